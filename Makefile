@@ -1,0 +1,58 @@
+# Two commands: `make run` and `make test`. Both set up .venv first; nothing else is needed.
+PYTHON ?= python3
+VENV ?= .venv
+MANIFEST ?= pipeline.yaml
+# For wheels without CUDA: make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml Makefile
+
+.PHONY: run demo test lint format picture bench clean
+
+run: $(VENV)/.installed demo
+	$(BIN)/stylebatch run $(MANIFEST)
+
+demo: $(VENV)/.installed
+	@$(BIN)/stylebatch demo demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+picture: $(VENV)/.installed demo
+	$(BIN)/python docs/make_picture.py
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/solver.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/plan.py
+
+clean:
+	rm -rf $(VENV) demo out out-preview.png build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "stylebatch needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: | $(VENV)/bin/python
+	@echo "installing torch and torchvision: a few minutes, some GB"
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
+	@touch $@
+
+$(VENV)/.installed: $(SOURCES) $(VENV)/.torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(SOURCES) $(VENV)/.torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed

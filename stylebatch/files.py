@@ -1,0 +1,204 @@
+"""List, stat, hash, write atomically, rename: the only module that touches paths like that."""
+
+import glob
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b, file_digest
+from pathlib import Path
+
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """A file below a folder: its POSIX path from there, its bytes and its time of change."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+def walk_files(
+    root: Path, suffixes: frozenset[str], passed_over: Counter[str] | None = None
+) -> Iterator[tuple[str, list[FileStat]]]:
+    """Yield each folder below `root` (POSIX, "" for `root`) with its files, sorted by name.
+
+    Streams: one folder's files are held at a time. Links are followed, except into a folder that
+    is already being walked. Names that start with a dot are passed over.
+
+    Args:
+        suffixes: lower-case suffixes with their dot; other files are left out.
+        passed_over: counts the files that were left out, by suffix.
+    """
+    passed_over = Counter() if passed_over is None else passed_over
+    yield from _walk(root, "", suffixes, passed_over, frozenset())
+
+
+def _walk(
+    folder: Path,
+    prefix: str,
+    suffixes: frozenset[str],
+    passed_over: Counter[str],
+    above: frozenset[tuple[int, int]],
+) -> Iterator[tuple[str, list[FileStat]]]:
+    found, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if suffix in suffixes and entry.is_file():
+                stat = entry.stat()
+                found.append(FileStat(prefix + entry.name, stat.st_size, stat.st_mtime_ns))
+            elif entry.is_dir():
+                folders.append(entry.name)
+            else:
+                passed_over[suffix] += 1
+    if found:
+        found.sort(key=lambda file: file.path)
+        yield prefix.rstrip("/"), found
+    if not folders:
+        return
+    here = folder.stat()
+    above = above | {(here.st_dev, here.st_ino)}
+    for name in sorted(folders):
+        stat = (folder / name).stat()
+        if (stat.st_dev, stat.st_ino) not in above:
+            yield from _walk(folder / name, f"{prefix}{name}/", suffixes, passed_over, above)
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, if it is there; none that starts with a dot."""
+    try:
+        with os.scandir(folder) as entries:
+            return [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def list_sizes(folder: Path) -> dict[str, int]:
+    """Return the regular files of a folder with their bytes; {} where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {e.name: e.stat().st_size for e in entries if e.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def stat_file(path: Path) -> tuple[int, int] | None:
+    """Return a regular file's size in bytes and its mtime in ns, or None where there is none."""
+    try:
+        stat = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (stat.st_size, stat.st_mtime_ns)
+
+
+def digest_bytes(data: bytes) -> str:
+    """Return the BLAKE2b-128 digest in hex: what `b2sum -l 128` prints."""
+    return blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return the digest of a file's bytes without holding them all."""
+    with path.open("rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=DIGEST_BYTES)).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return a file's SHA-256 in hex: what others name their files by."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; one that is there is no error."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes."""
+    with path.open("rb") as file:
+        return file.read()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and wait until its bytes are on the disk; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file in one step: a reader sees the old bytes or the new, never half of them."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write_synced(temporary, data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
+    """Replace a text file in one step by lines that are never all in memory."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file within a file system; the target's folder is made, an old target replaced."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file of ours; one that is not there is no error."""
+    path.unlink(missing_ok=True)
+
+
+def remove_empty_folders(folder: Path, root: Path) -> Path:
+    """Remove a folder below `root` and those above it while they are empty; return the next one."""
+    while root in folder.parents:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            break
+        folder = folder.parent
+    return folder
+
+
+def sweep_unfinished(path: Path) -> None:
+    """Remove what killed processes left of writing a file atomically."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's entries (new names, renames) are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours with all that is in it; one that is not there is no error."""
+    shutil.rmtree(folder, ignore_errors=True)

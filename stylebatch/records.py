@@ -1,0 +1,156 @@
+"""Job, style and the events: plain, frozen, picklable. What travels between the modules."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class StyleImage:
+    """One image of a style entry: its path from the manifest's folder, weight and digest."""
+
+    path: str
+    weight: float
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A style entry: one image, or a blend of several.
+
+    Attributes:
+        key: what tells entries apart: the image's path from the manifest, or `blend:NAME`.
+        name: what stands in file names and metadata.
+        digest: of the images' bytes and, for a blend, their weights.
+    """
+
+    key: str
+    name: str
+    images: tuple[StyleImage, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image to make.
+
+    Attributes:
+        output: its identity: the POSIX path under `images/`.
+        fingerprint: a hash of everything that decides its pixels.
+        settings_id: names the resolved settings (`recipes.Settings`) that it runs with.
+        content: path from the manifest's folder (POSIX), or absolute.
+        label: the first folder below the content folder, None where there is none.
+        style: key of its style entry.
+        width, height: the size in pixels at which it is optimised.
+        strength: scales the style term, above 0.
+        noise_seed: where its settings use noise, else None.
+    """
+
+    output: str
+    fingerprint: str
+    pair: str
+    settings_id: str
+    content: str
+    content_digest: str
+    label: str | None
+    style: str
+    variant: int
+    width: int
+    height: int
+    strength: float
+    noise_seed: int | None
+
+
+class Group(NamedTuple):
+    """Jobs that can share a batch: one set of settings, one shape in pixels."""
+
+    settings_id: str
+    width: int
+    height: int
+    num_jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A worker is ready for jobs; its device optimises so many pixels at once."""
+
+    worker: int
+    device: str
+    pixel_budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker has died; its jobs are no longer being worked on."""
+
+    worker: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """An image and its loss log are in place.
+
+    Attributes:
+        size: bytes of the image file.
+        facts: what `metadata.jsonl` says of how it went: evaluations, losses, status, seconds, …
+    """
+
+    worker: int
+    output: str
+    fingerprint: str
+    size: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """An image could not be made; nothing of it is in the output."""
+
+    worker: int
+    output: str
+    fingerprint: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobsDropped:
+    """Jobs that a worker was told to forget before it began with them."""
+
+    worker: int
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a worker is: images in its slots and evaluations of single images since the last."""
+
+    worker: int
+    running: int
+    evaluations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a user may want to know that stops nothing (slots halved, a retry)."""
+
+    worker: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """A failure that concerns the whole run.
+
+    Attributes:
+        text: the user's message where `is_ours` is false, else the traceback.
+        is_ours: true for an error of stylebatch's own (exit code 1, else 5).
+    """
+
+    worker: int
+    text: str
+    is_ours: bool
+
+
+Event = (
+    WorkerJoined | WorkerLost | JobDone | JobFailed | JobsDropped | Progress | Notice | RunFailed
+)
