@@ -1,0 +1,19 @@
+"""What the user writes: its schema, its errors with their lines, and what it resolves to."""
+
+from stylebatch.manifest.document import ManifestError
+from stylebatch.manifest.load import load_manifest
+from stylebatch.manifest.model import Assign, Manifest, Pair, RunOptions, StyleSource
+from stylebatch.manifest.run_options import parse_duration
+from stylebatch.manifest.schema import json_schema
+
+__all__ = [
+    "Assign",
+    "Manifest",
+    "ManifestError",
+    "Pair",
+    "RunOptions",
+    "StyleSource",
+    "json_schema",
+    "load_manifest",
+    "parse_duration",
+]

@@ -1,0 +1,73 @@
+"""Read a manifest, find everything that is wrong with it, and resolve what it says."""
+
+import unicodedata
+from pathlib import Path
+
+from stylebatch.manifest.document import Loc, read_document
+from stylebatch.manifest.findings import Findings
+from stylebatch.manifest.model import Manifest
+from stylebatch.manifest.pairs import PairReader
+from stylebatch.manifest.paths import NAME_RULE, path_problem
+from stylebatch.manifest.run_options import read_run_options
+from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields, Run
+from stylebatch.manifest.settings import SettingsResolver
+from stylebatch.manifest.shape import check_shape
+
+_REQUIRED = {"version": "1", "output": "a folder", "pairs": "a list of pairs"}
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read a manifest and check all of it that can be checked without opening an image.
+
+    Raises:
+        ManifestError: one thing is wrong.
+        Problems: several are, by line.
+    """
+    findings = Findings(read_document(path))
+    fields = check_shape(findings)
+    manifest = _resolve(path, fields, findings)
+    findings.raise_if_any()
+    return manifest
+
+
+def _resolve(path: Path, fields: ManifestFields, findings: Findings) -> Manifest:
+    """Return what a manifest says; where there are findings it is incomplete, and never used."""
+    root = path.parent
+    for key, what in _REQUIRED.items():
+        if getattr(fields, key) is None and not findings.is_broken(key):
+            findings.add((), f"no '{key}'", f"allowed is {what}", f"add `{key}: …`")
+    output = root / (fields.output or "")
+    if fields.output is not None and output.exists() and not output.is_dir():
+        found = f"'{fields.output}' is a file"
+        findings.add(("output",), found, "allowed is a folder", "choose another path")
+    pairs, run = fields.pairs or [], fields.run or Run()
+    _check_names(pairs, findings)
+    settings = SettingsResolver(fields.extractor or Extractor(), run.precision, root, findings)
+    reader = PairReader(root, fields, settings, findings)
+    read = [reader.read(index, pair) for index, pair in enumerate(pairs)]
+    return Manifest(
+        path=path,
+        root=root,
+        output=output,
+        seed=fields.seed,
+        pairs=tuple(pair for pair in read if pair is not None),
+        run=read_run_options(run, root, findings),
+    )
+
+
+def _check_names(pairs: list[PairFields], findings: Findings) -> None:
+    """Pairs need names that no file system takes for one another."""
+    seen: dict[str, str] = {}
+    for index, pair in enumerate(pairs):
+        loc: Loc = ("pairs", index, "name")
+        if pair.name is None:
+            if not findings.is_broken(*loc):
+                findings.add(loc, "no 'name'", NAME_RULE, "add `name: …`")
+            continue
+        if problem := path_problem(pair.name):
+            findings.add(loc, f"'{pair.name}' {problem}", NAME_RULE, "rename it")
+        same = unicodedata.normalize("NFC", pair.name).casefold()
+        if same in seen:
+            found = f"'{pair.name}' is the name of {seen[same]} too"
+            findings.add(loc, found, "allowed is one pair per name", "rename one of them")
+        seen.setdefault(same, f"pairs[{index}]")

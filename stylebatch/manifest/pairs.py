@@ -1,0 +1,205 @@
+"""One pair over the defaults → what it stands for, with everything about it checked."""
+
+import posixpath
+from pathlib import Path
+from typing import Any, Literal
+
+from stylebatch.files import walk_files
+from stylebatch.images import IMAGE_SUFFIXES
+from stylebatch.manifest.document import Loc
+from stylebatch.manifest.findings import Findings
+from stylebatch.manifest.model import Assign, Pair, StyleSource
+from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
+from stylebatch.manifest.schema import Choice, Defaults, ManifestFields, PairFields
+from stylebatch.manifest.settings import SettingsResolver
+from stylebatch.manifest.styles import StyleFinder
+
+_MADE_IN_OUTPUT = ("images", "losses", "report", ".stylebatch")
+_DECIDE_LAYERS = ("content_layers", "style_layers")
+_DECIDE_CHANCE = ("start", "strength")
+
+
+class _Written:
+    """A pair over the defaults: each value, and the place where it is written."""
+
+    def __init__(self, loc: Loc, pair: PairFields, defaults: Defaults) -> None:
+        self.loc = loc
+        self.levels: list[tuple[Loc, Defaults]] = [(("defaults",), defaults), (loc, pair)]
+
+    def value(self, key: str) -> Any:
+        """Return the pair's own, else the default, else None."""
+        own, default = (getattr(fields, key) for _, fields in reversed(self.levels))
+        return default if own is None else own
+
+    def place(self, key: str) -> Loc:
+        """Return where the value is written, or where it would be."""
+        for loc, fields in reversed(self.levels):
+            if getattr(fields, key) is not None:
+                return (*loc, key)
+        return (*self.loc, key)
+
+
+class PairReader:
+    """Reads the pairs of one manifest. What comes back after a finding is never used."""
+
+    def __init__(
+        self, root: Path, fields: ManifestFields, settings: SettingsResolver, findings: Findings
+    ) -> None:
+        self.root = root
+        self.output = fields.output
+        self.defaults = fields.defaults or Defaults()
+        self.settings = settings
+        self.findings = findings
+        self.styles = StyleFinder(root, findings)
+
+    def read(self, index: int, pair: PairFields) -> Pair | None:
+        """Return the pair resolved, None where its settings can't be."""
+        written = _Written(("pairs", index), pair, self.defaults)
+        content, num_findings = self._content(written), len(self.findings)
+        styles = self._styles(written)
+        is_counted = len(self.findings) == num_findings and not self._is_broken(written, "styles")
+        assign = self._assign(written, len(styles) if is_counted else None)
+        into = self._into(written)
+        if self._is_broken(written, "recipe", *_DECIDE_LAYERS):
+            return None
+        resolved = self.settings.resolve(written.levels)
+        if resolved is None:
+            return None
+        settings, strength = resolved
+        self._check_strength(written, strength)
+        is_random = (
+            strength[0] != strength[1]
+            or settings.recipe.uses_noise
+            or self._is_broken(written, *_DECIDE_CHANCE)
+        )
+        return Pair(
+            name=pair.name or "",
+            content=content,
+            styles=styles,
+            assign=assign,
+            strength=strength,
+            variants=self._variants(written, is_random),
+            into=into,
+            settings=settings,
+            line=self.findings.document.line(written.loc),
+        )
+
+    def _is_broken(self, written: _Written, *keys: str) -> bool:
+        """Whether a pair's field, an entry of it or a field of its override was left out."""
+        places = [(*loc, *inner) for loc, _ in written.levels for inner in ((), ("override",))]
+        return any(self.findings.is_broken(*place, key) for place in places for key in keys)
+
+    def _is_missing(self, written: _Written, key: str, what: str) -> bool:
+        if written.value(key) is not None:
+            return False
+        if not self._is_broken(written, key):
+            self.findings.add(
+                (*written.loc, key), f"no '{key}'", f"allowed is {what}", f"add `{key}: …`"
+            )
+        return True
+
+    def _content(self, written: _Written) -> str:
+        if self._is_missing(written, "content", "a folder of images"):
+            return ""
+        content: str = posixpath.normpath(written.value("content"))
+        place = written.place("content")
+        if problem := _content_problem(self.root / content):
+            allowed = "allowed is a folder of images (searched recursively)"
+            self.findings.add(place, f"'{content}' {problem}", allowed, CORRECT)
+        elif self.output is not None:
+            self._check_apart(content, place, self.output)
+        return content
+
+    def _check_apart(self, content: str, place: Loc, output: str) -> None:
+        """Refuse an output that would be read as content, and content where output is made."""
+        if is_inside(self.root / output, self.root / content):
+            found = f"'{output}' is inside the content folder '{content}': results would be read"
+            allowed = "allowed is a folder outside of it"
+            self.findings.add(("output",), found, allowed, "choose another output")
+        elif self._is_made(content, output):
+            found = f"'{content}' is inside the output '{output}', where results are made"
+            allowed = "allowed is a folder outside of it"
+            self.findings.add(place, found, allowed, "move it, or choose another output")
+
+    def _is_made(self, path: str, output: str) -> bool:
+        made = (self.root / output / folder for folder in _MADE_IN_OUTPUT)
+        return any(is_inside(self.root / path, folder) for folder in made)
+
+    def _styles(self, written: _Written) -> tuple[StyleSource, ...]:
+        if self._is_missing(written, "styles", "a list of files, folders, globs or blends"):
+            return ()
+        place, entries = written.place("styles"), written.value("styles")
+        sources = self.styles.find(entries, place)
+        if self.output is not None:
+            folders = [entry for entry in entries if isinstance(entry, str)]
+            self._check_styles_apart(sources, folders, place, self.output)
+        return sources
+
+    def _check_styles_apart(
+        self, sources: tuple[StyleSource, ...], entries: list[str], place: Loc, output: str
+    ) -> None:
+        """Refuse results as styles, also those that a folder of styles would get with time."""
+        allowed, todo = "allowed are images outside of it", "move it, or choose another output"
+        paths = [path for source in sources for path, _ in source.images]
+        if inside := next((path for path in paths if self._is_made(path, output)), None):
+            found = f"'{inside}' is inside the output '{output}', where results are made"
+            self.findings.add(place, found, allowed, todo)
+        for entry in entries:
+            if (self.root / entry).is_dir() and is_inside(self.root / output, self.root / entry):
+                found = f"'{output}' is inside the style folder '{entry}': results would be read"
+                self.findings.add(("output",), found, allowed, "choose another output")
+
+    def _assign(self, written: _Written, num_styles: int | None) -> Assign:
+        choice: Literal["all"] | Choice | None = written.value("assign")
+        if not isinstance(choice, Choice):
+            return Assign()
+        place = written.place("assign")
+        if (choice.sample is None) == (choice.map is None):
+            found = "found neither sample nor map" if choice.map is None else "found both"
+            allowed = "allowed is all, {sample: K} or {map: FILE.csv}"
+            self.findings.add(place, found, allowed, "write one of them")
+        if choice.sample is not None and num_styles is not None and choice.sample > num_styles:
+            found = f"found {choice.sample}, but the pair has {num_styles} different styles"
+            allowed, todo = f"allowed is 1 to {num_styles}", "lower it, or add styles"
+            self.findings.add((*place, "sample"), found, allowed, todo)
+        if choice.map is not None and not (self.root / choice.map).is_file():
+            found = f"'{choice.map}' is no file that exists"
+            self.findings.add((*place, "map"), found, "allowed is a CSV file", CORRECT)
+        if choice.map is not None:
+            return Assign("map", table=posixpath.normpath(choice.map))
+        return Assign("sample", count=choice.sample or 1)
+
+    def _into(self, written: _Written) -> str:
+        into: str = written.value("into") or ""
+        if into and (problem := folder_problem(into)):
+            allowed = "allowed is a folder below images/: names without a leading dot, split by /"
+            self.findings.add(written.place("into"), f"'{into}' {problem}", allowed, "rename it")
+        return into.strip("/")
+
+    def _check_strength(self, written: _Written, strength: tuple[float, float]) -> None:
+        low, high = strength
+        if low > high:
+            found, allowed = f"found LOW {low:g} above HIGH {high:g}", "allowed is [LOW, HIGH]"
+            self.findings.add(written.place("strength"), found, allowed, "swap them")
+
+    def _variants(self, written: _Written, is_random: bool) -> int:
+        variants: int = written.value("variants") or 1
+        if variants > 1 and not is_random:
+            self.findings.add(
+                written.place("variants"),
+                f"found {variants}, but they would all be the same: nothing is drawn at random",
+                "allowed is 1, unless strength is [LOW, HIGH] or the recipe starts from noise",
+                "write `strength: [LOW, HIGH]`, or remove it",
+            )
+        return variants
+
+
+def _content_problem(folder: Path) -> str:
+    try:
+        if not folder.is_dir():
+            return "is a file" if folder.exists() else "is no folder that exists"
+        if next(walk_files(folder, IMAGE_SUFFIXES), None) is None:
+            return f"holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})"
+    except (OSError, ValueError) as error:
+        return f"can't be read ({error})"
+    return ""

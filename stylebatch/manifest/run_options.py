@@ -1,0 +1,75 @@
+"""The `run:` section → options."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from stylebatch.manifest.findings import Findings
+from stylebatch.manifest.model import RunOptions
+from stylebatch.manifest.schema import DURATION, Run
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
+    """Check what the schema can't, and look paths up from `root`."""
+    _check_available(run, findings)
+    return RunOptions(
+        executor=run.executor,
+        devices=_devices(run, findings),
+        cpu_workers=run.cpu_workers,
+        precision=run.precision,
+        deadline_s=_deadline_s(run, findings),
+        cache=root / Path(run.cache).expanduser() if run.cache else None,
+        report=run.report,
+        max_deaths=run.max_deaths,
+    )
+
+
+def parse_duration(text: str | float) -> float:
+    """Return seconds from a number of them, or from text such as `8h`, `90m`, `1h30m`.
+
+    Raises:
+        ValueError: other text, or nothing above 0.
+    """
+    seconds = 0.0
+    if isinstance(text, str):
+        if not re.match(DURATION, text):
+            raise ValueError(f"'{text}' is no duration such as 8h, 90m, 1h30m")
+        for number, unit in re.findall(r"([0-9.]+)([dhms])", text):
+            seconds += float(number) * _SECONDS[unit]
+    else:
+        seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"a duration has to be above 0, not {text}")
+    return seconds
+
+
+def _check_available(run: Run, findings: Findings) -> None:
+    if run.executor == "ray":
+        found, allowed = "found ray, which is not yet available", "allowed is inline or local"
+        findings.add(("run", "executor"), found, allowed, "use local")
+    if run.report:
+        found, allowed = "found true, but reports are not yet available", "allowed is false"
+        findings.add(("run", "report"), found, allowed, "remove it")
+
+
+def _devices(run: Run, findings: Findings) -> Literal["auto"] | tuple[str, ...]:
+    if not isinstance(run.devices, list):
+        return run.devices
+    if len(set(run.devices)) < len(run.devices):
+        found = f"found {', '.join(run.devices)}"
+        findings.add(
+            ("run", "devices"), found, "allowed is each device once", "remove the repeated ones"
+        )
+    return tuple(run.devices)
+
+
+def _deadline_s(run: Run, findings: Findings) -> float | None:
+    if run.deadline is None:
+        return None
+    try:
+        return parse_duration(run.deadline)
+    except ValueError as error:
+        findings.add(("run", "deadline"), str(error), "allowed is any above 0", "change it")
+        return None

@@ -1,0 +1,153 @@
+"""Recipe < defaults < pair < override, on the extractor's weights → resolved settings."""
+
+import json
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from stylebatch.architectures import UnknownLayerError
+from stylebatch.manifest.document import Loc
+from stylebatch.manifest.findings import Findings
+from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
+from stylebatch.manifest.schema import Normalisation as NormalisationFields
+from stylebatch.recipes import Recipe, Settings, recipe_fields
+from stylebatch.weights import (
+    NORMALISATIONS,
+    Normalisation,
+    WeightsError,
+    WeightSet,
+    check_layers,
+    find_weights,
+    layers_digest,
+)
+
+# Fields of a pair that are fields of its recipe too.
+_SHARED = ("size_px", "steps", "strength")
+
+Strength = tuple[float, float]
+Level = tuple[Loc, Defaults]
+
+
+class SettingsResolver:
+    """Resolves the settings of pairs that run on one set of weights."""
+
+    def __init__(
+        self, extractor: Extractor, precision: str, root: Path, findings: Findings
+    ) -> None:
+        self.precision = precision
+        self.findings = findings
+        self.weights = self._find_weights(extractor, root)
+        self._digests: dict[tuple[str, ...], str] = {}
+
+    def resolve(self, levels: list[Level]) -> tuple[Settings, Strength] | None:
+        """Return settings and the range of strengths, None where a problem was noted.
+
+        Args:
+            levels: the defaults and the pair, weakest first, with their places.
+        """
+        name, name_loc = DEFAULT_RECIPE, levels[-1][0]
+        for loc, fields in levels:
+            if fields.recipe is not None:
+                name, name_loc = fields.recipe, (*loc, "recipe")
+        values, places = _layered(levels)
+        strength = values.pop("strength", None)
+        drawn = strength if isinstance(strength, tuple) else None
+        if strength is not None and drawn is None:
+            values["strength"] = strength
+        recipe = self._recipe({**recipe_fields(name), **values}, places, name_loc)
+        if recipe is None or not self._check_layers(recipe, places, name_loc):
+            return None
+        assert self.weights is not None
+        digest = self._digest(self.weights, recipe.layers)
+        settings = Settings(
+            _settings_id(recipe, self.weights, digest, self.precision),
+            recipe,
+            self.weights,
+            digest,
+            self.precision,
+        )
+        return settings, drawn or (recipe.strength, recipe.strength)
+
+    def _recipe(self, values: dict[str, Any], places: dict[str, Loc], loc: Loc) -> Recipe | None:
+        try:
+            return Recipe(**values)
+        except ValidationError as error:
+            for item in error.errors(include_url=False, include_context=False):
+                field, *inner = item["loc"] or ("",)
+                place = (*places[str(field)], *inner) if field in places else loc
+                self.findings.add(place, item["msg"].lower(), "", "change it")
+            return None
+
+    def _find_weights(self, extractor: Extractor, root: Path) -> WeightSet | None:
+        parts = ("arch", "weights", "normalisation")
+        if any(self.findings.is_broken("extractor", part) for part in parts):
+            return None
+        try:
+            given = _normalisation(extractor.normalisation)
+            return find_weights(extractor.arch, extractor.weights, root, given)
+        except WeightsError as error:
+            self._add_weights_error(("extractor", "weights"), error)
+            return None
+
+    def _check_layers(self, recipe: Recipe, places: dict[str, Loc], recipe_loc: Loc) -> bool:
+        """Check layers by where they are written, so that the message names what is wrong."""
+        if self.weights is None:
+            return False
+        written: dict[Loc, list[str]] = {}
+        for field in ("content_layers", "style_layers"):
+            layers = getattr(recipe, field)
+            written.setdefault(places.get(field, recipe_loc), []).extend(layers)
+        are_there = True
+        for loc, names in written.items():
+            try:
+                check_layers(self.weights, names)
+                continue
+            except UnknownLayerError as error:
+                self.findings.add(loc, error.found, error.allowed, error.todo)
+            except WeightsError as error:
+                self._add_weights_error(loc, error)
+            are_there = False
+        return are_there
+
+    def _add_weights_error(self, loc: Loc, error: WeightsError) -> None:
+        self.findings.add(loc, f"'{error.where}' {error.found}", error.allowed, error.todo)
+
+    def _digest(self, weights: WeightSet, layers: tuple[str, ...]) -> str:
+        if layers not in self._digests:
+            try:
+                self._digests[layers] = layers_digest(weights, layers)
+            except WeightsError as error:
+                self._add_weights_error(("extractor", "weights"), error)
+                self._digests[layers] = ""
+        return self._digests[layers]
+
+
+def _normalisation(told: str | NormalisationFields | None) -> Normalisation | None:
+    if isinstance(told, NormalisationFields):
+        return Normalisation(told.mean, told.std, told.channels)
+    return NORMALISATIONS[told] if told else None
+
+
+def _layered(levels: list[Level]) -> tuple[dict[str, Any], dict[str, Loc]]:
+    """Return what is written over the recipe, and where; at each level its override comes last."""
+    values: dict[str, Any] = {}
+    places: dict[str, Loc] = {}
+    for loc, fields in levels:
+        written = {field: (*loc, field) for field in _SHARED}
+        holders: list[tuple[Any, dict[str, Loc]]] = [(fields, written)]
+        if fields.override is not None:
+            names = sorted(fields.override.model_fields_set)
+            holders.append((fields.override, {name: (*loc, "override", name) for name in names}))
+        for holder, names_and_locs in holders:
+            for field, place in names_and_locs.items():
+                if (value := getattr(holder, field)) is not None:
+                    values[field], places[field] = value, place
+    return values, places
+
+
+def _settings_id(recipe: Recipe, weights: WeightSet, digest: str, precision: str) -> str:
+    deciding = [recipe.deciding_fields(), weights.arch, digest, precision]
+    text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=8).hexdigest()
