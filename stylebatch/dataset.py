@@ -1,0 +1,160 @@
+"""The output tree: where things are, the metadata, what is moved aside."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stylebatch import files
+from stylebatch.ledger import Ledger
+
+# What loaders take for the path of an image inside the tree, wherever a key ends in it.
+_PATH_KEY = "file_name"
+
+
+class Dataset:
+    """An output folder: images in a tree of their own, everything else beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.images = root / "images"
+        self.losses = root / "losses"
+        self.metadata = root / "metadata.jsonl"
+        self.settings = root / "settings.json"
+        self.failures = root / "failures.jsonl"
+        self.summary = root / "run.json"
+        self.state = root / ".stylebatch"
+        self.ledger = self.state / "ledger.sqlite"
+        self.lock = self.state / "lock"
+        # Written and checked by `lock.py`. Not in the lock's own file: whoever tries to get the
+        # lock empties that.
+        self.holder = self.state / "holder.json"
+        self.log = self.state / "run.log"
+
+    def temporary_folder(self, run_id: str) -> Path:
+        """Where a run's workers write before they rename: on the file system of the images."""
+        return self.state / "tmp" / run_id
+
+    def stale_folder(self, run_id: str) -> Path:
+        """Where a run moves what has no place any more."""
+        return self.state / "stale" / run_id
+
+    def image_path(self, output: str) -> Path:
+        """Where a job's image is."""
+        return self.images / output
+
+    def log_path(self, output: str) -> Path:
+        """Where a job's loss log is."""
+        return self.losses / _losses_name(output)
+
+    def make_folders(self) -> None:
+        """Make the folders that every run needs."""
+        for folder in (self.images, self.losses, self.state):
+            files.make_folder(folder)
+
+    def sweep_temporaries(self, run_id: str) -> None:
+        """Remove what killed runs left behind; only whoever holds the lock may."""
+        for name in files.list_folders(self.state / "tmp"):
+            if name != run_id:
+                files.remove_tree(self.state / "tmp" / name)
+        for target in (self.metadata, self.settings, self.failures, self.summary):
+            files.sweep_unfinished(target)
+
+    def set_aside(self, outputs: Iterable[str], run_id: str) -> int:
+        """Move images and their loss logs to the run's stale folder; return how many images.
+
+        Folders that are empty then are removed: `ImageFolder` takes each one for a class.
+        """
+        outputs = list(outputs)
+        logs = [_losses_name(output) for output in outputs]
+        _move_aside(self.losses, logs, self.stale_folder(run_id) / "losses")
+        return _move_aside(self.images, outputs, self.stale_folder(run_id) / "images")
+
+    def write_records(self, ledger: Ledger) -> bool:
+        """Write `metadata.jsonl`, `settings.json` and `failures.jsonl` if anything has changed.
+
+        Returns:
+            whether they were written.
+        """
+        changes = ledger.changes
+        is_there = files.stat_file(self.metadata) and files.stat_file(self.settings)
+        if is_there and ledger.get("written") == changes:
+            return False
+        used: set[str] = set()
+        files.write_lines_atomic(self.metadata, _metadata_lines(ledger, used))
+        self._write_settings(ledger, used)
+        self._write_failures(ledger)
+        ledger.put("written", changes)
+        return True
+
+    def _write_settings(self, ledger: Ledger, used: set[str]) -> None:
+        settings = {key: value for key, value in ledger.settings().items() if key in used}
+        files.write_atomic(self.settings, _pretty(settings))
+
+    def _write_failures(self, ledger: Ledger) -> None:
+        """No failures, no file."""
+        lines = (_line(_as_row(failure)) for failure in ledger.failures())
+        first = next(lines, None)
+        if first is None:
+            files.remove_file(self.failures)
+        else:
+            files.write_lines_atomic(self.failures, _chain(first, lines))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write `run.json`: how the last run went."""
+        files.write_atomic(self.summary, _pretty(summary))
+
+
+def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an image's line of the metadata from what `Ledger.done` tells of it.
+
+    Raises:
+        ValueError: a key that loaders would take for the path of another image.
+    """
+    row = _as_row(fields)
+    row |= row.pop("facts", {})
+    if wrong := [key for key in row if key.endswith(f"_{_PATH_KEY}")]:
+        raise ValueError(f"metadata keys that loaders take for paths of images: {wrong}")
+    return row
+
+
+def _as_row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    rest = dict(fields)
+    return {_PATH_KEY: rest.pop("output"), **rest}
+
+
+def _metadata_lines(ledger: Ledger, used: set[str]) -> Iterator[str]:
+    for fields in ledger.done():
+        used.add(fields["settings_id"])
+        yield _line(metadata_row(fields))
+
+
+def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _losses_name(output: str) -> str:
+    return output.rpartition(".")[0] + ".csv"
+
+
+def _move_aside(root: Path, paths: Iterable[str], target: Path) -> int:
+    moved, folders = 0, set()
+    for path in paths:
+        if files.stat_file(root / path) is not None:
+            files.move(root / path, target / path)
+            moved += 1
+            folders.add(path.rpartition("/")[0])
+    for folder in folders:
+        # On the disk before the ledger forgets them, or a power cut could bring them back.
+        files.sync_folder(target / folder)
+        files.sync_folder(files.remove_empty_folders(root / folder, root))
+    return moved
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def _pretty(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

@@ -1,0 +1,136 @@
+"""Inputs: content and style files by digest and size, reading only those that changed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from stylebatch import files, images
+from stylebatch.errors import UserError, raise_all
+from stylebatch.manifest import Manifest, StyleSource
+from stylebatch.records import Style, StyleImage
+
+
+class InputError(UserError):
+    """A style image that can't be read."""
+
+
+class KnownFile(NamedTuple):
+    """An input as it was when last read; 0×0 px: not an image that can be read."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+    width: int
+    height: int
+
+
+class KnownFiles(Protocol):
+    """What remembers inputs by folder (from the manifest's), so that only changed ones are read."""
+
+    def known_files(self, folder: str) -> dict[str, KnownFile]:
+        """Return what is known of a folder's files, by name."""
+
+    def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
+        """Keep what was read of a folder's files."""
+
+
+@dataclass
+class ReadCount:
+    """Files that had to be read, and their bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+UNREADABLE = KnownFile(0, 0, "", 0, 0)
+
+
+class InputReader:
+    """Reads inputs, each changed one once: the same bytes give digest and size."""
+
+    def __init__(self, root: Path, known: KnownFiles, count: ReadCount) -> None:
+        self.root, self.known, self.count = root, known, count
+
+    def files_of(self, folder: str, stats: Iterable[files.FileStat]) -> list[KnownFile | None]:
+        """Return what is known of a folder's files, in their order; None: can't even be opened."""
+        known = self.known.known_files(folder)
+        found: list[KnownFile | None] = []
+        changed: dict[str, KnownFile] = {}
+        for stat in stats:
+            name = stat.path.rpartition("/")[2]
+            file = known.get(name)
+            if file is None or file.mtime_ns != stat.mtime_ns or file.size != stat.size:
+                file = self._read(folder, name, stat)
+                if file is not None:
+                    changed[name] = file
+            found.append(file)
+        if changed:
+            self.known.remember_files(folder, changed)
+        return found
+
+    def style_digest(self, path: str) -> str:
+        """Return the digest of a style image.
+
+        Raises:
+            InputError: it is not there, or not an image that can be read.
+        """
+        folder, _, name = path.rpartition("/")
+        stat = files.stat_file(self.root / path)
+        if stat is None:
+            raise InputError(path, "no such style image", "", "correct the path under `styles:`")
+        (file,) = self.files_of(folder, [files.FileStat(name, *stat)])
+        if file is None or not file.width:
+            found = "not an image that can be read"
+            raise InputError(path, found, f"one of {', '.join(images.FORMATS)}", "replace it")
+        return file.digest
+
+    def _read(self, folder: str, name: str, stat: files.FileStat) -> KnownFile | None:
+        path = below(folder, name)
+        try:
+            data = files.read_bytes(self.root / path)
+        except OSError:
+            return None
+        self.count.files += 1
+        self.count.bytes += len(data)
+        try:
+            width, height = images.upright_size(data, path)
+        except images.ImageError:
+            width, height = 0, 0
+        return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)
+
+
+def resolve_styles(manifest: Manifest, known: KnownFiles) -> dict[str, Style]:
+    """Return all styles by key, with digests; only files that changed are read.
+
+    Raises:
+        InputError, Problems: style images that can't be read.
+    """
+    reader = InputReader(manifest.root, known, ReadCount())
+    styles: dict[str, Style] = {}
+    problems: list[UserError] = []
+    for source in (source for pair in manifest.pairs for source in pair.styles):
+        try:
+            if source.key not in styles:
+                styles[source.key] = _resolve_style(source, reader)
+        except InputError as problem:
+            problems.append(problem)
+    raise_all(problems)
+    return styles
+
+
+def _resolve_style(source: StyleSource, reader: InputReader) -> Style:
+    resolved = tuple(
+        StyleImage(path, weight, reader.style_digest(path)) for path, weight in source.images
+    )
+    if len(resolved) == 1:
+        return Style(source.key, source.name, resolved, resolved[0].digest)
+    text = "\n".join(f"{image.digest} {image.weight!r}" for image in resolved)
+    return Style(source.key, source.name, resolved, files.digest_bytes(text.encode()))
+
+
+def below(folder: str, path: str) -> str:
+    """Join two POSIX paths, either of which may be "" or (the folder) "."."""
+    if folder in ("", "."):
+        return path
+    return f"{folder}/{path}" if path else folder

@@ -1,0 +1,266 @@
+"""The ledger: which job is in which state, and what the inputs were. SQLite, one writer."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stylebatch.errors import RunError
+from stylebatch.inputs import KnownFile, below
+from stylebatch.ledger_plan import PlannedJobs
+from stylebatch.ledger_schema import Database
+from stylebatch.manifest import Manifest
+from stylebatch.records import Job, JobDone, JobFailed, Style
+
+# So many inputs are kept in a temporary table before one transaction takes them.
+_MAX_READ_FILES = 20_000
+
+
+class Ledger:
+    """What stylebatch remembers of an output, in one file; paths in it are relative."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._style_digests: dict[str, str] = {}
+        self._num_read_files = 0
+        self._connection.execute(
+            "CREATE TEMP TABLE read_files (folder TEXT, name TEXT, size, mtime_ns, digest, "
+            "width, height, PRIMARY KEY (folder, name)) WITHOUT ROWID"
+        )
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> "Ledger":
+        """Open a ledger; one that is not there is made, or with `read_only` thought of as empty.
+
+        Raises:
+            LedgerError: no ledger, or one that a newer stylebatch wrote.
+        """
+        return cls(Database.open(path, read_only=read_only))
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        # What was read is worth keeping whatever went wrong, but a full disk speaks only once.
+        with suppress(RunError) if error else nullcontext():
+            self.keep_files()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    # Inputs
+
+    def known_files(self, folder: str) -> dict[str, KnownFile]:
+        """Return what is known of a folder's files, by name; folders are from the manifest's."""
+        columns = "name, size, mtime_ns, digest, width, height"
+        known: dict[str, KnownFile] = {}
+        for table in ("main.files", "temp.read_files"):
+            rows = self._connection.execute(
+                f"SELECT {columns} FROM {table} WHERE folder = ?", (folder,)
+            )
+            known.update((row[0], KnownFile(*row[1:])) for row in rows)
+        return known
+
+    def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
+        """Keep what was read of a folder's files; for this connection only where it's read-only."""
+        rows = ((folder, name, *file) for name, file in known.items())
+        with self._database.transaction(is_temporary=True):
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO temp.read_files VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
+        self._num_read_files += len(known)
+        if self._num_read_files >= _MAX_READ_FILES:
+            self.keep_files()
+
+    def keep_files(self) -> None:
+        """Write what `remember_files` was given to the file, in one transaction."""
+        if self._database.is_read_only or not self._num_read_files:
+            return
+        with self._database.transaction():
+            self._connection.execute("INSERT OR REPLACE INTO main.files SELECT * FROM read_files")
+            self._connection.execute("DELETE FROM temp.read_files")
+        self._num_read_files = 0
+
+    # A run
+
+    def begin_plan(
+        self,
+        manifest: Manifest,
+        styles: Mapping[str, Style],
+        images: Path,
+        *,
+        retry_failed: bool = False,
+        redo: bool = False,
+    ) -> PlannedJobs:
+        """Begin a plan of this connection: `add` its folders, then `finish` it."""
+        self._style_digests = {key: style.digest for key, style in styles.items()}
+        return PlannedJobs(self._database, manifest, images, retry_failed=retry_failed, redo=redo)
+
+    def claim(self, jobs: Iterable[Job]) -> None:
+        """Note jobs as under way, before any worker has them.
+
+        So a file whose event was lost in a crash is known as ours. Deaths count on, unless the
+        fingerprint is another or the job had failed.
+        """
+        rows = [self._claim_row(job) for job in jobs]
+        with self._database.transaction():
+            self.keep_files()
+            self._connection.executemany(_CLAIM, rows)
+
+    def _claim_row(self, job: Job) -> tuple[object, ...]:
+        folder, _, name = job.output.rpartition("/")
+        return (
+            folder, name, job.fingerprint, job.pair, job.settings_id, job.label, job.content,
+            job.content_digest, job.style, self._style_digests[job.style], job.variant,
+            job.strength, job.noise_seed,
+        )  # fmt: skip
+
+    def record(self, events: Iterable[JobDone | JobFailed]) -> None:
+        """Take what came of jobs, in one transaction.
+
+        A `content_digest` among an event's facts is that of the bytes which were decoded: it
+        replaces the planned one.
+        """
+        done, failed, facts = [], [], []
+        for event in events:
+            folder, _, name = event.output.rpartition("/")
+            if isinstance(event, JobFailed):
+                failed.append((event.fingerprint, event.reason, folder, name))
+                continue
+            rest = dict(event.facts)
+            digest = rest.pop("content_digest", None)
+            done.append((event.fingerprint, event.size, digest, folder, name))
+            facts.append((folder, name, _to_json(rest)))
+        if not done and not failed:
+            return
+        with self._database.transaction():
+            self._connection.executemany(_DONE, done)
+            self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", facts)
+            self._connection.executemany(_FAILED, failed)
+            self._database.count_change()
+
+    def add_death(self, output: str) -> int:
+        """Count a worker's death in which a job was alone; return how many there are now."""
+        at = output.rpartition("/")[::2]
+        with self._database.transaction():
+            self._connection.execute(
+                "UPDATE jobs SET deaths = deaths + 1 WHERE folder = ? AND name = ?", at
+            )
+        row = self._connection.execute(
+            "SELECT deaths FROM jobs WHERE folder = ? AND name = ?", at
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def forget(self, outputs: Iterable[str]) -> None:
+        """Drop outputs that are no longer in the output's tree."""
+        at = [output.rpartition("/")[::2] for output in outputs]
+        with self._database.transaction():
+            for table in ("jobs", "facts"):
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE folder = ? AND name = ?", at
+                )
+            self._database.count_change()
+
+    # What to tell of it
+
+    def done(self) -> Iterator[dict[str, Any]]:
+        """Yield what is known of each image that is done, ordered by folder and name."""
+        yield from self._rows(
+            "SELECT j.folder, j.name, pair, label, content, content_digest, style, style_digest, "
+            "variant, strength, noise_seed AS seed, settings_id, f.json AS facts "
+            "FROM jobs j LEFT JOIN facts f USING (folder, name) "
+            "WHERE state = 'done' ORDER BY j.folder, j.name"
+        )
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """Yield what is known of each job that failed, ordered by folder and name."""
+        yield from self._rows(
+            "SELECT folder, name, pair, label, content, style, variant, reason, deaths "
+            "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
+        )
+
+    def _rows(self, query: str) -> Iterator[dict[str, Any]]:
+        cursor = self._connection.execute(query)
+        columns = [column[0] for column in cursor.description]
+        for row in cursor:
+            fields = dict(zip(columns, row, strict=True))
+            output = below(fields.pop("folder"), fields.pop("name"))
+            if "facts" in fields:
+                fields["facts"] = json.loads(fields["facts"] or "{}")
+            yield {"output": output, **fields}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many jobs are in which state, by pair: done, failed, pending (under way)."""
+        counts: dict[str, dict[str, int]] = {}
+        for pair, state, count in self._connection.execute(
+            "SELECT pair, state, count(*) FROM jobs GROUP BY pair, state"
+        ):
+            counts.setdefault(pair, {})[state] = count
+        return counts
+
+    def remember_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep the resolved settings by their id."""
+        rows = [(key, _to_json(value)) for key, value in settings.items()]
+        with self._database.transaction():
+            self._connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Return all settings that were remembered, by their id."""
+        rows = self._connection.execute("SELECT id, json FROM settings ORDER BY id")
+        return {key: json.loads(text) for key, text in rows}
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value of JSON under a name."""
+        with self._database.transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _to_json(value))
+            )
+
+    def get(self, key: str) -> Any:
+        """Return what `put` kept, None if nothing."""
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    @property
+    def changes(self) -> int:
+        """How often anything that the metadata tells has changed."""
+        return int(self.get("changes") or 0)
+
+
+_CLAIM = """
+    INSERT INTO jobs (
+        folder, name, fingerprint, pair, settings_id, label, content, content_digest, style,
+        style_digest, variant, strength, noise_seed, state, deaths
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0)
+    ON CONFLICT (folder, name) DO UPDATE SET
+        deaths = iif(fingerprint = excluded.fingerprint AND state <> 'failed', deaths, 0),
+        fingerprint = excluded.fingerprint, pair = excluded.pair, label = excluded.label,
+        settings_id = excluded.settings_id, content = excluded.content,
+        content_digest = excluded.content_digest, style = excluded.style,
+        style_digest = excluded.style_digest, variant = excluded.variant,
+        strength = excluded.strength, noise_seed = excluded.noise_seed,
+        state = 'pending', size = NULL, reason = NULL
+"""
+_DONE = """
+    UPDATE jobs SET state = 'done', fingerprint = ?, size = ?, reason = NULL, deaths = 0,
+        content_digest = coalesce(?, content_digest)
+    WHERE folder = ? AND name = ?
+"""
+_FAILED = """
+    UPDATE jobs SET state = 'failed', fingerprint = ?, reason = ?, size = NULL
+    WHERE folder = ? AND name = ?
+"""
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

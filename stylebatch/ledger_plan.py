@@ -1,0 +1,299 @@
+"""A run's plan against the ledger: what is done, what is to do, what has no place any more.
+
+It lives in temporary tables on disk, so that memory doesn't grow with the number of jobs.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stylebatch import files, naming
+from stylebatch.errors import UserError, raise_all
+from stylebatch.inputs import below
+from stylebatch.ledger_schema import PLAN_ORDER, PLAN_TABLES, Database
+from stylebatch.manifest import Manifest
+from stylebatch.plan import PlanError, Planned, PlannedFolder
+from stylebatch.records import Group, Job
+
+_BLOCK = 1000
+
+# Two pairs that collide are one kind of obstacle; a file that is not ours is another.
+_FOREIGN = ("", "")
+
+_Fields = tuple[object, ...]
+
+
+@dataclass
+class PairCounts:
+    """How many jobs of a pair are in which state before the run."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    pending: int = 0
+
+
+class _Row(NamedTuple):
+    """What the ledger knows of an output; from `pair` on, what describes it in the metadata."""
+
+    fingerprint: str
+    state: str
+    size: int | None
+    pair: str
+    settings_id: str
+    label: str | None
+    content: str
+    style: str
+
+
+class PlannedJobs:
+    """The jobs of one plan by their state; a source of jobs for the scheduler."""
+
+    def __init__(
+        self,
+        database: Database,
+        manifest: Manifest,
+        images: Path,
+        *,
+        retry_failed: bool = False,
+        redo: bool = False,
+    ) -> None:
+        """Begin a plan; a plan that was begun before is forgotten.
+
+        Args:
+            images: the folder of the outputs, where it is now.
+            retry_failed: what failed is to be done again.
+            redo: everything is to be done again, as if nothing were there (a preview).
+        """
+        self._database, self._manifest, self._images = database, manifest, images
+        self._retry_failed, self._redo = retry_failed, redo
+        self._folds = len(manifest.pairs) > 1
+        self._sizes: tuple[str, dict[str, int]] | None = None
+        self._obstacles: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+        self.counts = {pair.name: PairCounts() for pair in manifest.pairs}
+        self._connection = database.connection
+        self._connection.executescript(PLAN_TABLES)
+
+    def add(self, planned: PlannedFolder) -> None:
+        """Take some jobs into the plan and tell by the ledger and the files what they need."""
+        rows = self._rows(planned)
+        sizes = self._output_sizes(planned.folder)
+        waiting: list[_Fields] = []
+        redescribed: list[_Fields] = []
+        stale: list[_Fields] = []
+        counts = self.counts[planned.pair]
+        for job in planned.jobs:
+            content = below(planned.content_folder, job.content)
+            row = rows.get(job.name)
+            state = self._state(job, row, sizes)
+            if state == "pending":
+                counts.pending += 1
+                waiting.append(_waiting_row(planned, job, content))
+            elif state == "done":
+                counts.done += 1
+            else:
+                counts.failed += 1
+            if row is None:
+                if job.name in sizes:
+                    self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
+            elif row.fingerprint != job.fingerprint:
+                stale.append((planned.folder, job.name, row.state))
+            else:
+                now = (planned.pair, planned.settings_id, planned.label, content, job.style)
+                if row[3:] != now:
+                    redescribed.append((planned.folder, job.name, *now))
+        counts.total += len(planned.jobs)
+        self._insert(planned, waiting, redescribed, stale)
+
+    def _state(self, job: Planned, row: _Row | None, sizes: dict[str, int]) -> str:
+        if self._redo or row is None or row.fingerprint != job.fingerprint:
+            return "pending"
+        if row.state == "done" and sizes.get(job.name) == row.size:
+            return "done"
+        if row.state == "failed" and not self._retry_failed:
+            return "failed"
+        return "pending"
+
+    def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
+        names = [job.name for job in planned.jobs]
+        rows = self._connection.execute(
+            "SELECT name, fingerprint, state, size, pair, settings_id, label, content, style "
+            "FROM jobs WHERE folder = ? AND name BETWEEN ? AND ?",
+            (planned.folder, min(names), max(names)),
+        )
+        return {name: _Row(*rest) for name, *rest in rows}
+
+    def _output_sizes(self, folder: str) -> dict[str, int]:
+        if self._sizes is None or self._sizes[0] != folder:
+            self._sizes = (folder, files.list_sizes(self._images / folder))
+        return self._sizes[1]
+
+    def _insert(
+        self,
+        planned: PlannedFolder,
+        waiting: list[_Fields],
+        redescribed: list[_Fields],
+        stale: list[_Fields],
+    ) -> None:
+        rows = [
+            (planned.folder, job.name, self._key(planned.folder, job.name), planned.pair)
+            for job in planned.jobs
+        ]
+        insert = "INSERT INTO temp.planned VALUES (?, ?, ?, ?)"
+        with self._database.transaction(is_temporary=True):
+            try:
+                # One statement for all: where it fails, it has added some of them.
+                self._connection.execute("SAVEPOINT planned")
+                self._connection.executemany(insert, rows)
+            except sqlite3.IntegrityError:
+                self._connection.execute("ROLLBACK TO planned")
+                self._insert_apart(insert, rows)
+            self._connection.execute("RELEASE planned")
+            self._many("waiting", waiting)
+            self._many("redescribed", redescribed)
+            self._many("stale", stale)
+
+    def _many(self, table: str, rows: list[_Fields]) -> None:
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._connection.executemany(
+                f"INSERT OR IGNORE INTO temp.{table} VALUES ({marks})", rows
+            )
+
+    def _key(self, folder: str, name: str) -> str | None:
+        return naming.folded(below(folder, name)) if self._folds else None
+
+    def _insert_apart(self, insert: str, rows: list[tuple[str, str, str | None, str]]) -> None:
+        for folder, name, key, pair in rows:
+            try:
+                self._connection.execute(insert, (folder, name, key, pair))
+            except sqlite3.IntegrityError:
+                (other,) = self._connection.execute(
+                    "SELECT pair FROM temp.planned WHERE (folder = ? AND name = ?) OR key = ?",
+                    (folder, name, key),
+                ).fetchone()
+                self._note_obstacle((other, pair), below(folder, name))
+
+    def _note_obstacle(self, kind: tuple[str, str], output: str) -> None:
+        self._obstacles[kind] += 1
+        self._examples.setdefault(kind, output)
+
+    def finish(self) -> dict[str, PairCounts]:
+        """Close the plan and return how many jobs of each pair are in which state.
+
+        Raises:
+            PlanError, Problems: two jobs with one output; outputs that stylebatch did not make.
+        """
+        raise_all(list(self._errors()))
+        with self._database.transaction(is_temporary=True):
+            self._connection.execute(PLAN_ORDER)
+        if not self._database.is_read_only:
+            self._note_plan()
+        return self.counts
+
+    def _errors(self) -> Iterator[UserError]:
+        lines = {pair.name: pair.line for pair in self._manifest.pairs}
+        for kind, count in self._obstacles.items():
+            example, (one, other) = self._examples[kind], kind
+            if kind != _FOREIGN:
+                where = f"{self._manifest.path.name}:{lines[other]}: pair '{other}'"
+                found = f"{count} outputs would also be those of '{one}', such as {example}"
+                todo = "give one of the two an `into:` folder of its own"
+                yield PlanError(where, found, "one path, one job (case ignored)", todo)
+            elif not self._redo:
+                more = f" (and {count - 1} more)" if count > 1 else ""
+                found = f"exists, but stylebatch did not make it{more}"
+                todo = "move it away, or choose another output"
+                yield PlanError(str(self._images / example), found, "", todo)
+
+    def _note_plan(self) -> None:
+        """Note the plan's size; rename what is as it should be, but has another pair or input."""
+        totals = json.dumps({name: counts.total for name, counts in self.counts.items()})
+        with self._database.transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO main.meta VALUES ('plan', ?)", (totals,)
+            )
+            renamed = self._connection.execute(
+                "UPDATE main.jobs SET (pair, settings_id, label, content, style) = "
+                "(r.pair, r.settings_id, r.label, r.content, r.style) FROM temp.redescribed AS r "
+                "WHERE jobs.folder = r.folder AND jobs.name = r.name"
+            ).rowcount
+            if renamed:
+                self._database.count_change()
+
+    def groups(self) -> list[Group]:
+        """Return what is to be done, by settings and shape."""
+        rows = self._connection.execute(
+            "SELECT settings_id, width, height, count(*) FROM temp.waiting "
+            "GROUP BY settings_id, width, height"
+        )
+        return [Group(*row) for row in rows]
+
+    def take(self, group: Group, limit: int, after: Job | None = None) -> list[Job]:
+        """Return the next jobs of a group, ordered by style so that targets are loaded once."""
+        style, output = (after.style, after.output) if after else ("", "")
+        folder, _, name = output.rpartition("/")
+        rows = self._connection.execute(
+            "SELECT * FROM temp.waiting "
+            "WHERE settings_id = ? AND width = ? AND height = ? "
+            "AND (style, folder, name) > (?, ?, ?) ORDER BY style, folder, name LIMIT ?",
+            (group.settings_id, group.width, group.height, style, folder, name, limit),
+        )
+        return [_job(*row) for row in rows.fetchall()]
+
+    def spread(self, limit: int) -> list[Job]:
+        """Return a few of the jobs that wait, of as many pairs, styles and shapes as possible."""
+        rows = self._connection.execute(
+            "SELECT w.* FROM temp.waiting AS w JOIN (SELECT rowid AS id, row_number() OVER "
+            "(PARTITION BY pair, style, settings_id, width, height ORDER BY folder, name) AS turn "
+            "FROM temp.waiting) ON id = w.rowid "
+            "ORDER BY turn, pair, width, height, style, folder, name LIMIT ?",
+            (limit,),
+        )
+        return [_job(*row) for row in rows.fetchall()]
+
+    def find_stale(self) -> int:
+        """Find the outputs made for this manifest's pairs that are out of place or out of date.
+
+        Returns:
+            how many of them are images that were made.
+        """
+        pairs = json.dumps(list(self.counts))
+        with self._database.transaction(is_temporary=True):
+            self._connection.execute(
+                "INSERT OR IGNORE INTO temp.stale SELECT folder, name, state FROM main.jobs AS j "
+                "WHERE pair IN (SELECT value FROM json_each(?)) AND NOT EXISTS "
+                "(SELECT 1 FROM temp.planned AS p WHERE p.folder = j.folder AND p.name = j.name)",
+                (pairs,),
+            )
+        count = "SELECT count(*) FROM temp.stale WHERE state = 'done'"
+        return int(self._connection.execute(count).fetchone()[0])
+
+    def stale(self) -> Iterator[list[str]]:
+        """Yield the paths that `find_stale` found, a block at a time."""
+        last = ("", "")
+        while rows := self._connection.execute(
+            "SELECT folder, name FROM temp.stale WHERE (folder, name) > (?, ?) "
+            f"ORDER BY folder, name LIMIT {_BLOCK}",
+            last,
+        ).fetchall():
+            yield [below(folder, name) for folder, name in rows]
+            last = rows[-1]
+
+
+def _waiting_row(planned: PlannedFolder, job: Planned, content: str) -> _Fields:
+    return (
+        planned.folder, job.name, job.fingerprint, planned.pair, planned.settings_id, content,
+        job.content_digest, planned.label, job.style, job.variant, job.width, job.height,
+        job.strength, job.noise_seed,
+    )  # fmt: skip
+
+
+def _job(folder: str, name: str, *fields: Any) -> Job:
+    """From the columns of `waiting`, which follow the fields of `Job`."""
+    return Job(below(folder, name), *fields)

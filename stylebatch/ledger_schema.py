@@ -1,0 +1,244 @@
+"""The ledger's file: opening, schema, transactions."""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from stylebatch import files
+from stylebatch.errors import RunError, UserError
+
+_APPLICATION_ID = 0x53544C42  # "STLB": tells a ledger from other SQLite files
+_BUSY_TIMEOUT_S = 60
+_CACHE_KIB = 16_384
+_DISK_ERRORS = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+)
+
+# Script n brings a ledger from version n to n + 1. Never change one: add the next.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE settings (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+    -- Inputs as last read; folders are relative to the manifest's.
+    CREATE TABLE files (
+        folder TEXT, name TEXT, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+        digest TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+        PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+    -- Outputs that are ours; folders are relative to images/. state: pending | done | failed.
+    CREATE TABLE jobs (
+        folder TEXT, name TEXT, fingerprint TEXT NOT NULL, state TEXT NOT NULL,
+        size INTEGER, deaths INTEGER NOT NULL, pair TEXT NOT NULL, settings_id TEXT NOT NULL,
+        label TEXT, content TEXT NOT NULL, content_digest TEXT NOT NULL, style TEXT NOT NULL,
+        style_digest TEXT NOT NULL, variant INTEGER NOT NULL, strength REAL NOT NULL,
+        noise_seed INTEGER, reason TEXT,
+        PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX failed_jobs ON jobs (folder, name) WHERE state = 'failed';
+    -- How it went with those that are done, as JSON: apart, so that planning doesn't read them.
+    CREATE TABLE facts (
+        folder TEXT, name TEXT, json TEXT NOT NULL, PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+    """,
+)
+
+# A plan lives as long as its connection.
+PLAN_TABLES = """
+    DROP TABLE IF EXISTS temp.planned;
+    DROP TABLE IF EXISTS temp.waiting;
+    DROP TABLE IF EXISTS temp.redescribed;
+    DROP TABLE IF EXISTS temp.stale;
+    -- key: what tells paths apart where case is ignored; kept only where pairs could collide.
+    CREATE TABLE temp.planned (
+        folder TEXT, name TEXT, key TEXT, pair TEXT NOT NULL, PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX temp.planned_keys ON planned (key) WHERE key IS NOT NULL;
+    -- Columns in the order of the fields of `records.Job`.
+    CREATE TABLE temp.waiting (
+        folder TEXT, name TEXT, fingerprint TEXT, pair TEXT, settings_id TEXT, content TEXT,
+        content_digest TEXT, label TEXT, style TEXT, variant INTEGER, width INTEGER,
+        height INTEGER, strength REAL, noise_seed INTEGER
+    );
+    CREATE TABLE temp.redescribed (
+        folder TEXT, name TEXT, pair TEXT, settings_id TEXT, label TEXT, content TEXT, style TEXT
+    );
+    CREATE TABLE temp.stale (
+        folder TEXT, name TEXT, state TEXT, PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+"""
+PLAN_ORDER = """
+    CREATE INDEX temp.waiting_order
+    ON waiting (settings_id, width, height, style, folder, name)
+"""
+
+
+class LedgerError(UserError):
+    """A ledger that can't be used: of a newer stylebatch, or no ledger at all."""
+
+
+class Database:
+    """A connection to a ledger's file, or to a private copy of it.
+
+    Rollback journal, not WAL, which network file systems can't do. Read-only writes nothing
+    beside the file either: what has to be written for reading happens in a private copy.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, is_read_only: bool) -> None:
+        self.path, self.connection, self.is_read_only = path, connection, is_read_only
+        connection.execute("PRAGMA temp_store = FILE")
+        connection.execute(f"PRAGMA temp.cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+    @classmethod
+    def open(
+        cls, path: Path, *, read_only: bool = False, migrations: Sequence[str] = MIGRATIONS
+    ) -> "Database":
+        """Open a ledger, made or brought up to date where needed.
+
+        Raises:
+            LedgerError: no ledger, a newer one, or one that can't be opened.
+        """
+        try:
+            if read_only:
+                return cls(path, _connect_to_read(path, migrations), True)
+            return cls(path, _connect_to_write(path, migrations), False)
+        except sqlite3.Error as error:
+            todo = "look at the file; without it, stylebatch knows none of the images as its own"
+            raise LedgerError(str(path), f"can't be opened ({error})", "", todo) from error
+
+    def close(self) -> None:
+        """Close the connection; a private copy is gone then."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self, *, is_temporary: bool = False) -> Iterator[None]:
+        """Make what is written within it one step; inside another it belongs to that one.
+
+        Args:
+            is_temporary: only temporary tables are written: takes no lock on the file.
+
+        Raises:
+            RunError: the disk is full, the file read-only or locked, or it has vanished.
+        """
+        if self.connection.in_transaction:
+            yield
+            return
+        try:
+            self.connection.execute("BEGIN" if is_temporary else "BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _DISK_ERRORS:
+                raise
+            todo = "free space or mend the disk, then run again: it continues"
+            raise RunError(str(self.path), f"can't be written ({error})", "", todo) from error
+
+    def count_change(self) -> None:
+        """Note that the metadata would now read otherwise; within a transaction."""
+        self.connection.execute(
+            "INSERT INTO main.meta VALUES ('changes', 1) "
+            "ON CONFLICT (key) DO UPDATE SET value = value + 1"
+        )
+
+
+def _connect_to_write(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    files.make_folder(path.parent)
+    connection = _connect(str(path))
+    try:
+        # Reads the header: a file that is no database ends here.
+        _check_kind(path, connection, migrations)
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection, migrations)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_to_read(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    if files.stat_file(path) is None:
+        return _private_copy(None, path, migrations)
+    connection = _connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+    try:
+        version = _check_kind(path, connection, migrations)
+        if version == len(migrations):
+            return connection
+        copy = _private_copy(connection, path, migrations)
+    except sqlite3.OperationalError:
+        # A killed run's journal is still to be rolled back, which takes writing.
+        connection.close()
+        return _rolled_back_copy(path, migrations)
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return copy
+
+
+def _private_copy(
+    source: sqlite3.Connection | None, path: Path, migrations: Sequence[str]
+) -> sqlite3.Connection:
+    """Copy a ledger into a temporary database of SQLite's own, up to date; None: an empty one."""
+    copy = _connect("")
+    try:
+        if source is not None:
+            source.backup(copy)
+        _check_kind(path, copy, migrations)
+        _migrate(copy, migrations)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def _rolled_back_copy(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    journal = path.with_name(path.name + "-journal")
+    with tempfile.TemporaryDirectory(prefix="stylebatch-") as folder:
+        for source in (path, journal):
+            if files.stat_file(source) is not None:
+                shutil.copyfile(source, Path(folder, source.name))
+        with closing(_connect(str(Path(folder, path.name)))) as connection:
+            return _private_copy(connection, path, migrations)
+
+
+def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(name, timeout=_BUSY_TIMEOUT_S, isolation_level=None, uri=uri)
+
+
+def _check_kind(path: Path, connection: sqlite3.Connection, migrations: Sequence[str]) -> int:
+    """Return the schema's version; refuse what is no ledger, or one of a newer stylebatch."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (kind,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables and kind != _APPLICATION_ID:
+        todo = "move it away, or choose another output"
+        raise LedgerError(str(path), "a database, but no ledger of stylebatch", "", todo)
+    if version > len(migrations):
+        found = f"a ledger of version {version}, which a newer stylebatch wrote"
+        todo = "upgrade stylebatch, or choose another output"
+        raise LedgerError(str(path), found, f"this one knows up to {len(migrations)}", todo)
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script};"
+            f"PRAGMA application_id = {_APPLICATION_ID};"
+            f"PRAGMA user_version = {number}; COMMIT;"
+        )

@@ -1,0 +1,79 @@
+"""Names of outputs: safe parts, joined, told apart where they would collide."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+MAX_PART_BYTES = 80
+SUFFIX = ".png"
+
+# Dots split names in WebDataset; the others are illegal or awkward in some file system or shell.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f./\\:*?"<>|\u2028\u2029\ud800-\udfff]')
+# How many hex digits tell names apart: none, the usual 8, and more for the day that these collide.
+_HASH_DIGITS = (0, 8, 16, 32)
+
+
+class NameParts(NamedTuple):
+    """What an output's name is made of.
+
+    Attributes:
+        stem, style: safe parts, see `safe_part`.
+        variant: from 1; the first has no suffix, so that asking for more variants renames none.
+        content, key: paths, of which a hash is taken where names collide.
+    """
+
+    stem: str
+    style: str
+    variant: int
+    content: str
+    key: str
+
+
+def safe_part(text: str) -> str:
+    """Return a name's part without dots and unsafe characters: NFC, 1 to 80 bytes of UTF-8."""
+    part = text if text.isascii() else unicodedata.normalize("NFC", text)
+    part = _UNSAFE.sub("_", part).strip()
+    if len(part) > MAX_PART_BYTES // 4:
+        part = part.encode()[:MAX_PART_BYTES].decode(errors="ignore").rstrip()
+    if part.startswith("-"):
+        part = "_" + part[1:]
+    return part or "_"
+
+
+def folded(name: str) -> str:
+    """Return what names are compared by: file systems that ignore case take these for one."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name.casefold())
+
+
+def unique_names(parts: Sequence[NameParts], *, hash_all: bool = False) -> list[str]:
+    """Join the names of one folder; wherever some collide, each of them gets a hash.
+
+    The order of `parts` decides nothing but the order of what is returned.
+
+    Args:
+        hash_all: every name gets its hash: the folder's own name collides with another's.
+    """
+    names = [_join(part, _HASH_DIGITS[hash_all]) for part in parts]
+    for digits in _HASH_DIGITS[1 + hash_all :]:
+        keys = [folded(name) for name in names]
+        if len(set(keys)) == len(keys):
+            break
+        shared = {key for key, count in Counter(keys).items() if count > 1}
+        names = [
+            _join(part, digits) if key in shared else name
+            for part, key, name in zip(parts, keys, names, strict=True)
+        ]
+    return [name + SUFFIX for name in names]
+
+
+def _join(part: NameParts, digits: int) -> str:
+    name = f"{part.stem}-{part.style}"
+    if part.variant > 1:
+        name += f"-v{part.variant}"
+    if digits:
+        source = f"{part.content}\0{part.key}\0{part.variant}"
+        name += f"-{blake2b(source.encode(), digest_size=16).hexdigest()[:digits]}"
+    return name

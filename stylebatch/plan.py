@@ -1,0 +1,279 @@
+"""The manifest's jobs, streamed: a folder at a time, and no list of them all."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from stylebatch import files, images, naming
+from stylebatch.assignment import StyleTable, read_table, sample_styles
+from stylebatch.errors import UserError, raise_all
+from stylebatch.fingerprint import (
+    draw_noise_seed,
+    draw_strength,
+    fingerprint,
+    fingerprint_prefix,
+)
+from stylebatch.inputs import UNREADABLE, InputReader, KnownFile, KnownFiles, ReadCount, below
+from stylebatch.manifest import Manifest, Pair
+from stylebatch.records import Style
+
+_MAX_JOBS_AT_ONCE = 4096
+_MAX_ENLARGEMENT = 2
+
+
+class PlanError(UserError):
+    """A plan that can't be made, or that would harm what is there."""
+
+
+class Planned(NamedTuple):
+    """What tells one job of a `PlannedFolder` from the others; fields as in `records.Job`."""
+
+    name: str
+    fingerprint: str
+    content: str
+    content_digest: str
+    style: str
+    variant: int
+    width: int
+    height: int
+    strength: float
+    noise_seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFolder:
+    """Jobs of one pair into one output folder.
+
+    Attributes:
+        folder: POSIX path under `images/`, "" for that itself; `Planned.name` is in it.
+        content_folder: POSIX path from the manifest's folder; `Planned.content` is in it.
+    """
+
+    pair: str
+    folder: str
+    settings_id: str
+    label: str | None
+    content_folder: str
+    jobs: list[Planned]
+
+
+@dataclass
+class PairSummary:
+    """What planning a pair came across.
+
+    Attributes:
+        passed_over: files of the content folder that are no images, by suffix.
+        enlarged: images whose output is more than twice as large as they were worked on.
+        unknown_rows: rows of its table whose content isn't there.
+    """
+
+    images: int = 0
+    unreadable: int = 0
+    enlarged: int = 0
+    enlarged_example: str = ""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    unknown_rows: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PlanSummary:
+    """What planning came across, and what it had to read for it."""
+
+    pairs: dict[str, PairSummary] = field(default_factory=dict)
+    read: ReadCount = field(default_factory=ReadCount)
+
+    def warnings(self) -> list[str]:
+        """Say what a user may not have meant, one line each."""
+        lines = []
+        for name, pair in self.pairs.items():
+            if pair.enlarged:
+                lines.append(
+                    f"{name}: {pair.enlarged} images come out enlarged more than twice "
+                    f"(such as {pair.enlarged_example}); raise size_px, or set output_size: work"
+                )
+            if pair.unknown_rows:
+                first = ", ".join(pair.unknown_rows[:3])
+                lines.append(f"{name}: {len(pair.unknown_rows)} rows name no content: {first}")
+        return lines
+
+
+def plan_jobs(
+    manifest: Manifest,
+    known: KnownFiles,
+    styles: Mapping[str, Style],
+    summary: PlanSummary | None = None,
+) -> Iterator[PlannedFolder]:
+    """Yield the manifest's jobs, some thousand at a time. Images that can't be read are jobs too.
+
+    Args:
+        summary: is filled on the way.
+
+    Raises:
+        PlanError, TableError, Problems: tables with errors, folders and names that can't be read.
+    """
+    summary = PlanSummary() if summary is None else summary
+    tables = _read_tables(manifest)
+    for pair in manifest.pairs:
+        pair_summary = summary.pairs.setdefault(pair.name, PairSummary())
+        reader = InputReader(manifest.root, known, summary.read)
+        planner = _PairPlanner(manifest, pair, styles, tables.get(pair.name), reader, pair_summary)
+        try:
+            yield from planner.folders()
+        except OSError as error:
+            where = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
+            raise PlanError(where, f"a folder can't be read ({error})") from error
+
+
+def _read_tables(manifest: Manifest) -> dict[str, StyleTable]:
+    tables: dict[str, StyleTable] = {}
+    problems: list[UserError] = []
+    for pair in manifest.pairs:
+        if pair.assign.kind != "map":
+            continue
+        where = pair.assign.table
+        try:
+            data = files.read_bytes(manifest.root / where)
+            tables[pair.name] = read_table(data, where, pair.styles)
+        except OSError as error:
+            place = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
+            found = f"{where} can't be read ({error.strerror})"
+            problems.append(PlanError(place, found, "a CSV with the columns content,style"))
+        except UserError as problem:
+            problems.append(problem)
+    raise_all(problems)
+    return tables
+
+
+class _PairPlanner:
+    """Plans one pair; what its jobs share is worked out once."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        pair: Pair,
+        styles: Mapping[str, Style],
+        table: StyleTable | None,
+        reader: InputReader,
+        summary: PairSummary,
+    ) -> None:
+        self.pair, self.seed, self.summary, self.reader = pair, manifest.seed, summary, reader
+        self.root = manifest.root / pair.content
+        self.table = table
+        self.keys = [source.key for source in pair.styles]
+        self.style_names = [naming.safe_part(source.name) for source in pair.styles]
+        recipe = pair.settings.recipe
+        self.uses_noise = recipe.uses_noise
+        self.prefix = cache(self._prefix_of([styles[key].digest for key in self.keys]))
+        self.sizes = cache(self._sizes)
+        self.twins = cache(self._twins)
+
+    def folders(self) -> Iterator[PlannedFolder]:
+        walk = files.walk_files(self.root, images.IMAGE_SUFFIXES, self.summary.passed_over)
+        for folder, stats in walk:
+            _check_names(self.pair, stats)
+            yield from self._plan_folder(folder, stats)
+        if self.table is not None:
+            self.summary.unknown_rows = self.table.unknown()
+
+    def _plan_folder(self, folder: str, stats: list[files.FileStat]) -> Iterator[PlannedFolder]:
+        content_folder = below(self.pair.content, folder)
+        found = [file or UNREADABLE for file in self.reader.files_of(content_folder, stats)]
+        paths = [stat.path for stat in stats]
+        assigned = self._assign(paths)
+        self._count(paths, found, assigned)
+        names = iter(self._names(folder, paths, assigned))
+        jobs: list[Planned] = []
+        for path, file, chosen in zip(paths, found, assigned, strict=True):
+            jobs.extend(self._plan_image(path, file, chosen, names))
+            if len(jobs) >= _MAX_JOBS_AT_ONCE:
+                yield self._chunk(folder, content_folder, jobs)
+                jobs = []
+        if jobs:
+            yield self._chunk(folder, content_folder, jobs)
+
+    def _chunk(self, folder: str, content_folder: str, jobs: list[Planned]) -> PlannedFolder:
+        label = folder.partition("/")[0] or None
+        output = below(self.pair.into, folder)
+        settings_id = self.pair.settings.id
+        return PlannedFolder(self.pair.name, output, settings_id, label, content_folder, jobs)
+
+    def _assign(self, paths: list[str]) -> list[list[int]]:
+        if self.table is not None:
+            return [self.table.styles_of(path) for path in paths]
+        count = self.pair.assign.count if self.pair.assign.kind == "sample" else len(self.keys)
+        return sample_styles(self.seed, paths, self.keys, count)
+
+    def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[str]:
+        parts = []
+        for path, chosen in zip(paths, assigned, strict=True):
+            stem = naming.safe_part(path.rpartition("/")[2].rpartition(".")[0])
+            for index in chosen:
+                name, key = self.style_names[index], self.keys[index]
+                for variant in range(1, self.pair.variants + 1):
+                    parts.append(naming.NameParts(stem, name, variant, path, key))
+        return naming.unique_names(parts, hash_all=self._is_twin(folder))
+
+    def _plan_image(
+        self, path: str, file: KnownFile, chosen: list[int], names: Iterator[str]
+    ) -> Iterator[Planned]:
+        content = path.rpartition("/")[2]
+        width, height, _ = self.sizes(file.width, file.height)
+        for index in chosen:
+            key, prefix = self.keys[index], self.prefix(index)
+            for variant in range(1, self.pair.variants + 1):
+                strength = draw_strength(self.pair.strength, self.seed, path, key, variant)
+                noise = draw_noise_seed(self.seed, path, key, variant) if self.uses_noise else None
+                decides = fingerprint(prefix, file.digest, strength, noise)
+                yield Planned(
+                    next(names), decides, content, file.digest, key, variant, width, height,
+                    strength, noise,
+                )  # fmt: skip
+
+    def _count(self, paths: list[str], found: list[KnownFile], assigned: list[list[int]]) -> None:
+        for path, file, chosen in zip(paths, found, assigned, strict=True):
+            self.summary.images += 1
+            self.summary.unreadable += not file.width
+            if chosen and self.sizes(file.width, file.height)[2]:
+                self.summary.enlarged += 1
+                self.summary.enlarged_example = self.summary.enlarged_example or path
+
+    def _sizes(self, width: int, height: int) -> tuple[int, int, bool]:
+        """Return the work size, and whether the output is enlarged more than twice from it."""
+        if not width:
+            return 0, 0, False
+        recipe = self.pair.settings.recipe
+        work = images.work_size(width, height, recipe.size_px, recipe.bucket_px)
+        enlargement = max(width, height) / max(work)
+        return *work, recipe.output_size == "content" and enlargement > _MAX_ENLARGEMENT
+
+    def _prefix_of(self, digests: list[str]) -> Callable[[int], blake2b]:
+        settings = self.pair.settings
+        return lambda index: fingerprint_prefix(settings, digests[index])
+
+    def _is_twin(self, folder: str) -> bool:
+        """Whether a folder, or one above it, has a sibling of the same name but for its case."""
+        above = ""
+        for name in folder.split("/") if folder else []:
+            if naming.folded(name) in self.twins(above):
+                return True
+            above = below(above, name)
+        return False
+
+    def _twins(self, folder: str) -> frozenset[str]:
+        names = Counter(map(naming.folded, files.list_folders(self.root / folder)))
+        return frozenset(name for name, count in names.items() if count > 1)
+
+
+def _check_names(pair: Pair, stats: list[files.FileStat]) -> None:
+    """Refuse names that are not UTF-8: neither the ledger nor JSON can hold them."""
+    for stat in stats:
+        if stat.path.isascii():
+            continue
+        try:
+            stat.path.encode()
+        except UnicodeEncodeError:
+            where = below(pair.content, stat.path).encode(errors="backslashreplace").decode()
+            raise PlanError(where, "its name is not UTF-8", "", "rename it") from None

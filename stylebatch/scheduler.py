@@ -1,0 +1,194 @@
+"""Which jobs go next, together, under a pixel budget: plain numbers, no tensors."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from stylebatch.records import Group, Job
+
+MAX_SLOTS = 16
+MIN_SPARE = 2
+_READ_AHEAD = 64
+
+
+class JobSource(Protocol):
+    """Where jobs come from, a few at a time."""
+
+    def groups(self) -> Sequence[Group]:
+        """Return what is to be done, by settings and shape."""
+
+    def take(self, group: Group, limit: int, after: Job | None = None) -> Sequence[Job]:
+        """Return the next jobs of a group, in a fixed order, after one that was taken before."""
+
+
+class Lost(NamedTuple):
+    """What a dead worker had in flight; alone: a single job, which may be to blame."""
+
+    jobs: list[Job]
+    was_alone: bool
+
+
+def num_slots(width: int, height: int, pixel_budget: int) -> int:
+    """Return how many images of a shape are optimised together: 1 to 16."""
+    return max(1, min(MAX_SLOTS, pixel_budget // max(1, width * height)))
+
+
+def capacity(width: int, height: int, pixel_budget: int) -> int:
+    """Return how many jobs of a shape a worker has at most: its slots, and some to refill them."""
+    slots = num_slots(width, height, pixel_budget)
+    return slots + max(slots, MIN_SPARE)
+
+
+@dataclass(eq=False)
+class _Queue:
+    """A group's jobs that no worker has had yet."""
+
+    group: Group
+    left: int
+    ahead: deque[Job] = field(default_factory=deque)
+    last: Job | None = None
+
+    def pop(self, source: JobSource, count: int) -> list[Job]:
+        jobs: list[Job] = []
+        while len(jobs) < count and self.left:
+            if not self.ahead:
+                self.ahead.extend(source.take(self.group, _READ_AHEAD, self.last))
+                if not self.ahead:
+                    self.left = 0
+                    break
+                self.last = self.ahead[-1]
+            jobs.append(self.ahead.popleft())
+            self.left -= 1
+        return jobs
+
+
+@dataclass(eq=False)
+class _Worker:
+    pixel_budget: int
+    in_flight: dict[str, Job] = field(default_factory=dict)
+    queue: _Queue | None = None
+    has_suspect: bool = False
+
+
+class Scheduler:
+    """Hands each job to a worker once: the longest first, a worker's jobs of one shape if possible.
+
+    A job that a dead worker had is a suspect: it runs alone, on a worker with nothing else.
+    """
+
+    def __init__(
+        self,
+        source: JobSource,
+        *,
+        cost: Callable[[Group], float] = lambda group: group.width * group.height,
+        limit: int | None = None,
+    ) -> None:
+        """Take the groups of a source.
+
+        Args:
+            cost: of one job of a group, in any unit.
+            limit: hand out so many jobs at most.
+        """
+        groups = sorted(source.groups(), key=lambda group: (-cost(group), group))
+        self._source, self._cost = source, cost
+        self._untouched = deque(_Queue(group, group.num_jobs) for group in groups)
+        self._shared: list[_Queue] = []
+        self._suspects: deque[Job] = deque()
+        self._workers: dict[int, _Worker] = {}
+        total = sum(group.num_jobs for group in groups)
+        self._left = total if limit is None else min(limit, total)
+        self._is_stopped = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many jobs workers have now."""
+        return sum(len(worker.in_flight) for worker in self._workers.values())
+
+    @property
+    def left(self) -> int:
+        """How many jobs no worker has now, suspects included."""
+        return self._left + len(self._suspects)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is in flight and nothing more will be handed out."""
+        return not self.in_flight and (self._is_stopped or not self.left)
+
+    def worker_joined(self, worker: int, pixel_budget: int) -> None:
+        """Count on a worker, whose device optimises so many pixels at once."""
+        self._workers[worker] = _Worker(pixel_budget)
+
+    def worker_lost(self, worker: int) -> Lost:
+        """Count a worker out; what it had becomes suspects."""
+        lost = self._workers.pop(worker, None)
+        jobs = list(lost.in_flight.values()) if lost else []
+        self._suspects.extend(jobs)
+        return Lost(jobs, len(jobs) == 1)
+
+    def drop(self, output: str) -> None:
+        """Never hand out a suspect again."""
+        self._suspects = deque(job for job in self._suspects if job.output != output)
+
+    def finished(self, worker: int, output: str) -> None:
+        """Note that a job is done or failed, even if it comes from a worker that is lost by now."""
+        state = self._workers.get(worker)
+        if state is None or output not in state.in_flight:
+            self.drop(output)
+            return
+        del state.in_flight[output]
+        state.has_suspect = False
+
+    def stop_admitting(self) -> None:
+        """Hand out nothing more; what is in flight may finish."""
+        self._is_stopped = True
+
+    def jobs_for(self, worker: int) -> list[Job]:
+        """Return what to submit to a worker now, [] if it has enough or there is nothing."""
+        state = self._workers.get(worker)
+        if state is None or self._is_stopped or state.has_suspect:
+            return []
+        if self._suspects and not state.in_flight:
+            jobs = [self._suspects.popleft()]
+            state.has_suspect = True
+        else:
+            jobs = self._fresh_jobs(state)
+        state.in_flight.update((job.output, job) for job in jobs)
+        return jobs
+
+    def _fresh_jobs(self, worker: _Worker) -> list[Job]:
+        jobs: list[Job] = []
+        while self._left > 0 and (queue := self._queue_of(worker)):
+            room = self._room(worker, queue.group, len(jobs))
+            if room <= 0:
+                break
+            taken = queue.pop(self._source, min(room, self._left))
+            self._left -= len(taken)
+            jobs.extend(taken)
+        else:
+            # The source may hold fewer jobs than its groups say.
+            self._left = 0
+        return jobs
+
+    def _room(self, worker: _Worker, group: Group, num_taken: int) -> int:
+        """How many more jobs a worker may have: up to its capacity, and near the end its share."""
+        has = len(worker.in_flight) + num_taken
+        most = capacity(group.width, group.height, worker.pixel_budget)
+        feeding = [each for each in self._workers.values() if not each.has_suspect]
+        rest = self._left + num_taken + sum(len(each.in_flight) for each in feeding)
+        share = -(-rest // len(feeding))
+        return max(min(most, share) - has, 0 if has else 1)
+
+    def _queue_of(self, worker: _Worker) -> _Queue | None:
+        """Return what a worker is on, else the next untouched group, else the longest of others."""
+        if worker.queue is None or not worker.queue.left:
+            self._shared = [queue for queue in self._shared if queue.left]
+            if self._untouched:
+                self._shared.append(self._untouched.popleft())
+                worker.queue = self._shared[-1]
+            else:
+                worker.queue = max(self._shared, key=self._remaining_cost, default=None)
+        return worker.queue
+
+    def _remaining_cost(self, queue: _Queue) -> float:
+        return queue.left * self._cost(queue.group)
