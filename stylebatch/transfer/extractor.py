@@ -1,0 +1,83 @@
+"""The feature extractor: images in [0, 1] to feature maps by paper name."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylebatch.architectures import Architecture, Layer
+from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice
+
+PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
+
+
+class Extractor:
+    """A frozen convolutional network, built no deeper than the layers that are asked for.
+
+    Source: Simonyan & Zisserman 2015; Gatys et al. 2016, section 2 (average pooling as a choice).
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        tensors: Mapping[str, tuple[Tensor, Tensor]],
+        layers: Iterable[str],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        pooling: str = "max",
+        padding: str = "zeros",
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Keep the weights of the operations up to the deepest of `layers`.
+
+        Args:
+            tensors: layer → weight (O, I, 3, 3) and bias (O,), input channels in RGB order.
+            mean, std: of the input's channels, for RGB in [0, 1].
+            dtype: of the convolutions; feature maps come out as float32.
+
+        Raises:
+            UnknownLayerError: a layer that the architecture does not have.
+        """
+        self.taps = frozenset(layers)
+        self.device, self.dtype = torch.device(device), dtype
+        self._operations = architecture.up_to(self.taps)
+        self._average = pooling == "average"
+        self._padding = PADDING_MODES[padding]
+        self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
+        self._weights = {
+            layer.name: tuple(part.to(self.device, dtype) for part in tensors[layer.name])
+            for layer in self._operations
+            if layer.kind == "conv"
+        }
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the tapped feature maps of images (B, 3, H, W), RGB in [0, 1]: (B, C, h, w)."""
+        x = ((images - self._mean) / self._std).to(self.dtype)
+        features: dict[str, Tensor] = {}
+        is_tapped = False
+        for layer in self._operations:
+            x = self._apply(layer, x, in_place=not is_tapped)
+            is_tapped = layer.name in self.taps
+            if is_tapped:
+                features[layer.name] = x.float()
+        return features
+
+    def _apply(self, layer: Layer, x: Tensor, in_place: bool) -> Tensor:
+        if layer.kind == "conv":
+            return self._convolve(x, *self._weights[layer.name])
+        if layer.kind == "relu":
+            # A convolution's output is needed by nobody else unless it is tapped.
+            return F.relu_(x) if in_place else F.relu(x)
+        return F.avg_pool2d(x, 2) if self._average else F.max_pool2d(x, 2)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        padding = 1
+        if self._padding != "constant":
+            x, padding = F.pad(x, (1, 1, 1, 1), mode=self._padding), 0
+        if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
+            return F.conv2d(twice(x), weight, bias, padding=padding)[:1]
+        return F.conv2d(x, weight, bias, padding=padding)

@@ -1,0 +1,250 @@
+"""Batched optimisers over pixels in [0, 1]: per-image state throughout.
+
+Each works by asking and telling: `ask(n)` gives the points to evaluate, `tell(n, losses,
+gradients)` takes what came out and says which were accepted. Slots 0…n-1 are in use; `admit`
+resets one, `move` copies one into another's place. No number of one slot enters another's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylebatch.transfer.reductions import dot_pixels, max_abs_pixels
+
+TINY = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSpec:
+    """Fields are those of `recipes.Recipe`; changes are of pixels in [0, 1]."""
+
+    optimizer: str
+    history: int
+    preconditioner_levels: int
+    first_rms_change: float
+    max_rms_change: float
+    max_change: float
+    tolerated_rise: float
+    learning_rate: float
+    learning_rate_schedule: str
+    betas: tuple[float, float]
+    epsilon: float
+
+
+class Optimizer(Protocol):
+    """What the engine needs of an optimiser over (B, 3, H, W)."""
+
+    def admit(self, slot: int, start: Tensor, budget: int) -> None:
+        """Reset a slot to a start (3, H, W) and its budget of evaluations."""
+
+    def move(self, source: int, target: int) -> None:
+        """Copy a slot's whole state into another slot."""
+
+    def ask(self, active: int) -> Tensor:
+        """Return the points (n, 3, H, W) at which the first n slots want an evaluation."""
+
+    def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
+        """Take losses (n,) and gradients (n, 3, H, W) there; return which were accepted (n,)."""
+
+
+class ProjectedLBFGS:
+    """L-BFGS projected onto [0, 1]; one evaluation an iteration, no line search.
+
+    Source: Nocedal & Wright 2006, algorithm 7.4 (two-loop recursion), with these departures.
+
+    - The gradient and the direction are zeroed where a pixel sits on its bound and the gradient
+      points outward (Bertsekas 1982: without the second, the optimum is not reached); the trial
+      point is projected, then evaluated.
+    - A step is scaled down to `max_rms_change`, then each pixel's change is cut to `max_change`:
+      scaling the whole step by its largest pixel lets a few outliers hold an image back for dozens
+      of evaluations (docs/solver.md).
+    - A rise of the loss within `tolerated_rise` is accepted; else the point is kept and that
+      image's step halved.
+    - The initial Hessian is γP with a multilevel P (`_precondition`).
+    - The ring of curvature pairs turns at the same time in all slots: a refused step leaves a pair
+      of zeros, so an image's window depends on its own steps only.
+    """
+
+    def __init__(self, spec: OptimizerSpec, capacity: int, size: tuple[int, int], like: Tensor):
+        shape = (capacity, 3, *size)
+        self._spec = spec
+        self._x, self._gradient, self._trial = (like.new_zeros(shape) for _ in range(3))
+        self._s = like.new_zeros((spec.history, *shape))
+        self._y = like.new_zeros((spec.history, *shape))
+        self._rho = like.new_zeros((spec.history, capacity))
+        self._loss, self._gamma = like.new_zeros(capacity), like.new_zeros(capacity)
+        self._step = like.new_ones(capacity)
+        self._is_fresh = torch.ones(capacity, dtype=torch.bool, device=like.device)
+        self._head = 0
+
+    def admit(self, slot: int, start: Tensor, budget: int) -> None:
+        self._trial[slot] = start
+        self._rho[:, slot] = 0
+        # Stale numbers times a ρ of zero would still spread a NaN.
+        self._s[:, slot] = 0
+        self._y[:, slot] = 0
+        self._gamma[slot], self._step[slot], self._is_fresh[slot] = 0, 1, True
+
+    def move(self, source: int, target: int) -> None:
+        for state in (self._x, self._gradient, self._trial, self._loss, self._gamma, self._step):
+            state[target] = state[source]
+        self._is_fresh[target] = self._is_fresh[source]
+        for ring in (self._s, self._y, self._rho):
+            ring[:, target] = ring[:, source]
+
+    def ask(self, active: int) -> Tensor:
+        fresh = self._is_fresh[:active].view(-1, 1, 1, 1)
+        if not bool(fresh.all()):
+            x = self._x[:active]
+            moved = (x + self._change(active)).clamp_(0, 1)
+            self._trial[:active] = torch.where(fresh, self._trial[:active], moved)
+        return self._trial[:active]
+
+    def _change(self, active: int) -> Tensor:
+        """Return the step of each image, capped and scaled by its step length."""
+        held = self._held(active)
+        gradient = self._gradient[:active].masked_fill(held, 0.0)
+        direction = -self._apply_inverse_hessian(active, gradient).masked_fill(held, 0.0)
+        is_downhill = dot_pixels(direction, gradient) < 0
+        direction = torch.where(is_downhill.view(-1, 1, 1, 1), direction, -gradient)
+        is_scaled = is_downhill & (self._gamma[:active] > 0)
+        rms = (dot_pixels(direction, direction) / direction[0].numel()).sqrt().clamp_min(TINY)
+        usual = (self._spec.max_rms_change / rms).clamp_max(1.0)
+        scale = torch.where(is_scaled, usual, self._spec.first_rms_change / rms)
+        change = direction * (scale * self._step[:active]).view(-1, 1, 1, 1)
+        return change.clamp_(-self._spec.max_change, self._spec.max_change)
+
+    def _held(self, active: int) -> Tensor:
+        """Return which pixels sit on their bound with a gradient that points outward."""
+        x, gradient = self._x[:active], self._gradient[:active]
+        return ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
+
+    def _apply_inverse_hessian(self, active: int, gradient: Tensor) -> Tensor:
+        newest_first = [(self._head - k) % self._spec.history for k in range(self._spec.history)]
+        q, alphas = gradient, {}
+        for j in newest_first:
+            alphas[j] = self._rho[j, :active] * dot_pixels(self._s[j, :active], q)
+            q = q - alphas[j].view(-1, 1, 1, 1) * self._y[j, :active]
+        gamma = self._gamma[:active]
+        r = _precondition(q, self._spec.preconditioner_levels)
+        r = r * torch.where(gamma > 0, gamma, 1.0).view(-1, 1, 1, 1)
+        for j in reversed(newest_first):
+            beta = self._rho[j, :active] * dot_pixels(self._y[j, :active], r)
+            r = r + (alphas[j] - beta).view(-1, 1, 1, 1) * self._s[j, :active]
+        return r
+
+    def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
+        fresh, before = self._is_fresh[:active], self._loss[:active]
+        is_finite = losses.isfinite() & max_abs_pixels(gradients).isfinite()
+        is_low_enough = losses <= before + self._spec.tolerated_rise * before.abs()
+        accepted = is_finite & (fresh | is_low_enough)
+        self._remember(active, gradients, accepted & ~fresh)
+        mask = accepted.view(-1, 1, 1, 1)
+        self._x[:active] = torch.where(mask, self._trial[:active], self._x[:active])
+        self._gradient[:active] = torch.where(mask, gradients, self._gradient[:active])
+        self._loss[:active] = torch.where(accepted, losses, before)
+        step = self._step[:active]
+        self._step[:active] = torch.where(accepted, (2 * step).clamp_max(1.0), step / 2)
+        self._is_fresh[:active] = fresh & ~accepted
+        return accepted
+
+    def _remember(self, active: int, gradients: Tensor, wanted: Tensor) -> None:
+        """Put the newest curvature pairs into the ring where they are wanted and sᵀy > 0."""
+        s = self._trial[:active] - self._x[:active]
+        y = gradients - self._gradient[:active]
+        curvature = dot_pixels(s, y)
+        noise = 1e-6 * (dot_pixels(s, s) * dot_pixels(y, y)).sqrt()
+        is_stored = wanted & (curvature > noise)
+        mask = is_stored.view(-1, 1, 1, 1)
+        self._head = (self._head + 1) % self._spec.history
+        self._s[self._head, :active] = torch.where(mask, s, 0.0)
+        self._y[self._head, :active] = torch.where(mask, y, 0.0)
+        self._rho[self._head, :active] = torch.where(is_stored, 1 / curvature, 0.0)
+        y_p_y = dot_pixels(y, _precondition(y, self._spec.preconditioner_levels))
+        gamma = curvature / y_p_y.clamp_min(TINY)
+        self._gamma[:active] = torch.where(is_stored, gamma, self._gamma[:active])
+
+
+def _precondition(v: Tensor, levels: int) -> Tensor:
+    """Return P v = v + Σ_k U_k D_k v: k times 2×2 averages, bilinear back to full size.
+
+    Source: after Bramble, Pasciak & Xu 1990 (BPX); the plain sum over scales is ours. It lets
+    large structures move as fast as single pixels do.
+    """
+    total, coarse = v, v
+    for _ in range(levels):
+        if min(coarse.shape[-2:]) < 2:
+            break
+        coarse = F.avg_pool2d(coarse, 2, ceil_mode=True, count_include_pad=False)
+        total = total + _enlarge(_enlarge(coarse, -2, v.shape[-2]), -1, v.shape[-1])
+    return total
+
+
+def _enlarge(v: Tensor, dim: int, size: int) -> Tensor:
+    """Resample one dimension bilinearly, as `F.interpolate` does without `align_corners`.
+
+    Not by `F.interpolate`: on the CPU its last bits depend on how threads share the pixels.
+    """
+    here = v.shape[dim]
+    at = ((torch.arange(size, device=v.device) + 0.5) * (here / size) - 0.5).clamp_(0, here - 1)
+    low = at.long()
+    share = (at - low).view(-1, 1) if dim == -2 else at - low
+    high = v.index_select(dim, (low + 1).clamp_max_(here - 1))
+    return v.index_select(dim, low) * (1 - share) + high * share
+
+
+class ProjectedAdam:
+    """Adam with each step projected onto [0, 1].
+
+    Source: Kingma & Ba 2015, algorithm 1; the cosine schedule over the budget is Loshchilov &
+    Hutter 2017, equation 5, without restarts. The projection is ours.
+    """
+
+    def __init__(self, spec: OptimizerSpec, capacity: int, size: tuple[int, int], like: Tensor):
+        shape = (capacity, 3, *size)
+        self._spec = spec
+        self._x, self._first, self._second = (like.new_zeros(shape) for _ in range(3))
+        self._count, self._budget = like.new_zeros(capacity), like.new_ones(capacity)
+
+    def admit(self, slot: int, start: Tensor, budget: int) -> None:
+        self._x[slot] = start
+        self._first[slot], self._second[slot] = 0, 0
+        self._count[slot], self._budget[slot] = 0, budget
+
+    def move(self, source: int, target: int) -> None:
+        for state in (self._x, self._first, self._second, self._count, self._budget):
+            state[target] = state[source]
+
+    def ask(self, active: int) -> Tensor:
+        return self._x[:active]
+
+    def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
+        accepted = losses.isfinite() & max_abs_pixels(gradients).isfinite()
+        mask = accepted.view(-1, 1, 1, 1)
+        gradients = torch.where(mask, gradients, 0.0)
+        beta1, beta2 = self._spec.betas
+        first = self._first[:active].mul_(beta1).add_(gradients, alpha=1 - beta1)
+        second = self._second[:active].mul_(beta2).add_(gradients.square(), alpha=1 - beta2)
+        count = self._count[:active].add_(1)
+        size = (self._rate(active) / (1 - beta1**count)).view(-1, 1, 1, 1)
+        spread = (second / (1 - beta2**count).view(-1, 1, 1, 1)).sqrt() + self._spec.epsilon
+        moved = (self._x[:active] - size * first / spread).clamp_(0, 1)
+        self._x[:active] = torch.where(mask, moved, self._x[:active])
+        return accepted
+
+    def _rate(self, active: int) -> Tensor:
+        rate = torch.full_like(self._count[:active], self._spec.learning_rate)
+        if self._spec.learning_rate_schedule == "constant":
+            return rate
+        done = (self._count[:active] - 1) / self._budget[:active]
+        return rate * 0.5 * (1 + torch.cos(torch.pi * done))
+
+
+OPTIMIZERS: dict[str, Callable[[OptimizerSpec, int, tuple[int, int], Tensor], Optimizer]] = {
+    "lbfgs": ProjectedLBFGS,
+    "adam": ProjectedAdam,
+}

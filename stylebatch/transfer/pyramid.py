@@ -1,0 +1,71 @@
+"""Pyramid levels: coarse to fine, each level half the next."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Below this longest edge one level is as good (measured at 192 px, see docs/solver.md).
+AUTO_ONE_LEVEL_BELOW_PX = 512
+SMALLEST_EDGE_PX = 16
+
+
+def num_levels(asked: str | int, height: int, width: int) -> int:
+    """Return how many levels an image of this size gets; the coarsest keeps 16 px an edge.
+
+    `auto`: one below 512 px at the longest edge, and one more for each doubling from there.
+    """
+    if asked == "auto":
+        wanted = 1 + max(0, (max(height, width) // AUTO_ONE_LEVEL_BELOW_PX).bit_length())
+    else:
+        wanted = int(asked)
+    while wanted > 1 and min(height, width) >> (wanted - 1) < SMALLEST_EDGE_PX:
+        wanted -= 1
+    return wanted
+
+
+def level_sizes(levels: int, height: int, width: int) -> list[tuple[int, int]]:
+    """Return (height, width) of each level, coarsest first, the last the image's own."""
+    scales = [2 ** (levels - 1 - level) for level in range(levels)]
+    return [(round(height / scale), round(width / scale)) for scale in scales]
+
+
+def level_budgets(levels: int, steps: int) -> list[int]:
+    """Share the evaluations out: equal parts, the finest level takes what is left over.
+
+    A level that stops early leaves its rest to the finest (`Engine`).
+    """
+    coarse = steps // levels
+    return [coarse] * (levels - 1) + [steps - coarse * (levels - 1)]
+
+
+def shrink(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample (1, 3, H, W) to a smaller (height, width) with an antialiasing filter, in [0, 1]."""
+    if image.shape[-2:] == size:
+        return image
+    return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def enlarge(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample (1, 3, H, W) to a larger (height, width)."""
+    return F.interpolate(image, size, mode="bicubic", align_corners=False)
+
+
+def next_start(coarse: Tensor, content: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Return the start of the next level, (1, 3, *size) in [0, 1].
+
+    Args:
+        coarse: the result of the level below, (1, 3, h, w).
+        content: at the next level's size, where the run started from the content: the detail that
+            the coarse level could not hold is put back. None for other starts.
+    """
+    start = enlarge(coarse, size)
+    if content is not None:
+        small = shrink(content, (coarse.shape[-2], coarse.shape[-1]))
+        # In this order an untouched coarse level gives the content back bit by bit.
+        start = content + (start - enlarge(small, size))
+    return start.clamp(0, 1)
+
+
+def draw_noise(seed: int, size: tuple[int, int]) -> Tensor:
+    """Draw (1, 3, *size), uniform in [0, 1], on the CPU: the same on any device."""
+    return torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(seed))

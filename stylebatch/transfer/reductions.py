@@ -1,0 +1,48 @@
+"""The one way to reduce over pixels: an image's sum has the same bits in any batch."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+# Rows of this length are added by one thread each, in one order. 1024 divides 32×32 pixels, so that
+# bucketed shapes need no padding; and up to 16 rows of partial sums stay below the 32,768
+# elements from which torch splits a reduction to a single number among threads.
+ROW = 1024
+# torch (2.15) convolves a lone float32 image of up to so many numbers without oneDNN, and so in
+# another order than in a batch: `use_mkldnn` in aten/src/ATen/native/Convolution.cpp.
+MAX_NATIVE_CONVOLUTION = 20480
+
+
+def sum_pixels(values: Tensor) -> Tensor:
+    """Sum over all dimensions but the first: (B, …) → (B,), the same bits for any B and threads.
+
+    A plain `sum` over (B, N) splits the row among threads where B = 1 and not where B ≥ 2, and
+    `einsum` and `bmm` dot products choose their order by B. Here each row of 1024 numbers gives one
+    partial sum, and these are summed the same way until one is left.
+    """
+    batch = values.shape[0]
+    rows = values.reshape(batch, -1)
+    while rows.shape[1] > ROW:
+        padding = -rows.shape[1] % ROW
+        if padding:
+            rows = F.pad(rows, (0, padding))
+        rows = rows.reshape(-1, ROW).sum(1).reshape(batch, -1)
+    return rows.sum(1)
+
+
+def twice(image: Tensor) -> Tensor:
+    """Return a lone image as a batch of two without a copy: (1, …) → (2, …).
+
+    For operations that take another way where B = 1: a batched matrix product becomes a plain one,
+    which splits its sum among threads, and a small convolution leaves oneDNN.
+    """
+    return image.expand(2, *image.shape[1:])
+
+
+def dot_pixels(left: Tensor, right: Tensor) -> Tensor:
+    """Dot product of each image with its partner: (B, …), (B, …) → (B,)."""
+    return sum_pixels(left * right)
+
+
+def max_abs_pixels(values: Tensor) -> Tensor:
+    """Largest magnitude in each image: (B, …) → (B,). A maximum is exact in any order."""
+    return values.abs().flatten(1).amax(1)
