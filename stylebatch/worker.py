@@ -1,0 +1,284 @@
+"""One device's loop: decode → admit → step → retire → encode → commit → events."""
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylebatch.commit import Committer, Finished
+from stylebatch.dataset import Dataset
+from stylebatch.device import Device
+from stylebatch.errors import RunError, UserError
+from stylebatch.files import digest_bytes, read_bytes
+from stylebatch.images import Pixels, decode, resize
+from stylebatch.loss_log import LossRow
+from stylebatch.recipes import Settings
+from stylebatch.records import (
+    Event,
+    Job,
+    JobFailed,
+    JobsDropped,
+    Notice,
+    Progress,
+    RunFailed,
+    Style,
+)
+from stylebatch.scheduler import num_slots
+from stylebatch.targets import to_pixels
+from stylebatch.transfer.engine import Engine, Result, Status
+
+PROGRESS_EVERY_S = 0.25
+DECODE_THREADS = 2
+# The images after those in the slots are decoded ahead, and no more: they wait in memory.
+DECODE_AHEAD = 4
+
+
+class ContentError(UserError):
+    """A content image that can't be read, or is no longer what was planned with."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a worker is started with.
+
+    Attributes:
+        root: the manifest's folder; content and style paths start there.
+        output: the data set's root.
+        settings, styles: all of the run's, by id and key.
+        cache: folder of cached style targets.
+        threads: for torch on the CPU; None leaves torch's own choice.
+        pixel_budget: pixels optimised at once; None: what suits the device.
+    """
+
+    worker: int
+    device: str
+    run_id: str
+    root: Path
+    output: Path
+    settings: Mapping[str, Settings]
+    styles: Mapping[str, Style]
+    cache: Path
+    threads: int | None = None
+    pixel_budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A decoded content image: at work size, with what its output needs."""
+
+    pixels: Pixels
+    width: int
+    height: int
+    alpha: Pixels | None
+
+
+class Worker:
+    """Drives one device. `submit` jobs, call `advance` until `is_idle`; it never blocks for long.
+
+    `pixel_budget` is how many pixels it optimises at once. Jobs are worked on in the order given;
+    those that follow each other with the same settings and size share the slots.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        self._spec = spec
+        self._device = Device(spec.device, spec.root, spec.cache)
+        self.pixel_budget = spec.pixel_budget or self._device.pixel_budget
+        self._committer = Committer(Dataset(spec.output), spec.run_id, spec.worker)
+        self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
+        self._waiting: deque[Job] = deque()
+        self._decoding: dict[str, Future[_Content]] = {}
+        self._running: dict[str, tuple[Job, _Content]] = {}
+        self._engine: Engine | None = None
+        self._group: tuple[str, int, int] | None = None
+        self._max_slots: dict[tuple[str, int, int], int] = {}
+        self._evaluations, self._reported_s = 0, 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every submitted job has come out as an event."""
+        return not (self._waiting or self._running or self._committer.pending)
+
+    def submit(self, jobs: list[Job]) -> None:
+        """Queue jobs behind those already there."""
+        self._waiting.extend(jobs)
+
+    def drop_waiting(self) -> JobsDropped:
+        """Forget the jobs that are in no slot yet."""
+        dropped = tuple(job.output for job in self._waiting)
+        self._waiting.clear()
+        self._decoding.clear()
+        return JobsDropped(self._spec.worker, dropped)
+
+    def advance(self) -> list[Event]:
+        """Admit what fits, run one evaluation, and return what has happened since.
+
+        An error of ours comes out as `RunFailed`, never as an exception.
+        """
+        try:
+            return self._advance()
+        except RunError as error:
+            return [RunFailed(self._spec.worker, str(error), is_ours=False)]
+        except Exception:
+            return [RunFailed(self._spec.worker, traceback.format_exc(), is_ours=True)]
+
+    def close(self) -> None:
+        """Commit what is finished and end the threads."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._committer.close()
+
+    def _advance(self) -> list[Event]:
+        events: list[Event] = []
+        self._decode_ahead()
+        self._admit(events)
+        if self._engine is not None and self._engine.running:
+            self._step(self._engine, events)
+        wait_s = 0.0
+        if not self._running and not self._waiting:
+            self._committer.flush()
+            wait_s = 0.05
+        events.extend(self._committer.done(wait_s))
+        self._report_progress(events)
+        return events
+
+    def _decode_ahead(self) -> None:
+        free = self._engine.capacity - self._engine.running if self._engine else 1
+        for job, _ in zip(self._waiting, range(free + DECODE_AHEAD), strict=False):
+            if job.output not in self._decoding:
+                self._decoding[job.output] = self._decoders.submit(
+                    _read_content, self._spec.root, job
+                )
+
+    def _admit(self, events: list[Event]) -> None:
+        while self._waiting and self._has_room_for(self._waiting[0]):
+            decoding = self._decoding[self._waiting[0].output]
+            # With nothing to step there is nothing better to do than to wait for the decoder.
+            if not decoding.done() and self._running:
+                return
+            job = self._waiting.popleft()
+            try:
+                self._admit_one(job, self._decoding.pop(job.output).result())
+            except RunError:
+                raise
+            except UserError as error:
+                events.append(self._failed(job, str(error)))
+            self._decode_ahead()
+
+    def _has_room_for(self, job: Job) -> bool:
+        if self._engine is None or self._group != _group(job):
+            return not self._running
+        return self._engine.running < self._engine.capacity
+
+    def _admit_one(self, job: Job, content: _Content) -> None:
+        settings = self._spec.settings[job.settings_id]
+        if self._engine is None or self._group != _group(job):
+            self._group = _group(job)
+            slots = self._max_slots.get(
+                self._group, num_slots(job.width, job.height, self.pixel_budget)
+            )
+            self._engine = self._device.engine(settings, slots, job.width, job.height)
+        style = self._spec.styles[job.style]
+        problem = self._device.problem(
+            job.output, settings, self._engine, content.pixels, style, job.strength, job.noise_seed
+        )
+        self._engine.admit(problem)
+        self._running[job.output] = (job, content)
+
+    def _step(self, engine: Engine, events: list[Event]) -> None:
+        try:
+            report = engine.step()
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            self._halve_slots(engine, events)
+            return
+        self._evaluations += len(report.rows)
+        for result in report.results:
+            self._finish(result, events)
+
+    def _halve_slots(self, engine: Engine, events: list[Event]) -> None:
+        """Start the running images again in half as many slots; alone, an image fails."""
+        assert self._group is not None
+        jobs = [self._running.pop(str(problem.key))[0] for problem in engine.problems]
+        self._engine = None
+        if engine.capacity == 1:
+            reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
+            events.extend(self._failed(job, reason) for job in jobs)
+            return
+        slots = engine.capacity // 2
+        self._max_slots[self._group] = slots
+        self._waiting.extendleft(reversed(jobs))
+        text = f"out of memory on {self._spec.device}: going on with {slots} images at once"
+        events.append(Notice(self._spec.worker, text))
+
+    def _finish(self, result: Result, events: list[Event]) -> None:
+        job, content = self._running.pop(str(result.key))
+        if result.status is Status.DIVERGED:
+            reason = "diverged: the loss became infinite or no number, from a second start as well"
+            events.append(self._failed(job, reason))
+            return
+        is_full_size = self._spec.settings[job.settings_id].recipe.output_size == "content"
+        pixels = to_pixels(result.image)
+        height, width = pixels.shape[:2]
+        alpha = content.alpha
+        if is_full_size:
+            width, height = content.width, content.height
+        elif alpha is not None:
+            alpha = resize(alpha, width, height)
+        rows = [LossRow(*row) for row in result.rows]
+        facts = self._facts(result)
+        self._committer.put(Finished(job, pixels, width, height, alpha, rows, facts))
+
+    def _facts(self, result: Result) -> dict[str, Any]:
+        kept = result.kept
+        return {
+            "evaluations": len(result.rows),
+            "losses": {
+                "total": kept.total,
+                "content": kept.content,
+                "style": kept.style,
+                "tv": kept.tv,
+            },
+            "status": str(result.status),
+            "retried_with_adam": result.retried_with_adam,
+            "seconds": round(result.rows[-1].seconds, 3),
+            "device": self._spec.device,
+        }
+
+    def _failed(self, job: Job, reason: str) -> JobFailed:
+        return JobFailed(self._spec.worker, job.output, job.fingerprint, reason)
+
+    def _report_progress(self, events: list[Event]) -> None:
+        now = time.monotonic()
+        if now - self._reported_s >= PROGRESS_EVERY_S or self.is_idle:
+            events.append(Progress(self._spec.worker, len(self._running), self._evaluations))
+            self._evaluations, self._reported_s = 0, now
+
+
+def _group(job: Job) -> tuple[str, int, int]:
+    return (job.settings_id, job.width, job.height)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """CUDA has a class for it; torch's CPU allocator only says so."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _read_content(root: Path, job: Job) -> _Content:
+    try:
+        data = read_bytes(root / job.content)
+    except OSError as error:
+        raise ContentError(job.content, f"can't be read ({error.strerror})") from error
+    if digest_bytes(data) != job.content_digest:
+        todo = "run again: the plan then sees the new file"
+        raise ContentError(job.content, "this image has changed since planning", "", todo)
+    picture = decode(data, job.content)
+    height, width = picture.rgb.shape[:2]
+    return _Content(resize(picture.rgb, job.width, job.height), width, height, picture.alpha)
