@@ -1,0 +1,229 @@
+"""`stylize()`: images in, stylised images out, without a manifest or a data set."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from io import BytesIO
+from os import PathLike, environ, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from platformdirs import user_cache_path
+from pydantic import ValidationError
+
+from stylebatch.device import Device, choose_devices
+from stylebatch.errors import UserError
+from stylebatch.files import digest_bytes, read_bytes
+from stylebatch.fingerprint import draw_noise_seed
+from stylebatch.images import Picture, decode, resize, work_size
+from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields, recipe_names
+from stylebatch.records import Style, StyleImage
+from stylebatch.scheduler import num_slots
+from stylebatch.targets import to_pixels
+from stylebatch.transfer.engine import Engine, Result, Row, Status
+from stylebatch.weights import Normalisation, check_layers, find_weights, layers_digest
+
+ImageLike = str | PathLike[str] | Image.Image
+OnStep = Callable[[int, Row], None]
+
+
+class StylizeError(UserError):
+    """An argument of `stylize` that can't be used, or an image that could not be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One content image with its size while optimising."""
+
+    index: int
+    where: str
+    digest: str
+    picture: Picture
+    width: int
+    height: int
+
+
+def stylize(
+    contents: ImageLike | Iterable[ImageLike],
+    style: ImageLike | Mapping[str, float],
+    recipe: str = "balanced",
+    *,
+    weights: str | PathLike[str] = "imagenet",
+    arch: str = "vgg19",
+    normalisation: Normalisation | None = None,
+    strength: float | None = None,
+    size_px: int | None = None,
+    steps: int | None = None,
+    override: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    on_step: OnStep | None = None,
+) -> list[Image.Image]:
+    """Stylise images, several at a time, and return them in the order given.
+
+    Args:
+        contents: one image or several: paths, or Pillow images (taken as sRGB).
+        style: one image, or a blend as path → weight.
+        recipe: name of a shipped recipe; see `stylebatch recipes`.
+        weights: `imagenet` (downloaded once by torchvision), a path, or `random`.
+        normalisation: of a weights file that does not say it.
+        strength, size_px, steps: of the recipe, where given.
+        override: any other fields of the recipe.
+        seed: of a noise start.
+        device: `auto` (a GPU if there is one), `cuda:0`, `mps`, `cpu`.
+        precision: of the convolutions: `auto`, `float32`, `bfloat16`.
+        on_step: called after each evaluation of each image with its index and its losses.
+
+    Returns:
+        RGB images, RGBA where the content has alpha, each of its content's upright size.
+
+    Raises:
+        UserError: an unreadable image, an unknown recipe or field, weights that lack a layer, a
+            device that is not there, or an image that diverged.
+    """
+    given = [contents] if isinstance(contents, (str, PathLike, Image.Image)) else list(contents)
+    fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
+    settings = _settings(recipe, fields, arch, fspath(weights), normalisation, precision)
+    items = [_item(index, content, settings.recipe) for index, content in enumerate(given)]
+    runner = Device(choose_devices(device)[0], Path.cwd(), _cache_folder())
+    loaded = _load_style(style, runner)
+    results: dict[int, Image.Image] = {}
+    for group in _by_size(items):
+        for item, result in _solve(group, settings, loaded, runner, seed, on_step):
+            results[item.index] = _image(item, result, settings.recipe)
+    return [results[index] for index in range(len(items))]
+
+
+def _cache_folder() -> Path:
+    return Path(environ.get("STYLEBATCH_CACHE") or user_cache_path("stylebatch"))
+
+
+def _settings(
+    name: str,
+    fields: Mapping[str, Any],
+    arch: str,
+    weights: str,
+    normalisation: Normalisation | None,
+    precision: str,
+) -> Settings:
+    recipe = make_recipe(name, {key: value for key, value in fields.items() if value is not None})
+    found = find_weights(arch, weights, Path.cwd(), normalisation)
+    check_layers(found, recipe.layers)
+    return make_settings(recipe, found, layers_digest(found, recipe.layers), precision)
+
+
+def make_recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
+    """Return a shipped recipe with some fields replaced.
+
+    Raises:
+        StylizeError: no such recipe, no such field, or a value that a field does not take.
+    """
+    if name not in recipe_names():
+        allowed = f"one of {', '.join(recipe_names())}"
+        raise StylizeError("recipe", f"no recipe '{name}'", allowed)
+    known = recipe_fields(name)
+    for field in fields:
+        if field not in Recipe.model_fields:
+            near = get_close_matches(field, Recipe.model_fields, n=1)
+            todo = f"did you mean '{near[0]}'?" if near else f"see `stylebatch recipes {name}`"
+            raise StylizeError("override", f"a recipe has no field '{field}'", "", todo)
+    try:
+        return Recipe(**{**known, **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StylizeError(where, f"{first['input']!r}", first["msg"]) from error
+
+
+def _item(index: int, content: ImageLike, recipe: Recipe) -> _Item:
+    where, data = _read(content)
+    picture = decode(data, where)
+    height, width = picture.rgb.shape[:2]
+    work = work_size(width, height, recipe.size_px, recipe.bucket_px)
+    return _Item(index, where, digest_bytes(data), picture, *work)
+
+
+def _read(image: ImageLike) -> tuple[str, bytes]:
+    """Return an image's name and bytes; a Pillow image as the PNG that holds the same pixels."""
+    if isinstance(image, Image.Image):
+        buffer = BytesIO()
+        image.save(buffer, "PNG", compress_level=1)
+        return str(getattr(image, "filename", "") or "image"), buffer.getvalue()
+    path = Path(image).expanduser()
+    try:
+        return str(path), read_bytes(path)
+    except OSError as error:
+        raise StylizeError(str(path), f"can't be read ({error.strerror})") from error
+
+
+def _load_style(style: ImageLike | Mapping[str, float], runner: Device) -> Style:
+    weighted: Mapping[Any, float] = style if isinstance(style, Mapping) else {style: 1.0}
+    if not weighted or min(weighted.values()) <= 0:
+        raise StylizeError("style", "a blend needs images with weights above 0")
+    images = []
+    for image, weight in weighted.items():
+        where, data = _read(image)
+        digest = digest_bytes(data)
+        runner.targets.put_image(digest, data)
+        images.append(StyleImage(where, weight, digest))
+    digest = digest_bytes(repr([(image.digest, image.weight) for image in images]).encode())
+    return Style("style", "style", tuple(images), digest)
+
+
+def _by_size(items: list[_Item]) -> Iterator[list[_Item]]:
+    groups: dict[tuple[int, int], list[_Item]] = {}
+    for item in items:
+        groups.setdefault((item.width, item.height), []).append(item)
+    yield from groups.values()
+
+
+def _solve(
+    items: list[_Item],
+    settings: Settings,
+    style: Style,
+    runner: Device,
+    seed: int,
+    on_step: OnStep | None,
+) -> Iterator[tuple[_Item, Result]]:
+    """Optimise images of one size, refilling slots as images finish."""
+    width, height = items[0].width, items[0].height
+    slots = min(len(items), num_slots(runner.pixel_budget, width, height))
+    engine = runner.engine(settings, slots, width, height)
+    by_key: dict[Hashable, _Item] = {str(item.index): item for item in items}
+    waiting = list(reversed(items))
+    while waiting or engine.running:
+        while waiting and engine.running < engine.capacity:
+            _admit(waiting.pop(), engine, settings, style, runner, seed)
+        report = engine.step()
+        for key, row in report.rows:
+            if on_step is not None:
+                on_step(by_key[key].index, row)
+        for result in report.results:
+            yield by_key[result.key], result
+
+
+def _admit(
+    item: _Item, engine: Engine, settings: Settings, style: Style, runner: Device, seed: int
+) -> None:
+    pixels = resize(item.picture.rgb, item.width, item.height)
+    noise_seed = draw_noise_seed(seed, item.digest, style.digest, 1)
+    strength = settings.recipe.strength
+    engine.admit(
+        runner.problem(str(item.index), settings, engine, pixels, style, strength, noise_seed)
+    )
+
+
+def _image(item: _Item, result: Result, recipe: Recipe) -> Image.Image:
+    if result.status is Status.DIVERGED:
+        raise StylizeError(item.where, "diverged: its loss became infinite or no number")
+    pixels, alpha = to_pixels(result.image), item.picture.alpha
+    height, width = item.picture.rgb.shape[:2]
+    if recipe.output_size == "work":
+        height, width = pixels.shape[:2]
+    pixels = resize(pixels, width, height)
+    if alpha is not None:
+        pixels = np.dstack([pixels, resize(alpha, width, height)])
+    return Image.fromarray(pixels)

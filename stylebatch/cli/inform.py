@@ -1,0 +1,210 @@
+"""The commands that only tell: plan, status, recipes, schema, doctor."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from stylebatch import doctor as checks
+from stylebatch import recipes as shipped
+from stylebatch.dataset import Dataset
+from stylebatch.errors import UserError
+from stylebatch.ledger import Ledger
+from stylebatch.ledger_plan import PairCounts
+from stylebatch.lock import find_running
+from stylebatch.manifest import Manifest, json_schema, load_manifest
+from stylebatch.pipeline import make_plan
+from stylebatch.records import Group, Job
+
+DEFAULT_MANIFEST = Path("pipeline.yaml")
+MAX_REASONS = 20
+
+
+class ArgumentError(UserError):
+    """An argument that names nothing."""
+
+
+def plan(
+    path: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="The manifest.")
+    ] = DEFAULT_MANIFEST,
+    jobs: Annotated[
+        bool, typer.Option("--jobs", help="Write every job that waits, one JSON object a line.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Count what has failed as to be done.")
+    ] = False,
+) -> None:
+    """Show what a run would do. Writes nothing."""
+    manifest = load_manifest(path)
+    if not jobs:
+        show_plan(manifest, retry_failed=retry_failed)
+        return
+    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
+        planned, _, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
+        for group in planned.groups():
+            for job in _jobs_of(planned.take, group):
+                typer.echo(json.dumps(asdict(job), ensure_ascii=False))
+
+
+def _jobs_of(take: Any, group: Group) -> Any:
+    last: Job | None = None
+    while block := take(group, 1000, last):
+        yield from block
+        last = block[-1]
+
+
+def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
+    """Print a plan as tables: the pairs, then the shapes of what waits."""
+    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
+        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
+        stale, groups = planned.find_stale(), planned.groups()
+    console = Console(highlight=False)
+    pairs = _table("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
+    for pair in manifest.pairs:
+        counts = planned.counts[pair.name]
+        numbers = (counts.total, counts.done, counts.failed, counts.pending)
+        images, styles = summary.pairs[pair.name].images, len(pair.styles)
+        pairs.add_row(pair.name, pair.content, *map(str, (images, styles, *numbers)))
+    console.print(pairs)
+    if groups:
+        console.print(_shapes(groups))
+    for line in summary.warnings():
+        console.print(f"warning: {line}", markup=False)
+    for name, found in summary.pairs.items():
+        if found.passed_over:
+            console.print(f"{name}: passed over {_suffixes(found.passed_over)}", markup=False)
+    if stale:
+        console.print(f"{stale} images are out of date: a run moves them to .stylebatch/stale")
+    console.print(_verdict(planned.counts), markup=False)
+
+
+def _verdict(counts: dict[str, PairCounts]) -> str:
+    pending = sum(count.pending for count in counts.values())
+    return f"{pending} images to make" if pending else "nothing to do"
+
+
+def _shapes(groups: list[Group]) -> Table:
+    table = _table("size while optimising", "images", "settings")
+    for group in sorted(groups, key=lambda group: (-group.width * group.height, group)):
+        size = f"{group.width}×{group.height}" if group.width else "unreadable"
+        table.add_row(size, str(group.num_jobs), group.settings_id)
+    return table
+
+
+def _suffixes(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} × {suffix or 'no suffix'}" for suffix, count in counts.most_common())
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        is_number = column in ("images", "styles", "jobs", "done", "failed", "to do")
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    return table
+
+
+def status(
+    path: Annotated[
+        Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
+    ] = DEFAULT_MANIFEST,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show how far an output is. Reads the ledger only: also while a run goes on."""
+    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+    if not dataset.ledger.exists():
+        todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
+        raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
+    with Ledger.open(dataset.ledger, read_only=True) as ledger:
+        found = {
+            "output": str(dataset.root),
+            "running": find_running(dataset) or None,
+            "pairs": _pair_states(ledger.counts(), ledger.get("plan") or {}),
+            "failures": _reasons(ledger),
+        }
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        _show_status(found)
+
+
+def _pair_states(
+    counts: dict[str, dict[str, int]], plan_totals: dict[str, int]
+) -> dict[str, dict[str, int]]:
+    """Put the ledger's states and the last plan's totals together."""
+    states = {}
+    for pair in sorted({*counts, *plan_totals}):
+        done, failed = (counts.get(pair, {}).get(state, 0) for state in ("done", "failed"))
+        planned = plan_totals.get(pair, done + failed)
+        left = max(0, planned - done - failed)
+        states[pair] = {"planned": planned, "done": done, "failed": failed, "left": left}
+    return states
+
+
+def _reasons(ledger: Ledger) -> dict[str, list[str]]:
+    """Group failures by reason, the file's own name left out of it."""
+    reasons: dict[str, list[str]] = {}
+    for failure in ledger.failures():
+        reason = str(failure["reason"]).removeprefix(f"{failure['content']}: ")
+        reasons.setdefault(reason, []).append(failure["output"])
+    return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    console.print(found["output"], style="bold", markup=False)
+    if holder := found["running"]:
+        console.print("  a run is going on: process {pid} on {host}".format(**holder))
+    table = _table("pair", "jobs", "done", "failed", "to do")
+    for pair, state in found["pairs"].items():
+        numbers = (state["planned"], state["done"], state["failed"], state["left"])
+        table.add_row(pair, *map(str, numbers))
+    console.print(table)
+    for reason, outputs in list(found["failures"].items())[:MAX_REASONS]:
+        more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
+        console.print(f"failed: {outputs[0]}{more}: {reason}", markup=False, soft_wrap=True)
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this one whole.")] = None,
+) -> None:
+    """List the recipes, or show one."""
+    console = Console(highlight=False)
+    if name is None:
+        table = _table("recipe", "what it is")
+        for known in shipped.recipe_names():
+            table.add_row(known, shipped.recipe_fields(known)["title"])
+        console.print(table)
+        return
+    if name not in shipped.recipe_names():
+        allowed = f"one of {', '.join(shipped.recipe_names())}"
+        raise ArgumentError("recipe", f"no recipe '{name}'", allowed)
+    fields = shipped.recipe_fields(name)
+    typer.echo(f"# {name}")
+    typer.echo(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=96).rstrip())
+
+
+def schema() -> None:
+    """Print the manifest's JSON Schema, for editors."""
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def doctor() -> None:
+    """Check this machine: packages, devices, weights, folders."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    results = checks.examine()
+    for check in results:
+        mark, style = ("ok", "green") if check.is_good else ("!!", "yellow")
+        if check.is_fatal and not check.is_good:
+            style = "red"
+        table.add_row(f"[{style}]{mark}[/]", check.name, check.text)
+    console.print(table)
+    if any(check.is_fatal and not check.is_good for check in results):
+        raise typer.Exit(2)

@@ -1,0 +1,186 @@
+"""`stylebatch run`."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from stylebatch import executors, manifest
+from stylebatch.cli import inform
+from stylebatch.cli.views import LineView, LiveView, QuietView, RunView, duration
+from stylebatch.feed import StopRequest
+from stylebatch.manifest import Manifest
+from stylebatch.pipeline import RunRequest, RunSummary
+from stylebatch.pipeline import run as run_pipeline
+from stylebatch.preview import preview
+
+ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]
+DEFAULT_MANIFEST = Path("pipeline.yaml")
+NumPreview = Annotated[
+    int | None,
+    typer.Option(
+        "--preview",
+        min=1,
+        metavar="N",
+        help="Make N images spread over pairs, styles and "
+        "shapes, and one contact sheet of them; nothing is recorded as done.",
+    ),
+]
+DEMO_NOTE = (
+    "note: weights: random is a demonstration extractor (seeded random VGG-19 filters); "
+    "for real results set `extractor: {arch: vgg19, weights: imagenet}`"
+)
+
+
+def run(
+    path: ManifestPath = DEFAULT_MANIFEST,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
+    ] = False,
+    num_preview: NumPreview = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Where --preview writes its sheet.", dir_okay=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Make N images at most.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Start nothing after this time, as in 6h.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what has failed.")
+    ] = False,
+    keep_stale: Annotated[
+        bool, typer.Option("--keep-stale", help="Leave outputs that the plan no longer has.")
+    ] = False,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Instead of the manifest's run.executor: {', '.join(executors.EXECUTORS)}.",
+        ),
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Instead of run.devices: auto, or cuda:0,cuda:1 or cpu."),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")
+    ] = False,
+) -> None:
+    """Make every image of a manifest that is not there yet.
+
+    The same command again does nothing; after a change it redoes what the change affects.
+    """
+    loaded = _with_options(manifest.load_manifest(path), executor, devices)
+    if dry_run:
+        inform.show_plan(loaded, retry_failed=retry_failed)
+        return
+    view = _view(loaded, quiet)
+    if num_preview is not None:
+        _preview(loaded, num_preview, sheet, view)
+        return
+    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline))
+    with _signals() as stop, view:
+        summary = run_pipeline(loaded, request, view, stop)
+    _tell(loaded, summary, view)
+    raise typer.Exit(summary.exit_code)
+
+
+def _view(loaded: Manifest, quiet: bool) -> RunView:
+    if quiet:
+        return QuietView()
+    if not sys.stdout.isatty():
+        return LineView()
+    return LiveView(max(pair.settings.recipe.steps for pair in loaded.pairs))
+
+
+def _with_options(loaded: Manifest, executor: str | None, devices: str | None) -> Manifest:
+    options = loaded.run
+    if executor is not None:
+        if executor not in executors.EXECUTORS:
+            allowed = ", ".join(executors.EXECUTORS)
+            raise typer.BadParameter(
+                f"'{executor}' is not one of {allowed}", param_hint="--executor"
+            )
+        options = replace(options, executor=executor)
+    if devices is not None:
+        names = tuple(name.strip() for name in devices.split(",") if name.strip())
+        options = replace(options, devices="auto" if names == ("auto",) else names)
+    return replace(loaded, run=options)
+
+
+def _seconds(deadline: str | None) -> float | None:
+    if deadline is None:
+        return None
+    try:
+        return manifest.parse_duration(deadline)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--deadline") from error
+
+
+@contextmanager
+def _signals() -> Iterator[StopRequest]:
+    """Let SIGINT and SIGTERM finish what is in the slots; twice stops, three times at any cost."""
+    stop = StopRequest()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.count += 1
+        if stop.count > 2:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) -> None:
+    target = sheet or loaded.output.with_name(f"{loaded.output.name}-preview.png")
+    with _signals() as stop, view:
+        made, failures = preview(loaded, count, target, view, stop)
+    for output, reason in failures:
+        typer.echo(f"stylebatch: {output}: {reason}", err=True)
+    if made:
+        view.say(f"{made} images on one sheet: {target} (nothing was recorded as done)")
+    elif not failures and not stop.count:
+        view.say("nothing to preview: the manifest has no images")
+    raise typer.Exit(4 if stop.count else 3 if failures else 0)
+
+
+def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
+    """Print the one line at the end, and what a user has to know beside it."""
+    random = any(pair.settings.weights.source == "random" for pair in loaded.pairs)
+    if random and summary.done:
+        view.say(DEMO_NOTE)
+    line = _summary_line(loaded, summary)
+    if summary.exit_code:
+        if summary.failed:
+            line += f"; see {loaded.output / 'failures.jsonl'}, `--retry-failed` tries again"
+        typer.echo(f"stylebatch: {line}", err=True)
+    else:
+        view.say(line)
+
+
+def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
+    parts = []
+    if summary.done or summary.exit_code == 4:
+        parts.append(f"{summary.done} images made in {duration(summary.seconds)}")
+    elif not summary.failed:
+        parts.append("nothing to do")
+    parts.append(f"{summary.done_before + summary.done} of {summary.planned} are there")
+    if summary.failed:
+        parts.append(f"{summary.failed} failed")
+    if summary.set_aside:
+        parts.append(f"{summary.set_aside} out of date, moved to .stylebatch/stale")
+    if summary.exit_code == 4:
+        parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
+    return f"{loaded.output / 'images'}: {', '.join(parts)}"

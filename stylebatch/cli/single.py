@@ -1,0 +1,123 @@
+"""`stylebatch stylize` and `stylebatch demo`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from PIL import Image
+from rich.progress import BarColumn, Progress, TextColumn
+
+from stylebatch.cli.inform import ArgumentError
+from stylebatch.demo import write_demo
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+
+def stylize(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="CONTENT... STYLE", help="Images; the last is the style."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A file; of several contents, a folder.")
+    ],
+    recipe: Annotated[str, typer.Option(help="See `stylebatch recipes`.")] = "balanced",
+    weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
+    size: Annotated[int | None, typer.Option(help="Longest edge while optimising, px.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Evaluations at most.")] = None,
+    strength: Annotated[float | None, typer.Option(help="Scales the style term.")] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of a noise start.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cuda:0, mps, cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16.")] = "auto",
+) -> None:
+    """Stylise one image or a few, without a manifest."""
+    if len(paths) < 2:
+        raise typer.BadParameter("give at least one content image and a style image")
+    *contents, style = paths
+    targets = _targets(contents, style, output)
+    fields = dict(_field(text) for text in override or [])
+    # Here and not above: it brings torch, and `--help` should not wait for that.
+    from stylebatch.api import stylize as stylize_images
+
+    with _progress() as progress:
+        task = progress.add_task("stylising", total=None)
+        made = stylize_images(
+            contents,
+            style,
+            recipe,
+            weights=weights,
+            size_px=size,
+            steps=steps,
+            strength=strength,
+            override=fields,
+            seed=seed,
+            device=device,
+            precision=precision,
+            on_step=lambda index, row: progress.advance(task),
+        )
+    for target, image in zip(targets, made, strict=True):
+        _save(image, target)
+        typer.echo(str(target))
+
+
+def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
+    """Return a path for each result; nothing that is read may be overwritten."""
+    if len(contents) == 1 and output.suffix:
+        targets = [output]
+    else:
+        targets = [output / f"{content.stem}.png" for content in contents]
+    if len(set(targets)) < len(targets):
+        raise ArgumentError(str(output), "two contents have one name", "", "stylise them apart")
+    for target in targets:
+        if target.suffix.lower() not in SUFFIXES:
+            allowed = f"one of {', '.join(SUFFIXES)}, or a folder"
+            raise ArgumentError(str(target), f"'{target.suffix}' is no image format", allowed)
+        if target.resolve() in {path.resolve() for path in (*contents, style)}:
+            raise ArgumentError(str(target), "is one of the inputs", "", "choose another output")
+    return targets
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"'{text}' is not FIELD=VALUE", param_hint="--set")
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"'{value}' is not YAML", param_hint="--set") from error
+
+
+def _save(image: Image.Image, target: Path) -> None:
+    has_alpha = image.mode == "RGBA" and target.suffix.lower() in (".jpg", ".jpeg", ".bmp")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (image.convert("RGB") if has_alpha else image).save(target, quality=95)
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed} evaluations"),
+    )
+    return Progress(*columns, transient=True, disable=not sys.stdout.isatty())
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it is missing.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Write photographs, styles and a manifest to try things on."""
+    written = write_demo(folder)
+    if written:
+        typer.echo(
+            f"{len(written)} files written to {folder}; next: stylebatch run {folder}/pipeline.yaml"
+        )
+    else:
+        typer.echo(f"{folder}: everything is there already")

@@ -1,0 +1,100 @@
+"""What a machine has: packages, devices, weights, folders."""
+
+import importlib
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from stylebatch.weights import NAMED_WEIGHTS, hub_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding; a fatal one that is not good means that nothing can run."""
+
+    name: str
+    is_good: bool
+    text: str
+    is_fatal: bool = False
+
+
+def examine() -> list[Check]:
+    """Look at everything that a run needs; takes the seconds that torch needs to import."""
+    checks: list[Callable[[], Check]] = [_python, _torch, _torchvision]
+    found = [check() for check in checks]
+    if all(check.is_good for check in found):
+        found.append(_devices())
+    found.extend([*_weights(), _cache(), _demo()])
+    return found
+
+
+def _python() -> Check:
+    is_good = sys.version_info >= (3, 11) and sys.platform != "win32"
+    text = f"{platform.python_version()} on {platform.platform(terse=True)}"
+    return Check("Python", is_good, text, is_fatal=True)
+
+
+def _torch() -> Check:
+    return _import("torch", "pip install torch torchvision")
+
+
+def _torchvision() -> Check:
+    return _import("torchvision", "install torch and torchvision together: they come in pairs")
+
+
+def _import(package: str, todo: str) -> Check:
+    try:
+        importlib.import_module(package)
+    except (
+        Exception
+    ) as error:  # a mismatched pair fails with RuntimeError, a missing library OSError
+        return Check(package, False, f"does not import ({error}); {todo}", is_fatal=True)
+    return Check(package, True, version(package), is_fatal=True)
+
+
+def _devices() -> Check:
+    # Only when torch is known to import.
+    from stylebatch.device import available_devices, choose_precision, usable_cores
+
+    names = available_devices()
+    precisions = {
+        name: str(choose_precision("auto", name)).removeprefix("torch.") for name in names
+    }
+    text = ", ".join(f"{name} ({precision})" for name, precision in precisions.items())
+    return Check("devices", True, f"{text}; {usable_cores()} usable CPU cores")
+
+
+def _weights() -> list[Check]:
+    checks = []
+    for (arch, name), named in NAMED_WEIGHTS.items():
+        path = hub_folder() / named.file_name
+        is_there = path.exists()
+        text = str(path) if is_there else f"not there yet: downloaded when needed to {path}"
+        checks.append(Check(f"weights {arch} {name}", is_there, text))
+    return checks
+
+
+def _cache() -> Check:
+    folder = Path(os.environ.get("STYLEBATCH_CACHE") or user_cache_path("stylebatch"))
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    is_good = os.access(existing, os.W_OK)
+    files = list(folder.glob("grams/*.safetensors"))
+    size_mb = sum(file.stat().st_size for file in files) / 1e6
+    text = f"{folder}: {len(files)} style targets, {size_mb:.0f} MB"
+    return Check("cache", is_good, text if is_good else f"{folder} can't be written", is_fatal=True)
+
+
+def _demo() -> Check:
+    is_there = find_spec("skimage") is not None
+    try:
+        text = f"scikit-image {version('scikit-image')}" if is_there else ""
+    except PackageNotFoundError:
+        text = "scikit-image"
+    return Check("demo extra", is_there, text or "pip install 'stylebatch[demo]'")
