@@ -1,0 +1,45 @@
+"""Make docs/picture.png: content | style | result, from the demonstration's inputs.
+
+    python docs/make_picture.py --weights imagenet
+
+`make demo` writes the inputs. With `--weights PATH` real features come from a file.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from stylebatch import stylize
+from stylebatch.images import decode
+from stylebatch.sheets import Cell, contact_sheet
+
+HERE = Path(__file__).parent
+DEMO = HERE.parent / "demo"
+ROWS = [("animals/chelsea.png", "brush_strokes.png"), ("objects/coffee.png", "stained_glass.png")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default="imagenet")
+    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--output", type=Path, default=HERE / "picture.png")
+    options = parser.parse_args()
+    rows = [make_row(content, style, options) for content, style in ROWS]
+    sheet = contact_sheet(rows, ("content", "style", "result"), cell_px=300)
+    options.output.write_bytes(sheet)
+    print(options.output)
+
+
+def make_row(content: str, style: str, options: argparse.Namespace) -> list[Cell]:
+    paths = [DEMO / "photos" / content, DEMO / "styles" / style]
+    (result,) = stylize(
+        paths[0], paths[1], weights=options.weights, size_px=options.size, steps=options.steps
+    )
+    pictures = [decode(path.read_bytes(), str(path)).rgb for path in paths]
+    return [Cell(rgb) for rgb in (*pictures, np.asarray(result))]
+
+
+if __name__ == "__main__":
+    main()
