@@ -1,0 +1,32 @@
+"""Names and paths of weights → digests without torch, and tensors on request.
+
+Normalisation and channel order belong to the weights, never to a recipe: a file says them in its
+metadata, a named set in the table of names, or the manifest says them.
+"""
+
+from stylebatch.weights.found import (
+    WeightsError,
+    WeightSet,
+    check_layers,
+    find_download,
+    find_weights,
+    is_checked_without_torch,
+    layers_digest,
+)
+from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation, hub_folder
+from stylebatch.weights.tensors import load_tensors
+
+__all__ = [
+    "NAMED_WEIGHTS",
+    "NORMALISATIONS",
+    "Normalisation",
+    "WeightSet",
+    "WeightsError",
+    "check_layers",
+    "find_download",
+    "find_weights",
+    "hub_folder",
+    "is_checked_without_torch",
+    "layers_digest",
+    "load_tensors",
+]

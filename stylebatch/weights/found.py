@@ -1,0 +1,252 @@
+"""Names and paths of weights → what was found there, checked, and its digest. No torch here."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from math import isfinite
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from stylebatch.architectures import ARCHITECTURES, Layer
+from stylebatch.errors import UserError
+from stylebatch.files import DIGEST_BYTES, digest_file
+from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation, hub_folder
+
+PICKLED = (".pth", ".pt")
+# Of safetensors files: what numpy reads.
+DTYPES = ("F16", "F32", "F64")
+
+
+class WeightsError(UserError):
+    """Weights that are missing, damaged, or lack a layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """Weights that were found, but not yet read.
+
+    Attributes:
+        source: `random`, a named set, or the path as the user wrote it.
+        path: the file; None for `random` and for a named set.
+        layers: the convolutions in the file; None where only torch can tell (`.pth`).
+    """
+
+    arch: str
+    source: str
+    path: Path | None
+    normalisation: Normalisation
+    layers: frozenset[str] | None
+
+
+def find_weights(
+    arch: str, weights: str, root: Path, normalisation: Normalisation | None = None
+) -> WeightSet:
+    """Find weights by name (`imagenet`, `random`) or by path from `root`, without torch.
+
+    Args:
+        normalisation: where the user told it; overrides what the file or the table says.
+
+    Raises:
+        WeightsError: unknown architecture, no such file, not a weights file, no normalisation.
+    """
+    if arch not in ARCHITECTURES:
+        allowed = f"one of {', '.join(ARCHITECTURES)}"
+        raise WeightsError("extractor.arch", f"'{arch}' is no known architecture", allowed)
+    every = frozenset(layer.name for layer in ARCHITECTURES[arch].layers if layer.kind == "conv")
+    if weights == "random":
+        found = normalisation or NORMALISATIONS["imagenet"]
+        return WeightSet(arch, weights, None, found, every)
+    if named := NAMED_WEIGHTS.get((arch, weights)):
+        found = normalisation or NORMALISATIONS[named.normalisation]
+        return WeightSet(arch, weights, None, found, every)
+    return _find_file(arch, weights, root, normalisation)
+
+
+def _find_file(
+    arch: str, weights: str, root: Path, normalisation: Normalisation | None
+) -> WeightSet:
+    path = (root / Path(weights).expanduser()).resolve()
+    names = [name for known, name in NAMED_WEIGHTS if known == arch]
+    allowed = f"a name ({', '.join([*names, 'random'])}) or a .safetensors, .pth or .pt file"
+    if not path.is_file():
+        todo = "correct the path (relative to the manifest)"
+        raise WeightsError(weights, f"no such weights for {arch}", allowed, todo)
+    if path.suffix in PICKLED:
+        if normalisation is None:
+            raise _no_normalisation(weights)
+        return WeightSet(arch, weights, path, normalisation, None)
+    if path.suffix != ".safetensors":
+        raise WeightsError(weights, f"'{path.suffix}' is no kind of weights file", allowed)
+    metadata, shapes = _read_header(path, weights)
+    layers = _layers_in(arch, shapes, weights)
+    normalisation = normalisation or _told_by(metadata, weights)
+    return WeightSet(arch, weights, path, normalisation, layers)
+
+
+def _no_normalisation(weights: str) -> WeightsError:
+    return WeightsError(
+        weights,
+        "does not say how its input is normalised",
+        f"extractor.normalisation: one of {', '.join(NORMALISATIONS)}, or mean, std and channels",
+        "add it to the manifest",
+    )
+
+
+def _read_header(path: Path, weights: str) -> tuple[dict[str, str], dict[str, list[int]]]:
+    try:
+        with safe_open(path, framework="np") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, shapes
+    except (SafetensorError, OSError) as error:
+        todo = "copy the file again, or convert it again"
+        raise WeightsError(
+            weights, f"is no readable safetensors file ({error})", "", todo
+        ) from error
+
+
+def _layers_in(arch: str, shapes: dict[str, list[int]], weights: str) -> frozenset[str]:
+    found = set()
+    for layer in ARCHITECTURES[arch].layers:
+        shape = shapes.get(f"{layer.parameters}.weight") if layer.kind == "conv" else None
+        if shape is None:
+            continue
+        check_shape(layer, list(shape), shapes.get(f"{layer.parameters}.bias"), weights)
+        found.add(layer.name)
+    if not found:
+        raise WeightsError(
+            weights,
+            f"holds no layer of {arch} (its tensors: {', '.join(sorted(shapes)[:4])}, …)",
+            "torchvision's names (features.0.weight, features.0.bias, …)",
+        )
+    return frozenset(found)
+
+
+def check_shape(layer: Layer, weight: list[int], bias: list[int] | None, weights: str) -> None:
+    wanted = [layer.channels_out, layer.channels_in, 3, 3]
+    if weight != wanted or bias != [layer.channels_out]:
+        raise WeightsError(
+            weights,
+            f"{layer.name} has weight {weight} and bias {bias}",
+            f"weight {wanted} and bias [{layer.channels_out}]",
+            "use a file of this architecture, or correct extractor.arch",
+        )
+
+
+def _told_by(metadata: dict[str, str], weights: str) -> Normalisation:
+    if "mean" not in metadata or "std" not in metadata:
+        raise _no_normalisation(weights)
+    channels = metadata.get("channels", "rgb")
+    if channels not in ("rgb", "bgr"):
+        raise WeightsError(weights, f"its metadata says channels '{channels}'", "rgb or bgr")
+    try:
+        mean, std = _triple(metadata["mean"]), _triple(metadata["std"])
+        if min(std) <= 0:
+            raise ValueError(f"std '{metadata['std']}' is not above 0")
+        return Normalisation(mean, std, channels)
+    except ValueError as error:
+        raise WeightsError(
+            weights, f"its metadata holds no usable mean and std ({error})", "one or three numbers"
+        ) from error
+
+
+def _triple(text: str) -> tuple[float, float, float]:
+    numbers = [float(part) for part in text.split(",")]
+    if len(numbers) == 1:
+        numbers *= 3
+    red, green, blue = numbers
+    if not all(isfinite(number) for number in numbers):
+        raise ValueError(f"'{text}' is not finite")
+    return red, green, blue
+
+
+def check_layers(weights: WeightSet, layers: Iterable[str]) -> None:
+    """Check that the weights reach every named layer, as far as that is known without torch.
+
+    Raises:
+        WeightsError: a layer that the file does not reach, with what it has.
+        UnknownLayerError: a layer that the architecture does not have.
+    """
+    needed = ARCHITECTURES[weights.arch].convolutions(layers)
+    if weights.layers is None:
+        return
+    missing = [layer.name for layer in needed if layer.name not in weights.layers]
+    if missing:
+        raise missing_layers(weights, missing, weights.layers)
+
+
+def missing_layers(weights: WeightSet, missing: list[str], has: Iterable[str]) -> WeightsError:
+    known = set(has)
+    order = [layer.name for layer in ARCHITECTURES[weights.arch].layers if layer.name in known]
+    return WeightsError(
+        weights.source,
+        f"does not have {', '.join(missing)}",
+        f"it has {order[0]} to {order[-1]}" if order else "it has no layer of this architecture",
+        "choose a recipe or layers that end there, or weights that go deeper",
+    )
+
+
+def layers_digest(weights: WeightSet, layers: Iterable[str]) -> str:
+    """Return a digest of the tensors that the layers need and of the normalisation; no torch.
+
+    A `.pth` file can't be taken apart without torch: the whole file's digest stands for its layers.
+
+    Raises:
+        WeightsError: a tensor that can't be read, or holds NaN or infinities.
+    """
+    state = blake2b(digest_size=DIGEST_BYTES)
+    needed = ARCHITECTURES[weights.arch].convolutions(layers)
+    state.update(json.dumps([weights.arch, asdict(weights.normalisation)]).encode())
+    if weights.path is None:
+        named = NAMED_WEIGHTS.get((weights.arch, weights.source))
+        state.update((named.file_name if named else "random").encode())
+        state.update(needed[-1].name.encode())
+    elif weights.path.suffix in PICKLED:
+        state.update(digest_file(weights.path).encode())
+        state.update(needed[-1].name.encode())
+    else:
+        for name, data in _tensor_bytes(weights, needed):
+            state.update(name.encode())
+            state.update(data)
+    return state.hexdigest()
+
+
+def _tensor_bytes(weights: WeightSet, needed: tuple[Layer, ...]) -> Iterable[tuple[str, bytes]]:
+    import numpy as np
+
+    assert weights.path is not None
+    with safe_open(weights.path, framework="np") as file:
+        for layer in needed:
+            for kind in ("weight", "bias"):
+                name = f"{layer.parameters}.{kind}"
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in DTYPES:
+                    raise _wrong_dtype(weights, layer.name, dtype)
+                tensor = np.asarray(file.get_tensor(name))
+                if not np.isfinite(tensor).all():
+                    raise not_finite(weights, layer.name)
+                yield f"{layer.name}.{kind}", tensor.tobytes()
+
+
+def _wrong_dtype(weights: WeightSet, layer: str, dtype: str) -> WeightsError:
+    found = f"{layer} is stored as {dtype}"
+    return WeightsError(weights.source, found, ", ".join(DTYPES), "convert the file")
+
+
+def not_finite(weights: WeightSet, layer: str) -> WeightsError:
+    todo = "copy or train the file again"
+    return WeightsError(weights.source, f"{layer} holds NaN or infinite numbers", "", todo)
+
+
+def is_checked_without_torch(weights: WeightSet) -> bool:
+    """Whether `find_weights` and `layers_digest` have seen all that can be wrong with them."""
+    is_safetensors = weights.path is not None and weights.path.suffix not in PICKLED
+    return is_safetensors or weights.source == "random"
+
+
+def find_download(weights: WeightSet) -> Path | None:
+    """Return where torchvision will download a named set to; None if there is nothing to do."""
+    named = NAMED_WEIGHTS.get((weights.arch, weights.source)) if weights.path is None else None
+    place = hub_folder() / named.file_name if named else None
+    return None if place is None or place.exists() else place

@@ -1,0 +1,63 @@
+"""The weight sets that have a name, and where torchvision keeps them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """What an extractor's weights expect: (RGB in [0, 1] - mean) / std, per channel.
+
+    Attributes:
+        mean, std: in RGB order, whatever `channels` says.
+        channels: the order in which the first convolution takes them: rgb | bgr.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channels: str = "rgb"
+
+
+NORMALISATIONS: dict[str, Normalisation] = {
+    # torchvision's own training.
+    "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    # The original Caffe models: BGR in 0–255 minus the mean pixel (103.939, 116.779, 123.68).
+    "caffe": Normalisation(
+        (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255), "bgr"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWeights:
+    """A weight set that torchvision downloads and checks."""
+
+    identifier: str
+    url: str
+    normalisation: str
+
+    @property
+    def file_name(self) -> str:
+        """The file in torch hub's folder."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def sha256_start(self) -> str:
+        """The first digits of the file's sha256, with which torchvision ends its stem."""
+        return Path(self.file_name).stem.rsplit("-", 1)[-1]
+
+
+NAMED_WEIGHTS: dict[tuple[str, str], NamedWeights] = {
+    ("vgg19", "imagenet"): NamedWeights(
+        "VGG19_Weights.IMAGENET1K_V1",
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        "imagenet",
+    ),
+}
+
+
+def hub_folder() -> Path:
+    """Return the folder into which torchvision downloads, as torch.hub finds it, without torch."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    return Path(os.environ.get("TORCH_HOME", cache / "torch")).expanduser() / "hub" / "checkpoints"

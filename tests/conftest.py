@@ -1,0 +1,63 @@
+"""What every test gets: no network, no home directory, a cache of its own, the shared inputs."""
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+_FOLDERS = ("HF_HOME",)
+_real_socket_init = socket.socket.__init__
+_scratch = Path(tempfile.mkdtemp(prefix="stylebatch-tests-"))
+
+
+def pytest_configure() -> None:
+    """Set the environment before any test module, and what it imports, can read it."""
+    home = _scratch / "the-home-directory-is-off-limits-in-tests"
+    home.touch()  # a file: whatever is looked for or made below it raises
+    os.environ["HOME"] = str(home)
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "TORCH_HOME"):
+        os.environ.pop(name, None)
+    os.environ.update(_OFFLINE)
+    os.environ.update({name: str(_scratch / name.lower()) for name in _FOLDERS})
+    socket.socket.__init__ = _init_local_socket  # type: ignore[method-assign]
+    socket.getaddrinfo = _refuse  # type: ignore[assignment]
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_scratch, ignore_errors=True)
+
+
+def _init_local_socket(
+    self: socket.socket,
+    family: int = -1,
+    kind: int = -1,
+    proto: int = -1,
+    fileno: int | None = None,
+) -> None:
+    if fileno is None and family != socket.AF_UNIX:
+        _refuse()
+    _real_socket_init(self, family, kind, proto, fileno)
+
+
+def _refuse(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("the network is off limits in tests")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("STYLEBATCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of real photographs, paintings and weights."""
+    told = os.environ.get("STYLEBATCH_SHARED")
+    folder = Path(told) if told else Path(__file__).parents[2] / "shared"
+    if not (folder / "weights").is_dir():
+        pytest.skip(f"needs the shared inputs, and there are none at {folder}")
+    return folder
