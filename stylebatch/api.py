@@ -4,18 +4,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import BytesIO
-from os import PathLike, environ, fspath
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from platformdirs import user_cache_path
 from pydantic import ValidationError
 
 from stylebatch.device import Device, choose_devices
 from stylebatch.errors import UserError
-from stylebatch.files import digest_bytes, read_bytes
+from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.fingerprint import draw_noise_seed
 from stylebatch.images import Picture, decode, resize, work_size
 from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields, recipe_names
@@ -88,17 +87,13 @@ def stylize(
     fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
     settings = _settings(recipe, fields, arch, fspath(weights), normalisation, precision)
     items = [_item(index, content, settings.recipe) for index, content in enumerate(given)]
-    runner = Device(choose_devices(device)[0], Path.cwd(), _cache_folder())
+    runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
     loaded = _load_style(style, runner)
     results: dict[int, Image.Image] = {}
     for group in _by_size(items):
         for item, result in _solve(group, settings, loaded, runner, seed, on_step):
             results[item.index] = _image(item, result, settings.recipe)
     return [results[index] for index in range(len(items))]
-
-
-def _cache_folder() -> Path:
-    return Path(environ.get("STYLEBATCH_CACHE") or user_cache_path("stylebatch"))
 
 
 def _settings(

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 
-from platformdirs import user_cache_path
-
+from stylebatch.files import default_cache_folder
 from stylebatch.weights import NAMED_WEIGHTS, hub_folder
 
 
@@ -82,7 +80,7 @@ def _weights() -> list[Check]:
 
 
 def _cache() -> Check:
-    folder = Path(os.environ.get("STYLEBATCH_CACHE") or user_cache_path("stylebatch"))
+    folder = default_cache_folder()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     is_good = os.access(existing, os.W_OK)
     files = list(folder.glob("grams/*.safetensors"))

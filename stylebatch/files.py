@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 DIGEST_BYTES = 16
 
 
@@ -19,6 +21,11 @@ class FileStat:
     path: str
     size: int
     mtime_ns: int
+
+
+def default_cache_folder() -> Path:
+    """Return the folder for what can be made again: $STYLEBATCH_CACHE, else the platform's."""
+    return Path(os.environ.get("STYLEBATCH_CACHE") or user_cache_path("stylebatch"))
 
 
 def walk_files(

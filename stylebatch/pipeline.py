@@ -5,36 +5,36 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from platformdirs import user_cache_path
+from typing import TYPE_CHECKING, Protocol
 
 from stylebatch.dataset import Dataset
-from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.feed import Feed, StopRequest, Tally
 from stylebatch.feed import Watcher as FeedWatcher
 from stylebatch.inputs import resolve_styles
+from stylebatch.launch import (
+    all_settings,
+    describe_settings,
+    make_executor,
+    prepare_all_weights,
+    worker_specs,
+)
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PairCounts, PlannedJobs
 from stylebatch.lock import LostOutputError, OutputLock
 from stylebatch.manifest import Manifest
 from stylebatch.plan import PlanSummary, plan_jobs
-from stylebatch.recipes import Settings
-from stylebatch.records import Event, JobFailed, Notice, Style
+from stylebatch.records import Event, JobFailed, Style
 from stylebatch.scheduler import Scheduler
-from stylebatch.weights import find_download, is_checked_without_torch, load_tensors
 
 if TYPE_CHECKING:
     from stylebatch.worker import WorkerSpec
 
 logger = logging.getLogger("stylebatch")
 
-PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
 LOG_BYTES, LOG_FILES = 2_000_000, 5
 LOG_NOTE = "the log is "
 
@@ -84,15 +84,6 @@ class RunSummary:
 def new_run_id() -> str:
     """Name a run by its time and process, so that names sort by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
-
-
-def cache_folder(manifest: Manifest) -> Path:
-    """Return the folder for style targets: `run.cache`, else $STYLEBATCH_CACHE, else the usual."""
-    if manifest.run.cache is not None:
-        return manifest.run.cache
-    if from_environment := os.environ.get("STYLEBATCH_CACHE"):
-        return Path(from_environment)
-    return user_cache_path("stylebatch")
 
 
 def make_plan(
@@ -168,7 +159,7 @@ class _Run:
         retry = self.request.retry_failed
         planned, found, styles = make_plan(self.manifest, self.ledger, retry_failed=retry)
         # Also where nothing is to be made: other prose in a recipe gives images another id.
-        settings = _all_settings(self.manifest).items()
+        settings = all_settings(self.manifest).items()
         self.ledger.remember_settings({key: describe_settings(value) for key, value in settings})
         counts = planned.counts.values()
         specs: list[WorkerSpec] = []
@@ -197,10 +188,7 @@ class _Run:
             self.ledger.forget(outputs)
 
     def _make(self, planned: PlannedJobs, specs: "list[WorkerSpec]") -> Tally:
-        settings = _all_settings(self.manifest)
-        self.ledger.remember_settings(
-            {key: describe_settings(value) for key, value in settings.items()}
-        )
+        settings = all_settings(self.manifest)
         self.summary.devices = [spec.device for spec in specs]
         scheduler = Scheduler(
             planned,
@@ -247,86 +235,6 @@ class _Logged:
 
     def tick(self, tally: Tally) -> None:
         self._watcher.tick(tally)
-
-
-def _all_settings(manifest: Manifest) -> dict[str, Settings]:
-    return {pair.settings.id: pair.settings for pair in manifest.pairs}
-
-
-def prepare_all_weights(manifest: Manifest, watcher: FeedWatcher) -> None:
-    """Download weights that are not there yet, and read once what only torch can read.
-
-    What is wrong with them then starts nothing.
-
-    Raises:
-        WeightsError: no download, a file that is none, a layer that is missing.
-    """
-    for settings in _all_settings(manifest).values():
-        if not is_checked_without_torch(settings.weights):
-            if place := find_download(settings.weights):
-                text = f"downloading the weights '{settings.weights.source}' to {place}"
-                watcher.event(Notice(worker=0, text=text))
-            load_tensors(settings.weights, settings.recipe.layers)
-
-
-def worker_specs(
-    manifest: Manifest, styles: Mapping[str, Style], output: Path, run_id: str
-) -> "list[WorkerSpec]":
-    """Return what each worker is started with: one a device, or shares of the CPU.
-
-    Raises:
-        DeviceError: a device that is not there.
-    """
-    from stylebatch.device import choose_devices, usable_cores
-    from stylebatch.worker import WorkerSpec
-
-    options = manifest.run
-    names = choose_devices(options.devices)
-    workers = 1 if options.cpu_workers == "auto" else options.cpu_workers
-    devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
-    if options.executor == "inline":
-        devices = devices[:1]
-    threads = max(1, usable_cores() // max(1, devices.count("cpu")))
-    first = WorkerSpec(
-        worker=0,
-        device=devices[0],
-        run_id=run_id,
-        root=manifest.root,
-        output=output,
-        settings=_all_settings(manifest),
-        styles=dict(styles),
-        cache=cache_folder(manifest),
-        threads=threads,
-    )
-    return [replace(first, worker=n, device=device) for n, device in enumerate(devices)]
-
-
-def make_executor(manifest: Manifest, specs: "list[WorkerSpec]") -> Executor:
-    """Make the executor that a manifest asks for; it has started nothing yet."""
-    return EXECUTORS[manifest.run.executor](specs)
-
-
-def describe_settings(settings: Settings) -> dict[str, Any]:
-    """Return what `settings.json` says of settings: recipe, extractor, precision, versions."""
-    return {
-        # Jobs with the same settings may differ in strength: the metadata says each one's.
-        "recipe": settings.recipe.model_dump(mode="json", exclude={"strength"}),
-        "extractor": {
-            "arch": settings.weights.arch,
-            "weights": settings.weights.source,
-            "normalisation": asdict(settings.weights.normalisation),
-            "layers_digest": settings.layers_digest,
-        },
-        "precision": settings.precision,
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 @contextmanager

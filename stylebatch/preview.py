@@ -9,17 +9,11 @@ from stylebatch.dataset import Dataset
 from stylebatch.feed import Feed, StopRequest
 from stylebatch.files import read_bytes, write_atomic
 from stylebatch.images import decode
+from stylebatch.launch import make_executor, prepare_all_weights, worker_specs
 from stylebatch.ledger import Ledger
 from stylebatch.lock import OutputLock
 from stylebatch.manifest import Manifest
-from stylebatch.pipeline import (
-    Watcher,
-    make_executor,
-    make_plan,
-    new_run_id,
-    prepare_all_weights,
-    worker_specs,
-)
+from stylebatch.pipeline import Watcher, make_plan, new_run_id
 from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Style
 from stylebatch.scheduler import Scheduler
 from stylebatch.sheets import Cell, contact_sheet

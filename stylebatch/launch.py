@@ -1,0 +1,101 @@
+"""What a run starts its workers with: weights that are there, devices, settings, styles."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylebatch.executors import EXECUTORS, Executor
+from stylebatch.feed import Watcher
+from stylebatch.files import default_cache_folder
+from stylebatch.manifest import Manifest
+from stylebatch.recipes import Settings
+from stylebatch.records import Notice, Style
+from stylebatch.weights import find_download, is_checked_without_torch, load_tensors
+
+if TYPE_CHECKING:
+    from stylebatch.worker import WorkerSpec
+
+PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
+
+
+def all_settings(manifest: Manifest) -> dict[str, Settings]:
+    """Return the settings of all pairs by their id."""
+    return {pair.settings.id: pair.settings for pair in manifest.pairs}
+
+
+def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
+    """Download weights that are not there yet, and read once what only torch can read.
+
+    What is wrong with them then starts nothing.
+
+    Raises:
+        WeightsError: no download, a file that is none, a layer that is missing.
+    """
+    for settings in all_settings(manifest).values():
+        if not is_checked_without_torch(settings.weights):
+            if place := find_download(settings.weights):
+                text = f"downloading the weights '{settings.weights.source}' to {place}"
+                watcher.event(Notice(worker=0, text=text))
+            load_tensors(settings.weights, settings.recipe.layers)
+
+
+def worker_specs(
+    manifest: Manifest, styles: Mapping[str, Style], output: Path, run_id: str
+) -> "list[WorkerSpec]":
+    """Return what each worker is started with: one a device, or shares of the CPU.
+
+    Raises:
+        DeviceError: a device that is not there.
+    """
+    from stylebatch.device import choose_devices, usable_cores
+    from stylebatch.worker import WorkerSpec
+
+    options = manifest.run
+    names = choose_devices(options.devices)
+    workers = 1 if options.cpu_workers == "auto" else options.cpu_workers
+    devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
+    if options.executor == "inline":
+        devices = devices[:1]
+    threads = max(1, usable_cores() // max(1, devices.count("cpu")))
+    first = WorkerSpec(
+        worker=0,
+        device=devices[0],
+        run_id=run_id,
+        root=manifest.root,
+        output=output,
+        settings=all_settings(manifest),
+        styles=dict(styles),
+        cache=manifest.run.cache or default_cache_folder(),
+        threads=threads,
+    )
+    return [replace(first, worker=n, device=device) for n, device in enumerate(devices)]
+
+
+def make_executor(manifest: Manifest, specs: "list[WorkerSpec]") -> Executor:
+    """Make the executor that a manifest asks for; it has started nothing yet."""
+    return EXECUTORS[manifest.run.executor](specs)
+
+
+def describe_settings(settings: Settings) -> dict[str, Any]:
+    """Return what `settings.json` says of settings: recipe, extractor, precision, versions."""
+    return {
+        # Jobs with the same settings may differ in strength: the metadata says each one's.
+        "recipe": settings.recipe.model_dump(mode="json", exclude={"strength"}),
+        "extractor": {
+            "arch": settings.weights.arch,
+            "weights": settings.weights.source,
+            "normalisation": asdict(settings.weights.normalisation),
+            "layers_digest": settings.layers_digest,
+        },
+        "precision": settings.precision,
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
