@@ -132,6 +132,8 @@ class Feed:
             self._executor.start()
             while not self._scheduler.is_finished and self._stop.count < 2:
                 self._turn()
+            if self._stop.count:
+                self.tally.stopped_by = Stop.SIGNAL
             self._watcher.tick(self.tally)
             at_once = self._stop.count >= 2
         finally:

@@ -184,6 +184,7 @@ class Engine:
         self._sizes = pyramid.level_sizes(self._num_levels, height, width)
         self._budgets = pyramid.level_budgets(self._num_levels, spec.steps)
         self._batches: dict[tuple[int, bool], Batch] = {}
+        self._to_restart: list[_Entry] = []
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -238,6 +239,8 @@ class Engine:
         for key in sorted(self._batches, reverse=True):
             if self._batches[key].entries:
                 self._step_batch(self._batches[key], report)
+        while self._to_restart:
+            self._start(self._to_restart.pop())
         return report
 
     def _step_batch(self, batch: Batch, report: StepReport) -> None:
@@ -279,7 +282,7 @@ class Engine:
         window = self._spec.window
         if self._spec.tolerance and done > window:
             before = bests[-1 - window]
-            if before - bests[-1] < self._spec.tolerance * before:
+            if before - bests[-1] <= self._spec.tolerance * before:
                 return Status.CONVERGED
         return Status.BUDGET_SPENT if done >= entry.budget else None
 
@@ -287,7 +290,8 @@ class Engine:
         entry = batch.entries[slot]
         image = batch.retire(slot)
         if status is Status.DIVERGED and not entry.retried:
-            self._start(_Entry(entry.problem, entry.admitted_s, rows=entry.rows, retried=True))
+            again = _Entry(entry.problem, entry.admitted_s, rows=entry.rows, retried=True)
+            self._to_restart.append(again)
         elif status is not Status.DIVERGED and entry.level + 1 < self._num_levels:
             self._promote(entry, image)
         else:

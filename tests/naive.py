@@ -1,0 +1,272 @@
+"""Slow, obviously right versions of the formulas: float64, loops, one image, torchvision's VGG-19.
+
+Nothing here imports stylebatch: an agreement is between two ways to the same number.
+"""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    """Draw float32 numbers, uniform in [0, 1], always the same for a shape and seed."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- the network -----------------------------------------------------------------------------
+
+
+@cache
+def random_vgg19() -> nn.Sequential:
+    """Return torchvision's VGG-19 without its classifier, with seeded random filters."""
+    with torch.device("meta"):
+        network = torchvision.models.vgg19(weights=None, init_weights=False).features
+    network = network.to_empty(device="cpu").requires_grad_(False)
+    generator = torch.Generator().manual_seed(1)
+    for module in network:
+        if isinstance(module, nn.Conv2d):
+            spread = math.sqrt(2 / (9 * module.in_channels))
+            module.weight.normal_(0, spread, generator=generator)
+            module.bias.normal_(0, 0.1, generator=generator)
+    return network
+
+
+@cache
+def layer_names() -> list[str]:
+    """Name torchvision's modules as the paper does, by counting: conv1_1, relu1_1, … pool5."""
+    names, block, number = [], 1, 0
+    for module in random_vgg19():
+        if isinstance(module, nn.Conv2d):
+            number += 1
+            names.append(f"conv{block}_{number}")
+        elif isinstance(module, nn.ReLU):
+            names.append(f"relu{block}_{number}")
+        else:
+            names.append(f"pool{block}")
+            block, number = block + 1, 0
+    return names
+
+
+def weights() -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the network's filters and biases by the layer's name, float32."""
+    pairs = zip(layer_names(), random_vgg19(), strict=True)
+    return {name: (m.weight, m.bias) for name, m in pairs if isinstance(m, nn.Conv2d)}
+
+
+@cache
+def _network(depth: int, pooling: str, padding: str) -> nn.Sequential:
+    modules = []
+    for module in random_vgg19()[:depth]:
+        module = copy.deepcopy(module).double()
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = padding
+        elif isinstance(module, nn.MaxPool2d) and pooling == "average":
+            module = nn.AvgPool2d(2)
+        modules.append(module)
+    return nn.Sequential(*modules)
+
+
+def feature_maps(
+    images: Tensor, layers: Sequence[str], pooling: str = "max", padding: str = "zeros"
+) -> dict[str, Tensor]:
+    """Return the maps (B, C, h, w) of images (B, 3, H, W) in float64, read off by hooks."""
+    depth = 1 + max(layer_names().index(layer) for layer in layers)
+    network = _network(depth, pooling, padding)
+    found: dict[str, Tensor] = {}
+    hooks = []
+    for name, module in zip(layer_names(), network, strict=False):
+        if name in layers:
+            # A copy: torchvision's next ReLU overwrites its input.
+            def read(_m: nn.Module, _i: Any, output: Tensor, name: str = name) -> None:
+                found[name] = output.clone()
+
+            hooks.append(module.register_forward_hook(read))
+    mean, std = torch.tensor(MEAN).double(), torch.tensor(STD).double()
+    network((images.double() - mean.view(3, 1, 1)) / std.view(3, 1, 1))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+# --- the losses of one image -----------------------------------------------------------------
+
+
+def gram_by_loops(features: Tensor) -> Tensor:
+    """Return G[i, j] = Σ_p F[i, p] F[j, p] of one map (C, H, W)."""
+    channels, height, width = features.shape
+    gram = torch.zeros(channels, channels, dtype=torch.float64)
+    for i in range(channels):
+        for j in range(channels):
+            for row in range(height):
+                for column in range(width):
+                    gram[i, j] += float(features[i, row, column]) * float(features[j, row, column])
+    return gram
+
+
+def gram(features: Tensor, divisor: str) -> Tensor:
+    """Return the divided Gram matrix (C, C) of one map (C, H, W), as a matrix product."""
+    channels, height, width = features.shape
+    rows = features.reshape(channels, height * width)
+    product = rows @ rows.T
+    if divisor == "n":
+        return product / (height * width)
+    if divisor == "cn":
+        return product / (channels * height * width)
+    assert divisor == "none"
+    return product
+
+
+def total_variation_by_loops(image: Tensor) -> float:
+    """Return Σ (dx² + dy²) of one image (3, H, W) where both next neighbours are there."""
+    total = 0.0
+    for channel in image.tolist():
+        for row in range(len(channel) - 1):
+            for column in range(len(channel[0]) - 1):
+                here = channel[row][column]
+                total += (channel[row][column + 1] - here) ** 2
+                total += (channel[row + 1][column] - here) ** 2
+    return total
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Return the same as a tensor that can be differentiated."""
+    dx = image[:, :-1, 1:] - image[:, :-1, :-1]
+    dy = image[:, 1:, :-1] - image[:, :-1, :-1]
+    return (dx**2).sum() + (dy**2).sum()
+
+
+def distance(kind: str, value: Tensor, target: Tensor) -> Tensor:
+    """Return the loss between two tensors: relative, mean or sum of squares."""
+    squares = ((value - target) ** 2).sum()
+    if kind == "relative":
+        return squares / (target**2).sum()
+    if kind == "mean":
+        return squares / target.numel()
+    assert kind == "sum"
+    return squares
+
+
+def terms(
+    image: Tensor, content: Tensor, style: Tensor, spec: Mapping[str, Any], strength: float
+) -> dict[str, Tensor]:
+    """Return total, content, style and tv of one image (3, H, W), written out layer by layer."""
+    layers = [*spec["content_layers"], *spec["style_layers"]]
+    maps, wanted, painted = (feature_maps(x[None], layers) for x in (image, content, style))
+    sums = {"content": torch.zeros(()).double(), "style": torch.zeros(()).double()}
+    for layer, weight in spec["content_layers"].items():
+        loss = distance(spec["content_loss"], maps[layer][0], wanted[layer][0])
+        sums["content"] = sums["content"] + weight * loss
+    for layer, weight in spec["style_layers"].items():
+        grams = (gram(x[layer][0], spec["gram_divisor"]) for x in (maps, painted))
+        sums["style"] = sums["style"] + weight * distance(spec["style_loss"], *grams)
+    if spec["layer_reduction"] == "mean":
+        for term in sums:
+            sums[term] = sums[term] / sum(spec[f"{term}_layers"].values())
+    found = {
+        "content": spec["content_weight"] * sums["content"],
+        "style": strength * spec["style_weight"] * sums["style"],
+        "tv": spec["tv_weight"] * total_variation(image.double()),
+    }
+    return {"total": found["content"] + found["style"] + found["tv"], **found}
+
+
+# --- the optimisers, on one image as a flat vector -------------------------------------------
+
+
+class DenseLBFGS:
+    """Projected L-BFGS with its inverse Hessian as a matrix, rebuilt for every step.
+
+    `entries`: what each evaluation left, oldest first: a pair (s, y), or None.
+    """
+
+    def __init__(self, start: Tensor, spec: Any) -> None:
+        self.spec, self.shape = spec, start.shape
+        self.x = self.trial = start.flatten().double()
+        self.entries: list[tuple[Tensor, Tensor] | None] = []
+        self.loss, self.gradient = math.inf, torch.zeros_like(self.x)
+        self.gamma, self.step = 0.0, 1.0
+
+    def inverse_hessian(self) -> Tensor:
+        """Return H by the BFGS formula, pair by pair (Nocedal & Wright 2006, equation 6.17)."""
+        eye = torch.eye(len(self.x), dtype=torch.float64)
+        H = (self.gamma or 1.0) * eye
+        for entry in self.entries[-self.spec.history :]:
+            if entry is not None:
+                s, y = entry
+                rho = 1 / (s @ y)
+                V = eye - rho * torch.outer(y, s)
+                H = V.T @ H @ V + rho * torch.outer(s, s)
+        return H
+
+    def next_point(self) -> Tensor:
+        """Return the point that is evaluated next."""
+        pixels = list(zip(self.x.tolist(), self.gradient.tolist(), strict=True))
+        held = [i for i, (x, g) in enumerate(pixels) if (x <= 0 and g > 0) or (x >= 1 and g < 0)]
+        free = self.gradient.clone()
+        free[held] = 0
+        direction = -self.inverse_hessian() @ free
+        direction[held] = 0
+        is_downhill = bool(direction @ free < 0)
+        if not is_downhill:
+            direction = -free
+        rms = math.sqrt(float((direction**2).mean()))
+        scale = self.spec.first_rms_change / rms
+        if is_downhill and self.gamma > 0:
+            scale = min(1.0, self.spec.max_rms_change / rms)
+        change = (self.step * scale * direction).clamp(-self.spec.max_change, self.spec.max_change)
+        return (self.x + change).clamp(0, 1).view(self.shape)
+
+    def tell(self, trial: Tensor, loss: float, gradient: Tensor) -> bool:
+        """Take an evaluation; return whether it was accepted."""
+        trial, gradient = trial.flatten().double(), gradient.flatten().double()
+        is_first = math.isinf(self.loss)
+        limit = self.loss + self.spec.tolerated_rise * abs(self.loss)
+        if not (is_first or loss <= limit):
+            self.entries.append(None)
+            self.step /= 2
+            return False
+        s, y = trial - self.x, gradient - self.gradient
+        is_useful = not is_first and float(s @ y) > 1e-6 * float(s.norm() * y.norm())
+        self.entries.append((s, y) if is_useful else None)
+        if is_useful:
+            self.gamma = float((s @ y) / (y @ y))
+        self.x, self.gradient, self.loss = trial, gradient, loss
+        self.step = min(1.0, 2 * self.step)
+        return True
+
+
+def minimise_in_unit_box(A: Tensor, c: Tensor, steps: int = 4000) -> Tensor:
+    """Minimise ½ (x-c)ᵀA(x-c) for 0 ≤ x ≤ 1 by projected gradient, run for long."""
+    A, c = A.double(), c.double()
+    rate = 1 / float(torch.linalg.eigvalsh(A)[-1])
+    x = torch.full_like(c, 0.5)
+    for _ in range(steps):
+        x = (x - rate * (A @ (x - c))).clamp(0, 1)
+    return x
+
+
+def precondition(image: Tensor, levels: int) -> Tensor:
+    """Return v + Σ_k (k times 2×2 averages, bilinear back to full size) of one (3, H, W)."""
+    image = image.double()
+    total, coarse = image.clone(), image
+    for _ in range(levels):
+        channels, height, width = coarse.shape
+        if min(height, width) < 2:
+            break
+        smaller = coarse.new_zeros(channels, math.ceil(height / 2), math.ceil(width / 2))
+        for row in range(smaller.shape[1]):
+            for column in range(smaller.shape[2]):
+                block = coarse[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+                smaller[:, row, column] = block.mean((1, 2))
+        coarse = smaller
+        total += F.interpolate(coarse[None], image.shape[1:], mode="bilinear")[0]
+    return total

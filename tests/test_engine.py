@@ -1,0 +1,354 @@
+"""The engine: slots, levels, budgets and outcomes; on a small real objective and on stubs."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import naive
+import pytest
+import torch
+from torch import Tensor
+
+from stylebatch.architectures import ARCHITECTURES
+from stylebatch.transfer.engine import (
+    MAX_REFUSED,
+    Engine,
+    Problem,
+    Result,
+    Row,
+    SolverSpec,
+    Status,
+)
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec
+from stylebatch.transfer.optimizers import OptimizerSpec
+from stylebatch.transfer.pyramid import draw_noise, level_sizes, shrink
+from stylebatch.transfer.reductions import sum_pixels
+
+
+def solver(**changes: Any) -> SolverSpec:
+    """Return the `balanced` solver on a small budget; changes of either spec's fields."""
+    optimizer: dict[str, Any] = {
+        "optimizer": "lbfgs",
+        "history": 5,
+        "preconditioner_levels": 2,
+        "first_rms_change": 0.05,
+        "max_rms_change": 0.05,
+        "max_change": 0.25,
+        "tolerated_rise": 0.02,
+        "learning_rate": 0.02,
+        "learning_rate_schedule": "cosine",
+        "betas": (0.9, 0.999),
+        "epsilon": 1e-8,
+    }
+    fields: dict[str, Any] = {
+        "start": "content", "steps": 10, "tolerance": 0.0, "window": 3, "keep": "best", "levels": 1,
+    }  # fmt: skip
+    for name, value in changes.items():
+        (optimizer if name in optimizer else fields)[name] = value
+    return SolverSpec(**fields, optimizer=OptimizerSpec(**optimizer))
+
+
+def run(engine: Engine, problems: Sequence[Problem]) -> dict[Any, Result]:
+    """Admit problems wherever a slot is free until all are done; check what each step reports."""
+    waiting, results = list(problems), {}
+    while waiting or engine.running:
+        while waiting and engine.running < engine.capacity:
+            engine.admit(waiting.pop(0))
+        report = engine.step()
+        assert engine.running <= engine.capacity
+        results.update({result.key: result for result in report.results})
+    for result in results.values():
+        assert [row.evaluation for row in result.rows] == list(range(1, len(result.rows) + 1))
+        assert result.kept in result.rows
+    return results
+
+
+# --- on real features ------------------------------------------------------------------------
+
+SPEC = ObjectiveSpec(
+    {"conv2_1": 1}, "relative", 1, {"conv1_1": 1, "conv2_1": 1}, "relative", "n", 10, "mean", 0.0
+)
+
+
+def real_objective(dtype: torch.dtype = torch.float32) -> Objective:
+    layers = [*SPEC.content_layers, *SPEC.style_layers]
+    constants = {"mean": naive.MEAN, "std": naive.STD}
+    return Objective(
+        SPEC, Extractor(ARCHITECTURES["vgg19"], naive.weights(), layers, **constants, dtype=dtype)
+    )
+
+
+def real_problem(objective: Objective, key: int, levels: int, size: tuple[int, int]) -> Problem:
+    """Return a problem with a content, a style and a strength of its own."""
+    style = naive.draw(1, 3, 32, 32, seed=100 + key).pow(1 + key % 3)
+    grams = []
+    for level in level_sizes(levels, 32, 32):
+        maps = objective.extractor(shrink(style, level))
+        grams.append({x: objective.divided_gram(maps[x])[0] for x in SPEC.style_layers})
+    content = naive.draw(1, 3, *size, seed=key)
+    content = shrink(content, (size[0] // 4, size[1] // 4))
+    content = torch.nn.functional.interpolate(content, size, mode="bilinear")
+    return Problem(key, content, tuple(grams), strength=0.1 + key, noise_seed=key)
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({"steps": 11}, torch.float32),
+        ({"steps": 11}, torch.bfloat16),
+        ({"steps": 12, "levels": 2, "start": "noise"}, torch.float32),
+        ({"steps": 10, "optimizer": "adam", "keep": "last", "tolerance": 0.05}, torch.float32),
+    ],
+    ids=["lbfgs", "bfloat16", "two-levels", "adam"],
+)
+def test_solves_do_not_influence_each_other(changes: dict[str, Any], dtype: torch.dtype) -> None:
+    """Bit by bit: with refills, early stops, and mates that come in another order."""
+    spec = solver(**{"tolerance": 0.1, **changes})
+    objective, size = real_objective(dtype), (32, 32) if spec.levels == 2 else (16, 20)
+    problems = [real_problem(objective, key, spec.levels, size) for key in range(4)]
+    alone = run(Engine(objective, spec, 1, *size), problems)
+    assert len({len(result.rows) for result in alone.values()}) > 1, "some should stop early"
+    for capacity, order in ((2, problems), (3, problems[::-1])):
+        together = run(Engine(objective, spec, capacity, *size), order)
+        for key, wanted in alone.items():
+            found = together[key]
+            assert torch.equal(found.image, wanted.image), (capacity, key)
+            assert found.status == wanted.status
+            assert [r._replace(seconds=0) for r in found.rows] == [
+                r._replace(seconds=0) for r in wanted.rows
+            ]
+
+
+def test_a_result_is_the_image_whose_losses_it_reports() -> None:
+    objective = real_objective()
+    problem = real_problem(objective, 1, 1, (16, 16))
+    for keep in ("best", "last"):
+        spec = solver(keep=keep, steps=8, optimizer="adam", learning_rate=0.2)
+        result = run(Engine(objective, spec, 1, 16, 16), [problem])[1]
+        targets = objective.targets(problem.content, problem.grams[0], problem.strength)
+        losses, _ = objective.evaluate(result.image, targets)
+        assert [float(term) for term in losses] == list(result.kept[2:6])
+        assert 0 <= float(result.image.min()) <= float(result.image.max()) <= 1
+
+
+# --- on stubs --------------------------------------------------------------------------------
+
+Terms = tuple[Tensor, Tensor]
+
+
+class Stub:
+    """An objective made of one function of (image, content) → (loss, gradient)."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Terms]) -> None:
+        self.function, self.extractor = function, self
+        self.device = torch.device("cpu")
+
+    def targets(self, content: Tensor, grams: Any, strength: float) -> dict[str, Tensor]:
+        return {"content": content}
+
+    def evaluate(self, images: Tensor, targets: dict[str, Tensor]) -> tuple[Losses, Tensor]:
+        pairs = [self.function(*pair) for pair in zip(images, targets["content"], strict=True)]
+        losses, gradients = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        return Losses(losses, losses, 0 * losses, 0 * losses), gradients
+
+
+def engine(stub: Callable[[Tensor, Tensor], Terms], edge: int = 16, **changes: Any) -> Engine:
+    return Engine(Stub(stub), solver(**changes), 4, edge, edge)  # type: ignore[arg-type]
+
+
+def problem(key: int = 0, edge: int = 16, levels: int = 1) -> Problem:
+    content = 0.3 + 0.4 * naive.draw(1, 3, edge, edge, seed=key)
+    return Problem(key, content, ({},) * levels, noise_seed=key)
+
+
+def bowl(x: Tensor, content: Tensor) -> Terms:
+    """A loss whose least is 1, at an image a bit off the content."""
+    offset = x - (content + 0.1)
+    return 1 + sum_pixels(offset.square()[None])[0], 2 * offset
+
+
+def slope(x: Tensor, content: Tensor) -> Terms:
+    """A loss that falls for as long as it may."""
+    return 1 + x.mean(), torch.full_like(x, 1e-3)
+
+
+def cliff(x: Tensor, content: Tensor) -> Terms:
+    """A loss that is not a number further than 10⁻⁵ from the content."""
+    loss, gradient = slope(x, content)
+    return (loss, gradient) if float((x - content).abs().max()) < 1e-5 else (loss * math.nan, x)
+
+
+def abyss(x: Tensor, content: Tensor) -> Terms:
+    """A loss that is never a number."""
+    return x.sum() * math.nan, x * math.nan
+
+
+def summit(x: Tensor, content: Tensor) -> Terms:
+    """A loss that is higher everywhere but at the content."""
+    return torch.tensor(1.0 if torch.equal(x, content) else 2.0), torch.ones_like(x)
+
+
+def test_an_image_that_still_improves_spends_its_budget() -> None:
+    result = run(engine(slope, optimizer="adam", steps=7), [problem()])[0]
+    assert result.status is Status.BUDGET_SPENT
+    assert len(result.rows) == 7
+    assert result.kept == result.rows[-1]
+    assert not result.retried_with_adam
+
+
+def test_an_image_converges_when_a_window_of_evaluations_does_not_pay() -> None:
+    result = run(engine(bowl, steps=60, tolerance=0.01, window=4), [problem()])[0]
+    assert result.status is Status.CONVERGED
+    totals = [row.total for row in result.rows]
+    bests = [min(totals[: i + 1]) for i in range(len(totals))]
+    stops = [i for i in range(4, len(bests)) if bests[i - 4] - bests[i] < 0.01 * bests[i - 4]]
+    assert len(totals) == stops[0] + 1
+    assert result.kept.total == pytest.approx(1, abs=0.02)
+
+
+def test_without_a_tolerance_only_the_budget_ends_it() -> None:
+    result = run(engine(bowl, steps=40, tolerance=0.0), [problem()])[0]
+    assert (result.status, len(result.rows)) == (Status.BUDGET_SPENT, 40)
+
+
+def test_an_image_that_no_step_improves_is_given_back_as_converged() -> None:
+    result = run(engine(summit, steps=60), [problem()])[0]
+    assert result.status is Status.CONVERGED
+    assert [row.accepted for row in result.rows] == [True] + [False] * MAX_REFUSED
+    assert result.kept == result.rows[0]
+    assert torch.equal(result.image, problem().content)
+
+
+def test_an_image_that_diverges_is_tried_once_more_with_adam() -> None:
+    result = run(engine(cliff, steps=15, learning_rate=1e-7), [problem()])[0]
+    first, second = result.rows[: 1 + MAX_REFUSED], result.rows[1 + MAX_REFUSED :]
+    assert result.retried_with_adam
+    assert result.status is Status.BUDGET_SPENT
+    assert [math.isfinite(row.total) for row in first] == [True] + [False] * MAX_REFUSED
+    assert len(second) == 15
+    assert all(math.isfinite(row.total) and row.accepted for row in second)
+    assert result.kept in second
+
+
+def test_an_image_that_diverges_twice_has_diverged() -> None:
+    result = run(engine(abyss), [problem()])[0]
+    assert result.retried_with_adam
+    assert result.status is Status.DIVERGED
+    assert [math.isnan(row.total) for row in result.rows] == [True, True]
+    assert bool(result.image.isfinite().all())
+
+
+def test_a_retry_starts_again_from_the_coarsest_level() -> None:
+    def deep_abyss(x: Tensor, content: Tensor) -> Terms:
+        return (slope if x.shape[-1] == 16 else abyss)(x, content)
+
+    result = run(engine(deep_abyss, 32, steps=4, levels=2), [problem(0, 32, 2)])[0]
+    assert result.status is Status.DIVERGED
+    assert [row.level for row in result.rows] == [0, 0, 1, 0, 0, 1]
+
+
+def test_an_image_that_diverges_leaves_its_mates_alone() -> None:
+    def fate(x: Tensor, content: Tensor) -> Terms:
+        return (abyss if float(content.mean()) > 0.9 else bowl)(x, content)
+
+    bad = Problem("bad", torch.full((1, 3, 16, 16), 0.95), ({},))
+    alone = run(engine(fate, steps=12), [problem(1)])[1]
+    together = run(engine(fate, steps=12), [bad, problem(1), problem(2)])
+    assert together["bad"].status is Status.DIVERGED
+    assert torch.equal(together[1].image, alone.image)
+    assert [row.total for row in together[1].rows] == [row.total for row in alone.rows]
+
+
+def test_the_best_point_is_kept_or_the_last_as_asked() -> None:
+    # Too long steps: the loss goes up and down.
+    changes = {"optimizer": "adam", "learning_rate": 0.2, "steps": 9}
+    best = run(engine(bowl, keep="best", **changes), [problem()])[0]
+    last = run(engine(bowl, keep="last", **changes), [problem()])[0]
+    totals = [row.total for row in best.rows]
+    assert totals == [row.total for row in last.rows]
+    assert best.kept.total == min(totals) < totals[-1]
+    assert last.kept == last.rows[-1]
+    for result in (best, last):
+        loss, _ = bowl(result.image[0], problem().content[0])
+        assert float(loss) == result.kept.total
+
+
+def test_the_last_point_is_the_last_that_was_accepted() -> None:
+    result = run(engine(summit, keep="last", steps=5), [problem()])[0]
+    assert result.kept == result.rows[0]
+    assert torch.equal(result.image, problem().content)
+
+
+def levels_of(rows: Sequence[Row]) -> list[int]:
+    counts = [0] * (1 + max(row.level for row in rows))
+    for row in rows:
+        counts[row.level] += 1
+    return counts
+
+
+@pytest.mark.parametrize(("steps", "wanted"), [(20, [6, 6, 8]), (3, [1, 1, 1]), (2, [1, 1])])
+def test_the_evaluations_of_all_levels_add_up_to_the_steps(steps: int, wanted: list[int]) -> None:
+    climb = engine(slope, 64, optimizer="adam", levels=3, steps=steps)
+    result = run(climb, [problem(0, 64, len(wanted))])[0]
+    assert levels_of(result.rows) == wanted
+    assert [row.level for row in result.rows] == sorted(row.level for row in result.rows)
+    assert result.kept.level == len(wanted) - 1
+    assert result.image.shape == (1, 3, 64, 64)
+
+
+def test_what_a_level_leaves_goes_to_the_finest() -> None:
+    def flat_below(x: Tensor, content: Tensor) -> Terms:
+        return (torch.tensor(1.0), 0 * x) if x.shape[-1] < 64 else slope(x, content)
+
+    climb = engine(
+        flat_below, 64, optimizer="adam", levels=3, steps=30, tolerance=1e-6, window=3
+    )  # fmt: skip
+    result = run(climb, [problem(0, 64, 3)])[0]
+    assert levels_of(result.rows) == [4, 4, 22]
+    assert result.status is Status.BUDGET_SPENT
+
+
+@pytest.mark.parametrize(("edge", "wanted"), [(511, 1), (512, 2), (1023, 2), (1024, 3)])
+def test_an_engine_has_as_many_levels_as_the_longest_edge_asks_for(edge: int, wanted: int) -> None:
+    assert len(Engine(Stub(slope), solver(levels="auto"), 1, 256, edge).sizes) == wanted  # type: ignore[arg-type]
+    assert len(Engine(Stub(slope), solver(levels="auto"), 1, edge, 256).sizes) == wanted  # type: ignore[arg-type]
+
+
+def test_a_coarse_level_that_changed_nothing_hands_the_content_on() -> None:
+    def still(x: Tensor, content: Tensor) -> Terms:
+        return 1 + (x - content).abs().max(), 0 * x
+
+    result = run(engine(still, 32, levels=2, steps=2), [problem(0, 32, 2)])[0]
+    assert torch.equal(result.image, problem(0, 32).content)
+
+
+def test_a_noise_start_is_its_seed_s_own_in_any_slot() -> None:
+    changes = {"start": "noise", "steps": 1}
+    found = run(engine(bowl, **changes), [problem(key) for key in (3, 1, 2)])
+    again = run(engine(bowl, **changes), [problem(1)])
+    for key in (1, 2, 3):
+        assert torch.equal(found[key].image, draw_noise(key, (16, 16)))
+    assert torch.equal(found[1].image, again[1].image)
+    assert not torch.equal(found[1].image, found[2].image)
+
+
+def test_a_step_reports_the_row_of_every_running_image_and_those_that_are_done() -> None:
+    climb = engine(slope, optimizer="adam", steps=2)
+    climb.admit(problem(1))
+    climb.admit(problem(2))
+    report = climb.step()
+    assert {key: row.evaluation for key, row in report.rows} == {1: 1, 2: 1}
+    assert report.results == []
+    climb.admit(problem(3))
+    assert {p.key for p in climb.problems} == {1, 2, 3}
+    report = climb.step()
+    assert {key: row.evaluation for key, row in report.rows} == {1: 2, 2: 2, 3: 1}
+    assert {result.key for result in report.results} == {1, 2}
+    assert climb.running == 1
+    assert [p.key for p in climb.problems] == [3]
+
+
+def test_an_engine_without_images_does_nothing() -> None:
+    report = engine(slope).step()
+    assert (report.rows, report.results) == ([], [])

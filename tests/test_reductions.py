@@ -1,0 +1,160 @@
+"""The same bits for an image in any batch and with any threads: operation by operation."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylebatch.architectures import ARCHITECTURES
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.losses import gram_matrix, total_variation
+from stylebatch.transfer.optimizers import _precondition
+from stylebatch.transfer.pyramid import enlarge, shrink
+from stylebatch.transfer.reductions import ROW, dot_pixels, max_abs_pixels, sum_pixels
+
+BATCHES = range(1, 17)
+THREADS = (1, 2)
+SIZES = {"28": 3 * 28 * 28, "224": 3 * 224 * 224, "row": ROW, "row+1": ROW + 1}
+
+Operation = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_after() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def draw(batch: int, *shape: int) -> Tensor:
+    """Draw (batch, *shape), always the same."""
+    return torch.randn((batch, *shape), generator=torch.Generator().manual_seed(5))
+
+
+def assert_same_bits(
+    operation: Operation, images: Tensor, batches: Iterable[int] = BATCHES
+) -> None:
+    """Compare each image alone on one thread with itself in batches, on 1 and 2 threads."""
+    torch.set_num_threads(1)
+    alone = [operation(images[i : i + 1].clone()) for i in range(len(images))]
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        for batch in batches:
+            # From the end as well: another place in the batch, other neighbours.
+            for first in {0, len(images) - batch}:
+                results = operation(images[first : first + batch].clone())
+                for k in range(batch):
+                    for result, wanted in zip(results, alone[first + k], strict=True):
+                        where = f"{batch} images on {threads} threads, image {first + k}"
+                        assert torch.equal(result[k], wanted[0]), where
+
+
+def with_gradient(function: Callable[[Tensor], Tensor]) -> Operation:
+    """Return a function's value and its gradient for weights that don't depend on the value."""
+
+    def both(images: Tensor) -> tuple[Tensor, Tensor]:
+        images = images.detach().requires_grad_()
+        value = function(images)
+        weights = torch.linspace(-1, 1, value[0].numel()).view(value[0].shape).expand_as(value)
+        (gradient,) = torch.autograd.grad(value, images, weights)
+        return value.detach(), gradient
+
+    return both
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_sum_over_pixels_has_the_same_bits_in_any_batch_and_with_any_threads(size: int) -> None:
+    assert_same_bits(lambda values: (sum_pixels(values),), draw(16, size))
+
+
+def test_dot_products_and_maxima_have_the_same_bits_in_any_batch() -> None:
+    def both(values: Tensor) -> tuple[Tensor, Tensor]:
+        return dot_pixels(values, values.flip(1)), max_abs_pixels(values)
+
+    assert_same_bits(both, draw(16, 3, 97, 101))
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_sum_over_pixels_is_the_sum(size: int) -> None:
+    values = draw(2, size).abs()
+    for total, row in zip(sum_pixels(values), values, strict=True):
+        assert float(total) == pytest.approx(math.fsum(row.tolist()), rel=1e-6)
+
+
+def test_a_sum_of_one_number_and_of_other_shapes_is_the_sum() -> None:
+    assert sum_pixels(torch.tensor([[3.0], [4.0]])).tolist() == [3.0, 4.0]
+    assert sum_pixels(torch.ones(2, 3, 40, 50)).tolist() == [6000.0, 6000.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+@pytest.mark.parametrize("size", [(28, 28), (32, 64)], ids=["28x28", "32x64"])
+def test_features_and_their_gradient_have_the_same_bits_in_any_batch(
+    size: tuple[int, int], padding: str, dtype: torch.dtype
+) -> None:
+    extractor = vgg_to_conv3_1(padding, "max" if padding == "zeros" else "average", dtype)
+    operation = with_gradient(
+        lambda images: torch.cat([value.flatten(1) for value in extractor(images).values()], 1)
+    )
+    assert_same_bits(operation, draw(5, 3, *size), batches=(1, 2, 5))
+
+
+def vgg_to_conv3_1(padding: str, pooling: str, dtype: torch.dtype) -> Extractor:
+    architecture = ARCHITECTURES["vgg19"]
+    tensors = {
+        layer.name: (
+            draw(layer.channels_out, layer.channels_in, 3, 3)
+            * (2 / (9 * layer.channels_in)) ** 0.5,
+            draw(layer.channels_out),
+        )
+        for layer in architecture.convolutions(["conv3_1"])
+    }
+    return Extractor(
+        architecture, tensors, ["conv1_1", "conv3_1"], mean=(0.5,) * 3, std=(0.25,) * 3,
+        pooling=pooling, padding=padding, dtype=dtype,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [64, 256, 512])
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_a_small_convolution_of_every_depth_has_the_same_bits_alone(
+    channels: int, batch: int
+) -> None:
+    """Where torch would leave oneDNN for a lone image: up to 20,480 numbers."""
+    weight, bias = draw(channels, channels, 3, 3), draw(channels)
+    architecture = ARCHITECTURES["vgg19"]
+    extractor = Extractor(architecture, {}, [], mean=(0.0,) * 3, std=(1.0,) * 3)
+    operation = with_gradient(lambda x: extractor._convolve(x, weight, bias))
+    edge = math.isqrt(20480 // channels)
+    for size in ((edge, edge), (edge + 1, edge + 1), (2, 3)):
+        assert_same_bits(operation, draw(16, channels, *size), batches=(batch,))
+
+
+@pytest.mark.parametrize("shape", [(64, 28, 28), (64, 64, 96), (128, 33, 50), (256, 7, 7)], ids=str)
+def test_gram_matrices_and_their_gradient_have_the_same_bits_in_any_batch(
+    shape: tuple[int, int, int],
+) -> None:
+    assert_same_bits(with_gradient(gram_matrix), draw(8, *shape), batches=(1, 2, 3, 5, 8))
+
+
+def test_total_variation_and_its_gradient_have_the_same_bits_in_any_batch() -> None:
+    assert_same_bits(with_gradient(total_variation), draw(16, 3, 97, 65), (1, 2, 3, 8, 16))
+
+
+@pytest.mark.parametrize("size", [(28, 28), (75, 101)], ids=["28x28", "75x101"])
+def test_the_preconditioner_has_the_same_bits_in_any_batch(size: tuple[int, int]) -> None:
+    assert_same_bits(lambda v: (_precondition(v, 3),), draw(16, 3, *size), (1, 2, 3, 8, 16))
+
+
+@pytest.mark.parametrize(
+    "size", [(28, 28), (96, 64), (150, 201)], ids=["28x28", "96x64", "150x201"]
+)
+def test_a_pyramid_level_has_the_same_bits_with_any_threads(size: tuple[int, int]) -> None:
+    height, width = size
+
+    def both(image: Tensor) -> tuple[Tensor, Tensor]:
+        return shrink(image, (height // 2, width // 2)), enlarge(image, (2 * height, 2 * width))
+
+    assert_same_bits(both, draw(2, 3, *size), batches=(1,))
