@@ -155,11 +155,14 @@ def _read(image: ImageLike) -> tuple[str, bytes]:
 
 
 def _load_style(style: ImageLike | Mapping[str, float], runner: Device) -> Style:
-    weighted: Mapping[Any, float] = style if isinstance(style, Mapping) else {style: 1.0}
-    if not weighted or min(weighted.values()) <= 0:
+    # A Pillow image is no key of a dict.
+    weighted: list[tuple[ImageLike, float]] = (
+        list(style.items()) if isinstance(style, Mapping) else [(style, 1.0)]
+    )
+    if not weighted or min(weight for _, weight in weighted) <= 0:
         raise StylizeError("style", "a blend needs images with weights above 0")
     images = []
-    for image, weight in weighted.items():
+    for image, weight in weighted:
         where, data = _read(image)
         digest = digest_bytes(data)
         runner.targets.put_image(digest, data)

@@ -23,10 +23,11 @@ from stylebatch.weights import load_tensors
 CPU_PIXEL_BUDGET = 2**17
 GPU_BYTES_PER_PIXEL = 6 * 1024
 GPU_MEMORY_SHARE = 0.7
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class DeviceError(UserError):
-    """A device that this machine does not have."""
+    """A device that this machine does not have, or a precision that none has."""
 
 
 def available_devices() -> list[str]:
@@ -53,6 +54,8 @@ def choose_devices(asked: str | Iterable[str]) -> list[str]:
         if name not in available:
             allowed = f"this machine has {', '.join(available)}"
             raise DeviceError("devices", f"no device '{name}'", allowed, "or write auto")
+        if names.count(name) > 1:
+            raise DeviceError("devices", f"'{name}' twice", "each device once", "remove the repeat")
     return names
 
 
@@ -67,10 +70,17 @@ def usable_cores() -> int:
 
 
 def choose_precision(asked: str, device: str) -> torch.dtype:
-    """Return the dtype of the convolutions; `auto` is bfloat16 where the hardware multiplies it."""
+    """Return the dtype of the convolutions; `auto` is bfloat16 where the hardware multiplies it.
+
+    Raises:
+        DeviceError: no such precision.
+    """
     if asked == "auto":
         return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[asked]
+    if asked not in PRECISIONS:
+        allowed = f"one of auto, {', '.join(PRECISIONS)}"
+        raise DeviceError("precision", f"no precision '{asked}'", allowed)
+    return PRECISIONS[asked]
 
 
 def _multiplies_bfloat16(device: str) -> bool:

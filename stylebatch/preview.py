@@ -1,11 +1,13 @@
 """A preview: a few jobs of a plan, made into a folder of their own, and one sheet of them."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from stylebatch.dataset import Dataset
+from stylebatch.errors import UserError
 from stylebatch.feed import Feed, StopRequest
 from stylebatch.files import read_bytes, write_atomic
 from stylebatch.images import decode
@@ -19,6 +21,11 @@ from stylebatch.scheduler import Scheduler
 from stylebatch.sheets import Cell, contact_sheet
 
 CELL_PX = 320
+NUM_CANDIDATES = 5000
+
+
+class PreviewError(UserError):
+    """A sheet that can't be where it is asked for."""
 
 
 def preview(
@@ -32,11 +39,14 @@ def preview(
         how many were made, and (output, reason) of those that failed.
 
     Raises:
-        UserError: as in `pipeline.run`, and where the sheet can't be written.
+        UserError: as in `pipeline.run`, and a sheet that would be inside the data set.
     """
+    if manifest.output.resolve() in sheet.resolve().parents:
+        todo = "choose a place beside it"
+        raise PreviewError(str(sheet), "the sheet is inside the data set", "", todo)
     with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
         planned, summary, styles = make_plan(manifest, ledger, redo=True)
-        jobs = planned.spread(count)
+        jobs = choose(planned.spread(NUM_CANDIDATES), count)
         watcher.planned(planned.counts, summary, 0)
     if not jobs:
         return 0, []
@@ -50,6 +60,23 @@ def preview(
             headings = ("content", "style", "result")
             write_atomic(sheet, contact_sheet(cells, headings, CELL_PX))
     return len(made), failures
+
+
+def choose(candidates: Iterable[Job], count: int) -> list[Job]:
+    """Take, again and again, a job whose pair, style, shape and content were taken least."""
+    uses: Counter[tuple[object, ...]] = Counter()
+    left, chosen = list(candidates), []
+    while left and len(chosen) < count:
+        job = min(left, key=lambda job: sum(uses[trait] for trait in _traits(job)))
+        left.remove(job)
+        uses.update(_traits(job))
+        chosen.append(job)
+    return sorted(chosen, key=lambda job: (job.pair, job.content, job.style, job.variant))
+
+
+def _traits(job: Job) -> tuple[tuple[object, ...], ...]:
+    shape = (job.width, job.height)
+    return (("pair", job.pair), ("style", job.style), ("shape", *shape), ("file", job.content))
 
 
 def _make(

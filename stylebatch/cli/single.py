@@ -68,6 +68,9 @@ def stylize(
 
 def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
     """Return a path for each result; nothing that is read may be overwritten."""
+    if len(contents) > 1 and output.suffix.lower() in SUFFIXES:
+        found = f"one file for {len(contents)} contents"
+        raise ArgumentError(str(output), found, "", "name a folder")
     if len(contents) == 1 and output.suffix:
         targets = [output]
     else:

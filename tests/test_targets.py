@@ -1,0 +1,354 @@
+"""Style targets: what is cached under which name, and that the numbers are the textbook's."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from runs import picture, run_process
+from torch import Tensor
+
+from stylebatch.architectures import ARCHITECTURES
+from stylebatch.files import digest_bytes
+from stylebatch.images import ImageError
+from stylebatch.records import Style, StyleImage
+from stylebatch.targets import (
+    CacheError,
+    StyleError,
+    StyleTargets,
+    TargetRequest,
+    to_pixels,
+    to_tensor,
+)
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.weights import find_weights, load_tensors
+
+LAYERS = ("conv1_1", "conv2_1")
+REQUEST = TargetRequest(
+    size_px=48,
+    layers=LAYERS,
+    layers_digest="digest",
+    pooling="max",
+    padding="zeros",
+    divisor="n",
+    device_kind="cpu",
+)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, tuple[Tensor, Tensor]]:
+    return load_tensors(find_weights("vgg19", "random", Path()), LAYERS)
+
+
+@pytest.fixture(scope="module")
+def extractor(tensors: dict[str, tuple[Tensor, Tensor]]) -> Extractor:
+    return Extractor(ARCHITECTURES["vgg19"], tensors, LAYERS, mean=MEAN, std=STD)
+
+
+def never() -> Extractor:
+    raise AssertionError("the cache should have had it")
+
+
+class Folder:
+    """Style images, and targets that are cached beside them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.cache = root, root / "cache"
+
+    def image(self, name: str, number: int, width: int = 60, height: int = 40) -> StyleImage:
+        picture(number, width, height).save(self.root / name)
+        return StyleImage(name, 1.0, digest_bytes((self.root / name).read_bytes()))
+
+    def style(self, *images: StyleImage) -> Style:
+        digest = " ".join(f"{image.digest} {image.weight}" for image in images)
+        return Style("key", "name", images, digest)
+
+    def targets(self) -> StyleTargets:
+        """Return targets that have nothing in memory."""
+        return StyleTargets(self.root, self.cache)
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.cache.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def assert_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[layer], wanted[layer]) for layer in wanted)
+
+
+# --- the numbers -----------------------------------------------------------------------------
+
+
+def naive_grams(
+    path: Path, size: tuple[int, int], tensors: dict[str, tuple[Tensor, Tensor]]
+) -> dict[str, tuple[np.ndarray, int]]:
+    """Return layer → Gram matrix and positions, in float64 and one product at a time."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS), np.float64) / 255
+    x = torch.from_numpy((pixels - MEAN) / STD).permute(2, 0, 1)[None]
+    found = {}
+    for layer in ("conv1_1", "conv1_2", "conv2_1"):
+        weight, bias = (part.double() for part in tensors[layer])
+        x = F.conv2d(x, weight, bias, padding=1)
+        if layer in LAYERS:
+            rows = x[0].flatten(1).numpy()
+            gram = np.array([[(left * right).sum() for right in rows] for left in rows])
+            found[layer] = gram, rows.shape[1]
+        x = F.relu(x)
+        if layer == "conv1_2":
+            x = F.max_pool2d(x, 2)
+    return found
+
+
+def assert_close(found: Mapping[str, Tensor], wanted: dict[str, np.ndarray]) -> None:
+    for layer, gram in wanted.items():
+        assert found[layer].dtype == torch.float32
+        scale = np.abs(gram).max()
+        assert np.abs(found[layer].numpy() - gram).max() < 1e-5 * scale, layer
+
+
+@pytest.mark.parametrize("divisor", ["none", "n", "cn"])
+def test_targets_are_the_textbooks_gram_matrices(folder, extractor, tensors, divisor) -> None:
+    image = folder.image("s.png", 1)
+    request = replace(REQUEST, divisor=divisor)
+    found = folder.targets().get(folder.style(image), request, lambda: extractor)
+    wanted = {}
+    for layer, (gram, positions) in naive_grams(folder.root / "s.png", (48, 32), tensors).items():
+        wanted[layer] = gram / {"none": 1, "n": positions, "cn": positions * len(gram)}[divisor]
+    assert_close(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("size", "longest_px", "wanted"),
+    [
+        ((60, 40), 48, (48, 32)),
+        ((40, 60), 48, (32, 48)),
+        ((30, 20), 48, (48, 32)),  # a small style is enlarged
+        ((48, 31), 48, (48, 31)),
+        ((200, 20), 64, (64, 16)),  # a ribbon keeps enough rows for the pooling
+    ],
+)
+def test_a_style_is_scaled_to_its_longest_edge(
+    folder, extractor, tensors, size, longest_px, wanted
+) -> None:
+    image = folder.image("s.png", 2, *size)
+    request = replace(REQUEST, size_px=longest_px, divisor="none")
+    found = folder.targets().get(folder.style(image), request, lambda: extractor)
+    naive = naive_grams(folder.root / "s.png", wanted, tensors)
+    assert_close(found, {layer: gram for layer, (gram, _) in naive.items()})
+
+
+def test_a_blend_is_the_weighted_mean_of_divided_grams(folder, extractor, tensors) -> None:
+    first = replace(folder.image("a.png", 3), weight=3.0)
+    second = replace(folder.image("b.png", 4, 40, 60), weight=1.0)
+    found = folder.targets().get(folder.style(first, second), REQUEST, lambda: extractor)
+    a = naive_grams(folder.root / "a.png", (48, 32), tensors)
+    b = naive_grams(folder.root / "b.png", (32, 48), tensors)
+    wanted = {
+        layer: 0.75 * a[layer][0] / a[layer][1] + 0.25 * b[layer][0] / b[layer][1]
+        for layer in LAYERS
+    }
+    assert_close(found, wanted)
+    assert len(folder.files()) == 2
+    # The weights are no part of what is cached.
+    other = folder.style(replace(first, weight=1.0), second)
+    assert not torch.equal(folder.targets().get(other, REQUEST, never)["conv1_1"], found["conv1_1"])
+
+
+def test_weights_of_a_blend_count_by_their_share(folder, extractor) -> None:
+    images = folder.image("a.png", 3), folder.image("b.png", 4)
+    targets = folder.targets()
+    blends = [
+        targets.get(
+            folder.style(replace(images[0], weight=2 * scale), replace(images[1], weight=scale)),
+            REQUEST,
+            lambda: extractor,
+        )
+        for scale in (1.0, 4.0)
+    ]
+    assert_equal(*blends)
+
+
+def test_a_blend_of_one_image_is_that_image(folder, extractor) -> None:
+    image = folder.image("a.png", 3)
+    alone = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
+    blend = folder.style(replace(image, weight=0.3))
+    assert_equal(folder.targets().get(blend, REQUEST, never), alone)
+
+
+def test_pixels_to_a_tensor_and_back_are_the_same() -> None:
+    pixels = np.arange(768, dtype=np.uint8).reshape(16, 16, 3)
+    tensor = to_tensor(pixels)
+    assert (tensor.shape, tensor.dtype) == ((1, 3, 16, 16), torch.float32)
+    assert tensor.min() == 0
+    assert tensor.max() == 1
+    assert tensor[0, 1, 2, 3] == pixels[2, 3, 1] / np.float32(255)
+    assert np.array_equal(to_pixels(tensor), pixels)
+    outside = torch.tensor([-0.1, 0.5, 1.2]).view(1, 3, 1, 1)
+    assert to_pixels(outside).tolist() == [[[0, 128, 255]]]
+
+
+# --- the cache -------------------------------------------------------------------------------
+
+
+def test_what_is_cached_needs_neither_the_style_nor_the_network(folder, extractor) -> None:
+    style = folder.style(folder.image("s.png", 1))
+    first = folder.targets().get(style, REQUEST, lambda: extractor)
+    (path,) = folder.files()
+    before = path.stat().st_mtime_ns
+    (folder.root / "s.png").unlink()
+    assert_equal(folder.targets().get(style, REQUEST, never), first)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_what_is_in_memory_needs_no_file_either(folder, extractor) -> None:
+    style, targets = folder.style(folder.image("s.png", 1)), folder.targets()
+    first = targets.get(style, REQUEST, lambda: extractor)
+    (path,) = folder.files()
+    path.unlink()
+    assert targets.get(style, REQUEST, never) is first
+
+
+def test_one_file_serves_every_divisor_and_order_of_layers(folder, extractor) -> None:
+    style = folder.style(folder.image("s.png", 1))
+    first = folder.targets().get(style, REQUEST, lambda: extractor)
+    for divisor in ("none", "cn"):
+        folder.targets().get(style, replace(REQUEST, divisor=divisor), never)
+    turned = folder.targets().get(style, replace(REQUEST, layers=LAYERS[::-1]), never)
+    assert list(turned) == list(LAYERS[::-1])
+    assert_equal(turned, first)
+    assert len(folder.files()) == 1
+
+
+OTHERS = {
+    "size_px": 64,
+    "layers": ("conv1_1",),
+    "layers_digest": "another",
+    "pooling": "average",
+    "padding": "reflect",
+    "device_kind": "cuda",
+}
+
+
+def test_each_input_that_decides_the_numbers_names_another_file() -> None:
+    assert {field.name for field in fields(TargetRequest)} == {*OTHERS, "divisor"}
+    keys = {REQUEST.cache_key("image"), REQUEST.cache_key("other image")}
+    keys |= {replace(REQUEST, **{name: other}).cache_key("image") for name, other in OTHERS.items()}
+    assert len(keys) == 2 + len(OTHERS)
+    for divisor in ("none", "cn"):
+        assert replace(REQUEST, divisor=divisor).cache_key("image") == REQUEST.cache_key("image")
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "replaced", "a bit"])
+def test_a_damaged_file_is_written_again(folder, extractor, damage: str) -> None:
+    style = folder.style(folder.image("s.png", 1))
+    first = folder.targets().get(style, REQUEST, lambda: extractor)
+    (path,) = folder.files()
+    good = path.read_bytes()
+    flipped = bytes([good[0] ^ 0x40]) + good[1:]
+    bad = {"cut": good[:-5], "emptied": b"", "replaced": b"something else", "a bit": flipped}
+    path.write_bytes(bad[damage])
+    assert_equal(folder.targets().get(style, REQUEST, lambda: extractor), first)
+    assert path.read_bytes() == good
+
+
+def test_nothing_but_whole_files_is_in_the_cache(folder, extractor) -> None:
+    folder.targets().get(folder.style(folder.image("s.png", 1)), REQUEST, lambda: extractor)
+    assert [path.suffix for path in folder.files()] == [".safetensors"]
+
+
+def test_a_cache_that_can_not_be_written_concerns_the_whole_run(folder, extractor) -> None:
+    folder.cache.write_text("a file where the folder should be")
+    style = folder.style(folder.image("s.png", 1))
+    with pytest.raises(
+        CacheError, match=r"can't be written .*run\.cache or \$STYLEBATCH"
+    ) as caught:
+        folder.targets().get(style, REQUEST, lambda: extractor)
+    assert caught.value.exit_code == 5
+
+
+# --- the style image -------------------------------------------------------------------------
+
+
+def test_a_style_that_has_changed_since_planning_is_refused(folder, extractor) -> None:
+    style = folder.style(folder.image("s.png", 1))
+    folder.image("s.png", 2)
+    with pytest.raises(
+        StyleError, match=r"s\.png: this style image has changed since planning; run"
+    ):
+        folder.targets().get(style, REQUEST, lambda: extractor)
+    assert folder.files() == []
+
+
+def test_a_style_that_is_gone_is_told_by_its_path(folder, extractor) -> None:
+    style = folder.style(folder.image("s.png", 1))
+    (folder.root / "s.png").unlink()
+    with pytest.raises(StyleError, match=r"s\.png: can't be read \(No such file"):
+        folder.targets().get(style, REQUEST, lambda: extractor)
+
+
+def test_a_style_that_is_no_image_is_told_by_its_path(folder, extractor) -> None:
+    (folder.root / "s.png").write_bytes(b"no image")
+    style = folder.style(StyleImage("s.png", 1.0, digest_bytes(b"no image")))
+    with pytest.raises(ImageError, match=r"s\.png: no image that can be read"):
+        folder.targets().get(style, REQUEST, lambda: extractor)
+
+
+def test_the_bytes_of_a_style_can_be_given(folder, extractor) -> None:
+    image = folder.image("s.png", 1)
+    from_file = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
+    targets = StyleTargets(folder.root, folder.root / "another cache")
+    targets.put_image(image.digest, (folder.root / "s.png").read_bytes())
+    (folder.root / "s.png").unlink()
+    assert_equal(targets.get(folder.style(image), REQUEST, lambda: extractor), from_file)
+
+
+# --- the same bits ---------------------------------------------------------------------------
+
+WITH_THREADS = """
+import sys
+from pathlib import Path
+import torch
+from stylebatch.architectures import ARCHITECTURES
+from stylebatch.images import decode
+from stylebatch.targets import StyleTargets, TargetRequest
+from stylebatch.records import Style, StyleImage
+from stylebatch.files import digest_bytes
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.weights import find_weights, load_tensors
+
+root, layers = Path(sys.argv[1]), ("conv1_1", "conv2_1", "conv3_1")
+tensors = load_tensors(find_weights("vgg19", "random", root), layers)
+extractor = Extractor(ARCHITECTURES["vgg19"], tensors, layers, mean=(0.5,) * 3, std=(0.25,) * 3)
+for threads in (1, 2):
+    torch.set_num_threads(threads)
+    targets = StyleTargets(root, root / f"cache{threads}")
+    for path in sorted(root.glob("*.png")):
+        image = StyleImage(path.name, 1.0, digest_bytes(path.read_bytes()))
+        style = Style(image.digest, "s", (image,), image.digest)
+        for size in (24, 64, 97):
+            request = TargetRequest(size, layers, "digest", "max", "zeros", "n", "cpu")
+            targets.get(style, request, lambda: extractor)
+"""
+
+
+def test_one_and_two_threads_write_the_same_bytes(folder) -> None:
+    for number, size in enumerate([(60, 40), (33, 47), (120, 24)]):
+        folder.image(f"{number}.png", number, *size)
+    assert run_process(WITH_THREADS, str(folder.root)) == (0, "", "")
+    files = [
+        {path.name: path.read_bytes() for path in (folder.root / f"cache{n}/grams").iterdir()}
+        for n in (1, 2)
+    ]
+    assert len(files[0]) == 9
+    assert files[0] == files[1]
