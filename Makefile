@@ -29,7 +29,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 picture: $(VENV)/.installed demo
-	$(BIN)/python docs/make_picture.py
+	$(BIN)/python docs/make_picture.py --weights $(or $(WEIGHTS),imagenet)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/solver.py

@@ -214,8 +214,7 @@ class _Run:
         summary.remaining = summary.planned - summary.done_before - summary.done - summary.failed
         if summary.remaining and tally.stopped_by:
             summary.stopped_by = str(tally.stopped_by)
-        is_short = bool(summary.stopped_by) and summary.remaining > 0
-        summary.exit_code = 4 if is_short else 3 if summary.failed else 0
+        summary.exit_code = 4 if summary.stopped_by else 3 if summary.failed else 0
         summary.seconds = round(time.monotonic() - self.started_s, 3)
         self.dataset.write_records(self.ledger)
         self.dataset.write_summary(asdict(summary))

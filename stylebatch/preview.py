@@ -65,7 +65,8 @@ def preview(
 def choose(candidates: Iterable[Job], count: int) -> list[Job]:
     """Take, again and again, a job whose pair, style, shape and content were taken least."""
     uses: Counter[tuple[object, ...]] = Counter()
-    left, chosen = list(candidates), []
+    chosen: list[Job] = []
+    left = list(candidates)
     while left and len(chosen) < count:
         job = min(left, key=lambda job: sum(uses[trait] for trait in _traits(job)))
         left.remove(job)
@@ -102,7 +103,7 @@ def _row(manifest: Manifest, job: Job, style: Style, dataset: Dataset) -> list[C
     first = style.images[0].path
     paths = [manifest.root / job.content, manifest.root / first, dataset.image_path(job.output)]
     pictures = [decode(read_bytes(path), str(path)).rgb for path in paths]
-    result = f"{job.pair}\n{job.width}×{job.height}, strength {job.strength:g}"
+    result = f"{job.pair}\n{job.width} x {job.height} px, strength {job.strength:g}"
     captions = [f"{job.content}\n", f"{style.name}\n", result]
     return [Cell(rgb, caption) for rgb, caption in zip(pictures, captions, strict=True)]
 

@@ -19,6 +19,7 @@ from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, WorkerLost
 
 SPEED_WINDOW_S = 60.0
+TEXT_WIDTH = 62  # of what stands beside the bar, at most
 
 
 class RunView(Watcher, Protocol):
@@ -147,7 +148,9 @@ class LiveView(LineView):
 
     def _render(self, tally: Tally) -> Group:
         line = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(1, tally.total), completed=self._pace.images(tally), width=30)
+        total, made = max(1, tally.total), self._pace.images(tally)
+        bar_width = min(30, max(8, self._console.width - TEXT_WIDTH))
+        bar = ProgressBar(total=total, completed=made, width=bar_width)
         finished = f"{tally.done + tally.failed}/{tally.total} images"
         line.add_row(bar, finished, *self._pace.texts(tally))
         return Group(line, *_worker_lines(tally), *_stop_lines(tally))
