@@ -83,7 +83,7 @@ class RunSummary:
 
 def new_run_id() -> str:
     """Name a run by its time and process, so that names sort by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
 
 
 def make_plan(
