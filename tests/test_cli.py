@@ -246,7 +246,7 @@ def test_the_summary_says_what_moved_aside(small) -> None:
 
 def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path) -> None:
     small = small_project(tmp_path)
-    small.pair["steps"] = 300
+    small.pair["steps"] = 600  # long enough to be drawn, eight times a second
     small.document["run"] |= {"executor": "local", "cpu_workers": 1}
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     code, written = on_a_terminal("run", str(small.write()))
@@ -254,7 +254,6 @@ def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path) -> None:
     assert code == 3
     for shown in ("planning …", "starting workers …", "0/6 images", "cpu (worker 0): 4 images"):
         assert shown in text
-    assert "6/6 images" in text
     assert "failed: cats/broken-s.png: photos/cats/broken.png" in text
     last = written.rstrip().splitlines()[-1]
     assert last.endswith("`--retry-failed` tries again")
