@@ -37,7 +37,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/plan.py
 
 clean:
-	rm -rf $(VENV) demo out out-preview.png build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo out out-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -17,7 +17,8 @@ from stylebatch.ledger_plan import PairCounts
 from stylebatch.plan import PlanSummary
 from stylebatch.recipes import Recipe, Settings, recipe_fields
 from stylebatch.records import Event, JobDone, Style, StyleImage, WorkerJoined
-from stylebatch.transfer.engine import Engine, Problem
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Problem
 from stylebatch.weights import find_weights, layers_digest
 
 STYLE = "hokusai_wave"

@@ -11,7 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.device import choose_precision, usable_cores
-from stylebatch.recipes import Recipe
+from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.targets import to_tensor
-from stylebatch.transfer.engine import Engine, Problem, SolverSpec
+from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.objective import Objective, ObjectiveSpec, Targets
-from stylebatch.transfer.optimizers import OptimizerSpec
+from stylebatch.transfer.losses import gram_matrix
+from stylebatch.transfer.objective import Objective, Targets
+from stylebatch.transfer.problem import Problem
 from stylebatch.weights import load_tensors
 
 EDGE_PX = 128
@@ -94,7 +95,10 @@ class Setting:
         exact = self._objective(torch.float32)
         with torch.no_grad():
             features = exact.extractor(target)
-        self.grams = {name: exact.divided_gram(features[name])[0] for name in self.style_layers}
+        self.grams = {
+            name: gram_matrix(features[name])[0] / features[name][0, 0].numel()
+            for name in self.style_layers
+        }
 
     @property
     def style_layers(self) -> list[str]:
@@ -102,9 +106,8 @@ class Setting:
         return list(self.recipe.style_layers)
 
     def _objective(self, precision: torch.dtype) -> Objective:
-        return Objective(
-            spec_of(ObjectiveSpec, self.recipe), self.extractor(self.recipe.layers, precision)
-        )
+        spec = objective_spec(self.recipe)
+        return Objective(spec, self.extractor(self.recipe.layers, precision))
 
     def extractor(self, layers: Sequence[str], precision: torch.dtype) -> Extractor:
         """Make an extractor of some layers."""
@@ -124,18 +127,12 @@ class Setting:
 
     def full_engine(self, **changes: Any) -> Engine:
         """Make an engine with all photographs in its slots; changes are of the optimiser."""
-        optimizer = spec_of(OptimizerSpec, self.recipe, **changes)
-        spec = spec_of(SolverSpec, self.recipe, optimizer=optimizer)
+        recipe = self.recipe.model_copy(update=changes)
+        spec = solver_spec(recipe, self._settings.weights.normalisation)
         engine = Engine(self.objective, spec, len(self.contents), EDGE_PX, EDGE_PX)
         for key, content in enumerate(self.contents):
             engine.admit(Problem(key, content, (self.grams,)))
         return engine
-
-
-def spec_of(kind: type[Any], recipe: Recipe, **changes: Any) -> Any:
-    """Fill a dataclass from the recipe's fields of the same names."""
-    names = [each.name for each in fields(kind) if each.name not in changes]
-    return kind(**{name: getattr(recipe, name) for name in names}, **changes)
 
 
 def run_textbook(setting: Setting, evaluations: int) -> Curve:

@@ -16,12 +16,14 @@ from stylebatch.device import Device, choose_devices
 from stylebatch.errors import UserError
 from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.fingerprint import draw_noise_seed
-from stylebatch.images import Picture, decode, resize, work_size
+from stylebatch.finishing import finish, make_canvas
+from stylebatch.images import Picture, decode, fit_pixels
 from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields, recipe_names
 from stylebatch.records import Style, StyleImage
 from stylebatch.scheduler import num_slots
 from stylebatch.targets import to_pixels
-from stylebatch.transfer.engine import Engine, Result, Row, Status
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Result, Row, Status
 from stylebatch.weights import Normalisation, check_layers, find_weights, layers_digest
 
 ImageLike = str | PathLike[str] | Image.Image
@@ -137,7 +139,7 @@ def _item(index: int, content: ImageLike, recipe: Recipe) -> _Item:
     where, data = _read(content)
     picture = decode(data, where)
     height, width = picture.rgb.shape[:2]
-    work = work_size(width, height, recipe.size_px, recipe.bucket_px)
+    work = recipe.work_size(width, height)
     return _Item(index, where, digest_bytes(data), picture, *work)
 
 
@@ -206,22 +208,22 @@ def _solve(
 def _admit(
     item: _Item, engine: Engine, settings: Settings, style: Style, runner: Device, seed: int
 ) -> None:
-    pixels = resize(item.picture.rgb, item.width, item.height)
+    recipe = settings.recipe
+    pixels = fit_pixels(
+        item.picture.rgb, item.width, item.height, fit=recipe.fit, resampling=recipe.resampling
+    )
     noise_seed = draw_noise_seed(seed, item.digest, style.digest, 1)
-    strength = settings.recipe.strength
     engine.admit(
-        runner.problem(str(item.index), settings, engine, pixels, style, strength, noise_seed)
+        runner.problem(
+            str(item.index), settings, engine, pixels, style, recipe.strength, noise_seed
+        )
     )
 
 
 def _image(item: _Item, result: Result, recipe: Recipe) -> Image.Image:
     if result.status is Status.DIVERGED:
         raise StylizeError(item.where, "diverged: its loss became infinite or no number")
-    pixels, alpha = to_pixels(result.image), item.picture.alpha
-    height, width = item.picture.rgb.shape[:2]
-    if recipe.output_size == "work":
-        height, width = pixels.shape[:2]
-    pixels = resize(pixels, width, height)
-    if alpha is not None:
-        pixels = np.dstack([pixels, resize(alpha, width, height)])
-    return Image.fromarray(pixels)
+    rgb, alpha = item.picture.rgb, item.picture.alpha
+    canvas = make_canvas(recipe, rgb, alpha, None, item.width, item.height)
+    pixels = finish(to_pixels(result.image, recipe.rounding), canvas, recipe)
+    return Image.fromarray(pixels if canvas.alpha is None else np.dstack([pixels, canvas.alpha]))

@@ -10,9 +10,11 @@ from typing import Any
 
 from stylebatch.dataset import Dataset
 from stylebatch.files import move, sync_folder, write_synced
-from stylebatch.images import Pixels, encode_png, resize
+from stylebatch.finishing import Canvas, finish, side_by_side
+from stylebatch.images import Pixels, encode_png
 from stylebatch.lock import LostOutputError, check_owner
 from stylebatch.loss_log import LossRow, encode_log
+from stylebatch.recipes import Recipe
 from stylebatch.records import Job, JobDone
 
 GROUP_IMAGES = 32
@@ -25,25 +27,35 @@ class Finished:
 
     Attributes:
         pixels: (h, w, 3) as optimised.
-        width, height: of the file; resampled to it.
-        alpha: (height, width) to put back, or None.
+        canvas: what its file is made on.
+        beside: the style image, where a picture of content, result and style is wanted.
         facts: what `metadata.jsonl` will say of how it went.
     """
 
     job: Job
+    recipe: Recipe
     pixels: Pixels
-    width: int
-    height: int
-    alpha: Pixels | None
+    canvas: Canvas
+    beside: Pixels | None
     rows: list[LossRow]
     facts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """An image that is being optimised, as it is after so many evaluations."""
+
+    job: Job
+    recipe: Recipe
+    pixels: Pixels
+    canvas: Canvas
+    evaluation: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     event: JobDone
-    image: Path
-    log: Path
+    moves: dict[Path, Path]
 
 
 class _Mark(Enum):
@@ -61,7 +73,7 @@ class Committer:
     def __init__(self, dataset: Dataset, run_id: str, worker: int) -> None:
         self._dataset, self._worker, self._run_id = dataset, worker, run_id
         self._folder = dataset.temporary_folder(run_id) / f"worker{worker}"
-        self._inbox: queue.SimpleQueue[Finished | _Mark] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Finished | Progressed | _Mark] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[JobDone | BaseException] = queue.SimpleQueue()
         self._pending = 0
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
@@ -76,6 +88,10 @@ class Committer:
         """Hand over an image."""
         self._pending += 1
         self._inbox.put(finished)
+
+    def put_progress(self, progressed: Progressed) -> None:
+        """Hand over an image on its way: it is written at once, and no event tells of it."""
+        self._inbox.put(progressed)
 
     def flush(self) -> None:
         """Commit what is there without waiting for a group to fill."""
@@ -108,7 +124,9 @@ class Committer:
     def _run(self) -> None:
         try:
             while (item := self._inbox.get()) is not _Mark.END:
-                if isinstance(item, Finished) and self._commit_group(item):
+                if isinstance(item, Progressed):
+                    self._write_progress(item)
+                elif isinstance(item, Finished) and self._commit_group(item):
                     break
         except OSError as error:
             where = str(error.filename or self._dataset.root)
@@ -127,6 +145,9 @@ class Committer:
                 item = self._inbox.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
+            if isinstance(item, Progressed):
+                self._write_progress(item)
+                continue
             if not isinstance(item, Finished):
                 break
             group.append(self._write(item, len(group)))
@@ -134,27 +155,40 @@ class Committer:
         return item is _Mark.END
 
     def _write(self, item: Finished, number: int) -> _Written:
-        """Encode an image and its loss log into the run's temporary folder, synced."""
-        image = encode_png(resize(item.pixels, item.width, item.height), item.alpha)
-        written = _Written(
-            JobDone(self._worker, item.job.output, item.job.fingerprint, len(image), item.facts),
-            self._folder / f"{number}.png.tmp",
-            self._folder / f"{number}.csv.tmp",
-        )
-        write_synced(written.image, image)
-        write_synced(written.log, encode_log(item.rows))
-        return written
+        """Encode an image and what stands beside it into the temporary folder, synced."""
+        made = finish(item.pixels, item.canvas, item.recipe)
+        image, output = encode_png(made, item.canvas.alpha), item.job.output
+        event = JobDone(self._worker, output, item.job.fingerprint, len(image), item.facts)
+        files = {self._dataset.log_path(output): encode_log(item.rows)}
+        if item.beside is not None:
+            assert item.canvas.content is not None
+            row = side_by_side(item.canvas.content, made, item.beside)
+            files[self._dataset.side_by_side_path(output)] = encode_png(row, None)
+        # The image last: it is what tells that all of it is there.
+        files[self._dataset.image_path(output)] = image
+        moves = {}
+        for index, (target, data) in enumerate(files.items()):
+            temporary = self._folder / f"{number}-{index}{target.suffix}.tmp"
+            write_synced(temporary, data)
+            moves[temporary] = target
+        return _Written(event, moves)
+
+    def _write_progress(self, item: Progressed) -> None:
+        """Nothing waits for it and nothing is lost with it: renamed into place, but not synced."""
+        check_owner(self._dataset, self._run_id)
+        made = finish(item.pixels, item.canvas, item.recipe)
+        temporary = self._folder / "progress.png.tmp"
+        write_synced(temporary, encode_png(made, item.canvas.alpha))
+        move(temporary, self._dataset.progress_path(item.job.output, item.evaluation))
 
     def _publish(self, group: list[_Written]) -> None:
         """Rename a group into place, sync each folder once, then report."""
         check_owner(self._dataset, self._run_id)
         folders: dict[Path, None] = {}
         for written in group:
-            output = written.event.output
-            log, image = self._dataset.log_path(output), self._dataset.image_path(output)
-            move(written.log, log)
-            move(written.image, image)
-            folders |= {log.parent: None, image.parent: None}
+            for temporary, target in written.moves.items():
+                move(temporary, target)
+                folders[target.parent] = None
         for folder in folders:
             sync_folder(folder)
         for written in group:

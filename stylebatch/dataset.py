@@ -19,6 +19,8 @@ class Dataset:
         self.root = root
         self.images = root / "images"
         self.losses = root / "losses"
+        self.progress = root / "progress"
+        self.side_by_side = root / "side_by_side"
         self.metadata = root / "metadata.jsonl"
         self.settings = root / "settings.json"
         self.failures = root / "failures.jsonl"
@@ -47,6 +49,14 @@ class Dataset:
         """Where a job's loss log is."""
         return self.losses / _losses_name(output)
 
+    def progress_path(self, output: str, evaluation: int) -> Path:
+        """Where a job's image after so many evaluations is, if the recipe asks for it."""
+        return self.progress / output.rpartition(".")[0] / f"{evaluation:05}.png"
+
+    def side_by_side_path(self, output: str) -> Path:
+        """Where content, result and style are in one picture, if the recipe asks for it."""
+        return self.side_by_side / output
+
     def make_folders(self) -> None:
         """Make the folders that every run needs."""
         for folder in (self.images, self.losses, self.state):
@@ -61,14 +71,24 @@ class Dataset:
             files.sweep_unfinished(target)
 
     def set_aside(self, outputs: Iterable[str], run_id: str) -> int:
-        """Move images and their loss logs to the run's stale folder; return how many images.
+        """Move images, and what belongs to them, to the run's stale folder; return how many.
 
         Folders that are empty then are removed: `ImageFolder` takes each one for a class.
         """
         outputs = list(outputs)
+        stale = self.stale_folder(run_id)
         logs = [_losses_name(output) for output in outputs]
-        _move_aside(self.losses, logs, self.stale_folder(run_id) / "losses")
-        return _move_aside(self.images, outputs, self.stale_folder(run_id) / "images")
+        _move_aside(self.losses, logs, stale / "losses")
+        _move_aside(self.side_by_side, outputs, stale / "side_by_side")
+        _move_aside(self.progress, self._progress_of(outputs), stale / "progress")
+        return _move_aside(self.images, outputs, stale / "images")
+
+    def _progress_of(self, outputs: Iterable[str]) -> Iterator[str]:
+        if not self.progress.exists():
+            return
+        for output in outputs:
+            folder = output.rpartition(".")[0]
+            yield from (f"{folder}/{name}" for name in files.list_sizes(self.progress / folder))
 
     def write_records(self, ledger: Ledger) -> bool:
         """Write `metadata.jsonl`, `settings.json` and `failures.jsonl` if anything has changed.

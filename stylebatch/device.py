@@ -1,26 +1,28 @@
 """One device: its extractors, style targets and engines, made from settings and kept."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.errors import UserError
 from stylebatch.images import Pixels, style_size
-from stylebatch.recipes import Recipe, Settings
+from stylebatch.recipes import Settings
 from stylebatch.records import Style
+from stylebatch.specs import input_constants, objective_spec, solver_spec
 from stylebatch.targets import StyleTargets, TargetRequest, to_tensor
-from stylebatch.transfer.engine import Engine, Problem, SolverSpec
+from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.objective import Objective, ObjectiveSpec
-from stylebatch.transfer.optimizers import OptimizerSpec
+from stylebatch.transfer.objective import Objective
+from stylebatch.transfer.problem import Problem
 from stylebatch.weights import load_tensors
 
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
-# and only use memory (about 2 KB per pixel to conv3_3).
-CPU_PIXEL_BUDGET = 2**17
+# and only use memory (about 2 KB per pixel to conv3_3): benchmarks/throughput.py.
+CPU_PIXEL_BUDGET = 2**16
 GPU_BYTES_PER_PIXEL = 6 * 1024
 GPU_MEMORY_SHARE = 0.7
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -124,8 +126,9 @@ class Device:
         """Make an engine for images of one size."""
         recipe = settings.recipe
         extractor = self._extractor(settings, choose_precision(settings.precision, self.name))
-        objective = Objective(_objective_spec(recipe), extractor)
-        return Engine(objective, _solver_spec(recipe), capacity, height, width)
+        constants = settings.weights.normalisation
+        objective = Objective(objective_spec(recipe), extractor)
+        return Engine(objective, solver_spec(recipe, constants), capacity, height, width)
 
     def problem(
         self,
@@ -136,84 +139,103 @@ class Device:
         style: Style,
         strength: float,
         noise_seed: int | None,
+        mask: Pixels | None = None,
     ) -> Problem:
-        """Put an image (H, W, 3) and the style's targets for each level of an engine together."""
-        grams = tuple(
-            self.targets.get(style, request, lambda: self._extractor(settings, torch.float32))
-            for request in self._requests(settings, engine)
-        )
-        content = to_tensor(pixels)
-        return Problem(key, content, grams, strength, noise_seed)
+        """Put an image and the style's targets for each level of an engine together.
 
-    def _requests(self, settings: Settings, engine: Engine) -> list[TargetRequest]:
-        """Return one request a level; the style's size scales with the level."""
+        Args:
+            pixels: (H, W, 3), the content at work size.
+            mask: (H, W), 255 where the style applies, 0 where the content stays.
+
+        Raises:
+            StyleError, ImageError, CacheError: as `StyleTargets.get`.
+        """
+        recipe = settings.recipe
+        requests = self._requests(settings, engine)
+        colors = pixels if recipe.color == "matched" else None
+        height, width = pixels.shape[:2]
+        start = None
+        if "style" in recipe.start_shares:
+            start = self.targets.image(style, width, height, requests[-1][0])
+        return Problem(
+            key,
+            to_tensor(pixels, recipe.input_stretch),
+            tuple(self._targets_at(scales, settings, style, colors) for scales in requests),
+            strength,
+            noise_seed,
+            start,
+            None if mask is None else mask_tensor(mask),
+        )
+
+    def _targets_at(
+        self,
+        requests: list[TargetRequest],
+        settings: Settings,
+        style: Style,
+        colors: Pixels | None,
+    ) -> Mapping[str, Tensor]:
+        """Return the style's statistics, averaged over its scales."""
+
+        def extractor() -> Extractor:
+            return self._extractor(settings, torch.float32)
+
+        scales = [self.targets.get(style, request, extractor, colors) for request in requests]
+        if len(scales) == 1:
+            return scales[0]
+        return {
+            layer: torch.stack([scale[layer] for scale in scales]).mean(0) for layer in scales[0]
+        }
+
+    def _requests(self, settings: Settings, engine: Engine) -> list[list[TargetRequest]]:
+        """Return a request for each level and scale; the style's size goes with the level."""
         recipe, finest = settings.recipe, max(engine.sizes[-1])
-        full = style_size(finest) if recipe.style_size_px == "match" else recipe.style_size_px
+        sizes: dict[object, int] = {"match": style_size(finest), "same": recipe.final_size_px}
+        full = sizes.get(recipe.style_size_px) or int(recipe.style_size_px)
         return [
-            TargetRequest(
-                size_px=max(16, round(full * max(size) / finest)),
-                layers=tuple(recipe.style_layers),
-                layers_digest=settings.layers_digest,
-                pooling=recipe.pooling,
-                padding=recipe.padding,
-                divisor=recipe.gram_divisor,
-                device_kind=self.name.split(":")[0],
-            )
+            [
+                self._request(settings, max(16, round(full * scale * max(size) / finest)))
+                for scale in (scale * recipe.style_scale for scale in recipe.style_scales)
+            ]
             for size in engine.sizes
         ]
 
+    def _request(self, settings: Settings, size_px: int) -> TargetRequest:
+        recipe = settings.recipe
+        return TargetRequest(
+            size_px=size_px,
+            layers=tuple(recipe.style_layers),
+            layers_digest=settings.layers_digest,
+            pooling=recipe.pooling,
+            padding=recipe.padding,
+            device_kind=self.name.split(":")[0],
+            statistic=recipe.statistic,
+            normalisation=recipe.normalisation,
+            input_range=recipe.input_range,
+            input_stretch=recipe.input_stretch,
+            fit="longest" if recipe.style_size_px == "match" else recipe.fit,
+            aspect=recipe.aspect,
+            resampling=recipe.resampling,
+        )
+
     def _extractor(self, settings: Settings, dtype: torch.dtype) -> Extractor:
         recipe, weights = settings.recipe, settings.weights
-        key = (settings.layers_digest, recipe.layers, recipe.pooling, recipe.padding, dtype)
-        if key not in self._extractors:
-            self._extractors[key] = Extractor(
+        mean, std = input_constants(recipe, weights.normalisation)
+        key = (settings.layers_digest, recipe.layers, recipe.pooling, recipe.padding, mean, std)
+        if (*key, dtype) not in self._extractors:
+            self._extractors[*key, dtype] = Extractor(
                 ARCHITECTURES[weights.arch],
                 load_tensors(weights, recipe.layers),
                 recipe.layers,
-                mean=weights.normalisation.mean,
-                std=weights.normalisation.std,
+                mean=mean,
+                std=std,
                 pooling=recipe.pooling,
                 padding=recipe.padding,
                 device=self.name,
                 dtype=dtype,
             )
-        return self._extractors[key]
+        return self._extractors[*key, dtype]
 
 
-def _objective_spec(recipe: Recipe) -> ObjectiveSpec:
-    return ObjectiveSpec(
-        content_layers=recipe.content_layers,
-        content_loss=recipe.content_loss,
-        content_weight=recipe.content_weight,
-        style_layers=recipe.style_layers,
-        style_loss=recipe.style_loss,
-        gram_divisor=recipe.gram_divisor,
-        style_weight=recipe.style_weight,
-        layer_reduction=recipe.layer_reduction,
-        tv_weight=recipe.tv_weight,
-    )
-
-
-def _solver_spec(recipe: Recipe) -> SolverSpec:
-    optimizer = OptimizerSpec(
-        optimizer=recipe.optimizer,
-        history=recipe.history,
-        preconditioner_levels=recipe.preconditioner_levels,
-        first_rms_change=recipe.first_rms_change,
-        max_rms_change=recipe.max_rms_change,
-        max_change=recipe.max_change,
-        tolerated_rise=recipe.tolerated_rise,
-        learning_rate=recipe.learning_rate,
-        learning_rate_schedule=recipe.learning_rate_schedule,
-        betas=recipe.betas,
-        epsilon=recipe.epsilon,
-    )
-    return SolverSpec(
-        start=recipe.start,
-        steps=recipe.steps,
-        tolerance=recipe.tolerance,
-        window=recipe.window,
-        keep=recipe.keep,
-        levels=recipe.levels,
-        optimizer=optimizer,
-    )
+def mask_tensor(mask: Pixels) -> Tensor:
+    """Turn (H, W) in 8 bits into (1, 1, H, W) in [0, 1]."""
+    return torch.from_numpy(mask)[None, None].float() / 255

@@ -34,6 +34,13 @@ _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 # default strategy at level 1 109 ms and 1.65 MB, at level 6 (zlib's default) 323 ms and 1.54 MB.
 _PNG_LEVEL, _PNG_STRATEGY = 3, 3  # zlib's Z_RLE
 
+_RESAMPLINGS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
+
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -103,12 +110,36 @@ def upright_size(data: bytes, where: str) -> tuple[int, int]:
     return (height, width) if is_turned else (width, height)
 
 
-def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Resample (H, W, 3) or (H, W) with Lanczos in 8 bits; the right size comes back as it is."""
+def resize(pixels: Pixels, width: int, height: int, resampling: str = "lanczos") -> Pixels:
+    """Resample (H, W, 3) or (H, W) in 8 bits; the right size comes back as it is.
+
+    Args:
+        resampling: lanczos | bicubic | bilinear | nearest; all antialias but the last.
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
-    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    resized = Image.fromarray(pixels).resize((width, height), _RESAMPLINGS[resampling])
     return np.array(resized)
+
+
+def fit_pixels(
+    pixels: Pixels, width: int, height: int, *, fit: str = "longest", resampling: str = "lanczos"
+) -> Pixels:
+    """Bring (H, W, 3) or (H, W) to a work size: resampled, or for `crop` cut from the centre.
+
+    Source: of the crop, torchvision's `Resize(edge)`, then `CenterCrop`: the shorter edge is
+    brought to the box, the longer is rounded down, the offset to the nearest.
+    """
+    if fit != "crop":
+        return resize(pixels, width, height, resampling)
+    rows, columns = pixels.shape[:2]
+    if width * rows >= height * columns:
+        covering = (width, max(height, rows * width // columns))
+    else:
+        covering = (max(width, columns * height // rows), height)
+    covered = resize(pixels, *covering, resampling)
+    left, top = round((covering[0] - width) / 2), round((covering[1] - height) / 2)
+    return np.ascontiguousarray(covered[top : top + height, left : left + width])
 
 
 def encode_png(rgb: Pixels, alpha: Pixels | None) -> bytes:
@@ -119,16 +150,40 @@ def encode_png(rgb: Pixels, alpha: Pixels | None) -> bytes:
     return buffer.getvalue()
 
 
-def work_size(width: int, height: int, size_px: int, bucket_px: int) -> tuple[int, int]:
-    """Return the size at which an upright image is optimised.
+def work_size(
+    width: int,
+    height: int,
+    size_px: int,
+    bucket_px: int,
+    *,
+    fit: str = "longest",
+    aspect: tuple[int, int] = (1, 1),
+    enlarge: bool = False,
+) -> tuple[int, int]:
+    """Return the (width, height) at which an upright image is optimised.
 
-    Each edge × min(1, size_px / longest edge), then to the nearest multiple of `bucket_px` (a tie
-    goes up), at least one of them. In whole numbers, so that no rounding error decides.
+    The edges are scaled, then brought to the nearest multiple of `bucket_px` (a tie goes up), at
+    least one of them. In whole numbers, so that no rounding error decides.
+
+    Args:
+        fit: which edges become `size_px`: the longest; the shortest (the longer is rounded down
+            to whole pixels first, as torchvision's `Resize` does); or, for stretch and crop, the
+            longest edge of a box whatever the image's shape.
+        aspect: (width, height) of that box.
+        enlarge: whether a smaller image is enlarged to longest or shortest; a box always is.
     """
-    longest = max(width, height)
-    numerator, denominator = min(size_px, longest), longest * bucket_px
+    if fit in ("stretch", "crop"):
+        longest = max(aspect)
+        edges = [(edge * size_px, longest) for edge in aspect]
+    else:
+        known = max(width, height) if fit == "longest" else min(width, height)
+        size = size_px if enlarge else min(size_px, known)
+        edges = [(edge * size, known) for edge in (width, height)]
+        if fit == "shortest":
+            edges = [(numerator // known, 1) for numerator, _ in edges]
     buckets = (
-        (2 * edge * numerator + denominator) // (2 * denominator) for edge in (width, height)
+        (2 * numerator + bucket_px * divisor) // (2 * bucket_px * divisor)
+        for numerator, divisor in edges
     )
     work_width, work_height = (max(1, count) * bucket_px for count in buckets)
     return work_width, work_height

@@ -43,7 +43,15 @@ class ReadCount:
     bytes: int = 0
 
 
+class Mask(NamedTuple):
+    """A content image's mask; without a digest: what there is in its place, or should be."""
+
+    path: str
+    digest: str
+
+
 UNREADABLE = KnownFile(0, 0, "", 0, 0)
+NO_MASK = Mask("", "")
 
 
 class InputReader:
@@ -68,6 +76,23 @@ class InputReader:
         if changed:
             self.known.remember_files(folder, changed)
         return found
+
+    def masks_of(self, folder: str, contents: Iterable[str]) -> list[Mask]:
+        """Return the masks of a folder's content images: in `folder`, by the same stem."""
+        stems = [_stem(content) for content in contents]
+        wanted: dict[str, list[files.FileStat]] = {stem: [] for stem in stems}
+        for stat in files.list_files(self.root / folder, images.IMAGE_SUFFIXES):
+            if (stem := _stem(stat.path)) in wanted:
+                wanted[stem].append(stat)
+        alone = [found[0] for found in wanted.values() if len(found) == 1]
+        read = zip(alone, self.files_of(folder, alone), strict=True)
+        digests = {stat.path: file.digest for stat, file in read if file is not None}
+        masks = {}
+        for stem, found in wanted.items():
+            names = [stat.path for stat in found] or [f"{stem}.png"]
+            path = " and ".join(below(folder, name) for name in names)
+            masks[stem] = Mask(path, digests.get(names[0], ""))
+        return [masks[stem] for stem in stems]
 
     def style_digest(self, path: str) -> str:
         """Return the digest of a style image.
@@ -127,6 +152,10 @@ def _resolve_style(source: StyleSource, reader: InputReader) -> Style:
         return Style(source.key, source.name, resolved, resolved[0].digest)
     text = "\n".join(f"{image.digest} {image.weight!r}" for image in resolved)
     return Style(source.key, source.name, resolved, files.digest_bytes(text.encode()))
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].rpartition(".")[0]
 
 
 def below(folder: str, path: str) -> str:

@@ -14,6 +14,7 @@ from stylebatch.ledger_schema import Database
 from stylebatch.manifest import Manifest
 from stylebatch.records import Job, JobDone, JobFailed, Style
 
+_ONLY_IF_ANY = ("mask", "mask_digest")
 # So many inputs are kept in a temporary table before one transaction takes them.
 _MAX_READ_FILES = 20_000
 
@@ -122,7 +123,7 @@ class Ledger:
         return (
             folder, name, job.fingerprint, job.pair, job.settings_id, job.label, job.content,
             job.content_digest, job.style, self._style_digests[job.style], job.variant,
-            job.strength, job.noise_seed,
+            job.strength, job.noise_seed, job.mask, job.mask_digest,
         )  # fmt: skip
 
     def record(self, events: Iterable[JobDone | JobFailed]) -> None:
@@ -174,10 +175,14 @@ class Ledger:
     # What to tell of it
 
     def done(self) -> Iterator[dict[str, Any]]:
-        """Yield what is known of each image that is done, ordered by folder and name."""
+        """Yield what is known of each image that is done, ordered by folder and name.
+
+        Without the mask's keys where there is no mask.
+        """
         yield from self._rows(
             "SELECT j.folder, j.name, pair, label, content, content_digest, style, style_digest, "
-            "variant, strength, noise_seed AS seed, settings_id, f.json AS facts "
+            "variant, strength, noise_seed AS seed, settings_id, "
+            "nullif(mask, '') AS mask, nullif(mask_digest, '') AS mask_digest, f.json AS facts "
             "FROM jobs j LEFT JOIN facts f USING (folder, name) "
             "WHERE state = 'done' ORDER BY j.folder, j.name"
         )
@@ -197,6 +202,9 @@ class Ledger:
             output = below(fields.pop("folder"), fields.pop("name"))
             if "facts" in fields:
                 fields["facts"] = json.loads(fields["facts"] or "{}")
+            for key in _ONLY_IF_ANY:
+                if fields.get(key, "") is None:
+                    del fields[key]
             yield {"output": output, **fields}
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -240,8 +248,8 @@ class Ledger:
 _CLAIM = """
     INSERT INTO jobs (
         folder, name, fingerprint, pair, settings_id, label, content, content_digest, style,
-        style_digest, variant, strength, noise_seed, state, deaths
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0)
+        style_digest, variant, strength, noise_seed, mask, mask_digest, state, deaths
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0)
     ON CONFLICT (folder, name) DO UPDATE SET
         deaths = iif(fingerprint = excluded.fingerprint AND state <> 'failed', deaths, 0),
         fingerprint = excluded.fingerprint, pair = excluded.pair, label = excluded.label,
@@ -249,6 +257,7 @@ _CLAIM = """
         content_digest = excluded.content_digest, style = excluded.style,
         style_digest = excluded.style_digest, variant = excluded.variant,
         strength = excluded.strength, noise_seed = excluded.noise_seed,
+        mask = excluded.mask, mask_digest = excluded.mask_digest,
         state = 'pending', size = NULL, reason = NULL
 """
 _DONE = """

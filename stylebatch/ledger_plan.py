@@ -15,7 +15,7 @@ from stylebatch import files, naming
 from stylebatch.errors import UserError, raise_all
 from stylebatch.inputs import below
 from stylebatch.ledger_schema import PLAN_ORDER, PLAN_TABLES, Database
-from stylebatch.manifest import Manifest
+from stylebatch.manifest import Manifest, base_name
 from stylebatch.plan import PlanError, Planned, PlannedFolder
 from stylebatch.records import Group, Job
 
@@ -48,6 +48,7 @@ class _Row(NamedTuple):
     label: str | None
     content: str
     style: str
+    mask: str
 
 
 class PlannedJobs:
@@ -104,7 +105,8 @@ class PlannedJobs:
             elif row.fingerprint != job.fingerprint:
                 stale.append((planned.folder, job.name, row.state))
             else:
-                now = (planned.pair, planned.settings_id, planned.label, content, job.style)
+                settings_id, label = planned.settings_id, planned.label
+                now = (planned.pair, settings_id, label, content, job.style, job.mask)
                 if row[3:] != now:
                     redescribed.append((planned.folder, job.name, *now))
         counts.total += len(planned.jobs)
@@ -122,7 +124,7 @@ class PlannedJobs:
     def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
         names = [job.name for job in planned.jobs]
         rows = self._connection.execute(
-            "SELECT name, fingerprint, state, size, pair, settings_id, label, content, style "
+            "SELECT name, fingerprint, state, size, pair, settings_id, label, content, style, mask "
             "FROM jobs WHERE folder = ? AND name BETWEEN ? AND ?",
             (planned.folder, min(names), max(names)),
         )
@@ -219,8 +221,8 @@ class PlannedJobs:
                 "INSERT OR REPLACE INTO main.meta VALUES ('plan', ?)", (totals,)
             )
             renamed = self._connection.execute(
-                "UPDATE main.jobs SET (pair, settings_id, label, content, style) = "
-                "(r.pair, r.settings_id, r.label, r.content, r.style) FROM temp.redescribed AS r "
+                "UPDATE main.jobs SET (pair, settings_id, label, content, style, mask) = (r.pair, "
+                "r.settings_id, r.label, r.content, r.style, r.mask) FROM temp.redescribed AS r "
                 "WHERE jobs.folder = r.folder AND jobs.name = r.name"
             ).rowcount
             if renamed:
@@ -260,14 +262,18 @@ class PlannedJobs:
     def find_stale(self) -> int:
         """Find the outputs made for this manifest's pairs that are out of place or out of date.
 
+        The points of a sweep, also those that are no longer there, are their pair's.
+
         Returns:
             how many of them are images that were made.
         """
-        pairs = json.dumps(list(self.counts))
+        pairs = json.dumps(sorted({base_name(pair) for pair in self.counts}))
+        # What `base_name` does.
+        base = "iif(instr(pair, ':'), substr(pair, 1, instr(pair, ':') - 1), pair)"
         with self._database.transaction(is_temporary=True):
             self._connection.execute(
                 "INSERT OR IGNORE INTO temp.stale SELECT folder, name, state FROM main.jobs AS j "
-                "WHERE pair IN (SELECT value FROM json_each(?)) AND NOT EXISTS "
+                f"WHERE {base} IN (SELECT value FROM json_each(?)) AND NOT EXISTS "
                 "(SELECT 1 FROM temp.planned AS p WHERE p.folder = j.folder AND p.name = j.name)",
                 (pairs,),
             )
@@ -290,7 +296,7 @@ def _waiting_row(planned: PlannedFolder, job: Planned, content: str) -> _Fields:
     return (
         planned.folder, job.name, job.fingerprint, planned.pair, planned.settings_id, content,
         job.content_digest, planned.label, job.style, job.variant, job.width, job.height,
-        job.strength, job.noise_seed,
+        job.strength, job.noise_seed, job.mask, job.mask_digest,
     )  # fmt: skip
 
 

@@ -48,6 +48,11 @@ MIGRATIONS = (
         folder TEXT, name TEXT, json TEXT NOT NULL, PRIMARY KEY (folder, name)
     ) WITHOUT ROWID;
     """,
+    """
+    -- Both "" where there is none.
+    ALTER TABLE jobs ADD COLUMN mask TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN mask_digest TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 # A plan lives as long as its connection.
@@ -65,10 +70,11 @@ PLAN_TABLES = """
     CREATE TABLE temp.waiting (
         folder TEXT, name TEXT, fingerprint TEXT, pair TEXT, settings_id TEXT, content TEXT,
         content_digest TEXT, label TEXT, style TEXT, variant INTEGER, width INTEGER,
-        height INTEGER, strength REAL, noise_seed INTEGER
+        height INTEGER, strength REAL, noise_seed INTEGER, mask TEXT, mask_digest TEXT
     );
     CREATE TABLE temp.redescribed (
-        folder TEXT, name TEXT, pair TEXT, settings_id TEXT, label TEXT, content TEXT, style TEXT
+        folder TEXT, name TEXT, pair TEXT, settings_id TEXT, label TEXT, content TEXT, style TEXT,
+        mask TEXT
     );
     CREATE TABLE temp.stale (
         folder TEXT, name TEXT, state TEXT, PRIMARY KEY (folder, name)

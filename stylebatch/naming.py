@@ -21,8 +21,9 @@ class NameParts(NamedTuple):
 
     Attributes:
         stem, style: safe parts, see `safe_part`.
-        variant: from 1; the first has no suffix, so that asking for more variants renames none.
+        variant: from 1; the first is not named, so that asking for more variants renames none.
         content, key: paths, of which a hash is taken where names collide.
+        suffix: what follows the style, "" if nothing: the point of a sweep.
     """
 
     stem: str
@@ -30,6 +31,7 @@ class NameParts(NamedTuple):
     variant: int
     content: str
     key: str
+    suffix: str = ""
 
 
 def safe_part(text: str) -> str:
@@ -71,6 +73,8 @@ def unique_names(parts: Sequence[NameParts], *, hash_all: bool = False) -> list[
 
 def _join(part: NameParts, digits: int) -> str:
     name = f"{part.stem}-{part.style}"
+    if part.suffix:
+        name += f"-{part.suffix}"
     if part.variant > 1:
         name += f"-v{part.variant}"
     if digits:

@@ -16,8 +16,17 @@ from stylebatch.fingerprint import (
     fingerprint,
     fingerprint_prefix,
 )
-from stylebatch.inputs import UNREADABLE, InputReader, KnownFile, KnownFiles, ReadCount, below
-from stylebatch.manifest import Manifest, Pair
+from stylebatch.inputs import (
+    NO_MASK,
+    UNREADABLE,
+    InputReader,
+    KnownFile,
+    KnownFiles,
+    Mask,
+    ReadCount,
+    below,
+)
+from stylebatch.manifest import Manifest, Pair, base_name
 from stylebatch.records import Style
 
 _MAX_JOBS_AT_ONCE = 4096
@@ -41,6 +50,8 @@ class Planned(NamedTuple):
     height: int
     strength: float
     noise_seed: int | None
+    mask: str = ""
+    mask_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,7 @@ class PairSummary:
     Attributes:
         passed_over: files of the content folder that are no images, by suffix.
         enlarged: images whose output is more than twice as large as they were worked on.
+        unmasked: images without a mask in a pair with masks.
         unknown_rows: rows of its table whose content isn't there.
     """
 
@@ -74,8 +86,24 @@ class PairSummary:
     unreadable: int = 0
     enlarged: int = 0
     enlarged_example: str = ""
+    unmasked: int = 0
+    unmasked_example: str = ""
     passed_over: Counter[str] = field(default_factory=Counter)
     unknown_rows: list[str] = field(default_factory=list)
+
+    def warnings(self) -> Iterator[str]:
+        """Say what a user may not have meant."""
+        if self.enlarged:
+            yield (
+                f"{self.enlarged} images come out enlarged more than twice "
+                f"(such as {self.enlarged_example}); raise size_px, or set output_size: work"
+            )
+        if self.unmasked:
+            example = self.unmasked_example
+            yield f"{self.unmasked} images have no mask (such as {example}): they fail"
+        if self.unknown_rows:
+            first = ", ".join(self.unknown_rows[:3])
+            yield f"{len(self.unknown_rows)} rows name no content: {first}"
 
 
 @dataclass
@@ -86,18 +114,12 @@ class PlanSummary:
     read: ReadCount = field(default_factory=ReadCount)
 
     def warnings(self) -> list[str]:
-        """Say what a user may not have meant, one line each."""
-        lines = []
+        """Say what a user may not have meant, one line each; of a sweep's points each but once."""
+        lines: dict[tuple[str, str], str] = {}
         for name, pair in self.pairs.items():
-            if pair.enlarged:
-                lines.append(
-                    f"{name}: {pair.enlarged} images come out enlarged more than twice "
-                    f"(such as {pair.enlarged_example}); raise size_px, or set output_size: work"
-                )
-            if pair.unknown_rows:
-                first = ", ".join(pair.unknown_rows[:3])
-                lines.append(f"{name}: {len(pair.unknown_rows)} rows name no content: {first}")
-        return lines
+            for text in pair.warnings():
+                lines.setdefault((base_name(name), text), f"{name}: {text}")
+        return list(lines.values())
 
 
 def plan_jobs(
@@ -143,7 +165,8 @@ def _read_tables(manifest: Manifest) -> dict[str, StyleTable]:
             problems.append(PlanError(place, found, "a CSV with the columns content,style"))
         except UserError as problem:
             problems.append(problem)
-    raise_all(problems)
+    # The points of a sweep share their table, and what is wrong with it.
+    raise_all(list({str(problem): problem for problem in problems}.values()))
     return tables
 
 
@@ -163,6 +186,7 @@ class _PairPlanner:
         self.root = manifest.root / pair.content
         self.table = table
         self.keys = [source.key for source in pair.styles]
+        self.suffix = pair.point.suffix if pair.point else ""
         self.style_names = [naming.safe_part(source.name) for source in pair.styles]
         recipe = pair.settings.recipe
         self.uses_noise = recipe.uses_noise
@@ -183,11 +207,12 @@ class _PairPlanner:
         found = [file or UNREADABLE for file in self.reader.files_of(content_folder, stats)]
         paths = [stat.path for stat in stats]
         assigned = self._assign(paths)
-        self._count(paths, found, assigned)
+        masks = self._masks(folder, paths)
+        self._count(paths, found, assigned, masks)
         names = iter(self._names(folder, paths, assigned))
         jobs: list[Planned] = []
-        for path, file, chosen in zip(paths, found, assigned, strict=True):
-            jobs.extend(self._plan_image(path, file, chosen, names))
+        for path, file, chosen, mask in zip(paths, found, assigned, masks, strict=True):
+            jobs.extend(self._plan_image(path, file, chosen, mask, names))
             if len(jobs) >= _MAX_JOBS_AT_ONCE:
                 yield self._chunk(folder, content_folder, jobs)
                 jobs = []
@@ -199,6 +224,11 @@ class _PairPlanner:
         output = below(self.pair.into, folder)
         settings_id = self.pair.settings.id
         return PlannedFolder(self.pair.name, output, settings_id, label, content_folder, jobs)
+
+    def _masks(self, folder: str, paths: list[str]) -> list[Mask]:
+        if not self.pair.masks:
+            return [NO_MASK] * len(paths)
+        return self.reader.masks_of(below(self.pair.masks, folder), paths)
 
     def _assign(self, paths: list[str]) -> list[list[int]]:
         if self.table is not None:
@@ -213,40 +243,52 @@ class _PairPlanner:
             for index in chosen:
                 name, key = self.style_names[index], self.keys[index]
                 for variant in range(1, self.pair.variants + 1):
-                    parts.append(naming.NameParts(stem, name, variant, path, key))
+                    parts.append(naming.NameParts(stem, name, variant, path, key, self.suffix))
         return naming.unique_names(parts, hash_all=self._is_twin(folder))
 
     def _plan_image(
-        self, path: str, file: KnownFile, chosen: list[int], names: Iterator[str]
+        self, path: str, file: KnownFile, chosen: list[int], mask: Mask, names: Iterator[str]
     ) -> Iterator[Planned]:
         content = path.rpartition("/")[2]
         width, height, _ = self.sizes(file.width, file.height)
+        # Without its mask a job fails: that must not pass for the job of a pair without masks.
+        masked = mask.digest or (mask.path and f"none: {mask.path}")
         for index in chosen:
             key, prefix = self.keys[index], self.prefix(index)
             for variant in range(1, self.pair.variants + 1):
                 strength = draw_strength(self.pair.strength, self.seed, path, key, variant)
                 noise = draw_noise_seed(self.seed, path, key, variant) if self.uses_noise else None
-                decides = fingerprint(prefix, file.digest, strength, noise)
+                decides = fingerprint(prefix, file.digest, strength, noise, masked)
                 yield Planned(
                     next(names), decides, content, file.digest, key, variant, width, height,
-                    strength, noise,
+                    strength, noise, *mask,
                 )  # fmt: skip
 
-    def _count(self, paths: list[str], found: list[KnownFile], assigned: list[list[int]]) -> None:
-        for path, file, chosen in zip(paths, found, assigned, strict=True):
+    def _count(
+        self,
+        paths: list[str],
+        found: list[KnownFile],
+        assigned: list[list[int]],
+        masks: list[Mask],
+    ) -> None:
+        for path, file, chosen, mask in zip(paths, found, assigned, masks, strict=True):
             self.summary.images += 1
             self.summary.unreadable += not file.width
             if chosen and self.sizes(file.width, file.height)[2]:
                 self.summary.enlarged += 1
                 self.summary.enlarged_example = self.summary.enlarged_example or path
+            if chosen and mask.path and not mask.digest:
+                self.summary.unmasked += 1
+                self.summary.unmasked_example = self.summary.unmasked_example or path
 
     def _sizes(self, width: int, height: int) -> tuple[int, int, bool]:
         """Return the work size, and whether the output is enlarged more than twice from it."""
         if not width:
             return 0, 0, False
         recipe = self.pair.settings.recipe
-        work = images.work_size(width, height, recipe.size_px, recipe.bucket_px)
-        enlargement = max(width, height) / max(work)
+        work = recipe.work_size(width, height)
+        # Each edge of its own: an image that is stretched may be enlarged along one of them only.
+        enlargement = max(width / work[0], height / work[1])
         return *work, recipe.output_size == "content" and enlargement > _MAX_ENLARGEMENT
 
     def _prefix_of(self, digests: list[str]) -> Callable[[int], blake2b]:

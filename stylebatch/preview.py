@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from stylebatch.images import decode
 from stylebatch.launch import make_executor, prepare_all_weights, worker_specs
 from stylebatch.ledger import Ledger
 from stylebatch.lock import OutputLock
-from stylebatch.manifest import Manifest
+from stylebatch.manifest import Manifest, SweepPoint, base_name
 from stylebatch.pipeline import Watcher, make_plan, new_run_id
 from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Style
 from stylebatch.scheduler import Scheduler
@@ -46,7 +46,8 @@ def preview(
         raise PreviewError(str(sheet), "the sheet is inside the data set", "", todo)
     with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
         planned, summary, styles = make_plan(manifest, ledger, redo=True)
-        jobs = choose(planned.spread(NUM_CANDIDATES), count)
+        points = {pair.name: pair.point for pair in manifest.pairs if pair.point}
+        jobs = choose(planned.spread(NUM_CANDIDATES), count, points)
         watcher.planned(planned.counts, summary, 0)
     if not jobs:
         return 0, []
@@ -56,28 +57,62 @@ def preview(
         failures = _make(manifest, jobs, styles, dataset, watcher, stop)
         made = [job for job in jobs if dataset.image_path(job.output).exists()]
         if made:
-            cells = [_row(manifest, job, styles[job.style], dataset) for job in made]
-            headings = ("content", "style", "result")
-            write_atomic(sheet, contact_sheet(cells, headings, CELL_PX))
+            rows = [
+                _row(manifest, row, styles[row[0].style], dataset, points)
+                for row in sheet_rows(made, points)
+            ]
+            write_atomic(sheet, contact_sheet(rows, ("content", "style", "result"), CELL_PX))
     return len(made), failures
 
 
-def choose(candidates: Iterable[Job], count: int) -> list[Job]:
-    """Take, again and again, a job whose pair, style, shape and content were taken least."""
+def choose(
+    candidates: Iterable[Job], count: int, points: Mapping[str, SweepPoint] | None = None
+) -> list[Job]:
+    """Take, again and again, a job whose pair, style, shape and content were taken least.
+
+    Args:
+        points: of sweeps by the pair's name: a job brings those of all its sweep's points along.
+
+    Returns:
+        the jobs by pair, content and style; of each sweep in the order of its points.
+    """
+    order = {name: number for number, name in enumerate(points or {})}
     uses: Counter[tuple[object, ...]] = Counter()
     chosen: list[Job] = []
-    left = list(candidates)
+    left = _together(candidates, order)
     while left and len(chosen) < count:
-        job = min(left, key=lambda job: sum(uses[trait] for trait in _traits(job)))
-        left.remove(job)
-        uses.update(_traits(job))
-        chosen.append(job)
-    return sorted(chosen, key=lambda job: (job.pair, job.content, job.style, job.variant))
+        jobs = min(left, key=lambda jobs: sum(uses[trait] for trait in _traits(jobs[0])))
+        left.remove(jobs)
+        uses.update(_traits(jobs[0]))
+        chosen += jobs[: count - len(chosen)]
+    return sorted(chosen, key=lambda job: (*_source(job), order.get(job.pair, 0)))
+
+
+def _together(candidates: Iterable[Job], order: Mapping[str, int]) -> list[list[Job]]:
+    """Put the jobs of a sweep together that differ only by their point, in its order."""
+    jobs: dict[tuple[object, ...], list[Job]] = {}
+    for job in candidates:
+        jobs.setdefault(_source(job), []).append(job)
+    return [sorted(group, key=lambda job: order.get(job.pair, 0)) for group in jobs.values()]
+
+
+def _source(job: Job) -> tuple[str, str, str, int]:
+    """What a job's points share."""
+    return (base_name(job.pair), job.content, job.style, job.variant)
 
 
 def _traits(job: Job) -> tuple[tuple[object, ...], ...]:
-    shape = (job.width, job.height)
-    return (("pair", job.pair), ("style", job.style), ("shape", *shape), ("file", job.content))
+    pair, shape = base_name(job.pair), (job.width, job.height)
+    return (("pair", pair), ("style", job.style), ("shape", *shape), ("file", job.content))
+
+
+def sheet_rows(jobs: Iterable[Job], points: Mapping[str, SweepPoint]) -> list[list[Job]]:
+    """Put jobs into rows: each in its own, but in one the points of a sweep's entry."""
+    rows: dict[tuple[object, ...], list[Job]] = {}
+    for job in jobs:
+        entry = points[job.pair].entry if job.pair in points else None
+        rows.setdefault((*_source(job), entry), []).append(job)
+    return list(rows.values())
 
 
 def _make(
@@ -98,14 +133,29 @@ def _make(
     return book.failures
 
 
-def _row(manifest: Manifest, job: Job, style: Style, dataset: Dataset) -> list[Cell]:
-    """Content, style (of a blend the first image) and result."""
-    first = style.images[0].path
-    paths = [manifest.root / job.content, manifest.root / first, dataset.image_path(job.output)]
-    pictures = [decode(read_bytes(path), str(path)).rgb for path in paths]
-    result = f"{job.pair}\n{job.width} x {job.height} px, strength {job.strength:g}"
-    captions = [f"{job.content}\n", f"{style.name}\n", result]
-    return [Cell(rgb, caption) for rgb, caption in zip(pictures, captions, strict=True)]
+def _row(
+    manifest: Manifest,
+    jobs: list[Job],
+    style: Style,
+    dataset: Dataset,
+    points: Mapping[str, SweepPoint],
+) -> list[Cell]:
+    """Content, style (of a blend the first image) and result, or the result of each point."""
+    content, swept = jobs[0].content, points.get(jobs[0].pair)
+    sources = [
+        (manifest.root / content, f"{content}\n{swept.pair if swept else ''}"),
+        (manifest.root / style.images[0].path, f"{style.name}\n"),
+    ]
+    results = [(dataset.image_path(job.output), _caption(job, points)) for job in jobs]
+    return [
+        Cell(decode(read_bytes(path), str(path)).rgb, caption)
+        for path, caption in [*sources, *results]
+    ]
+
+
+def _caption(job: Job, points: Mapping[str, SweepPoint]) -> str:
+    name = points[job.pair].label if job.pair in points else job.pair
+    return f"{name}\n{job.width} x {job.height} px, strength {job.strength:g}"
 
 
 class _Few:

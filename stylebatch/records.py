@@ -43,6 +43,8 @@ class Job:
         width, height: the size in pixels at which it is optimised.
         strength: scales the style term, above 0.
         noise_seed: where its settings use noise, else None.
+        mask: path as `content`, "" where its pair has no masks.
+        mask_digest: "" also where there should be a mask, but `mask` is not one image.
     """
 
     output: str
@@ -58,6 +60,8 @@ class Job:
     height: int
     strength: float
     noise_seed: int | None
+    mask: str = ""
+    mask_digest: str = ""
 
 
 class Group(NamedTuple):

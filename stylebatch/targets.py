@@ -1,13 +1,13 @@
-"""Style targets: Gram matrices computed once in float32, cached on disk and in memory.
+"""Style targets: statistics of a style's features, computed once in float32 and cached.
 
-A file holds the undivided Gram matrices of one style image at one size; the divisor is applied on
-reading, so that recipes which differ in it share files.
+A file holds those of one style image at one size; Gram matrices undivided, so that recipes which
+differ in their divisor share files.
 """
 
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,19 +17,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from stylebatch.colors import match_colors
 from stylebatch.errors import RunError, UserError
 from stylebatch.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
-from stylebatch.images import Pixels, decode, resize
+from stylebatch.images import Pixels, decode, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.losses import gram_divisor, gram_matrix
+from stylebatch.transfer.losses import gram_matrix, mean_std
 
 # Raised whenever the numbers in a cached file would change.
-FORMAT = 1
+FORMAT = 2
 MAX_IN_MEMORY = 128
 SMALLEST_EDGE_PX = 16
 
-Grams = dict[str, Tensor]
+Statistics = dict[str, Tensor]
 
 
 class StyleError(UserError):
@@ -42,13 +43,12 @@ class CacheError(RunError):
 
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
-    """What decides style targets, next to the style's bytes.
+    """What decides style targets, next to the style's bytes; fields as in `recipes.Recipe`.
 
     Attributes:
-        size_px: longest edge of the style image.
+        size_px: edge of the style image, as `fit` and `aspect` mean it.
         layers: paper names.
-        layers_digest: of the weights; names the normalisation too.
-        divisor: applied on reading: none | n | cn.
+        layers_digest: of the weights; names their normalisation too.
         device_kind: cpu | cuda | mps: their float32 sums differ in the last bits.
     """
 
@@ -57,14 +57,20 @@ class TargetRequest:
     layers_digest: str
     pooling: str
     padding: str
-    divisor: str
     device_kind: str
+    statistic: str = "gram"
+    normalisation: str = "weights"
+    input_range: float = 255
+    input_stretch: str = "none"
+    fit: str = "longest"
+    aspect: tuple[int, int] = (1, 1)
+    resampling: str = "lanczos"
 
     def cache_key(self, image_digest: str) -> str:
-        """Name the file for one style image: everything but the divisor."""
-        parts = [FORMAT, "gram", "lanczos", image_digest, self.size_px, sorted(self.layers)]
-        parts += [self.layers_digest, self.pooling, self.padding, self.device_kind]
-        return blake2b(json.dumps(parts).encode(), digest_size=DIGEST_BYTES).hexdigest()
+        """Name the file for one style image."""
+        parts = [FORMAT, image_digest, {**asdict(self), "layers": sorted(self.layers)}]
+        text = json.dumps(parts, sort_keys=True)
+        return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 class StyleTargets:
@@ -74,19 +80,28 @@ class StyleTargets:
         """Read style images below `root`; keep the files of Gram matrices in `cache`."""
         self._root, self._cache = root, cache
         self._given: dict[str, bytes] = {}
-        self._memory: OrderedDict[tuple[str, TargetRequest], Grams] = OrderedDict()
+        self._memory: OrderedDict[tuple[str, TargetRequest], Statistics] = OrderedDict()
 
     def put_image(self, digest: str, data: bytes) -> None:
         """Give the bytes of a style image that need not be a file."""
         self._given[digest] = data
 
     def get(
-        self, style: Style, request: TargetRequest, extractor: Callable[[], Extractor]
+        self,
+        style: Style,
+        request: TargetRequest,
+        extractor: Callable[[], Extractor],
+        colors: Pixels | None = None,
     ) -> Mapping[str, Tensor]:
-        """Return layer → divided Gram matrix (C, C) in float32; of a blend, the weighted mean.
+        """Return layer → statistics in float32; of a blend, the weighted mean.
+
+        Gram matrices (C, C) are divided by their number of positions; means and standard
+        deviations are (2, C).
 
         Args:
             extractor: makes a float32 extractor of the request; called on a cache miss only.
+            colors: an image whose colours the style is given first; then nothing is cached, as the
+                targets are that image's own.
 
         Raises:
             StyleError: an image that can't be read or has changed.
@@ -94,32 +109,59 @@ class StyleTargets:
             CacheError: the cache can't be written.
         """
         key = (style.digest, request)
-        if key in self._memory:
+        if colors is None and key in self._memory:
             self._memory.move_to_end(key)
             return self._memory[key]
         total = sum(image.weight for image in style.images)
-        blended: Grams = {}
+        blended: Statistics = {}
         for image in style.images:
-            for layer, gram in self._divided(image, request, extractor).items():
-                share = gram * (image.weight / total)
+            for layer, one in self._of_image(image, request, extractor, colors).items():
+                share = one * (image.weight / total)
                 blended[layer] = blended[layer] + share if layer in blended else share
-        self._memory[key] = blended
-        if len(self._memory) > MAX_IN_MEMORY:
-            self._memory.popitem(last=False)
+        if colors is None:
+            self._memory[key] = blended
+            if len(self._memory) > MAX_IN_MEMORY:
+                self._memory.popitem(last=False)
         return blended
 
-    def _divided(
-        self, image: StyleImage, request: TargetRequest, extractor: Callable[[], Extractor]
-    ) -> Grams:
+    def picture(self, style: Style) -> Pixels:
+        """Return a style as it is, (H, W, 3); of a blend its first image. Errors as in `get`."""
+        return self._read_style(style.images[0])
+
+    def image(self, style: Style, width: int, height: int, request: TargetRequest) -> Tensor:
+        """Return the style as a start, (1, 3, height, width): stretched, or cut from its centre.
+
+        Of a blend it is the weighted mean of its images. Errors as in `get`.
+        """
+        fit = "stretch" if request.fit == "stretch" else "crop"
+        total = sum(image.weight for image in style.images)
+        parts = []
+        for image in style.images:
+            pixels = self._read_style(image)
+            fitted = fit_pixels(pixels, width, height, fit=fit, resampling=request.resampling)
+            parts.append(to_tensor(fitted, request.input_stretch) * (image.weight / total))
+        return torch.stack(parts).sum(0)
+
+    def _of_image(
+        self,
+        image: StyleImage,
+        request: TargetRequest,
+        extractor: Callable[[], Extractor],
+        colors: Pixels | None,
+    ) -> Statistics:
         path = self._cache / "grams" / f"{request.cache_key(image.digest)}.safetensors"
-        stored = _read(path)
+        stored = _read(path) if colors is None else None
         if stored is None:
             pixels = self._read_style(image)
-            stored = compute_grams(pixels, request, extractor())
-            _write(path, stored)
+            if colors is not None:
+                pixels = match_colors(pixels, colors)
+            stored = compute_statistics(pixels, request, extractor())
+            if colors is None:
+                _write(path, stored)
+        if request.statistic != "gram":
+            return {layer: stored[layer] for layer in request.layers}
         return {
-            layer: stored[layer]
-            / gram_divisor(request.divisor, len(stored[layer]), int(stored[f"{layer}.positions"]))
+            layer: stored[layer] / float(int(stored[f"{layer}.positions"]))
             for layer in request.layers
         }
 
@@ -136,7 +178,7 @@ class StyleTargets:
         return decode(data, image.path).rgb
 
 
-def _read(path: Path) -> Grams | None:
+def _read(path: Path) -> Statistics | None:
     """Read a cached file; a damaged one is as good as none, it will be written again."""
     try:
         return load(read_bytes(path))
@@ -144,40 +186,59 @@ def _read(path: Path) -> Grams | None:
         return None
 
 
-def _write(path: Path, grams: Grams) -> None:
+def _write(path: Path, statistics: Statistics) -> None:
     try:
-        write_atomic(path, save(grams))
+        write_atomic(path, save(statistics))
     except OSError as error:
         found = f"the cache of style targets can't be written ({error.strerror})"
         todo = "free space there, or name another folder: run.cache or $STYLEBATCH_CACHE"
         raise CacheError(str(path.parent), found, "", todo) from error
 
 
-def compute_grams(pixels: Pixels, request: TargetRequest, extractor: Extractor) -> Grams:
-    """Return undivided Gram matrices, and the number of positions each was summed over.
+def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extractor) -> Statistics:
+    """Return a style image's statistics by layer; of Gram matrices the positions summed over too.
 
     Args:
-        pixels: (H, W, 3) sRGB at the image's own size; resampled to `request.size_px`.
+        pixels: (H, W, 3) sRGB at the image's own size; brought to that of the request.
     """
     height, width = pixels.shape[:2]
-    scale = request.size_px / max(height, width)
-    edges = (max(SMALLEST_EDGE_PX, round(edge * scale)) for edge in (width, height))
-    image = to_tensor(resize(pixels, *edges)).to(extractor.device)
+    edges = work_size(
+        width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
+    )
+    edges = (max(SMALLEST_EDGE_PX, edges[0]), max(SMALLEST_EDGE_PX, edges[1]))
+    fitted = fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
+    image = to_tensor(fitted, request.input_stretch).to(extractor.device)
     with torch.no_grad():
         features = extractor(image)
-    found: Grams = {}
+    found: Statistics = {}
     for layer in request.layers:
+        if request.statistic == "mean_std":
+            found[layer] = mean_std(features[layer])[0].cpu()
+            continue
         found[layer] = gram_matrix(features[layer])[0].cpu()
         found[f"{layer}.positions"] = torch.tensor(features[layer][0, 0].numel())
     return found
 
 
-def to_tensor(pixels: Pixels) -> Tensor:
-    """Turn (H, W, 3) 8-bit pixels into (1, 3, H, W) in [0, 1], float32."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+def to_tensor(pixels: Pixels, stretch: str = "none") -> Tensor:
+    """Turn (H, W, 3) 8-bit pixels into (1, 3, H, W) in [0, 1], float32.
+
+    Args:
+        stretch: none, or min_max: the smallest number of all channels becomes 0, the largest 1.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float()
+    if stretch == "none":
+        return image / 255
+    low, high = image.min(), image.max()
+    return (image - low) / (high - low).clamp_min(1)
 
 
-def to_pixels(image: Tensor) -> Pixels:
-    """Turn (1, 3, H, W) in [0, 1] into (H, W, 3), rounded to 8 bits."""
-    rounded = (image[0] * 255).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
+def to_pixels(image: Tensor, rounding: str = "nearest") -> Pixels:
+    """Turn (1, 3, H, W) into (H, W, 3) in 8 bits, clipped to [0, 1].
+
+    Args:
+        rounding: nearest | truncate.
+    """
+    scaled = (image[0] * 255).clamp(0, 255)
+    whole = scaled.round() if rounding == "nearest" else scaled.floor()
+    return np.ascontiguousarray(whole.to(torch.uint8).permute(1, 2, 0).cpu().numpy())

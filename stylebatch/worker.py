@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
-from stylebatch.commit import Committer, Finished
+from stylebatch.commit import Committer, Finished, Progressed
+from stylebatch.contents import Content, read_content
 from stylebatch.dataset import Dataset
 from stylebatch.device import Device
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import digest_bytes, read_bytes
-from stylebatch.images import Pixels, decode, resize
 from stylebatch.loss_log import LossRow
 from stylebatch.recipes import Settings
 from stylebatch.records import (
@@ -31,16 +30,15 @@ from stylebatch.records import (
 )
 from stylebatch.scheduler import num_slots
 from stylebatch.targets import to_pixels
-from stylebatch.transfer.engine import Engine, Result, Status
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Result, Snapshot, Status
+
+_Group = tuple[str, int, int, bool]
 
 PROGRESS_EVERY_S = 0.25
 DECODE_THREADS = 2
 # The images after those in the slots are decoded ahead, and no more: they wait in memory.
 DECODE_AHEAD = 4
-
-
-class ContentError(UserError):
-    """A content image that can't be read, or is no longer what was planned with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +66,6 @@ class WorkerSpec:
     pixel_budget: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """A decoded content image: at work size, with what its output needs."""
-
-    pixels: Pixels
-    width: int
-    height: int
-    alpha: Pixels | None
-
-
 class Worker:
     """Drives one device. `submit` jobs, call `advance` until `is_idle`; it never blocks for long.
 
@@ -94,11 +82,11 @@ class Worker:
         self._committer = Committer(Dataset(spec.output), spec.run_id, spec.worker)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._waiting: deque[Job] = deque()
-        self._decoding: dict[str, Future[_Content]] = {}
-        self._running: dict[str, tuple[Job, _Content]] = {}
+        self._decoding: dict[str, Future[Content]] = {}
+        self._running: dict[str, tuple[Job, Content]] = {}
         self._engine: Engine | None = None
-        self._group: tuple[str, int, int] | None = None
-        self._max_slots: dict[tuple[str, int, int], int] = {}
+        self._group: _Group | None = None
+        self._max_slots: dict[_Group, int] = {}
         self._evaluations, self._reported_s = 0, 0.0
 
     @property
@@ -152,8 +140,9 @@ class Worker:
         free = self._engine.capacity - self._engine.running if self._engine else 1
         for job, _ in zip(self._waiting, range(free + DECODE_AHEAD), strict=False):
             if job.output not in self._decoding:
+                recipe = self._spec.settings[job.settings_id].recipe
                 self._decoding[job.output] = self._decoders.submit(
-                    _read_content, self._spec.root, job
+                    read_content, self._spec.root, job, recipe
                 )
 
     def _admit(self, events: list[Event]) -> None:
@@ -176,7 +165,7 @@ class Worker:
             return not self._running
         return self._engine.running < self._engine.capacity
 
-    def _admit_one(self, job: Job, content: _Content) -> None:
+    def _admit_one(self, job: Job, content: Content) -> None:
         settings = self._spec.settings[job.settings_id]
         if self._engine is None or self._group != _group(job):
             self._group = _group(job)
@@ -184,9 +173,15 @@ class Worker:
                 self._group, num_slots(job.width, job.height, self.pixel_budget)
             )
             self._engine = self._device.engine(settings, slots, job.width, job.height)
-        style = self._spec.styles[job.style]
         problem = self._device.problem(
-            job.output, settings, self._engine, content.pixels, style, job.strength, job.noise_seed
+            job.output,
+            settings,
+            self._engine,
+            content.pixels,
+            self._spec.styles[job.style],
+            job.strength,
+            job.noise_seed,
+            content.mask,
         )
         self._engine.admit(problem)
         self._running[job.output] = (job, content)
@@ -200,6 +195,8 @@ class Worker:
             self._halve_slots(engine, events)
             return
         self._evaluations += len(report.rows)
+        for snapshot in report.snapshots:
+            self._show_progress(snapshot)
         for result in report.results:
             self._finish(result, events)
 
@@ -224,17 +221,24 @@ class Worker:
             reason = "diverged: the loss became infinite or no number, from a second start as well"
             events.append(self._failed(job, reason))
             return
-        is_full_size = self._spec.settings[job.settings_id].recipe.output_size == "content"
-        pixels = to_pixels(result.image)
-        height, width = pixels.shape[:2]
-        alpha = content.alpha
-        if is_full_size:
-            width, height = content.width, content.height
-        elif alpha is not None:
-            alpha = resize(alpha, width, height)
+        settings = self._spec.settings[job.settings_id]
+        pixels = to_pixels(result.image, settings.recipe.rounding)
+        beside = None
+        if settings.recipe.side_by_side:
+            beside = self._device.targets.picture(self._spec.styles[job.style])
         rows = [LossRow(*row) for row in result.rows]
         facts = self._facts(result)
-        self._committer.put(Finished(job, pixels, width, height, alpha, rows, facts))
+        self._committer.put(
+            Finished(job, settings.recipe, pixels, content.canvas, beside, rows, facts)
+        )
+
+    def _show_progress(self, snapshot: Snapshot) -> None:
+        job, content = self._running[str(snapshot.key)]
+        recipe = self._spec.settings[job.settings_id].recipe
+        pixels = to_pixels(snapshot.image, recipe.rounding)
+        self._committer.put_progress(
+            Progressed(job, recipe, pixels, content.canvas, snapshot.evaluation)
+        )
 
     def _facts(self, result: Result) -> dict[str, Any]:
         kept = result.kept
@@ -262,23 +266,11 @@ class Worker:
             self._evaluations, self._reported_s = 0, now
 
 
-def _group(job: Job) -> tuple[str, int, int]:
-    return (job.settings_id, job.width, job.height)
+def _group(job: Job) -> _Group:
+    """Name what shares an engine: one shape, one objective, and all with a mask or none."""
+    return (job.settings_id, job.width, job.height, bool(job.mask))
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """CUDA has a class for it; torch's CPU allocator only says so."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _read_content(root: Path, job: Job) -> _Content:
-    try:
-        data = read_bytes(root / job.content)
-    except OSError as error:
-        raise ContentError(job.content, f"can't be read ({error.strerror})") from error
-    if digest_bytes(data) != job.content_digest:
-        todo = "run again: the plan then sees the new file"
-        raise ContentError(job.content, "this image has changed since planning", "", todo)
-    picture = decode(data, job.content)
-    height, width = picture.rgb.shape[:2]
-    return _Content(resize(picture.rgb, job.width, job.height), width, height, picture.alpha)

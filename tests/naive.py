@@ -62,25 +62,42 @@ def weights() -> dict[str, tuple[Tensor, Tensor]]:
     return {name: (m.weight, m.bias) for name, m in pairs if isinstance(m, nn.Conv2d)}
 
 
+class _ScaledAverage(nn.AvgPool2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "average_scaled": _ScaledAverage}
+
+
 @cache
-def _network(depth: int, pooling: str, padding: str) -> nn.Sequential:
-    modules = []
-    for module in random_vgg19()[:depth]:
-        module = copy.deepcopy(module).double()
-        if isinstance(module, nn.Conv2d):
-            module.padding_mode = padding
-        elif isinstance(module, nn.MaxPool2d) and pooling == "average":
-            module = nn.AvgPool2d(2)
-        modules.append(module)
-    return nn.Sequential(*modules)
+def _module(index: int, padding: str, dtype: torch.dtype) -> nn.Module:
+    module = copy.deepcopy(random_vgg19()[index]).to(dtype)
+    if isinstance(module, nn.Conv2d):
+        module.padding_mode = padding
+    return module
+
+
+@cache
+def _network(depth: int, pooling: str, padding: str, dtype: torch.dtype) -> nn.Sequential:
+    modules = (_module(index, padding, dtype) for index in range(depth))
+    return nn.Sequential(
+        *(POOLS[pooling](2) if isinstance(x, nn.MaxPool2d) else x for x in modules)
+    )
 
 
 def feature_maps(
-    images: Tensor, layers: Sequence[str], pooling: str = "max", padding: str = "zeros"
+    images: Tensor,
+    layers: Sequence[str],
+    pooling: str = "max",
+    padding: str = "zeros",
+    normalisation: str = "weights",
+    input_range: float = 255,
+    dtype: torch.dtype = torch.float64,
 ) -> dict[str, Tensor]:
-    """Return the maps (B, C, h, w) of images (B, 3, H, W) in float64, read off by hooks."""
+    """Return the maps (B, C, h, w) of images (B, 3, H, W), read off by hooks."""
     depth = 1 + max(layer_names().index(layer) for layer in layers)
-    network = _network(depth, pooling, padding)
+    network = _network(depth, pooling, padding, dtype)
     found: dict[str, Tensor] = {}
     hooks = []
     for name, module in zip(layer_names(), network, strict=False):
@@ -90,8 +107,11 @@ def feature_maps(
                 found[name] = output.clone()
 
             hooks.append(module.register_forward_hook(read))
-    mean, std = torch.tensor(MEAN).double(), torch.tensor(STD).double()
-    network((images.double() - mean.view(3, 1, 1)) / std.view(3, 1, 1))
+    x = images.to(dtype) * (input_range / 255)
+    if normalisation == "weights":
+        mean, std = torch.tensor(MEAN, dtype=dtype), torch.tensor(STD, dtype=dtype)
+        x = (x - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    network(x)
     for hook in hooks:
         hook.remove()
     return found
@@ -166,7 +186,10 @@ def terms(
         loss = distance(spec["content_loss"], maps[layer][0], wanted[layer][0])
         sums["content"] = sums["content"] + weight * loss
     for layer, weight in spec["style_layers"].items():
-        grams = (gram(x[layer][0], spec["gram_divisor"]) for x in (maps, painted))
+        # As many positions as the image has, whatever the size of the style.
+        channels, positions = len(maps[layer][0]), maps[layer][0][0].numel()
+        divisor = {"none": 1, "n": positions, "cn": channels * positions}[spec["gram_divisor"]]
+        grams = (gram(x[layer][0], "n") * (positions / divisor) for x in (maps, painted))
         sums["style"] = sums["style"] + weight * distance(spec["style_loss"], *grams)
     if spec["layer_reduction"] == "mean":
         for term in sums:

@@ -13,7 +13,7 @@ from runs import SHALLOW, Small, one_core, picture, small_project
 import stylebatch
 from stylebatch.demo import write_demo
 from stylebatch.errors import UserError
-from stylebatch.transfer.engine import Row
+from stylebatch.transfer.problem import Row
 from stylebatch.weights import NORMALISATIONS
 
 CHEAP: dict[str, Any] = {

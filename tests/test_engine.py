@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.transfer.engine import (
-    MAX_REFUSED,
-    Engine,
-    Problem,
-    Result,
-    Row,
-    SolverSpec,
-    Status,
-)
+from stylebatch.transfer.engine import MAX_REFUSED, Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec
 from stylebatch.transfer.optimizers import OptimizerSpec
-from stylebatch.transfer.pyramid import draw_noise, level_sizes, shrink
+from stylebatch.transfer.problem import Problem, Result, Row, SolverSpec, Status
+from stylebatch.transfer.pyramid import level_sizes, shrink
 from stylebatch.transfer.reductions import sum_pixels
+from stylebatch.transfer.starts import StartSpec, draw_noise
 
 
 def solver(**changes: Any) -> SolverSpec:
@@ -46,6 +40,7 @@ def solver(**changes: Any) -> SolverSpec:
     }  # fmt: skip
     for name, value in changes.items():
         (optimizer if name in optimizer else fields)[name] = value
+    fields["start"] = StartSpec({fields["start"]: 1.0})
     return SolverSpec(**fields, optimizer=OptimizerSpec(**optimizer))
 
 
@@ -85,7 +80,7 @@ def real_problem(objective: Objective, key: int, levels: int, size: tuple[int, i
     grams = []
     for level in level_sizes(levels, 32, 32):
         maps = objective.extractor(shrink(style, level))
-        grams.append({x: objective.divided_gram(maps[x])[0] for x in SPEC.style_layers})
+        grams.append({x: naive.gram(maps[x][0], "n") for x in SPEC.style_layers})
     content = naive.draw(1, 3, *size, seed=key)
     content = shrink(content, (size[0] // 4, size[1] // 4))
     content = torch.nn.functional.interpolate(content, size, mode="bilinear")
@@ -126,7 +121,7 @@ def test_a_result_is_the_image_whose_losses_it_reports() -> None:
     for keep in ("best", "last"):
         spec = solver(keep=keep, steps=8, optimizer="adam", learning_rate=0.2)
         result = run(Engine(objective, spec, 1, 16, 16), [problem])[1]
-        targets = objective.targets(problem.content, problem.grams[0], problem.strength)
+        targets = objective.targets(problem.content, problem.statistics[0], problem.strength)
         losses, _ = objective.evaluate(result.image, targets)
         assert [float(term) for term in losses] == list(result.kept[2:6])
         assert 0 <= float(result.image.min()) <= float(result.image.max()) <= 1
@@ -144,7 +139,9 @@ class Stub:
         self.function, self.extractor = function, self
         self.device = torch.device("cpu")
 
-    def targets(self, content: Tensor, grams: Any, strength: float) -> dict[str, Tensor]:
+    def targets(
+        self, content: Tensor, statistics: Any, strength: float, mask: Tensor | None
+    ) -> dict[str, Tensor]:
         return {"content": content}
 
     def evaluate(self, images: Tensor, targets: dict[str, Tensor]) -> tuple[Losses, Tensor]:

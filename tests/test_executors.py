@@ -171,7 +171,7 @@ def test_a_killed_process_is_told_and_can_be_replaced(work) -> None:
 def test_a_process_ends_by_itself_when_its_pipe_is_closed(work) -> None:
     process, pipe = _child(work.spec)
     assert pipe.poll(60)
-    assert pipe.recv() == [WorkerJoined(0, "cpu", work.spec.pixel_budget or 2**17)]
+    assert pipe.recv() == [WorkerJoined(0, "cpu", work.spec.pixel_budget or 2**16)]
     pipe.close()
     process.join(60)
     assert process.exitcode == 1

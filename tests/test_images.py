@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
+from torchvision.transforms import CenterCrop, InterpolationMode, Resize
+from torchvision.transforms.functional import resize as torchvision_resize
 
 from stylebatch.images import (
     FORMATS,
@@ -20,6 +22,7 @@ from stylebatch.images import (
     ImageError,
     decode,
     encode_png,
+    fit_pixels,
     resize,
     style_size,
     upright_size,
@@ -411,3 +414,100 @@ def test_style_size_climbs_a_ladder_of_twos_and_threes() -> None:
     ladder = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096]
     for longest in range(1, 4097):
         assert style_size(longest) == next(rung for rung in ladder if rung >= longest)
+
+
+# --- other fits ------------------------------------------------------------------------------
+
+BILINEAR = InterpolationMode.BILINEAR
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(16, 200))
+def test_the_shortest_edge_is_what_torchvision_makes_of_it(
+    width: int, height: int, size: int
+) -> None:
+    # Of long ribbons torchvision would make millions of pixels.
+    width, height = max(width, height // 9), max(height, width // 9)
+    image = Image.new("L", (width, height))
+    wanted = Resize(size, InterpolationMode.NEAREST)(image).size
+    assert work_size(width, height, size, 1, fit="shortest", enlarge=True) == wanted
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(16, 900), st.sampled_from([1, 8]))
+def test_enlarging_brings_every_longest_edge_to_the_size(
+    width: int, height: int, size: int, bucket: int
+) -> None:
+    found = work_size(width, height, size, bucket, enlarge=True)
+    # The same picture with thousands of times the pixels is never the smaller one.
+    assert found == naive_work_size(width * 1000, height * 1000, size, bucket)
+    assert max(found) == max(bucket, (2 * size + bucket) // (2 * bucket) * bucket)
+
+
+@pytest.mark.parametrize("fit", ["longest", "shortest"])
+@given(width=st.integers(1, 300), height=st.integers(1, 300))
+def test_without_enlarging_a_small_image_keeps_its_size(fit: str, width: int, height: int) -> None:
+    assert work_size(width, height, 300, 1, fit=fit) == (width, height)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+@pytest.mark.parametrize(
+    ("aspect", "size", "bucket", "expected"),
+    [
+        ((1, 1), 256, 1, (256, 256)),
+        ((4, 3), 512, 1, (512, 384)),
+        ((3, 4), 512, 1, (384, 512)),
+        ((8, 6), 512, 32, (512, 384)),
+        ((16, 9), 500, 1, (500, 281)),  # 281.25
+        ((16, 9), 500, 32, (512, 288)),
+        ((4, 3), 100, 1, (100, 75)),
+        ((4, 3), 18, 1, (18, 14)),  # 13.5: a tie goes up
+        ((100, 1), 64, 32, (64, 32)),
+    ],
+)
+def test_a_box_is_the_same_for_every_image(fit, aspect, size, bucket, expected) -> None:
+    for image in ((7, 5), (640, 480), (3000, 20)):
+        assert work_size(*image, size, bucket, fit=fit, aspect=aspect) == expected
+
+
+def torchvision_crop(pixels: np.ndarray, edge: int) -> np.ndarray:
+    """Shorter edge, then the square in the middle, as every ImageNet evaluation does it."""
+    cropped = CenterCrop(edge)(Resize(edge, BILINEAR)(Image.fromarray(pixels)))
+    return np.asarray(cropped)
+
+
+@settings(max_examples=200)
+@given(st.integers(5, 130), st.integers(5, 130), st.integers(5, 70))
+@pytest.mark.parametrize("is_alpha", [False, True])
+def test_a_square_crop_is_torchvision_s_bit_by_bit(is_alpha, width, height, edge) -> None:
+    pixels = scene(width, height)
+    pixels = pixels[..., 0] if is_alpha else pixels
+    found = fit_pixels(pixels, edge, edge, fit="crop", resampling="bilinear")
+    assert difference(found, torchvision_crop(pixels, edge)) == 0
+    assert found.flags.c_contiguous
+
+
+@settings(max_examples=100)
+@given(st.integers(5, 130), st.integers(5, 130), st.sampled_from([(40, 30), (33, 20), (21, 50)]))
+def test_a_crop_of_another_shape_covers_the_box_and_is_cut_in_its_middle(
+    width: int, height: int, box: tuple[int, int]
+) -> None:
+    scale = max(Fraction(box[0], width), Fraction(box[1], height))
+    covering = [int(height * scale), int(width * scale)]
+    image = torchvision_resize(Image.fromarray(scene(width, height)), covering, BILINEAR)
+    wanted = np.asarray(CenterCrop((box[1], box[0]))(image))
+    found = fit_pixels(scene(width, height), *box, fit="crop", resampling="bilinear")
+    assert difference(found, wanted) == 0
+
+
+def test_a_crop_of_the_right_shape_cuts_nothing_off() -> None:
+    found = fit_pixels(scene(80, 60), 40, 30, fit="crop")
+    assert difference(found, resize(scene(80, 60), 40, 30)) == 0
+
+
+@pytest.mark.parametrize("fit", ["longest", "shortest", "stretch"])
+@pytest.mark.parametrize("name", ["lanczos", "bicubic", "bilinear", "nearest"])
+@pytest.mark.parametrize("size", [(13, 9), (80, 70), (40, 11)])
+def test_resampling_is_pillow_s_filter_of_that_name(fit: str, name: str, size) -> None:
+    wanted = Image.fromarray(scene()).resize(size, Image.Resampling[name.upper()])
+    assert difference(resize(scene(), *size, name), np.asarray(wanted)) == 0
+    found = fit_pixels(scene(), *size, fit=fit, resampling=name)
+    assert difference(found, np.asarray(wanted)) == 0

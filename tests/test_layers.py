@@ -19,6 +19,7 @@ TABLE = """
     records
     architectures
     images loss_log
+    colors
     weights
     transfer
     recipes
@@ -30,6 +31,8 @@ TABLE = """
     ledger
     dataset
     lock
+    finishing specs
+    contents
     targets
     device
     scheduler
@@ -42,6 +45,7 @@ TABLE = """
     sheets paintings
     preview demo doctor
     api
+    comparison
     stylebatch
     cli
 """
@@ -52,13 +56,14 @@ BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without 
 ALLOWED_LATE = {
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.single", "stylebatch.api"): BRINGS_TORCH,
+    ("stylebatch.cli.recipes", "stylebatch.comparison"): BRINGS_TORCH,
     ("stylebatch.doctor", "stylebatch.device"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.inline"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.local"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.device"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.worker"): BRINGS_TORCH,
 }
-MAY_IMPORT_TORCH = {"api", "device", "targets", "transfer", "worker"}
+MAY_IMPORT_TORCH = {"api", "comparison", "device", "specs", "targets", "transfer", "worker"}
 MAY_IMPORT_TORCH_LATE = {"doctor", "weights"}
 TORCH = ("torch", "torchvision", "safetensors.torch")
 

@@ -88,6 +88,30 @@ def test_an_older_ledger_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path)
         assert (path.read_bytes() == before) == read_only
 
 
+def test_a_ledger_from_before_masks_keeps_its_jobs_as_they_are(project, pair) -> None:
+    path = project.dataset.ledger
+    names = "pair, settings_id, label, content, content_digest, style, style_digest"
+    jobs = project.jobs(pair)
+    old = Database.open(path, migrations=MIGRATIONS[:1])
+    for job in jobs.values():
+        write_synced(project.dataset.image_path(job.output), OUTPUT)
+        folder, _, name = job.output.rpartition("/")
+        told = (job.pair, job.settings_id, job.label, job.content, job.content_digest, job.style)
+        old.connection.execute(
+            f"INSERT INTO jobs (folder, name, fingerprint, state, size, deaths, {names}, variant, "
+            "strength) VALUES (?, ?, ?, 'done', ?, 0, ?, ?, ?, ?, ?, ?, 'digest', 1, 1.0)",
+            (folder, name, job.fingerprint, len(OUTPUT), *told),
+        )
+    old.close()
+    for _ in range(2):  # read from a copy, then brought up to date
+        assert states(project, pair) == (8, 0, 0)
+        with project.ledger() as ledger:
+            rows = {row["output"]: row for row in ledger.done()}
+        assert set(rows) == set(jobs)
+        assert not any("mask" in row or "mask_digest" in row for row in rows.values())
+    assert project.run(pair) == (set(), set())
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_file_that_is_no_database_is_refused(tmp_path, read_only) -> None:
     path = tmp_path / "ledger.sqlite"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from stylebatch.errors import UserError
 from stylebatch.manifest import Assign, RunOptions, json_schema, load_manifest, parse_duration
-from stylebatch.recipes import Recipe, recipe_fields
+from stylebatch.recipes import Recipe, SecondPass, recipe_fields
 
 
 @pytest.fixture
@@ -93,13 +93,58 @@ def test_recipe_then_defaults_then_pair_then_override_decide() -> None:
 
 @pytest.mark.usefixtures("root")
 def test_any_field_of_the_recipe_can_be_overridden() -> None:
-    for name in Recipe.model_fields:
-        if name in ("title", "source", "notes"):
-            continue
-        value = yaml.safe_dump(recipe_fields("balanced")[name], default_flow_style=True)
-        value = value.removesuffix("...\n").strip()
-        text = changed("size_px: 128", f"override: {{{name}: {value}}}")
-        assert load(text).pairs[0].settings.recipe == Recipe(**recipe_fields("balanced"))
+    recipe = Recipe(**recipe_fields("balanced"))
+    for name, value in recipe.model_dump(mode="json", exclude={"title", "source", "notes"}).items():
+        written = yaml.safe_dump({name: value}, default_flow_style=True).strip()
+        assert load(changed("size_px: 128", f"override: {written}")).pairs[0].settings.recipe == (
+            recipe
+        )
+
+
+# What an override holds, and what the recipe has then.
+OVERRIDES = [
+    ("start: {content: 0.3, noise: 0.7}", "start", {"content": 0.3, "noise": 0.7}),
+    ("start: style", "start", "style"),
+    ("second_pass: {size_px: 700, steps: 9}", "second_pass", SecondPass(size_px=700, steps=9)),
+    ("style_powers: [2, 4]", "style_powers", (2, 4)),
+    ("aspect: [4, 3]", "aspect", (4, 3)),
+    ("style_scales: [0.5, 1]", "style_scales", (0.5, 1.0)),
+    ("progress_at: [1, 50]", "progress_at", (1, 50)),
+    ("pixel_scale: [4, 4.5, 5]", "pixel_scale", (4.0, 4.5, 5.0)),
+    ("pixel_scale: 255", "pixel_scale", 255.0),
+    ("clamp: false", "clamp", False),
+    ("style_size_px: 96", "style_size_px", 96),
+]
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize(("override", "name", "value"), OVERRIDES)
+def test_values_of_every_kind_can_be_overridden(override: str, name: str, value: Any) -> None:
+    (pair,) = load(changed("size_px: 128", f"override: {{{override}}}")).pairs
+    assert getattr(pair.settings.recipe, name) == value
+
+
+@pytest.mark.usefixtures("root")
+def test_a_null_in_an_override_is_not_written() -> None:
+    override = "override: {fit: null, size_px: null, second_pass: null, style_layers: null}"
+    (pair,) = load(changed("size_px: 128", f"size_px: 96\n    {override}")).pairs
+    assert pair.settings.recipe == Recipe(**recipe_fields("balanced") | {"size_px": 96})
+
+
+@pytest.mark.usefixtures("root")
+def test_a_recipe_that_crops_can_be_told_not_to() -> None:
+    override = "override: {fit: longest, output_size: content}"
+    (pair,) = load(changed("size_px: 128", f"recipe: feili\n    {override}")).pairs
+    assert (pair.settings.recipe.fit, pair.settings.recipe.output_size) == ("longest", "content")
+
+
+@pytest.mark.usefixtures("root")
+def test_masks_are_a_folder_of_the_pair_or_of_the_defaults() -> None:
+    assert load(GOOD).pairs[0].masks == ""
+    assert load(changed("size_px: 128", "masks: ./styles/more/")).pairs[0].masks == "styles/more"
+    text = changed("recipe: balanced", "masks: styles")
+    assert load(text).pairs[0].masks == "styles"
+    assert load(text.replace("size_px: 128", "masks: styles/more")).pairs[0].masks == "styles/more"
 
 
 @pytest.mark.usefixtures("root")

@@ -71,14 +71,15 @@ SHAPE_ERRORS = [
     (
         "recipe: balanced",
         "name: all",
-        "7: defaults.name: unknown key 'name'; known are assign, content, into, override, recipe, "
-        "size_px, steps, strength, styles, variants; remove it",
+        "7: defaults.name: unknown key 'name'; known are assign, content, into, masks, override, "
+        "recipe, size_px, steps, strength, styles, sweep, variants; remove it",
     ),
     (
         "    size_px: 128",
         "    size_pix: 128",
-        "12: pairs[0].size_pix: unknown key 'size_pix'; known are assign, content, into, name, "
-        "override, recipe, size_px, steps, strength, styles, variants; did you mean 'size_px'?",
+        "12: pairs[0].size_pix: unknown key 'size_pix'; known are assign, content, into, masks, "
+        "name, override, recipe, size_px, steps, strength, styles, sweep, variants; "
+        "did you mean 'size_px'?",
     ),
     (
         "size_px: 128",
@@ -127,7 +128,83 @@ SHAPE_ERRORS = [
     (
         "size_px: 128",
         "override: {pooling: median}",
-        "12: pairs[0].override.pooling: found 'median'; allowed is one of max, average; change it",
+        "12: pairs[0].override.pooling: found 'median'; allowed is one of max, average, "
+        "average_scaled; change it",
+    ),
+    (
+        "size_px: 128",
+        "override: {style_powers: [2, 3]}",
+        "12: pairs[0].override.style_powers[1]: found 3; allowed is one of 2, 4; change it",
+    ),
+    (
+        "size_px: 128",
+        "override: {style_powers: [2, 4, 2]}",
+        "12: pairs[0].override.style_powers: found a list of 3; allowed is a list of 1 to 2 of: "
+        "one of 2, 4; change it",
+    ),
+    (
+        "size_px: 128",
+        "override: {aspect: [4]}",
+        "12: pairs[0].override.aspect: found a list of 1; allowed is a list [a whole number from "
+        "1 to 100, a whole number from 1 to 100]; change it",
+    ),
+    (
+        "size_px: 128",
+        "override: {clamp: 1}",
+        "12: pairs[0].override.clamp: found 1; allowed is true or false; change it",
+    ),
+    (
+        "size_px: 128",
+        "override: {style_size_px: macth}",
+        "12: pairs[0].override.style_size_px: found 'macth'; allowed is one of match, same or a "
+        "whole number from 16 to 16384; did you mean 'match'?",
+    ),
+    (
+        "size_px: 128",
+        "override: {style_size_px: 5}",
+        "12: pairs[0].override.style_size_px: found 5; allowed is one of match, same or a whole "
+        "number from 16 to 16384; change it",
+    ),
+    (
+        "size_px: 128",
+        "override:\n      second_pass:\n        sizes: 200\n        size_px: 200\n        steps: 5",
+        "14: pairs[0].override.second_pass.sizes: unknown key 'sizes'; known are size_px, steps; "
+        "did you mean 'size_px'?",
+    ),
+    (
+        "size_px: 128",
+        "override:\n      second_pass:\n        size_px: 200\n        steps: 0.5",
+        "15: pairs[0].override.second_pass.steps: found 0.5; allowed is a whole number from 1 to "
+        "100000; change it",
+    ),
+    (
+        "size_px: 128",
+        "override: {second_pass: {size_px: 200}}",
+        "12: pairs[0].override.second_pass.steps: no 'steps'; allowed is a whole number from 1 to "
+        "100000; add it",
+    ),
+    (
+        "size_px: 128",
+        "override: {second_pass: large}",
+        "12: pairs[0].override.second_pass: found 'large'; allowed is a mapping with size_px, "
+        "steps; change it",
+    ),
+    (
+        "size_px: 128",
+        "override: {start: nois}",
+        "12: pairs[0].override.start: found 'nois'; allowed is one of content, style, noise or a "
+        "mapping of content, style, noise to a number above 0 to 1; did you mean 'noise'?",
+    ),
+    (
+        "size_px: 128",
+        "override: {start: {nois: 0.5}}",
+        "12: pairs[0].override.start.nois: unknown key 'nois'; known are content, noise, style; "
+        "did you mean 'noise'?",
+    ),
+    (
+        "size_px: 128",
+        "override: {start: {noise: 2}}",
+        "12: pairs[0].override.start.noise: found 2; allowed is a number above 0 to 1; change it",
     ),
     (
         "size_px: 128",
@@ -343,6 +420,48 @@ MEANING_ERRORS = [
     ),
     (
         "size_px: 128",
+        "override:\n      fit: crop",
+        "13: pairs[0].override.fit: fit: crop cuts edges off: it needs output_size: work; "
+        "change one of them",
+    ),
+    (
+        "size_px: 128",
+        "recipe: feili\n    override:\n      output_size: content",
+        "14: pairs[0].override.output_size: fit: crop cuts edges off: it needs output_size: work; "
+        "change one of them",
+    ),
+    (
+        "size_px: 128",
+        "size_px: 128\n    override:\n      second_pass: {size_px: 64, steps: 5}",
+        "14: pairs[0].override.second_pass: second_pass: its size_px has to be size_px or above; "
+        "change one of them",
+    ),
+    (
+        "name: paintings",
+        "name: paintings:1",
+        "9: pairs[0].name: 'paintings:1' holds a :, after which the points of a sweep are named; "
+        "allowed is a name without it; rename it",
+    ),
+    (
+        "size_px: 128",
+        "masks: mask",
+        "12: pairs[0].masks: 'mask' is no folder that exists; allowed is a folder of images, each "
+        f"at the path of its content image; {CORRECT}",
+    ),
+    (
+        "size_px: 128",
+        "masks: empty",
+        f"12: pairs[0].masks: 'empty' holds no image ({SUFFIXES}); allowed is a folder of images, "
+        f"each at the path of its content image; {CORRECT}",
+    ),
+    (
+        "recipe: balanced",
+        "masks: photos/ducks",
+        "7: defaults.masks: 'photos/ducks' is inside the content folder 'photos': masks would be "
+        "stylised; allowed is a folder outside of it; move one of them",
+    ),
+    (
+        "size_px: 128",
         "into: ../elsewhere",
         "12: pairs[0].into: '../elsewhere' starts with a dot; allowed is a folder below images/: "
         "names without a leading dot, split by /; rename it",
@@ -532,6 +651,25 @@ def test_content_and_styles_in_the_output_are_refused(root: Path) -> None:
         f"results are made; allowed is a folder outside of it; {todo}",
         "pipeline.yaml:11: pairs[0].styles: 'out/images/ducks/x.png' is inside the output 'out', "
         f"where results are made; allowed are images outside of it; {todo}",
+    ]
+
+
+def test_masks_in_the_output_are_refused(root: Path) -> None:
+    made = root / "out/images"
+    made.mkdir(parents=True)
+    Image.new("L", (4, 4)).save(made / "x.png")
+    assert messages(changed("size_px: 128", "masks: out/images")) == [
+        "pipeline.yaml:12: pairs[0].masks: 'out/images' is inside the output 'out', where results "
+        "are made; allowed is a folder outside of it; move it, or choose another output"
+    ]
+
+
+@pytest.mark.usefixtures("root")
+def test_an_output_among_the_masks_is_refused() -> None:
+    text = changed("size_px: 128", "masks: styles/more")
+    assert messages(text.replace("output: out", "output: styles/more/out")) == [
+        "pipeline.yaml:2: output: 'styles/more/out' is inside the masks folder 'styles/more': "
+        "results would be read; allowed is a folder outside of it; choose another output"
     ]
 
 

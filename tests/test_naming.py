@@ -3,6 +3,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylebatch.manifest.sweeps import MAX_SUFFIX
 from stylebatch.naming import MAX_PART_BYTES, NameParts, folded, safe_part, unique_names
 
 names = st.text(min_size=0, max_size=120)
@@ -42,6 +43,19 @@ def test_names_stay_as_they_are_where_they_can() -> None:
 def test_the_first_variant_has_no_suffix() -> None:
     made = unique_names(parts_of([("cat", "wave", 1), ("cat", "wave", 2)]))
     assert made == ["cat-wave.png", "cat-wave-v2.png"]
+
+
+def test_a_suffix_stands_between_style_and_variant() -> None:
+    parts = [NameParts("cat", "wave", variant, "cat.jpg", "wave", "steps-3") for variant in (1, 2)]
+    assert unique_names(parts) == ["cat-wave-steps-3.png", "cat-wave-steps-3-v2.png"]
+
+
+def test_the_longest_names_fit_into_a_file_system() -> None:
+    long, suffix = "x" * MAX_PART_BYTES, "y" * MAX_SUFFIX
+    parts = [NameParts(long, long, 10_000, content, "s", suffix) for content in ("a", "b")]
+    made = unique_names(parts)
+    assert len(set(made)) == 2
+    assert all(len(name) <= 255 for name in made)
 
 
 def test_every_one_of_two_colliding_names_gets_a_hash() -> None:

@@ -371,3 +371,27 @@ def test_adam_moves_by_half_a_cosine_over_the_budget_of_its_own_slot() -> None:
             rate = 0.02 * 0.5 * (1 + math.cos(math.pi * step / budgets[slot]))
             assert torch.allclose(before[slot] - after[slot], torch.tensor(rate), atol=1e-6)
         before = after
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("unit", [2.0**80, 2.0**-80, 2.0**-3])
+def test_a_loss_in_other_units_gives_the_same_path(optimizer: str, unit: float) -> None:
+    """Fourth powers of Gram matrices have slopes of 10²⁵: their squares are beyond float32."""
+    usual, scaled = (path_of(optimizer, factor) for factor in (1.0, unit))
+    assert torch.equal(usual, scaled)
+    assert not torch.equal(usual[0], usual[-1])
+
+
+def path_of(optimizer: str, factor: float) -> Tensor:
+    """Return the points of a few steps down a bowl whose loss is multiplied by a factor."""
+    wanted = naive.draw(1, 3, 8, 8, seed=5)
+    # Adam's ε is stated in the units of the gradient.
+    climber = make(spec(optimizer=optimizer, epsilon=1e-8 * factor), size=(8, 8))
+    climber.admit(0, naive.draw(3, 8, 8, seed=6), 12)
+    points = []
+    for _ in range(12):
+        x = climber.ask(1).clone()
+        offset = x - wanted
+        climber.tell(1, factor * sum_pixels(offset.square()), factor * 2 * offset)
+        points.append(x)
+    return torch.cat(points)

@@ -17,6 +17,7 @@ from stylebatch.inputs import InputError, resolve_styles
 from stylebatch.manifest import Assign, StyleSource
 from stylebatch.naming import folded
 from stylebatch.plan import PlanError, PlanSummary
+from stylebatch.recipes import SecondPass
 
 CHANGED_FIELDS = {
     "steps": 7,
@@ -116,6 +117,26 @@ def test_outputs_enlarged_more_than_twice_are_warned_of(project, styles) -> None
     assert summary.pairs["all"].enlarged == 1
     (line,) = summary.warnings()
     assert "1 images come out enlarged more than twice (such as large.png)" in line
+
+
+def test_an_image_that_is_stretched_may_be_enlarged_along_one_edge_only(project, styles) -> None:
+    project.photo("square.png", 5, width=200, height=180)
+    stretched = {"fit": "stretch", "aspect": (4, 1), "size_px": 256, "bucket_px": 1}
+    for output_size, count in (("content", 1), ("work", 0)):
+        settings = project.settings(**stretched, output_size=output_size)
+        summary = PlanSummary()
+        with project.ledger(read_only=True) as ledger:
+            project.plan(ledger, project.pair(styles, settings=settings), summary=summary)
+        assert summary.pairs["all"].enlarged == count
+    job = project.jobs(project.pair(styles, settings=settings))["square-wave.png"]
+    assert (job.width, job.height) == (256, 64)
+
+
+def test_the_planned_size_is_that_of_the_last_pass(project, styles) -> None:
+    project.photo("large.png", 5, width=400, height=200)
+    fields = {"size_px": 100, "bucket_px": 1, "second_pass": SecondPass(size_px=300, steps=5)}
+    job = project.jobs(project.pair(styles, settings=project.settings(**fields)))["large-sky.png"]
+    assert (job.width, job.height) == (300, 150)
 
 
 # Which fingerprints change

@@ -9,9 +9,10 @@ from runs import Small, command, contents, small_project
 
 from stylebatch.images import decode
 from stylebatch.ledger import Ledger
-from stylebatch.manifest import load_manifest
+from stylebatch.manifest import SweepPoint, load_manifest
 from stylebatch.pipeline import make_plan
-from stylebatch.preview import choose
+from stylebatch.preview import CELL_PX, choose, sheet_rows
+from stylebatch.records import Job
 from stylebatch.sheets import Cell, contact_sheet
 
 
@@ -94,6 +95,65 @@ def test_a_quiet_preview_says_nothing(small) -> None:
     ended = command("run", str(small.manifest), "--preview", "1", "--quiet")
     assert (ended.code, ended.out, ended.err) == (0, "", "")
     assert (small.root / "out-preview.png").exists()
+
+
+@pytest.fixture
+def swept(small) -> Small:
+    """A plain pair, and one with five points of two entries."""
+    small.document["pairs"][1]["sweep"] = [{"steps": [1, 2, 3]}, {"tv_weight": [0, 1]}]
+    small.write()
+    return small
+
+
+def points_of(swept: Small) -> dict[str, SweepPoint]:
+    manifest = load_manifest(swept.manifest)
+    return {pair.name: pair.point for pair in manifest.pairs if pair.point}
+
+
+def candidates_of(swept: Small) -> list[Job]:
+    with Ledger.open(swept.out / "ledger", read_only=True) as ledger:
+        planned, _, _ = make_plan(load_manifest(swept.manifest), ledger, redo=True)
+        return planned.spread(100)
+
+
+POINTS = ["two:steps=1", "two:steps=2", "two:steps=3", "two:tv_weight=0", "two:tv_weight=1"]
+
+
+def test_a_preview_of_a_sweep_shows_each_point_for_the_same_content_and_style(swept) -> None:
+    del swept.document["pairs"][0]
+    swept.write()
+    candidates, points = candidates_of(swept), points_of(swept)
+    assert len(candidates) == 5 * 3 * 2
+    five, ten = choose(candidates, 5, points), choose(candidates, 10, points)
+    assert [job.pair for job in five] == POINTS
+    assert len({(job.content, job.style) for job in five}) == 1
+    assert [job.pair for job in ten] == POINTS * 2
+    assert len({job.content for job in ten}) == len({job.style for job in ten}) == 2
+    assert [job.pair for job in choose(candidates, 7, points)] in (
+        [*POINTS, *POINTS[:2]],
+        [*POINTS[:2], *POINTS],
+    )
+
+
+def test_a_preview_takes_a_sweep_for_one_pair_among_others(swept) -> None:
+    chosen = choose(candidates_of(swept), 6, points_of(swept))
+    assert [job.pair for job in chosen] == ["all", *POINTS]
+
+
+def test_a_sheet_has_a_row_for_each_entry_of_a_sweep(swept) -> None:
+    points = points_of(swept)
+    rows = sheet_rows(choose(candidates_of(swept), 6, points), points)
+    assert [[job.pair for job in row] for row in rows] == [["all"], POINTS[:3], POINTS[3:]]
+    assert all(len({(job.content, job.style) for job in row}) == 1 for row in rows)
+
+
+def test_the_sheet_of_a_sweep_has_as_many_columns_as_its_longest_entry(swept) -> None:
+    ended = swept.run("--preview", "6")
+    assert (ended.code, ended.out.split(":")[0]) == (0, "6 images on one sheet")
+    with Image.open(swept.root / "out-preview.png") as sheet:
+        columns = (sheet.width - CELL_PX // 16) / (CELL_PX + CELL_PX // 16)
+    assert columns == 5  # content, style and three points
+    assert not swept.out.exists()
 
 
 def test_a_contact_sheet_has_each_picture_in_its_place() -> None:

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from stylebatch.transfer.pyramid import (
-    draw_noise,
     enlarge,
     level_budgets,
     level_sizes,
@@ -74,13 +73,3 @@ def test_without_a_content_the_next_start_is_the_coarse_image_enlarged_in_range(
     coarse = naive.draw(1, 3, 16, 16).round()
     found = next_start(coarse, None, (32, 32))
     assert torch.equal(found, enlarge(coarse, (32, 32)).clamp(0, 1))
-
-
-def test_noise_is_decided_by_its_seed_alone() -> None:
-    first = draw_noise(3, (16, 20))
-    torch.rand(5)  # the global generator has no part in it
-    assert torch.equal(first, draw_noise(3, (16, 20)))
-    assert not torch.equal(first, draw_noise(4, (16, 20)))
-    assert first.shape == (1, 3, 16, 20)
-    assert 0 <= float(first.min()) < 0.05
-    assert 0.95 < float(first.max()) <= 1

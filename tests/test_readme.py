@@ -1,6 +1,7 @@
 """What the README shows does what it says."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +36,27 @@ def test_the_library_example_runs(tmp_path, monkeypatch) -> None:
 
 
 def test_the_manifest_is_one(tmp_path) -> None:
-    (text,) = blocks("yaml")
+    text, _ = blocks("yaml")
     write_demo(tmp_path / "demo")
     (tmp_path / "demo/pipeline.yaml").write_text(text, encoding="utf-8")
     manifest = load_manifest(tmp_path / "demo/pipeline.yaml")
     assert [pair.name for pair in manifest.pairs] == ["paintings"]
     assert manifest.pairs[0].assign.count == 2
+
+
+def test_masks_sweep_and_override_are_as_shown(tmp_path) -> None:
+    whole, pairs = blocks("yaml")
+    write_demo(tmp_path / "demo")
+    shutil.copytree(tmp_path / "demo/photos", tmp_path / "demo/masks")
+    text = whole[: whole.index("pairs:")] + pairs
+    (tmp_path / "demo/pipeline.yaml").write_text(text, encoding="utf-8")
+    points = load_manifest(tmp_path / "demo/pipeline.yaml").pairs
+    assert [pair.name for pair in points] == [
+        f"paintings:style_weight={weight}" for weight in (5, 10, 20)
+    ]
+    assert {pair.masks for pair in points} == {"masks"}
+    assert {pair.strength for pair in points} == {(0.5, 2)}
+    assert {pair.settings.recipe.color for pair in points} == {"content"}
 
 
 def commands() -> list[tuple[str, list[str]]]:
@@ -49,7 +65,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 def test_commands_are_found() -> None:
-    assert {name for name, _ in commands()} == {"run", "plan", "status"}
+    assert {name for name, _ in commands()} == {"run", "plan", "status", "recipes"}
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in commands()}))

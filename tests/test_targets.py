@@ -34,7 +34,6 @@ REQUEST = TargetRequest(
     layers_digest="digest",
     pooling="max",
     padding="zeros",
-    divisor="n",
     device_kind="cpu",
 )
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -117,15 +116,13 @@ def assert_close(found: Mapping[str, Tensor], wanted: dict[str, np.ndarray]) -> 
         assert np.abs(found[layer].numpy() - gram).max() < 1e-5 * scale, layer
 
 
-@pytest.mark.parametrize("divisor", ["none", "n", "cn"])
-def test_targets_are_the_textbooks_gram_matrices(folder, extractor, tensors, divisor) -> None:
+def test_targets_are_the_textbooks_gram_matrices_for_each_position(
+    folder, extractor, tensors
+) -> None:
     image = folder.image("s.png", 1)
-    request = replace(REQUEST, divisor=divisor)
-    found = folder.targets().get(folder.style(image), request, lambda: extractor)
-    wanted = {}
-    for layer, (gram, positions) in naive_grams(folder.root / "s.png", (48, 32), tensors).items():
-        wanted[layer] = gram / {"none": 1, "n": positions, "cn": positions * len(gram)}[divisor]
-    assert_close(found, wanted)
+    found = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
+    naive = naive_grams(folder.root / "s.png", (48, 32), tensors)
+    assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
 
 
 @pytest.mark.parametrize(
@@ -142,10 +139,10 @@ def test_a_style_is_scaled_to_its_longest_edge(
     folder, extractor, tensors, size, longest_px, wanted
 ) -> None:
     image = folder.image("s.png", 2, *size)
-    request = replace(REQUEST, size_px=longest_px, divisor="none")
+    request = replace(REQUEST, size_px=longest_px)
     found = folder.targets().get(folder.style(image), request, lambda: extractor)
     naive = naive_grams(folder.root / "s.png", wanted, tensors)
-    assert_close(found, {layer: gram for layer, (gram, _) in naive.items()})
+    assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
 
 
 def test_a_blend_is_the_weighted_mean_of_divided_grams(folder, extractor, tensors) -> None:
@@ -219,11 +216,9 @@ def test_what_is_in_memory_needs_no_file_either(folder, extractor) -> None:
     assert targets.get(style, REQUEST, never) is first
 
 
-def test_one_file_serves_every_divisor_and_order_of_layers(folder, extractor) -> None:
+def test_one_file_serves_every_order_of_layers(folder, extractor) -> None:
     style = folder.style(folder.image("s.png", 1))
     first = folder.targets().get(style, REQUEST, lambda: extractor)
-    for divisor in ("none", "cn"):
-        folder.targets().get(style, replace(REQUEST, divisor=divisor), never)
     turned = folder.targets().get(style, replace(REQUEST, layers=LAYERS[::-1]), never)
     assert list(turned) == list(LAYERS[::-1])
     assert_equal(turned, first)
@@ -237,16 +232,21 @@ OTHERS = {
     "pooling": "average",
     "padding": "reflect",
     "device_kind": "cuda",
+    "statistic": "mean_std",
+    "normalisation": "none",
+    "input_range": 256,
+    "input_stretch": "min_max",
+    "fit": "stretch",
+    "aspect": (4, 3),
+    "resampling": "nearest",
 }
 
 
 def test_each_input_that_decides_the_numbers_names_another_file() -> None:
-    assert {field.name for field in fields(TargetRequest)} == {*OTHERS, "divisor"}
+    assert {field.name for field in fields(TargetRequest)} == OTHERS.keys()
     keys = {REQUEST.cache_key("image"), REQUEST.cache_key("other image")}
     keys |= {replace(REQUEST, **{name: other}).cache_key("image") for name, other in OTHERS.items()}
     assert len(keys) == 2 + len(OTHERS)
-    for divisor in ("none", "cn"):
-        assert replace(REQUEST, divisor=divisor).cache_key("image") == REQUEST.cache_key("image")
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "replaced", "a bit"])
@@ -337,7 +337,7 @@ for threads in (1, 2):
         image = StyleImage(path.name, 1.0, digest_bytes(path.read_bytes()))
         style = Style(image.digest, "s", (image,), image.digest)
         for size in (24, 64, 97):
-            request = TargetRequest(size, layers, "digest", "max", "zeros", "n", "cpu")
+            request = TargetRequest(size, layers, "digest", "max", "zeros", "cpu")
             targets.get(style, request, lambda: extractor)
 """
 

@@ -1,4 +1,4 @@
-"""The commands that only tell: plan, status, recipes, schema, doctor."""
+"""The commands that only tell: plan, status, schema, doctor."""
 
 import json
 from collections import Counter
@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from stylebatch import doctor as checks
-from stylebatch import recipes as shipped
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger
@@ -66,7 +64,7 @@ def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
         planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
         stale, groups = planned.find_stale(), planned.groups()
     console = Console(highlight=False)
-    pairs = _table("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
+    pairs = table_of("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
     for pair in manifest.pairs:
         counts = planned.counts[pair.name]
         numbers = (counts.total, counts.done, counts.failed, counts.pending)
@@ -91,7 +89,7 @@ def _verdict(counts: dict[str, PairCounts]) -> str:
 
 
 def _shapes(groups: list[Group]) -> Table:
-    table = _table("size while optimising", "images", "settings")
+    table = table_of("size while optimising", "images", "settings")
     for group in sorted(groups, key=lambda group: (-group.width * group.height, group)):
         size = f"{group.width}×{group.height}" if group.width else "unreadable"
         table.add_row(size, str(group.num_jobs), group.settings_id)
@@ -102,7 +100,7 @@ def _suffixes(counts: Counter[str]) -> str:
     return ", ".join(f"{count} × {suffix or 'no suffix'}" for suffix, count in counts.most_common())
 
 
-def _table(*columns: str) -> Table:
+def table_of(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         is_number = column in ("images", "styles", "jobs", "done", "failed", "to do")
@@ -161,7 +159,7 @@ def _show_status(found: dict[str, Any]) -> None:
     console.print(found["output"], style="bold", markup=False)
     if holder := found["running"]:
         console.print("  a run is going on: process {pid} on {host}".format(**holder))
-    table = _table("pair", "jobs", "done", "failed", "to do")
+    table = table_of("pair", "jobs", "done", "failed", "to do")
     for pair, state in found["pairs"].items():
         numbers = (state["planned"], state["done"], state["failed"], state["left"])
         table.add_row(pair, *map(str, numbers))
@@ -169,25 +167,6 @@ def _show_status(found: dict[str, Any]) -> None:
     for reason, outputs in list(found["failures"].items())[:MAX_REASONS]:
         more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
         console.print(f"failed: {outputs[0]}{more}: {reason}", markup=False, soft_wrap=True)
-
-
-def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this one whole.")] = None,
-) -> None:
-    """List the recipes, or show one."""
-    console = Console(highlight=False)
-    if name is None:
-        table = _table("recipe", "what it is")
-        for known in shipped.recipe_names():
-            table.add_row(known, shipped.recipe_fields(known)["title"])
-        console.print(table)
-        return
-    if name not in shipped.recipe_names():
-        allowed = f"one of {', '.join(shipped.recipe_names())}"
-        raise ArgumentError("recipe", f"no recipe '{name}'", allowed)
-    fields = shipped.recipe_fields(name)
-    typer.echo(f"# {name}")
-    typer.echo(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=96).rstrip())
 
 
 def schema() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stylebatch import __version__
-from stylebatch.cli import inform, run, single
+from stylebatch.cli import inform, recipes, run, single
 from stylebatch.errors import UserError
 from stylebatch.feed import WorkerError
 from stylebatch.pipeline import LOG_NOTE
@@ -31,7 +31,7 @@ app.command("plan")(inform.plan)
 app.command("status")(inform.status)
 app.command("stylize")(single.stylize)
 app.command("demo")(single.demo)
-app.command("recipes")(inform.recipes)
+app.command("recipes")(recipes.recipes)
 app.command("schema")(inform.schema)
 app.command("doctor")(inform.doctor)
 

@@ -45,7 +45,7 @@ def stylize(
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.api import stylize as stylize_images
 
-    with _progress() as progress:
+    with evaluations_bar() as progress:
         task = progress.add_task("stylising", total=None)
         made = stylize_images(
             contents,
@@ -102,7 +102,8 @@ def _save(image: Image.Image, target: Path) -> None:
     (image.convert("RGB") if has_alpha else image).save(target, quality=95)
 
 
-def _progress() -> Progress:
+def evaluations_bar() -> Progress:
+    """Make a bar that counts evaluations, shown on a terminal only."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

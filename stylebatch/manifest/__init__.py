@@ -2,7 +2,15 @@
 
 from stylebatch.manifest.document import ManifestError
 from stylebatch.manifest.load import load_manifest
-from stylebatch.manifest.model import Assign, Manifest, Pair, RunOptions, StyleSource
+from stylebatch.manifest.model import (
+    Assign,
+    Manifest,
+    Pair,
+    RunOptions,
+    StyleSource,
+    SweepPoint,
+    base_name,
+)
 from stylebatch.manifest.run_options import parse_duration
 from stylebatch.manifest.schema import json_schema
 
@@ -13,6 +21,8 @@ __all__ = [
     "Pair",
     "RunOptions",
     "StyleSource",
+    "SweepPoint",
+    "base_name",
     "json_schema",
     "load_manifest",
     "parse_duration",

@@ -50,7 +50,7 @@ def _resolve(path: Path, fields: ManifestFields, findings: Findings) -> Manifest
         root=root,
         output=output,
         seed=fields.seed,
-        pairs=tuple(pair for pair in read if pair is not None),
+        pairs=tuple(pair for points in read for pair in points),
         run=read_run_options(run, root, findings),
     )
 
@@ -66,6 +66,9 @@ def _check_names(pairs: list[PairFields], findings: Findings) -> None:
             continue
         if problem := path_problem(pair.name):
             findings.add(loc, f"'{pair.name}' {problem}", NAME_RULE, "rename it")
+        elif ":" in pair.name:
+            found = f"'{pair.name}' holds a :, after which the points of a sweep are named"
+            findings.add(loc, found, "allowed is a name without it", "rename it")
         same = unicodedata.normalize("NFC", pair.name).casefold()
         if same in seen:
             found = f"'{pair.name}' is the name of {seen[same]} too"

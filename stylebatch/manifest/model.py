@@ -32,14 +32,34 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """What tells a point of a pair's sweep from the others.
+
+    Attributes:
+        pair: name of the pair as it is written.
+        entry: index of the entry of `sweep:` that it comes from.
+        label: for people, such as `content_weight=0.1`; unique in the pair.
+        suffix: the same as the end of a file's stem, without dots; unique even if case is ignored.
+    """
+
+    pair: str
+    entry: int
+    label: str
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A content folder and the styles that it gets, with everything resolved.
 
     Attributes:
+        name: unique; of a point of a sweep NAME:LABEL.
         content: folder (POSIX, from the manifest's folder or absolute).
         strength: low and high; equal where nothing is drawn.
         into: folder under images/ (POSIX), "" for images/ itself.
         line: of the manifest, for messages.
+        masks: folder as `content`, "" where there are no masks.
+        point: None for a pair without a sweep.
     """
 
     name: str
@@ -51,6 +71,13 @@ class Pair:
     into: str
     settings: Settings
     line: int
+    masks: str = ""
+    point: SweepPoint | None = None
+
+
+def base_name(pair: str) -> str:
+    """Return a pair's name as it is written: without the point of its sweep."""
+    return pair.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +101,11 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest: every path in it was looked up from `root`, the folder that it stands in."""
+    """A manifest: every path in it was looked up from `root`, the folder that it stands in.
+
+    Attributes:
+        pairs: in the order in which they are written, each point of a sweep as one of its own.
+    """
 
     path: Path
     root: Path

@@ -11,8 +11,10 @@ from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import Assign, Pair, StyleSource
 from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
 from stylebatch.manifest.schema import Choice, Defaults, ManifestFields, PairFields
-from stylebatch.manifest.settings import SettingsResolver
+from stylebatch.manifest.settings import SettingsResolver, Strength
 from stylebatch.manifest.styles import StyleFinder
+from stylebatch.manifest.sweeps import Point, read_points
+from stylebatch.recipes import Settings
 
 _MADE_IN_OUTPUT = ("images", "losses", "report", ".stylebatch")
 _DECIDE_LAYERS = ("content_layers", "style_layers")
@@ -52,17 +54,49 @@ class PairReader:
         self.findings = findings
         self.styles = StyleFinder(root, findings)
 
-    def read(self, index: int, pair: PairFields) -> Pair | None:
-        """Return the pair resolved, None where its settings can't be."""
+    def read(self, index: int, pair: PairFields) -> list[Pair]:
+        """Return the pair resolved, or the points of its sweep; none where settings can't be."""
         written = _Written(("pairs", index), pair, self.defaults)
         content, num_findings = self._content(written), len(self.findings)
         styles = self._styles(written)
         is_counted = len(self.findings) == num_findings and not self._is_broken(written, "styles")
         assign = self._assign(written, len(styles) if is_counted else None)
-        into = self._into(written)
+        masks, into = self._masks(written, content), self._into(written)
+        name, pairs = pair.name or "", list[Pair]()
+        for point in self._points(written, name):
+            if (resolved := self._settings(written, point)) is None:
+                continue
+            settings, strength, variants = resolved
+            pairs.append(
+                Pair(
+                    name=f"{name}:{point.swept.label}" if point else name,
+                    content=content,
+                    styles=styles,
+                    assign=assign,
+                    strength=strength,
+                    variants=variants,
+                    into=into,
+                    settings=settings,
+                    line=self.findings.document.line(written.loc),
+                    masks=masks,
+                    point=point.swept if point else None,
+                )
+            )
+        return pairs
+
+    def _points(self, written: _Written, name: str) -> list[Point] | list[None]:
+        """Return the points of a pair's sweep; one None stands for the pair itself."""
         if self._is_broken(written, "recipe", *_DECIDE_LAYERS):
-            return None
-        resolved = self.settings.resolve(written.levels)
+            return []
+        if (sweeps := written.value("sweep")) is None:
+            return [None]
+        return read_points(name, sweeps, written.place("sweep"), self.findings)
+
+    def _settings(
+        self, written: _Written, point: Point | None
+    ) -> tuple[Settings, Strength, int] | None:
+        """Return settings, the range of strengths and the number of variants."""
+        resolved = self.settings.resolve(written.levels, point)
         if resolved is None:
             return None
         settings, strength = resolved
@@ -72,17 +106,7 @@ class PairReader:
             or settings.recipe.uses_noise
             or self._is_broken(written, *_DECIDE_CHANCE)
         )
-        return Pair(
-            name=pair.name or "",
-            content=content,
-            styles=styles,
-            assign=assign,
-            strength=strength,
-            variants=self._variants(written, is_random),
-            into=into,
-            settings=settings,
-            line=self.findings.document.line(written.loc),
-        )
+        return settings, strength, self._variants(written, point, is_random)
 
     def _is_broken(self, written: _Written, *keys: str) -> bool:
         """Whether a pair's field, an entry of it or a field of its override was left out."""
@@ -101,24 +125,38 @@ class PairReader:
     def _content(self, written: _Written) -> str:
         if self._is_missing(written, "content", "a folder of images"):
             return ""
-        content: str = posixpath.normpath(written.value("content"))
-        place = written.place("content")
-        if problem := _content_problem(self.root / content):
-            allowed = "allowed is a folder of images (searched recursively)"
-            self.findings.add(place, f"'{content}' {problem}", allowed, CORRECT)
-        elif self.output is not None:
-            self._check_apart(content, place, self.output)
-        return content
+        return self._folder(written, "content", "a folder of images (searched recursively)")
 
-    def _check_apart(self, content: str, place: Loc, output: str) -> None:
-        """Refuse an output that would be read as content, and content where output is made."""
-        if is_inside(self.root / output, self.root / content):
-            found = f"'{output}' is inside the content folder '{content}': results would be read"
-            allowed = "allowed is a folder outside of it"
+    def _masks(self, written: _Written, content: str) -> str:
+        if written.value("masks") is None:
+            return ""
+        allowed = "a folder of images, each at the path of its content image"
+        masks = self._folder(written, "masks", allowed)
+        folder = self.root / masks
+        if content and folder.is_dir() and is_inside(folder, self.root / content):
+            found = f"'{masks}' is inside the content folder '{content}': masks would be stylised"
+            allowed, todo = "allowed is a folder outside of it", "move one of them"
+            self.findings.add(written.place("masks"), found, allowed, todo)
+        return masks
+
+    def _folder(self, written: _Written, key: str, allowed: str) -> str:
+        """Return a folder of images, after looking whether it is one that can be read."""
+        folder: str = posixpath.normpath(written.value(key))
+        place = written.place(key)
+        if problem := _folder_problem(self.root / folder):
+            self.findings.add(place, f"'{folder}' {problem}", f"allowed is {allowed}", CORRECT)
+        elif self.output is not None:
+            self._check_apart(folder, key, place, self.output)
+        return folder
+
+    def _check_apart(self, folder: str, key: str, place: Loc, output: str) -> None:
+        """Refuse an output that would be read as input, and input where output is made."""
+        allowed = "allowed is a folder outside of it"
+        if is_inside(self.root / output, self.root / folder):
+            found = f"'{output}' is inside the {key} folder '{folder}': results would be read"
             self.findings.add(("output",), found, allowed, "choose another output")
-        elif self._is_made(content, output):
-            found = f"'{content}' is inside the output '{output}', where results are made"
-            allowed = "allowed is a folder outside of it"
+        elif self._is_made(folder, output):
+            found = f"'{folder}' is inside the output '{output}', where results are made"
             self.findings.add(place, found, allowed, "move it, or choose another output")
 
     def _is_made(self, path: str, output: str) -> bool:
@@ -182,19 +220,21 @@ class PairReader:
             found, allowed = f"found LOW {low:g} above HIGH {high:g}", "allowed is [LOW, HIGH]"
             self.findings.add(written.place("strength"), found, allowed, "swap them")
 
-    def _variants(self, written: _Written, is_random: bool) -> int:
+    def _variants(self, written: _Written, point: Point | None, is_random: bool) -> int:
         variants: int = written.value("variants") or 1
         if variants > 1 and not is_random:
+            of_point = f" with {point.swept.label}" if point else ""
             self.findings.add(
                 written.place("variants"),
-                f"found {variants}, but they would all be the same: nothing is drawn at random",
+                f"found {variants}, but they would all be the same{of_point}: nothing is drawn at "
+                "random",
                 "allowed is 1, unless strength is [LOW, HIGH] or the recipe starts from noise",
                 "write `strength: [LOW, HIGH]`, or remove it",
             )
         return variants
 
 
-def _content_problem(folder: Path) -> str:
+def _folder_problem(folder: Path) -> str:
     try:
         if not folder.is_dir():
             return "is a file" if folder.exists() else "is no folder that exists"

@@ -4,7 +4,8 @@ Every key may be left out or `null` here. What a pair must have can also stand i
 that is checked when both are put together; `json_schema` names it for editors.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
@@ -57,20 +58,41 @@ StylePath = Annotated[
 ]
 
 
+def _recipe_fields() -> Iterator[tuple[str, Any, str | None]]:
+    """Yield the recipe's fields, its prose aside: name, type with its bounds, description."""
+    for name, info in Recipe.model_fields.items():
+        if name not in PROSE:
+            yield name, info.rebuild_annotation(), info.description
+
+
 def _override() -> type[Section]:
     fields: dict[str, Any] = {
-        name: (Annotated[info.annotation, info] | None, Field(None, description=info.description))
-        for name, info in Recipe.model_fields.items()
-        if name not in PROSE
+        name: (kind | None, Field(None, description=description))
+        for name, kind, description in _recipe_fields()
     }
-    doc = "Any field of the recipe; wins over everything else."
+    doc = "Any field of the recipe; wins over everything else but a sweep."
     return create_model("Override", __base__=Section, __doc__=doc, **fields)
+
+
+def _sweep() -> type[Section]:
+    known = [*_recipe_fields(), ("recipe", Annotated[str, _RECIPE, _RECIPE_ENUM], "recipes")]
+    fields: dict[str, Any] = {
+        name: (
+            GenericAlias(list, kind) | None,
+            Field(None, min_length=1, description=f"points; {description}"),
+        )
+        for name, kind, description in known
+    }
+    doc = "Fields of the recipe, each with the values that it takes: every combination is a point."
+    return create_model("Sweep", __base__=Section, __doc__=doc, **fields)
 
 
 if TYPE_CHECKING:
     Override = Section
+    Sweep = Section
 else:
     Override = _override()
+    Sweep = _sweep()
 
 
 class Normalisation(Section):
@@ -122,6 +144,8 @@ class Defaults(Section):
     """a named objective and solver setting: `stylebatch recipes`"""
     content: Annotated[str, Field(min_length=1)] | None = None
     """folder of photographs, searched recursively; its sub-folders (classes) are kept"""
+    masks: Annotated[str, Field(min_length=1)] | None = None
+    """folder with a mask for each image, at its path below content: white stylised, black kept"""
     styles: Annotated[list[StylePath | Blend], Field(min_length=1)] | None = None
     """image files, folders, globs, or named blends"""
     assign: Literal["all"] | Choice | None = None
@@ -138,6 +162,8 @@ class Defaults(Section):
     """a folder under images/ of its own"""
     override: Override | None = None
     """any field of the recipe"""
+    sweep: Annotated[list[Sweep], Field(min_length=1)] | None = None
+    """variants of every result, one for each point: fields of the recipe, and recipes"""
 
 
 class PairFields(Defaults):

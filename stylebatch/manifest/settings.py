@@ -1,7 +1,7 @@
-"""Recipe < defaults < pair < override, on the extractor's weights → resolved settings."""
+"""Recipe < defaults < pair < override < sweep, on the extractor's weights → resolved settings."""
 
-import json
-from hashlib import blake2b
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from stylebatch.manifest.document import Loc
 from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
 from stylebatch.manifest.schema import Normalisation as NormalisationFields
-from stylebatch.recipes import Recipe, Settings, recipe_fields
+from stylebatch.manifest.sweeps import Point
+from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields
 from stylebatch.weights import (
     NORMALISATIONS,
     Normalisation,
@@ -23,8 +24,8 @@ from stylebatch.weights import (
     layers_digest,
 )
 
-# Fields of a pair that are fields of its recipe too.
-_SHARED = ("size_px", "steps", "strength")
+# Fields of a pair that name its recipe, or are fields of it too.
+_SHARED = ("recipe", "size_px", "steps", "strength")
 
 Strength = tuple[float, float]
 Level = tuple[Loc, Defaults]
@@ -41,17 +42,17 @@ class SettingsResolver:
         self.weights = self._find_weights(extractor, root)
         self._digests: dict[tuple[str, ...], str] = {}
 
-    def resolve(self, levels: list[Level]) -> tuple[Settings, Strength] | None:
+    def resolve(
+        self, levels: list[Level], point: Point | None = None
+    ) -> tuple[Settings, Strength] | None:
         """Return settings and the range of strengths, None where a problem was noted.
 
         Args:
             levels: the defaults and the pair, weakest first, with their places.
+            point: of the pair's sweep; wins over all of them.
         """
-        name, name_loc = DEFAULT_RECIPE, levels[-1][0]
-        for loc, fields in levels:
-            if fields.recipe is not None:
-                name, name_loc = fields.recipe, (*loc, "recipe")
-        values, places = _layered(levels)
+        values, places = _layered(levels, point)
+        name, name_loc = values.pop("recipe", DEFAULT_RECIPE), places.get("recipe", levels[-1][0])
         strength = values.pop("strength", None)
         drawn = strength if isinstance(strength, tuple) else None
         if strength is not None and drawn is None:
@@ -61,23 +62,20 @@ class SettingsResolver:
             return None
         assert self.weights is not None
         digest = self._digest(self.weights, recipe.layers)
-        settings = Settings(
-            _settings_id(recipe, self.weights, digest, self.precision),
-            recipe,
-            self.weights,
-            digest,
-            self.precision,
-        )
+        settings = make_settings(recipe, self.weights, digest, self.precision)
         return settings, drawn or (recipe.strength, recipe.strength)
 
     def _recipe(self, values: dict[str, Any], places: dict[str, Loc], loc: Loc) -> Recipe | None:
         try:
             return Recipe(**values)
         except ValidationError as error:
-            for item in error.errors(include_url=False, include_context=False):
-                field, *inner = item["loc"] or ("",)
+            for item in error.errors(include_url=False):
+                # What doesn't fit together is said of the recipe as a whole, by a plain ValueError.
+                reason = item.get("ctx", {}).get("error")
+                found = str(reason) if reason else item["msg"].lower()
+                field, *inner = item["loc"] or (_first_written(found, places),)
                 place = (*places[str(field)], *inner) if field in places else loc
-                self.findings.add(place, item["msg"].lower(), "", "change it")
+                self.findings.add(place, found, "", "change one of them" if reason else "change it")
             return None
 
     def _find_weights(self, extractor: Extractor, root: Path) -> WeightSet | None:
@@ -130,8 +128,13 @@ def _normalisation(told: str | NormalisationFields | None) -> Normalisation | No
     return NORMALISATIONS[told] if told else None
 
 
-def _layered(levels: list[Level]) -> tuple[dict[str, Any], dict[str, Loc]]:
-    """Return what is written over the recipe, and where; at each level its override comes last."""
+def _first_written(text: str, places: Mapping[str, Loc]) -> str:
+    """Return the first field that a text names and that is written in the manifest, "" if none."""
+    return next((word for word in re.findall(r"\w+", text) if word in places), "")
+
+
+def _layered(levels: list[Level], point: Point | None) -> tuple[dict[str, Any], dict[str, Loc]]:
+    """Return the recipe and what is written over it, and where; a level's override comes last."""
     values: dict[str, Any] = {}
     places: dict[str, Loc] = {}
     for loc, fields in levels:
@@ -144,10 +147,8 @@ def _layered(levels: list[Level]) -> tuple[dict[str, Any], dict[str, Loc]]:
             for field, place in names_and_locs.items():
                 if (value := getattr(holder, field)) is not None:
                     values[field], places[field] = value, place
+    for field, value in point.values.items() if point else ():
+        # A `null` is not written: so one point can be the pair without the field.
+        if value is not None and point:
+            values[field], places[field] = value, point.places[field]
     return values, places
-
-
-def _settings_id(recipe: Recipe, weights: WeightSet, digest: str, precision: str) -> str:
-    deciding = [recipe.deciding_fields(), weights.arch, digest, precision]
-    text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode(), digest_size=8).hexdigest()

@@ -8,7 +8,13 @@ from pydantic import ValidationError
 from stylebatch.manifest.document import Loc
 from stylebatch.manifest.findings import Findings, nearest
 from stylebatch.manifest.schema import LEFT_OUT, ManifestFields
-from stylebatch.manifest.wording import describe, describe_value, known_keys, schemas_at
+from stylebatch.manifest.wording import (
+    describe,
+    describe_value,
+    known_keys,
+    known_words,
+    schemas_at,
+)
 
 
 def check_shape(findings: Findings) -> ManifestFields:
@@ -42,10 +48,14 @@ def _located(error: ValidationError, data: Any) -> list[tuple[Loc, str]]:
     """
     found: dict[Loc, str] = {}
     for item in error.errors(include_url=False, include_context=False):
-        loc = _cut(item["loc"], data)
-        if item["type"] == "missing":
+        loc, kind = _cut(item["loc"], data), item["type"]
+        # Of a list that is too short, pydantic names the first index that isn't there.
+        if kind == "missing" and isinstance(item["loc"][-1], int):
+            kind = "too_short"
+        if kind == "missing":
             loc = (*loc, item["loc"][-1])
-        found.setdefault(loc, item["type"])
+        # So pydantic marks a key of a mapping whose keys are of a type, not fields.
+        found.setdefault(loc, "extra_forbidden" if item["loc"][-1:] == ("[key]",) else kind)
     return [
         (loc, kind)
         for loc, kind in found.items()
@@ -76,8 +86,7 @@ def _describe_error(findings: Findings, loc: Loc, kind: str) -> None:
         findings.add(loc, f"no '{loc[-1]}'", allowed, "add it")
         return
     value = _value(findings.document.data, loc)
-    known = [name for schema in schemas_at(loc) for name in schema.get("enum", [])]
-    todo = nearest(value, known, "change it") if isinstance(value, str) else "change it"
+    todo = nearest(value, known_words(loc), "change it") if isinstance(value, str) else "change it"
     findings.add(loc, f"found {describe_value(value)}", allowed, todo)
 
 
@@ -89,15 +98,16 @@ def _leave_out(findings: Findings, loc: Loc) -> None:
     if isinstance(holder, dict):
         holder.pop(part[-1], None)
     elif isinstance(holder, list) and isinstance(part[-1], int):
-        # An index names a line and must not shift; of these two, pairs have an empty form.
-        holder[part[-1]] = {} if part[0] == "pairs" and len(part) == 2 else LEFT_OUT
+        # An index names a line and must not shift; of these, all but styles have an empty form.
+        holder[part[-1]] = LEFT_OUT if part[-2] == "styles" else {}
 
 
 def _smallest_part(loc: Loc) -> Loc:
-    """Return a field, or for a pair's styles and override an entry of it."""
+    """Return a field, or for a pair's styles, override and sweep an entry of it."""
     section = 2 if loc[0] == "pairs" else int(loc[0] in ("extractor", "defaults", "run"))
     field = loc[section : section + 1]
-    return loc[: section + 2] if field in (("styles",), ("override",)) else loc[: section + 1]
+    has_entries = field in (("styles",), ("override",), ("sweep",))
+    return loc[: section + 2] if has_entries else loc[: section + 1]
 
 
 def _value(data: Any, loc: Loc) -> Any:

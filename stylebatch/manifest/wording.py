@@ -34,7 +34,7 @@ def _describe_one(schema: Schema) -> str:
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
-        return f"one of {', '.join(schema['enum'])}"
+        return f"one of {', '.join(map(str, schema['enum']))}"
     kind = schema.get("type")
     if kind in ("integer", "number"):
         noun = "a whole number" if kind == "integer" else "a number"
@@ -42,9 +42,7 @@ def _describe_one(schema: Schema) -> str:
     if kind == "array":
         return _describe_list(schema)
     if kind == "object":
-        known = ", ".join(schema.get("properties", {}))
-        values: Schema = schema.get("additionalProperties") or {}
-        return f"a mapping with {known}" if known else f"a mapping of names to {describe(values)}"
+        return _describe_mapping(schema)
     if kind == "string":
         examples = ", ".join(schema.get("examples", []))
         return f"text like {examples}" if examples else "text"
@@ -62,11 +60,19 @@ def _describe_bounds(schema: Schema) -> str:
     return "".join(f" {word}" for word in words)
 
 
+def _describe_mapping(schema: Schema) -> str:
+    if known := ", ".join(schema.get("properties", {})):
+        return f"a mapping with {known}"
+    keys = ", ".join(_keys(schema)) or "names"
+    return f"a mapping of {keys} to {describe(*_expand(schema.get('additionalProperties') or {}))}"
+
+
 def _describe_list(schema: Schema) -> str:
     if items := schema.get("prefixItems"):
-        return f"a list [{', '.join(_describe_one(item) for item in items)}]"
-    item = schema["items"]
-    return f"a list of: {describe(*_expand(item))}"
+        return f"a list [{', '.join(describe(*_expand(item)) for item in items)}]"
+    low, high = schema.get("minItems", 0), schema.get("maxItems")
+    size = f" of {low} to {high}" if high else ""
+    return f"a list{size} of: {describe(*_expand(schema['items']))}"
 
 
 def _expand(schema: Schema) -> list[Schema]:
@@ -99,4 +105,20 @@ def _steps(schema: Schema, part: str | int) -> list[Schema]:
 
 def known_keys(loc: Loc) -> set[str]:
     """Return the keys that a mapping at this place may have."""
-    return {key for schema in schemas_at(loc) for key in schema.get("properties", {})}
+    return {key for schema in schemas_at(loc) for key in _keys(schema)}
+
+
+def known_words(loc: Loc) -> list[str]:
+    """Return the texts of which one may stand at this place."""
+    values = [
+        value
+        for schema in schemas_at(loc)
+        for value in (*schema.get("enum", []), schema.get("const"))
+    ]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _keys(schema: Schema) -> list[str]:
+    """Return the keys of a mapping whose names are not the user's own."""
+    named = schema.get("propertyNames", {})
+    return [*schema.get("properties", {}), *named.get("enum", [])]

@@ -6,10 +6,7 @@ on different levels share the engine. Numeric trouble is a status of that image,
 
 import math
 import time
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import NamedTuple
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,103 +14,20 @@ from torch import Tensor
 from stylebatch.transfer import pyramid
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS, OptimizerSpec
+from stylebatch.transfer.problem import (
+    Entry,
+    Problem,
+    Result,
+    Row,
+    Snapshot,
+    SolverSpec,
+    Status,
+    StepReport,
+)
+from stylebatch.transfer.starts import make_start
 
 # After so many refused steps in a row the step length is below a thousandth of what was wanted.
 MAX_REFUSED = 10
-
-
-class Status(StrEnum):
-    """How an image's optimisation ended."""
-
-    CONVERGED = "converged"
-    BUDGET_SPENT = "budget_spent"
-    DIVERGED = "diverged"
-
-
-@dataclass(frozen=True, slots=True)
-class SolverSpec:
-    """Start, budget, stopping and optimiser; fields are those of `recipes.Recipe`."""
-
-    start: str
-    steps: int
-    tolerance: float
-    window: int
-    keep: str
-    levels: str | int
-    optimizer: OptimizerSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One image to optimise.
-
-    Attributes:
-        key: the caller's name for it.
-        content: (1, 3, H, W), RGB in [0, 1].
-        grams: for each level, coarsest first: style layer → (C, C), divided as the objective says.
-        strength: scales the style term.
-        noise_seed: where the start is noise.
-    """
-
-    key: Hashable
-    content: Tensor
-    grams: tuple[Mapping[str, Tensor], ...]
-    strength: float = 1.0
-    noise_seed: int | None = None
-
-
-class Row(NamedTuple):
-    """One evaluation of one image: the losses of the point that was evaluated."""
-
-    evaluation: int
-    level: int
-    total: float
-    content: float
-    style: float
-    tv: float
-    accepted: bool
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An image that has left the engine.
-
-    Attributes:
-        image: (1, 3, H, W) in [0, 1] on its device.
-        rows: every evaluation, those of a first try that diverged included.
-        kept: the evaluation at which the image is the one given back.
-    """
-
-    key: Hashable
-    image: Tensor
-    status: Status
-    rows: list[Row]
-    kept: Row
-    retried_with_adam: bool
-
-
-@dataclass(slots=True)
-class _Entry:
-    """What the engine knows of an image in a slot."""
-
-    problem: Problem
-    admitted_s: float
-    level: int = 0
-    budget: int = 0
-    rows: list[Row] = field(default_factory=list)
-    bests: list[float] = field(default_factory=list)
-    kept: Row | None = None
-    refused_in_a_row: int = 0
-    unspent: int = 0
-    retried: bool = False
-
-
-class StepReport(NamedTuple):
-    """What has arrived: the latest row of each image evaluated, and the images that are done."""
-
-    rows: list[tuple[Hashable, Row]]
-    results: list[Result]
 
 
 class Batch:
@@ -127,9 +41,9 @@ class Batch:
         self._optimizer = OPTIMIZERS[spec.optimizer](spec, capacity, size, like)
         self._targets: Targets = {}
         self._best = like.new_zeros((capacity, 3, *size))
-        self.entries: list[_Entry] = []
+        self.entries: list[Entry] = []
 
-    def admit(self, entry: _Entry, start: Tensor, targets: Targets) -> None:
+    def admit(self, entry: Entry, start: Tensor, targets: Targets) -> None:
         """Put an image into the next free slot; start (1, 3, H, W)."""
         slot = len(self.entries)
         for name, value in targets.items():
@@ -150,13 +64,19 @@ class Batch:
         self._last_points = points
         return losses, accepted
 
-    def keep(self, slot: int) -> None:
-        """Remember the point just evaluated as the one that a slot gives back."""
-        self._best[slot] = self._last_points[slot]
+    def keep(self, slots: list[int], *, is_after: bool) -> None:
+        """Remember the points just evaluated, or those after their updates, as what slots give."""
+        if slots:
+            points = self._optimizer.ask(len(self.entries)) if is_after else self._last_points
+            self._best[slots] = points[slots]
+
+    def kept(self, slot: int) -> Tensor:
+        """Return what a slot would give back now, (1, 3, H, W)."""
+        return self._best[slot : slot + 1].clone()
 
     def retire(self, slot: int) -> Tensor:
         """Take an image out, (1, 3, H, W); the last slot in use moves into its place."""
-        image = self._best[slot : slot + 1].clone()
+        image = self.kept(slot)
         last = len(self.entries) - 1
         if slot != last:
             self._optimizer.move(last, slot)
@@ -180,11 +100,9 @@ class Engine:
     ) -> None:
         self.capacity = capacity
         self._objective, self._spec = objective, spec
-        self._num_levels = min(pyramid.num_levels(spec.levels, height, width), spec.steps)
-        self._sizes = pyramid.level_sizes(self._num_levels, height, width)
-        self._budgets = pyramid.level_budgets(self._num_levels, spec.steps)
+        self._sizes, self._budgets = _levels(spec, height, width)
         self._batches: dict[tuple[int, bool], Batch] = {}
-        self._to_restart: list[_Entry] = []
+        self._to_restart: list[Entry] = []
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -204,23 +122,29 @@ class Engine:
     def admit(self, problem: Problem) -> None:
         """Put an image into a free slot; at most `capacity` may run."""
         assert self.running < self.capacity, "admit only where a slot is free"
-        self._start(_Entry(problem, time.perf_counter()))
+        self._start(Entry(problem, time.perf_counter()))
 
-    def _start(self, entry: _Entry) -> None:
+    def _start(self, entry: Entry) -> None:
         size, problem = self._sizes[0], entry.problem
         device = self._objective.extractor.device
         entry.level, entry.budget = 0, self._budgets[0]
-        if self._spec.start == "noise":
-            assert problem.noise_seed is not None, "a noise start needs a seed"
-            start = pyramid.draw_noise(problem.noise_seed, size).to(device)
-        else:
-            start = pyramid.shrink(problem.content.to(device), size)
+        given = {"content": problem.content, "style": problem.style_image}
+        images = {
+            name: pyramid.shrink(image.to(device), size)
+            for name, image in given.items()
+            if image is not None
+        }
+        start = make_start(self._spec.start, size, images, problem.noise_seed, device)
         self._enter(entry, start)
 
-    def _enter(self, entry: _Entry, start: Tensor) -> None:
+    def _enter(self, entry: Entry, start: Tensor) -> None:
         problem, level = entry.problem, entry.level
-        content = pyramid.shrink(problem.content.to(start.device), self._sizes[level])
-        targets = self._objective.targets(content, problem.grams[level], problem.strength)
+        size, mask = self._sizes[level], problem.mask
+        content = pyramid.shrink(problem.content.to(start.device), size)
+        if mask is not None:
+            mask = pyramid.shrink(mask.to(start.device), size)
+        statistics = problem.statistics[level]
+        targets = self._objective.targets(content, statistics, problem.strength, mask)
         self._batch(level, entry.retried).admit(entry, start, targets)
 
     def _batch(self, level: int, is_retry: bool) -> Batch:
@@ -234,7 +158,7 @@ class Engine:
 
     def step(self) -> StepReport:
         """Run one evaluation of every image in a slot; retire and promote those that are ready."""
-        report = StepReport([], [])
+        report = StepReport([], [], [])
         # Finest first: an image promoted in this step waits for the next one.
         for key in sorted(self._batches, reverse=True):
             if self._batches[key].entries:
@@ -247,6 +171,7 @@ class Engine:
         losses, accepted = batch.evaluate()
         numbers = torch.stack(losses).tolist()
         now = time.perf_counter()
+        kept = []
         for slot, entry in enumerate(batch.entries):
             total, content, style, tv = (term[slot] for term in numbers)
             seconds = now - entry.admitted_s
@@ -256,24 +181,29 @@ class Engine:
             entry.rows.append(row)
             report.rows.append((entry.problem.key, row))
             if self._note(entry, row):
-                batch.keep(slot)
+                kept.append(slot)
+        batch.keep(kept, is_after=self._spec.keep.startswith("after_"))
+        for slot, entry in enumerate(batch.entries):
+            if self._spec.is_progress(len(entry.rows)):
+                snapshot = Snapshot(entry.problem.key, len(entry.rows), batch.kept(slot))
+                report.snapshots.append(snapshot)
         # From the last slot down: retiring moves only slots that have been looked at.
         for slot in reversed(range(len(batch.entries))):
             if status := self._ended(batch.entries[slot]):
                 self._leave(batch, slot, status, report)
 
-    def _note(self, entry: _Entry, row: Row) -> bool:
+    def _note(self, entry: Entry, row: Row) -> bool:
         """Update an entry's progress; return whether this point is the one to keep."""
         best = entry.bests[-1] if entry.bests else math.inf
         entry.refused_in_a_row = 0 if row.accepted else entry.refused_in_a_row + 1
         is_better = math.isfinite(row.total) and row.total < best
         entry.bests.append(row.total if is_better else best)
-        is_kept = is_better or (self._spec.keep == "last" and row.accepted)
+        is_kept = is_better or (self._spec.keep.endswith("last") and row.accepted)
         if is_kept or entry.kept is None:
             entry.kept = row
         return is_kept
 
-    def _ended(self, entry: _Entry) -> Status | None:
+    def _ended(self, entry: Entry) -> Status | None:
         done, bests = len(entry.bests), entry.bests
         if not math.isfinite(bests[-1]):
             return Status.DIVERGED
@@ -290,22 +220,31 @@ class Engine:
         entry = batch.entries[slot]
         image = batch.retire(slot)
         if status is Status.DIVERGED and not entry.retried:
-            again = _Entry(entry.problem, entry.admitted_s, rows=entry.rows, retried=True)
+            again = Entry(entry.problem, entry.admitted_s, rows=entry.rows, retried=True)
             self._to_restart.append(again)
-        elif status is not Status.DIVERGED and entry.level + 1 < self._num_levels:
+        elif status is not Status.DIVERGED and entry.level + 1 < len(self._sizes):
             self._promote(entry, image)
         else:
             key, kept = entry.problem.key, entry.kept or entry.rows[-1]
             report.results.append(Result(key, image, status, entry.rows, kept, entry.retried))
 
-    def _promote(self, entry: _Entry, image: Tensor) -> None:
+    def _promote(self, entry: Entry, image: Tensor) -> None:
         entry.unspent += entry.budget - len(entry.bests)
         entry.level += 1
         entry.bests, entry.kept, entry.refused_in_a_row = [], None, 0
         entry.budget = self._budgets[entry.level]
-        if entry.level + 1 == self._num_levels:
+        if entry.level + 1 == len(self._sizes) and self._spec.second_pass is None:
             entry.budget += entry.unspent
         size, content = self._sizes[entry.level], None
-        if self._spec.start == "content":
+        if self._spec.start.is_content and self._spec.second_pass is None:
             content = pyramid.shrink(entry.problem.content.to(image.device), size)
         self._enter(entry, pyramid.next_start(image, content, size))
+
+
+def _levels(spec: SolverSpec, height: int, width: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Return (height, width) and evaluations of each level, coarsest first."""
+    if spec.second_pass is not None:
+        first = pyramid.first_pass_size(spec.second_pass.first_share, height, width)
+        return [first, (height, width)], [spec.steps, spec.second_pass.steps]
+    levels = min(pyramid.num_levels(spec.levels, height, width), spec.steps)
+    return pyramid.level_sizes(levels, height, width), pyramid.level_budgets(levels, spec.steps)

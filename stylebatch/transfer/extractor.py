@@ -10,6 +10,9 @@ from stylebatch.architectures import Architecture, Layer
 from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice
 
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
+# Brings averages of rectified features back to about what the maximum gives (Crowson's
+# style-transfer-pytorch).
+AVERAGE_SCALE = 2.0
 
 
 class Extractor:
@@ -36,6 +39,8 @@ class Extractor:
         Args:
             tensors: layer → weight (O, I, 3, 3) and bias (O,), input channels in RGB order.
             mean, std: of the input's channels, for RGB in [0, 1].
+            pooling: max | average | average_scaled (twice the average).
+            padding: zeros | reflect | replicate.
             dtype: of the convolutions; feature maps come out as float32.
 
         Raises:
@@ -44,7 +49,7 @@ class Extractor:
         self.taps = frozenset(layers)
         self.device, self.dtype = torch.device(device), dtype
         self._operations = architecture.up_to(self.taps)
-        self._average = pooling == "average"
+        self._pooling = pooling
         self._padding = PADDING_MODES[padding]
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
@@ -72,7 +77,10 @@ class Extractor:
         if layer.kind == "relu":
             # A convolution's output is needed by nobody else unless it is tapped.
             return F.relu_(x) if in_place else F.relu(x)
-        return F.avg_pool2d(x, 2) if self._average else F.max_pool2d(x, 2)
+        if self._pooling == "max":
+            return F.max_pool2d(x, 2)
+        pooled = F.avg_pool2d(x, 2)
+        return pooled if self._pooling == "average" else pooled * AVERAGE_SCALE
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         padding = 1

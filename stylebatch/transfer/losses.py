@@ -1,8 +1,14 @@
-"""Gram matrices and total variation: pure functions over a batch, one number per image."""
+"""Style statistics, distances and total variation: pure functions over a batch of images."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from stylebatch.transfer.reductions import sum_pixels, twice
+
+# Huang & Belongie's own code adds it under the root, where a channel that is flat has no slope.
+VARIANCE_FLOOR = 1e-5
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -17,14 +23,68 @@ def gram_matrix(features: Tensor) -> Tensor:
     return rows @ rows.transpose(1, 2)
 
 
-def gram_divisor(kind: str, channels: int, positions: int) -> float:
-    """Return what a Gram matrix is divided by: `none` 1, `n` its N positions, `cn` C·N."""
-    return {"none": 1.0, "n": float(positions), "cn": float(channels * positions)}[kind]
+def mean_std(features: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return each channel's mean and standard deviation: (B, C, H, W) → (B, 2, C).
+
+    Source: Huang & Belongie 2017 (AdaIN), equations 5 and 6.
+
+    Args:
+        mask: (B, 1, H, W), how much each position counts; all the same without it.
+    """
+    batch, channels = features.shape[:2]
+    share = _shares(features, mask)
+    mean = _sum_positions(features * share)
+    offset = features - mean.view(batch, channels, 1, 1)
+    variance = _sum_positions(offset.square() * share)
+    return torch.stack([mean, (variance + VARIANCE_FLOOR).sqrt()], 1)
+
+
+def _shares(features: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        positions = features.shape[2] * features.shape[3]
+        return features.new_full((1, 1, 1, 1), 1 / positions)
+    return mask / sum_pixels(mask).clamp_min(1e-6).view(-1, 1, 1, 1)
+
+
+def _sum_positions(values: Tensor) -> Tensor:
+    batch, channels = values.shape[:2]
+    return sum_pixels(values.reshape(batch * channels, -1)).view(batch, channels)
+
+
+def gram_divisor(kind: str, channels: int, positions: int, image_pixels: int) -> float:
+    """Return what a Gram matrix is divided by.
+
+    Args:
+        kind: none 1; n its N positions; cn C·N; 2cn 2·C·N, as in equation 4 of Gatys et al. 2016;
+            image 2·3·S with S the pixels of the image itself, Keras' constant at every layer.
+    """
+    return {
+        "none": 1.0,
+        "n": float(positions),
+        "cn": float(channels * positions),
+        "2cn": 2.0 * channels * positions,
+        "image": 6.0 * image_pixels,
+    }[kind]
 
 
 def squared_distance(values: Tensor, target: Tensor) -> Tensor:
     """Return Σ (values - target)² for each image: (B, …), (B, …) → (B,)."""
     return sum_pixels((values - target).square())
+
+
+def power_distance(values: Tensor, target: Tensor, powers: Sequence[int], divisor: float) -> Tensor:
+    """Return Σ_p Σ (values - target)^p · divisor^(p-2) for each image: (B, …), (B, …) → (B,).
+
+    Values and targets are divided already; a sum of fourth powers is divided by the square of the
+    divisor only, as in Keras' variants. In this order nothing overflows float32.
+    """
+    squares = (values - target).square()
+    total = sum_pixels(squares) if 2 in powers else None
+    if 4 in powers:
+        fourth = sum_pixels((squares * divisor).square())
+        total = fourth if total is None else total + fourth
+    assert total is not None, "a distance needs a power"
+    return total
 
 
 def loss_scale(kind: str, target: Tensor) -> Tensor:
@@ -39,12 +99,21 @@ def loss_scale(kind: str, target: Tensor) -> Tensor:
     return target.new_full((target.shape[0],), 1 / entries if kind == "mean" else 1.0)
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Return Σ (dx² + dy²) over the (H-1)×(W-1) pixels that have both neighbours: (B,).
+def total_variation(
+    images: Tensor, power: float = 1.0, pixel_scale: Sequence[float] = (1.0, 1.0, 1.0)
+) -> Tensor:
+    """Return Σ (dx² + dy²)^power over the (H-1)×(W-1) pixels that have both neighbours: (B,).
 
-    Source: Mahendran & Vedaldi 2015, equation 4 with β = 2; images (B, 3, H, W) in [0, 1].
+    Source: Mahendran & Vedaldi 2015, equation 4 with β = 2 · power.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1].
+        pixel_scale: by channel, what white is in the variable whose differences are meant.
     """
+    if set(pixel_scale) != {1.0}:
+        images = images * images.new_tensor(pixel_scale).view(1, 3, 1, 1)
     here = images[..., :-1, :-1]
     along_width = (images[..., :-1, 1:] - here).square()
     along_height = (images[..., 1:, :-1] - here).square()
-    return sum_pixels(along_width + along_height)
+    squares = along_width + along_height
+    return sum_pixels(squares if power == 1 else squares.pow(power))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylebatch.transfer.extractor import Extractor
@@ -12,9 +13,12 @@ from stylebatch.transfer.losses import (
     gram_divisor,
     gram_matrix,
     loss_scale,
+    mean_std,
+    power_distance,
     squared_distance,
     total_variation,
 )
+from stylebatch.transfer.reductions import sum_pixels
 
 # Per-image tensors by name, each (B, …): slots are admitted to and moved within it row by row.
 Targets = dict[str, Tensor]
@@ -22,7 +26,10 @@ Targets = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveSpec:
-    """Which layers, which losses, which factors; fields are those of `recipes.Recipe`."""
+    """Which layers, which losses, which factors; fields are those of `recipes.Recipe`.
+
+    `pixel_scale` by channel.
+    """
 
     content_layers: Mapping[str, float]
     content_loss: str
@@ -33,6 +40,11 @@ class ObjectiveSpec:
     style_weight: float
     layer_reduction: str
     tv_weight: float
+    statistic: str = "gram"
+    style_powers: tuple[int, ...] = (2,)
+    weights_in_square: bool = False
+    tv_power: float = 1.0
+    pixel_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 class Losses(NamedTuple):
@@ -53,33 +65,55 @@ class Objective:
     def __init__(self, spec: ObjectiveSpec, extractor: Extractor) -> None:
         self.spec, self.extractor = spec, extractor
 
-    def targets(self, content: Tensor, grams: Mapping[str, Tensor], strength: float) -> Targets:
+    def targets(
+        self,
+        content: Tensor,
+        statistics: Mapping[str, Tensor],
+        strength: float,
+        mask: Tensor | None = None,
+    ) -> Targets:
         """Return the targets of one image.
 
         Args:
             content: (1, 3, H, W) in [0, 1].
-            grams: style layer → (C, C), divided as the spec says.
+            statistics: of the style by layer: its Gram matrix for each position, F·Fᵀ/N (C, C), or
+                its means and standard deviations (2, C).
             strength: scales the style term.
+            mask: (1, 1, H, W) in [0, 1]; where it is 0 the image is the content's, and the style
+                is compared where it is not.
         """
         spec = self.spec
         with torch.no_grad():
             features = self.extractor(content)
         found: Targets = {}
+        if mask is not None:
+            found["mask"], found["mask_content"] = mask, content
         content_weights = self._layer_weights(spec.content_layers, spec.content_weight)
         for layer, weight in content_weights.items():
             found[f"content.{layer}"] = features[layer]
             scale = loss_scale(spec.content_loss, features[layer])
             found[f"content_factor.{layer}"] = weight * scale
-        style_weights = self._layer_weights(spec.style_layers, spec.style_weight * strength)
+        style_weights = self._layer_weights(spec.style_layers, spec.style_weight)
         for layer, weight in style_weights.items():
-            gram = grams[layer].to(content.device, torch.float32).unsqueeze(0)
-            found[f"style.{layer}"] = gram
-            found[f"style_factor.{layer}"] = weight * loss_scale(spec.style_loss, gram)
+            target = statistics[layer].to(content.device, torch.float32).unsqueeze(0)
+            if spec.statistic == "gram":
+                positions = features[layer][0, 0].numel()
+                target = target * (positions / self._divisor(features[layer], content))
+            found[f"style.{layer}"] = target
+            found[f"style_factor.{layer}"] = strength * weight * loss_scale(spec.style_loss, target)
+            if mask is not None:
+                height, width = features[layer].shape[-2:]
+                found[f"style_mask.{layer}"] = F.adaptive_avg_pool2d(mask, (height, width))
         return found
 
     def _layer_weights(self, layers: Mapping[str, float], factor: float) -> dict[str, float]:
         share = sum(layers.values()) if self.spec.layer_reduction == "mean" else 1.0
-        return {layer: factor * weight / share for layer, weight in layers.items()}
+        power = 2 if self.spec.weights_in_square else 1
+        return {layer: (factor * weight / share) ** power for layer, weight in layers.items()}
+
+    def _divisor(self, features: Tensor, images: Tensor) -> float:
+        channels, positions = features.shape[1], features[0, 0].numel()
+        return gram_divisor(self.spec.gram_divisor, channels, positions, images[0, 0].numel())
 
     def evaluate(self, images: Tensor, targets: Targets) -> tuple[Losses, Tensor]:
         """Return the losses (B,) and the gradient of each image's total, (B, 3, H, W).
@@ -93,6 +127,7 @@ class Objective:
         return Losses(*(term.detach() for term in losses)), gradient
 
     def _losses(self, images: Tensor, targets: Targets) -> Losses:
+        images = compose(images, targets)
         features = self.extractor(images)
         zero = images.new_zeros(images.shape[0])
         content, style, tv = zero, zero, zero
@@ -100,14 +135,32 @@ class Objective:
             distance = squared_distance(features[layer], targets[f"content.{layer}"])
             content = content + targets[f"content_factor.{layer}"] * distance
         for layer in self.spec.style_layers:
-            gram = self.divided_gram(features[layer])
-            distance = squared_distance(gram, targets[f"style.{layer}"])
+            distance = self._style_distance(layer, features[layer], images, targets)
             style = style + targets[f"style_factor.{layer}"] * distance
         if self.spec.tv_weight:
-            tv = self.spec.tv_weight * total_variation(images)
+            spec = self.spec
+            tv = spec.tv_weight * total_variation(images, spec.tv_power, spec.pixel_scale)
         return Losses(content + style + tv, content, style, tv)
 
-    def divided_gram(self, features: Tensor) -> Tensor:
-        """Return the Gram matrices of (B, C, H, W), divided as the spec says: (B, C, C)."""
-        channels, positions = features.shape[1], features.shape[2] * features.shape[3]
-        return gram_matrix(features) / gram_divisor(self.spec.gram_divisor, channels, positions)
+    def _style_distance(
+        self, layer: str, features: Tensor, images: Tensor, targets: Targets
+    ) -> Tensor:
+        mask, target = targets.get(f"style_mask.{layer}"), targets[f"style.{layer}"]
+        powers = self.spec.style_powers
+        if self.spec.statistic == "mean_std":
+            return power_distance(mean_std(features, mask), target, powers, 1.0)
+        divisor = self._divisor(features, images)
+        if mask is None:
+            return power_distance(gram_matrix(features) / divisor, target, powers, divisor)
+        # As many positions as without a mask, each counted by its share.
+        covered = sum_pixels(mask).clamp_min(1e-6).view(-1, 1, 1)
+        gram = gram_matrix(features * mask.sqrt()) * (mask[0, 0].numel() / covered)
+        return power_distance(gram / divisor, target, powers, divisor)
+
+
+def compose(images: Tensor, targets: Targets) -> Tensor:
+    """Return images where their masks are 1 and their contents where those are 0."""
+    if "mask" not in targets:
+        return images
+    content = targets["mask_content"]
+    return content + targets["mask"] * (images - content)

@@ -20,7 +20,10 @@ TINY = 1e-30
 
 @dataclass(frozen=True, slots=True)
 class OptimizerSpec:
-    """Fields are those of `recipes.Recipe`; changes are of pixels in [0, 1]."""
+    """Fields are those of `recipes.Recipe`; changes are of pixels in [0, 1].
+
+    `learning_rate` and `epsilon` are stated in units of `pixel_scale`, by channel.
+    """
 
     optimizer: str
     history: int
@@ -33,6 +36,8 @@ class OptimizerSpec:
     learning_rate_schedule: str
     betas: tuple[float, float]
     epsilon: float
+    clamp: bool = True
+    pixel_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 class Optimizer(Protocol):
@@ -49,6 +54,17 @@ class Optimizer(Protocol):
 
     def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
         """Take losses (n,) and gradients (n, 3, H, W) there; return which were accepted (n,)."""
+
+
+def unit_of(gradients: Tensor) -> Tensor:
+    """Return for each image a power of two that brings its largest slope to about 1: (B,).
+
+    Losses are in units of their recipes: squares of slopes of 10²⁰ or 10⁻²⁵ don't fit into float32.
+    Multiplying by a power of two changes no digit.
+    """
+    largest = max_abs_pixels(gradients).clamp(1e-30, 1e38)
+    mantissa, _ = torch.frexp(largest)
+    return mantissa / largest
 
 
 class ProjectedLBFGS:
@@ -77,7 +93,7 @@ class ProjectedLBFGS:
         self._y = like.new_zeros((spec.history, *shape))
         self._rho = like.new_zeros((spec.history, capacity))
         self._loss, self._gamma = like.new_zeros(capacity), like.new_zeros(capacity)
-        self._step = like.new_ones(capacity)
+        self._step, self._unit = like.new_ones(capacity), like.new_ones(capacity)
         self._is_fresh = torch.ones(capacity, dtype=torch.bool, device=like.device)
         self._head = 0
 
@@ -92,6 +108,7 @@ class ProjectedLBFGS:
     def move(self, source: int, target: int) -> None:
         for state in (self._x, self._gradient, self._trial, self._loss, self._gamma, self._step):
             state[target] = state[source]
+        self._unit[target] = self._unit[source]
         self._is_fresh[target] = self._is_fresh[source]
         for ring in (self._s, self._y, self._rho):
             ring[:, target] = ring[:, source]
@@ -142,6 +159,9 @@ class ProjectedLBFGS:
         is_finite = losses.isfinite() & max_abs_pixels(gradients).isfinite()
         is_low_enough = losses <= before + self._spec.tolerated_rise * before.abs()
         accepted = is_finite & (fresh | is_low_enough)
+        first = fresh & accepted
+        self._unit[:active] = torch.where(first, unit_of(gradients), self._unit[:active])
+        gradients = gradients * self._unit[:active].view(-1, 1, 1, 1)
         self._remember(active, gradients, accepted & ~fresh)
         mask = accepted.view(-1, 1, 1, 1)
         self._x[:active] = torch.where(mask, self._trial[:active], self._x[:active])
@@ -197,11 +217,13 @@ def _enlarge(v: Tensor, dim: int, size: int) -> Tensor:
     return v.index_select(dim, low) * (1 - share) + high * share
 
 
-class ProjectedAdam:
-    """Adam with each step projected onto [0, 1].
+class Adam:
+    """Adam, each step projected onto [0, 1] unless `clamp` is false.
 
     Source: Kingma & Ba 2015, algorithm 1; the cosine schedule over the budget is Loshchilov &
-    Hutter 2017, equation 5, without restarts. The projection is ours.
+    Hutter 2017, equation 5, without restarts. The projection is ours. In a variable that is s
+    times ours a step of ours is 1/s of its own, and its gradients are 1/s of ours, so that ε
+    becomes s·ε.
     """
 
     def __init__(self, spec: OptimizerSpec, capacity: int, size: tuple[int, int], like: Tensor):
@@ -209,14 +231,18 @@ class ProjectedAdam:
         self._spec = spec
         self._x, self._first, self._second = (like.new_zeros(shape) for _ in range(3))
         self._count, self._budget = like.new_zeros(capacity), like.new_ones(capacity)
+        self._unit = like.new_ones(capacity)
+        self._pixel_scale = like.new_tensor(spec.pixel_scale).view(1, 3, 1, 1)
 
     def admit(self, slot: int, start: Tensor, budget: int) -> None:
         self._x[slot] = start
         self._first[slot], self._second[slot] = 0, 0
         self._count[slot], self._budget[slot] = 0, budget
+        # Not known before the first gradient.
+        self._unit[slot] = 0
 
     def move(self, source: int, target: int) -> None:
-        for state in (self._x, self._first, self._second, self._count, self._budget):
+        for state in (self._x, self._first, self._second, self._count, self._budget, self._unit):
             state[target] = state[source]
 
     def ask(self, active: int) -> Tensor:
@@ -225,14 +251,20 @@ class ProjectedAdam:
     def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
         accepted = losses.isfinite() & max_abs_pixels(gradients).isfinite()
         mask = accepted.view(-1, 1, 1, 1)
-        gradients = torch.where(mask, gradients, 0.0)
+        first = (self._unit[:active] == 0) & accepted
+        self._unit[:active] = torch.where(first, unit_of(gradients), self._unit[:active])
+        unit = self._unit[:active].view(-1, 1, 1, 1)
+        gradients = torch.where(mask, gradients * unit, 0.0)
         beta1, beta2 = self._spec.betas
-        first = self._first[:active].mul_(beta1).add_(gradients, alpha=1 - beta1)
-        second = self._second[:active].mul_(beta2).add_(gradients.square(), alpha=1 - beta2)
+        mean = self._first[:active].mul_(beta1).add_(gradients, alpha=1 - beta1)
+        square = self._second[:active].mul_(beta2).add_(gradients.square(), alpha=1 - beta2)
         count = self._count[:active].add_(1)
-        size = (self._rate(active) / (1 - beta1**count)).view(-1, 1, 1, 1)
-        spread = (second / (1 - beta2**count).view(-1, 1, 1, 1)).sqrt() + self._spec.epsilon
-        moved = (self._x[:active] - size * first / spread).clamp_(0, 1)
+        size = (self._rate(active) / (1 - beta1**count)).view(-1, 1, 1, 1) / self._pixel_scale
+        spread = (square / (1 - beta2**count).view(-1, 1, 1, 1)).sqrt()
+        floor = self._spec.epsilon * self._pixel_scale * unit
+        moved = self._x[:active] - size * mean / (spread + floor)
+        if self._spec.clamp:
+            moved = moved.clamp_(0, 1)
         self._x[:active] = torch.where(mask, moved, self._x[:active])
         return accepted
 
@@ -246,5 +278,5 @@ class ProjectedAdam:
 
 OPTIMIZERS: dict[str, Callable[[OptimizerSpec, int, tuple[int, int], Tensor], Optimizer]] = {
     "lbfgs": ProjectedLBFGS,
-    "adam": ProjectedAdam,
+    "adam": Adam,
 }

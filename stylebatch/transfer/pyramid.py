@@ -1,6 +1,5 @@
 """Pyramid levels: coarse to fine, each level half the next."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,6 +37,11 @@ def level_budgets(levels: int, steps: int) -> list[int]:
     return [coarse] * (levels - 1) + [steps - coarse * (levels - 1)]
 
 
+def first_pass_size(share: float, height: int, width: int) -> tuple[int, int]:
+    """Return (height, width) of a first pass whose edges are a share of the last one's."""
+    return max(1, round(height * share)), max(1, round(width * share))
+
+
 def shrink(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample (1, 3, H, W) to a smaller (height, width) with an antialiasing filter, in [0, 1]."""
     if image.shape[-2:] == size:
@@ -64,8 +68,3 @@ def next_start(coarse: Tensor, content: Tensor | None, size: tuple[int, int]) ->
         # In this order an untouched coarse level gives the content back bit by bit.
         start = content + (start - enlarge(small, size))
     return start.clamp(0, 1)
-
-
-def draw_noise(seed: int, size: tuple[int, int]) -> Tensor:
-    """Draw (1, 3, *size), uniform in [0, 1], on the CPU: the same on any device."""
-    return torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(seed))

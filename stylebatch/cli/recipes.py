@@ -1,0 +1,99 @@
+"""`stylebatch recipes`: list them, show one, put their results side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+
+from stylebatch.architectures import ARCHITECTURES
+from stylebatch.cli.inform import ArgumentError, table_of
+from stylebatch.cli.single import evaluations_bar
+from stylebatch.files import write_atomic
+from stylebatch.recipes import Recipe, recipe_fields, recipe_names
+
+
+def recipes(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Show these whole.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--compare",
+            metavar="CONTENT STYLE",
+            help="Run them (without NAME all) on these images and write one sheet.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The sheet, a PNG.", dir_okay=False)
+    ] = Path("recipes.png"),
+    weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
+    size: Annotated[int, typer.Option(help="size_px of every recipe.", min=16)] = 256,
+    steps: Annotated[
+        int | None, typer.Option(help="Evaluations at most, instead of each recipe's own.", min=1)
+    ] = None,
+    strength: Annotated[float | None, typer.Option(help="Scales the style terms.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda:0, mps, cpu.")] = "auto",
+) -> None:
+    """List the recipes, show some whole, or compare what they make."""
+    known = recipe_names()
+    for name in names or ():
+        if name not in known:
+            raise ArgumentError("recipe", f"no recipe '{name}'", f"one of {', '.join(known)}")
+    if compare is not None:
+        _compare(*compare, names or known, output, weights, size, steps, strength, device)
+    elif names:
+        typer.echo("\n\n".join(map(_whole, names)))
+    else:
+        _list(known)
+
+
+def _list(names: list[str]) -> None:
+    table = table_of("recipe", "what it is", "optimiser", "steps", "deepest layer")
+    for name in names:
+        recipe = Recipe(**recipe_fields(name))
+        deepest = ARCHITECTURES["vgg19"].convolutions(recipe.layers)[-1].name
+        table.add_row(name, recipe.title, recipe.optimizer, str(recipe.steps), deepest)
+    Console(highlight=False).print(table)
+
+
+def _whole(name: str) -> str:
+    """Every field, those at their defaults too, with what departs from the source."""
+    fields = Recipe(**recipe_fields(name)).model_dump(mode="json")
+    text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=96)
+    return f"# {name}\n{text.rstrip()}"
+
+
+def _compare(
+    content: Path,
+    style: Path,
+    names: list[str],
+    output: Path,
+    weights: str,
+    size: int,
+    steps: int | None,
+    strength: float | None,
+    device: str,
+) -> None:
+    if output.suffix.lower() != ".png":
+        raise ArgumentError(str(output), f"'{output.suffix}'", "a sheet is a .png", "rename it")
+    # Here and not above: it brings torch, and `--help` should not wait for that.
+    from stylebatch.comparison import compare
+
+    with evaluations_bar() as progress:
+        task = progress.add_task("comparing", total=None)
+        sheet = compare(
+            content,
+            style,
+            names,
+            weights=weights,
+            size_px=size,
+            steps=steps,
+            strength=strength,
+            device=device,
+            on_step=lambda name, row: progress.update(task, advance=1, description=name),
+        )
+    write_atomic(output, sheet)
+    typer.echo(str(output))

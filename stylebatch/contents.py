@@ -1,0 +1,82 @@
+"""A job's content image: read, checked against the plan, and brought to its work size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylebatch.errors import UserError
+from stylebatch.files import digest_bytes, read_bytes
+from stylebatch.finishing import Canvas, make_canvas
+from stylebatch.images import Pixels, decode, fit_pixels
+from stylebatch.recipes import Recipe
+from stylebatch.records import Job
+
+
+class ContentError(UserError):
+    """A content image or mask that can't be read, or is no longer what was planned with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Content:
+    """A content image at work size, with what its output needs.
+
+    Attributes:
+        pixels: (h, w, 3).
+        mask: (h, w), 255 where the style applies; None where it does everywhere.
+    """
+
+    pixels: Pixels
+    mask: Pixels | None
+    canvas: Canvas
+
+
+def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
+    """Read a job's content and mask; their paths start at `root`.
+
+    Raises:
+        ContentError: a file that is missing, has changed since planning, or does not fit.
+        ImageError: no image that can be read.
+    """
+    picture = decode(_read(root, job.content, job.content_digest, "image"), job.content)
+    mask = _read_mask(root, job, picture.rgb) if job.mask else None
+    canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, job.width, job.height)
+    fitted = (
+        part
+        if part is None
+        else fit_pixels(part, job.width, job.height, fit=recipe.fit, resampling=recipe.resampling)
+        for part in (picture.rgb, mask)
+    )
+    pixels, fitted_mask = fitted
+    assert pixels is not None
+    return Content(pixels, fitted_mask, canvas)
+
+
+def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:
+    if not job.mask_digest:
+        raise _no_mask(job)
+    mask = decode(_read(root, job.mask, job.mask_digest, "mask"), job.mask).rgb
+    if mask.shape != content.shape:
+        found = f"is {mask.shape[1]}×{mask.shape[0]} px, {job.content} is not"
+        allowed = f"allowed is its {content.shape[1]}×{content.shape[0]} px"
+        raise ContentError(job.mask, found, allowed, "make the mask at the image's own size")
+    # Of a coloured mask the mean; a grey one has three equal channels.
+    grey: Pixels = mask.mean(2).round().astype(mask.dtype)
+    return grey
+
+
+def _no_mask(job: Job) -> ContentError:
+    # Of two with one stem the plan names both.
+    if " and " in job.mask:
+        return ContentError(job.content, f"has two masks: {job.mask}", "", "remove one of them")
+    todo = "add it (white: stylise, black: keep), or leave `masks` out of the pair"
+    return ContentError(job.content, f"has no mask: no image {job.mask}", "", todo)
+
+
+def _read(root: Path, path: str, digest: str, what: str) -> bytes:
+    try:
+        data = read_bytes(root / path)
+    except OSError as error:
+        raise ContentError(path, f"can't be read ({error.strerror})") from error
+    if digest_bytes(data) != digest:
+        todo = "run again: the plan then sees the new file"
+        raise ContentError(path, f"this {what} has changed since planning", "", todo)
+    return data

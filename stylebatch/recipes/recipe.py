@@ -1,0 +1,232 @@
+"""A recipe: an objective, a start, sizes, an optimiser and its budget, as plain fields."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stylebatch.images import work_size
+
+LayerWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(gt=0, le=100)]
+Scale = Annotated[float, Field(gt=0, le=1e6)]
+Edge = Annotated[int, Field(ge=16, le=16384)]
+StartImage = Literal["content", "style", "noise"]
+Resampling = Literal["lanczos", "bicubic", "bilinear", "nearest"]
+
+# What a reader is told and no pixel depends on: not part of a fingerprint.
+PROSE = ("title", "source", "notes")
+
+
+class SecondPass(BaseModel):
+    """A second optimisation at a larger size, from the enlarged result of the first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    size_px: Edge = Field(description="in the place of the recipe's size_px; not below it")
+    steps: int = Field(ge=1, le=100_000, description="evaluations at most, in this pass")
+
+
+class Recipe(BaseModel):
+    """An objective, a start, sizes, an optimiser and its budget.
+
+    A field without a default has to be written in every recipe; a default is a feature that is
+    switched off. `F`, `P`: feature maps (C, N) of the image and of the content; `G`, `A`: Gram
+    matrices F·Fᵀ of the image and of the style. Losses are those of `transfer/losses.py`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    title: str = Field(description="one line: what it is")
+    source: str = Field(description="where the formulas and the numbers come from")
+    notes: str = Field("", description="where it departs from its source, and why")
+
+    # --- the objective
+    content_layers: LayerWeights = Field(description="layers by paper name, and their weights")
+    content_loss: Literal["relative", "mean", "sum"] = Field(
+        description="relative: mean (F-P)² / mean P²; mean: mean (F-P)²; sum: Σ (F-P)²"
+    )
+    content_weight: float = Field(ge=0, description="factor of the content term")
+    style_layers: LayerWeights = Field(description="layers by paper name, and their weights")
+    statistic: Literal["gram", "mean_std"] = Field(
+        "gram", description="what of the style is matched: Gram matrices, or (AdaIN) mean and std"
+    )
+    style_loss: Literal["relative", "mean", "sum"] = Field(
+        description="relative: ‖G-A‖² / ‖A‖²; mean: mean (G-A)²; sum: Σ (G-A)²"
+    )
+    style_powers: tuple[Literal[2, 4], ...] = Field(
+        (2,), min_length=1, max_length=2, description="of G-A: squares, fourth powers, or both"
+    )
+    gram_divisor: Literal["none", "n", "cn", "2cn", "image"] = Field(
+        description="what a Gram matrix is divided by: nothing, its N positions, C·N, 2·C·N, or "
+        "the image's own 2·3·height·width"
+    )
+    style_weight: float = Field(gt=0, description="factor of the style term")
+    weights_in_square: bool = Field(
+        False, description="layer weight × factor stand inside the square: (wF-wP)², (wG-wA)²"
+    )
+    layer_reduction: Literal["mean", "sum"] = Field(
+        description="how a term's layers are put together, by their weights"
+    )
+    tv_weight: float = Field(ge=0, description="factor of the total variation Σ (dx²+dy²)^power")
+    tv_power: float = Field(1.0, ge=1, le=4, description="of the total variation; 1: squares")
+    strength: float = Field(gt=0, le=1e6, description="scales the style term")
+
+    # --- what the extractor sees
+    pooling: Literal["max", "average", "average_scaled"] = Field(
+        description="2×2 pooling of the extractor; average_scaled: 2 × average, which keeps the "
+        "magnitudes that max pooling gives"
+    )
+    padding: Literal["zeros", "reflect", "replicate"] = Field(description="of its convolutions")
+    normalisation: Literal["weights", "none"] = Field(
+        "weights", description="of its input: the weights' own mean and std, or none"
+    )
+    input_range: float = Field(
+        255, gt=0, le=1e6, description="white in its input, on the scale where 255 is usual"
+    )
+    input_stretch: Literal["none", "min_max"] = Field(
+        "none", description="min_max: each image stretched to the full range before all else"
+    )
+    pixel_scale: Scale | tuple[Scale, Scale, Scale] = Field(
+        1.0,
+        description="white less black in the source's pixel variable (1, 255; one number or red, "
+        "green, blue): learning_rate, epsilon, noise_scale and total variation are stated in it",
+    )
+
+    # --- start and sizes
+    start: (
+        StartImage
+        | Annotated[dict[StartImage, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    ) = Field(description="the image that it starts from, or a mix by shares around the mean pixel")
+    noise: Literal["uniform", "normal", "integers"] = Field(
+        "uniform", description="uniform: in [0, 1]; normal, integers: around the mean pixel"
+    )
+    noise_scale: float = Field(
+        1.0, gt=0, le=1e6, description="normal: standard deviation; integers: largest magnitude"
+    )
+    fit: Literal["longest", "shortest", "stretch", "crop"] = Field(
+        "longest",
+        description="what size_px is: the longest or shortest edge, or the longest edge of a box "
+        "of `aspect` that the image is stretched to, or that is cropped from its centre",
+    )
+    aspect: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
+        (1, 1), description="width : height of that box"
+    )
+    enlarge: bool = Field(False, description="also enlarge images that are smaller than size_px")
+    size_px: Edge = Field(description="edge while optimising; see fit")
+    bucket_px: int = Field(ge=1, le=512, description="work edges are multiples of this")
+    resampling: Resampling = Field("lanczos", description="of content and style to their sizes")
+    style_size_px: Literal["match", "same"] | Edge = Field(
+        description="edge of the style image, see fit; same: size_px; match: longest edge, by the "
+        "content's work size"
+    )
+    style_scale: Factor = Field(1.0, description="times the style's size")
+    style_scales: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=8)] = Field(
+        (1.0,), description="sizes whose targets are averaged, as factors of the style's size"
+    )
+
+    # --- what comes out
+    output_size: Literal["content", "work"] = Field(
+        description="content: resampled to the content's own size; work: as optimised"
+    )
+    output_resampling: Resampling = Field("lanczos", description="to the output's size")
+    rounding: Literal["nearest", "truncate"] = Field("nearest", description="to 8 bits")
+    brightness: Annotated[float, Field(ge=0, le=10)] = Field(1.0, description="of the output, ×")
+    saturation: Annotated[float, Field(ge=0, le=10)] = Field(1.0, description="of the output, ×")
+    sharpness: Annotated[float, Field(ge=0, le=10)] = Field(1.0, description="of the output, ×")
+    color: Literal["style", "content", "matched"] = Field(
+        "style",
+        description="content: luminance of the result, colours of the content; matched: the style "
+        "image is given the content's mean and covariance of colours first",
+    )
+    progress_at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="evaluations after which the image so far is saved under progress/"
+    )
+    progress_every: int = Field(0, ge=0, description="the same after every so many; 0: never")
+    side_by_side: bool = Field(
+        False, description="save content, result and style in one picture under side_by_side/"
+    )
+
+    # --- the optimiser
+    optimizer: Literal["lbfgs", "adam"] = Field(description="lbfgs: ours, projected onto [0, 1]")
+    steps: int = Field(ge=1, le=100_000, description="evaluations at most, all levels together")
+    second_pass: SecondPass | None = Field(None, description="larger, from the first's result")
+    tolerance: Fraction = Field(
+        description="stop when `window` evaluations lower the loss by a smaller share; 0: never"
+    )
+    window: int = Field(ge=1, le=10_000, description="evaluations over which progress is judged")
+    keep: Literal["best", "last", "after_best", "after_last"] = Field(
+        description="the iterate that is kept; after_: the one that its update led to"
+    )
+    levels: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = Field(
+        description="pyramid levels, each half the next; auto: 1 below 512 px, 2 below 1024 px, …"
+    )
+    history: int = Field(ge=1, le=100, description="L-BFGS: curvature pairs")
+    preconditioner_levels: int = Field(
+        ge=0, le=6, description="L-BFGS: scales of the initial Hessian's preconditioner; 0: none"
+    )
+    first_rms_change: float = Field(gt=0, le=1, description="L-BFGS: RMS change of the first step")
+    max_rms_change: float = Field(gt=0, le=1, description="L-BFGS: RMS change of a step at most")
+    max_change: float = Field(gt=0, le=1, description="L-BFGS: change of one pixel at most")
+    tolerated_rise: Fraction = Field(description="L-BFGS: a step may raise the loss by this share")
+    learning_rate: float = Field(gt=0, le=1e4, description="Adam: in units of pixel_scale")
+    learning_rate_schedule: Literal["cosine", "constant"] = Field(description="Adam")
+    betas: tuple[Fraction, Fraction] = Field(description="Adam")
+    epsilon: float = Field(gt=0, le=1, description="Adam: in units of pixel_scale")
+    clamp: bool = Field(True, description="Adam: project onto [0, 1] after each step")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.fit == "crop" and self.output_size != "work":
+            raise ValueError("fit: crop cuts edges off: it needs output_size: work")
+        if self.second_pass is not None:
+            if self.second_pass.size_px < self.size_px:
+                raise ValueError("second_pass: its size_px has to be size_px or above")
+            if self.levels not in ("auto", 1):
+                raise ValueError("second_pass needs levels: 1")
+        return self
+
+    @property
+    def pixel_scales(self) -> tuple[float, float, float]:
+        """White less black in the source's pixel variable: red, green, blue."""
+        scale = self.pixel_scale
+        return scale if isinstance(scale, tuple) else (scale, scale, scale)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers that its terms read, each once."""
+        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+
+    @property
+    def start_shares(self) -> Mapping[str, float]:
+        """The start as a mix: image → share."""
+        if isinstance(self.start, str):
+            return {self.start: 1.0}
+        return {str(name): share for name, share in self.start.items()}
+
+    @property
+    def uses_noise(self) -> bool:
+        """Whether its pixels depend on a noise seed."""
+        return "noise" in self.start_shares
+
+    @property
+    def final_size_px(self) -> int:
+        """The size of the last pass."""
+        return self.second_pass.size_px if self.second_pass else self.size_px
+
+    def work_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) at which an upright image leaves the optimiser."""
+        return work_size(
+            width,
+            height,
+            self.final_size_px,
+            self.bucket_px,
+            fit=self.fit,
+            aspect=self.aspect,
+            enlarge=self.enlarge,
+        )
+
+    def deciding_fields(self) -> dict[str, Any]:
+        """What decides what comes out: every field but prose and strength, which each job has."""
+        return self.model_dump(mode="json", exclude={*PROSE, "strength"})

@@ -1,0 +1,139 @@
+"""What goes into the engine and what comes out of it: plain records."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from torch import Tensor
+
+from stylebatch.transfer.optimizers import OptimizerSpec
+from stylebatch.transfer.starts import StartSpec
+
+
+class Status(StrEnum):
+    """How an image's optimisation ended."""
+
+    CONVERGED = "converged"
+    BUDGET_SPENT = "budget_spent"
+    DIVERGED = "diverged"
+
+
+class SecondPass(NamedTuple):
+    """A larger optimisation from the enlarged result of the first.
+
+    Attributes:
+        first_share: edges of the first pass over those of the second, at most 1.
+        steps: evaluations of the second; those of the first are `SolverSpec.steps`.
+    """
+
+    first_share: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class SolverSpec:
+    """Start, budget, stopping and optimiser; fields are those of `recipes.Recipe`."""
+
+    start: StartSpec
+    steps: int
+    tolerance: float
+    window: int
+    keep: str
+    levels: str | int
+    optimizer: OptimizerSpec
+    second_pass: SecondPass | None = None
+    progress_at: frozenset[int] = frozenset()
+    progress_every: int = 0
+
+    def is_progress(self, evaluation: int) -> bool:
+        """Whether the image so far is wanted after this evaluation (from 1)."""
+        is_due = self.progress_every and evaluation % self.progress_every == 0
+        return bool(is_due) or evaluation in self.progress_at
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One image to optimise.
+
+    Attributes:
+        key: the caller's name for it.
+        content: (1, 3, H, W), RGB in [0, 1].
+        statistics: for each level, coarsest first: style layer → what `Objective.targets` takes.
+        strength: scales the style term.
+        noise_seed: where the start has noise.
+        style_image: (1, 3, H, W), where the start has the style.
+        mask: (1, 1, H, W) in [0, 1]: where it is 0 the image stays the content.
+    """
+
+    key: Hashable
+    content: Tensor
+    statistics: tuple[Mapping[str, Tensor], ...]
+    strength: float = 1.0
+    noise_seed: int | None = None
+    style_image: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class Row(NamedTuple):
+    """One evaluation of one image: the losses of the point that was evaluated."""
+
+    evaluation: int
+    level: int
+    total: float
+    content: float
+    style: float
+    tv: float
+    accepted: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An image that has left the engine.
+
+    Attributes:
+        image: (1, 3, H, W) on its device, in [0, 1] unless the optimiser does not clamp.
+        rows: every evaluation, those of a first try that diverged included.
+        kept: the evaluation at which the image is the one given back; where the image after an
+            update is kept, the one before that update.
+    """
+
+    key: Hashable
+    image: Tensor
+    status: Status
+    rows: list[Row]
+    kept: Row
+    retried_with_adam: bool
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the engine knows of an image in a slot."""
+
+    problem: Problem
+    admitted_s: float
+    level: int = 0
+    budget: int = 0
+    rows: list[Row] = field(default_factory=list)
+    bests: list[float] = field(default_factory=list)
+    kept: Row | None = None
+    refused_in_a_row: int = 0
+    unspent: int = 0
+    retried: bool = False
+
+
+class Snapshot(NamedTuple):
+    """An image on its way: what would be given back if it ended at this evaluation."""
+
+    key: Hashable
+    evaluation: int
+    image: Tensor
+
+
+class StepReport(NamedTuple):
+    """What has arrived: the latest row of each image evaluated, and the images that are done."""
+
+    rows: list[tuple[Hashable, Row]]
+    results: list[Result]
+    snapshots: list[Snapshot]
