@@ -130,9 +130,17 @@ def make_recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe(**{**known, **fields})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StylizeError(where, f"{first['input']!r}", first["msg"]) from error
+        raise _not_a_recipe(error) from error
+
+
+def _not_a_recipe(error: ValidationError) -> StylizeError:
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:  # fields that don't fit together
+        return StylizeError("override", str(first.get("ctx", {}).get("error", first["msg"])))
+    # The rest of the place is pydantic's name for one of several types.
+    field = str(first["loc"][0])
+    what = Recipe.model_fields[field].description or ""
+    return StylizeError(field, f"{first['input']!r}", first["msg"], f"it is: {what}")
 
 
 def _item(index: int, content: ImageLike, recipe: Recipe) -> _Item:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from stylebatch.images import Pixels
 
@@ -10,6 +9,7 @@ _Matrix = NDArray[np.float64]
 
 # Of values in [0, 1]: keeps the root of a covariance that is nearly flat from blowing noise up.
 VARIANCE_FLOOR = 1e-5
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def match_colors(pixels: Pixels, reference: Pixels) -> Pixels:
@@ -45,8 +45,10 @@ def _root(covariance: _Matrix) -> _Matrix:
 def keep_colors(result: Pixels, content: Pixels) -> Pixels:
     """Return the result's luminance with the content's chrominance, both (H, W, 3).
 
-    Source: the same paper, section 3.2, in the YCbCr of JPEG (ITU-R BT.601).
+    Source: the same paper, section 3.2, in the YCbCr of JPEG (ITU-R BT.601): there the same
+    chrominance at another luminance is the same difference in red, green and blue.
     """
-    luminance = Image.fromarray(result).convert("YCbCr").getchannel("Y")
-    _, blue, red = Image.fromarray(content).convert("YCbCr").split()
-    return np.array(Image.merge("YCbCr", (luminance, blue, red)).convert("RGB"))
+    luminance = (result.astype(np.float64) - content) @ _LUMINANCE
+    kept = np.rint(np.clip(content + luminance[..., None], 0, 255))
+    pixels: Pixels = kept.astype(np.uint8)
+    return pixels

@@ -30,15 +30,17 @@ def compare(
     steps: int | None = None,
     strength: float | None = None,
     device: str = "auto",
+    suffix: str = ".png",
     on_step: Callable[[str, Row], None] | None = None,
 ) -> bytes:
-    """Run recipes on one pair of images and lay what they make out as a PNG.
+    """Run recipes on one pair of images and lay what they make out on a sheet.
 
     Recipes that can't run with these weights are named at the end, with the reason.
 
     Args:
         size_px: of every recipe, whatever its own is.
         steps: evaluations at most; None: each recipe's own number.
+        suffix: of the sheet: .png, .jpg.
         on_step: called with the recipe's name after each evaluation.
 
     Raises:
@@ -57,7 +59,7 @@ def compare(
     if len(reasons) == len(names):
         raise_all(reasons)
     rows = [*_in_rows(cells), *_in_rows(refused)]
-    return contact_sheet(rows, cell_px=CELL_PX)
+    return contact_sheet(rows, cell_px=CELL_PX, suffix=suffix)
 
 
 def _in_rows(cells: list[Cell]) -> list[list[Cell]]:
@@ -95,6 +97,6 @@ def _picture(path: Path, what: str) -> Cell:
 
 
 def _refused(name: str, reason: UserError) -> Cell:
-    lines = textwrap.wrap(f"not run: {reason.where} {reason.found}", _REASON_WIDTH)[:4]
+    lines = textwrap.wrap(f"not run: {Path(reason.where).name} {reason.found}", _REASON_WIDTH)[:4]
     strip: Pixels = np.full((2, CELL_PX, 3), _EMPTY, np.uint8)
     return Cell(strip, "\n".join([name, *lines]))

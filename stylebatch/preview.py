@@ -18,7 +18,7 @@ from stylebatch.manifest import Manifest, SweepPoint, base_name
 from stylebatch.pipeline import Watcher, make_plan, new_run_id
 from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Style
 from stylebatch.scheduler import Scheduler
-from stylebatch.sheets import Cell, contact_sheet
+from stylebatch.sheets import Cell, check_sheet_path, contact_sheet
 
 CELL_PX = 320
 NUM_CANDIDATES = 5000
@@ -41,6 +41,7 @@ def preview(
     Raises:
         UserError: as in `pipeline.run`, and a sheet that would be inside the data set.
     """
+    check_sheet_path(sheet)
     if manifest.output.resolve() in sheet.resolve().parents:
         todo = "choose a place beside it"
         raise PreviewError(str(sheet), "the sheet is inside the data set", "", todo)
@@ -61,7 +62,8 @@ def preview(
                 _row(manifest, row, styles[row[0].style], dataset, points)
                 for row in sheet_rows(made, points)
             ]
-            write_atomic(sheet, contact_sheet(rows, ("content", "style", "result"), CELL_PX))
+            headings = ("content", "style", "result")
+            write_atomic(sheet, contact_sheet(rows, headings, CELL_PX, sheet.suffix))
     return len(made), failures
 
 

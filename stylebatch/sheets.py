@@ -1,14 +1,18 @@
-"""Contact sheets: rows of pictures with captions, as one PNG."""
+"""Contact sheets: rows of pictures with captions, as one PNG or JPEG."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stylebatch.images import Pixels, encode_png, resize
+from stylebatch.errors import UserError
+from stylebatch.images import Pixels, resize
 
 _PAPER, _INK, _SOFT = (252, 252, 250), (38, 38, 40), (120, 120, 124)
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_JPEG_QUALITY = 88
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -20,13 +24,28 @@ class Cell:
     caption: str = ""
 
 
+class SheetError(UserError):
+    """A file that a contact sheet can't be."""
+
+
+def check_sheet_path(path: Path) -> None:
+    """Raise SheetError where a file's suffix is none that a sheet can have."""
+    if path.suffix.lower() not in _FORMATS:
+        allowed = f"a sheet is one of {', '.join(_FORMATS)}"
+        raise SheetError(str(path), f"no sheet can be a '{path.suffix}'", allowed, "rename it")
+
+
 def contact_sheet(
-    rows: Sequence[Sequence[Cell]], headings: Sequence[str] = (), cell_px: int = 256
+    rows: Sequence[Sequence[Cell]],
+    headings: Sequence[str] = (),
+    cell_px: int = 256,
+    suffix: str = ".png",
 ) -> bytes:
-    """Lay pictures out in rows, each fitted into a square of `cell_px`, and encode them as PNG.
+    """Lay pictures out in rows, each fitted into a square of `cell_px`, and encode them.
 
     Args:
         headings: above the columns, such as content, style, result.
+        suffix: .png, .jpg or .jpeg.
     """
     layout = _Layout(cell_px)
     heights = [layout.row_height(row) for row in rows]
@@ -42,7 +61,9 @@ def contact_sheet(
         for column, cell in enumerate(row):
             layout.place(sheet, draw, cell, (layout.left(column), top))
         top += row_px
-    return encode_png(np.asarray(sheet), None)
+    buffer = io.BytesIO()
+    sheet.save(buffer, _FORMATS[suffix.lower()], quality=_JPEG_QUALITY, optimize=True)
+    return buffer.getvalue()
 
 
 class _Layout:

@@ -60,6 +60,7 @@ def solver_spec(recipe: Recipe, normalisation: Normalisation) -> SolverSpec:
         tolerance=recipe.tolerance,
         window=recipe.window,
         keep=recipe.keep,
+        max_content=recipe.max_content,
         levels=recipe.levels,
         optimizer=_optimizer_spec(recipe),
         second_pass=_second_pass(recipe),

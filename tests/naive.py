@@ -248,6 +248,15 @@ class DenseLBFGS:
         change = (self.step * scale * direction).clamp(-self.spec.max_change, self.spec.max_change)
         return (self.x + change).clamp(0, 1).view(self.shape)
 
+    def shorter(self, trial: Tensor, loss: float) -> float:
+        """Return where the parabola through both losses is lowest, as a share of the step."""
+        if not math.isfinite(loss):
+            return 0.5
+        # f(t) = a + b·t + c·t², with f(0), f'(0) and f(1) known.
+        b = float((trial - self.x) @ self.gradient)
+        c = loss - self.loss - b
+        return min(0.5, max(0.05, -b / (2 * c)))
+
     def tell(self, trial: Tensor, loss: float, gradient: Tensor) -> bool:
         """Take an evaluation; return whether it was accepted."""
         trial, gradient = trial.flatten().double(), gradient.flatten().double()
@@ -255,12 +264,13 @@ class DenseLBFGS:
         limit = self.loss + self.spec.tolerated_rise * abs(self.loss)
         if not (is_first or loss <= limit):
             self.entries.append(None)
-            self.step /= 2
+            self.step *= self.shorter(trial, loss)
             return False
         s, y = trial - self.x, gradient - self.gradient
         is_useful = not is_first and float(s @ y) > 1e-6 * float(s.norm() * y.norm())
         self.entries.append((s, y) if is_useful else None)
         if is_useful:
+            self.step = self.step if self.gamma else 1.0
             self.gamma = float((s @ y) / (y @ y))
         self.x, self.gradient, self.loss = trial, gradient, loss
         self.step = min(1.0, 2 * self.step)

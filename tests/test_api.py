@@ -211,3 +211,20 @@ def test_it_reads_nothing_of_a_changed_style_from_the_cache(small) -> None:
 def test_a_precision_that_is_none_is_refused() -> None:
     with pytest.raises(UserError, match="precision"):
         stylize(picture(1), picture(2), precision="half")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"fit": "crop"}, "override: fit: crop cuts edges off: it needs output_size: work"),
+        ({"start": "nois"}, "start: 'nois'; Input should be"),
+        ({"pixel_scale": -1}, "pixel_scale: -1; Input should be greater than 0"),
+    ],
+)
+def test_what_a_field_does_not_take_is_told_in_one_line(small, override, message: str) -> None:
+    paths = small.root / "photos/cats/a.png", small.root / "styles/s.png"
+    with pytest.raises(UserError) as told:
+        stylize(*paths, override=override)
+    assert str(told.value).startswith(message)
+    assert "title" not in str(told.value)
+    assert "\n" not in str(told.value)

@@ -1,11 +1,18 @@
 """Devices: which there are, what is asked of them, and how many cores are ours."""
 
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from runs import run_process
+from projects import Project
+from runs import one_core, picture, run_process
+from torch import Tensor
 
 from stylebatch.device import (
     CPU_PIXEL_BUDGET,
@@ -16,6 +23,12 @@ from stylebatch.device import (
     choose_precision,
     usable_cores,
 )
+from stylebatch.files import digest_bytes
+from stylebatch.images import Pixels
+from stylebatch.recipes import Settings
+from stylebatch.records import Style, StyleImage
+from stylebatch.targets import TargetRequest
+from stylebatch.transfer.problem import Problem
 
 
 def test_the_cpu_is_always_there_and_last() -> None:
@@ -99,3 +112,161 @@ def test_cores_are_those_that_the_process_may_run_on() -> None:
 
 def test_a_cpu_optimises_a_fixed_number_of_pixels_at_once(tmp_path) -> None:
     assert Device("cpu", tmp_path, tmp_path / "cache").pixel_budget == CPU_PIXEL_BUDGET
+
+
+# --- problems --------------------------------------------------------------------------------
+
+
+class Recording:
+    """Stands for `StyleTargets`: notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.requests: list[TargetRequest] = []
+        self.colors: list[Pixels | None] = []
+
+    def get(
+        self, style: Style, request: TargetRequest, extractor: Any, colors: Pixels | None
+    ) -> Mapping[str, Tensor]:
+        self.requests.append(request)
+        self.colors.append(colors)
+        return {"conv1_1": torch.full((3, 3), float(request.size_px))}
+
+
+def settings(root: Path, **fields: Any) -> Settings:
+    layers = {"content_layers": {"conv2_1": 1}, "style_layers": {"conv1_1": 1}}
+    return Project(root).settings(**{**layers, **fields})
+
+
+def ask(root: Path, sizes: list[tuple[int, int]], /, **fields: Any) -> tuple[Recording, Problem]:
+    """Make the problem of an image whose levels have these (height, width)."""
+    device = Device("cpu", root, root / "cache")
+    device.targets = recording = Recording()  # type: ignore[assignment]
+    engine = SimpleNamespace(sizes=sizes)
+    height, width = sizes[-1]
+    pixels = np.array(picture(1, width, height))
+    style = Style("s", "s", (), "digest")
+    asked = settings(root, **fields)
+    problem = device.problem("key", asked, engine, pixels, style, 2.0, 5)  # type: ignore[arg-type]
+    return recording, problem
+
+
+THREE = [(24, 32), (48, 64), (96, 128)]
+
+
+@pytest.mark.parametrize(
+    ("levels", "fields", "wanted"),
+    [
+        # The ladder of 64, 96, 128, … px, by the work size.
+        ([(96, 128)], {"style_size_px": "match"}, [128]),
+        ([(96, 100)], {"style_size_px": "match"}, [128]),
+        ([(130, 90)], {"style_size_px": "match"}, [192]),
+        (THREE, {"style_size_px": "match"}, [32, 64, 128]),
+        ([(96, 128)], {"style_size_px": "same", "size_px": 200}, [200]),
+        ([(96, 128)], {"style_size_px": 150}, [150]),
+        (THREE, {"style_size_px": 150}, [38, 75, 150]),  # 37.5: a tie to the even
+        (THREE, {"style_size_px": 150, "style_scale": 2}, [75, 150, 300]),
+        ([(96, 128)], {"style_size_px": 150, "style_scales": [1, 0.5, 2]}, [150, 75, 300]),
+        (
+            [(48, 64), (96, 128)],
+            {"style_size_px": "match", "style_scale": 0.5, "style_scales": [1, 2]},
+            [32, 64, 64, 128],
+        ),
+        ([(96, 128)], {"style_size_px": 100, "style_scale": 0.01}, [16]),
+        # Of a second pass: as large as its own size, and at the first pass in proportion.
+        (
+            [(80, 120), (100, 150)],
+            {
+                "style_size_px": "same",
+                "size_px": 120,
+                "second_pass": {"size_px": 150, "steps": 3},
+                "levels": 1,
+            },
+            [120, 150],
+        ),
+    ],
+)
+def test_the_style_is_asked_for_at_the_size_that_is_stated(
+    tmp_path: Path, levels: Any, fields: dict[str, Any], wanted: list[int]
+) -> None:
+    recording, problem = ask(tmp_path, levels, **fields)
+    assert [request.size_px for request in recording.requests] == wanted
+    assert len(problem.statistics) == len(levels)
+    means = np.mean(np.reshape(wanted, (len(levels), -1)), axis=1)
+    for statistics, mean in zip(problem.statistics, means, strict=True):
+        assert torch.allclose(statistics["conv1_1"], torch.tensor(float(mean)))
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "wanted"),
+    [("match", "shortest", "longest"), ("same", "shortest", "shortest"), (64, "stretch", "stretch"),
+     ("same", "crop", "crop"), ("match", "longest", "longest")],
+)  # fmt: skip
+def test_a_style_is_fitted_as_the_content_unless_its_size_goes_with_the_work_size(
+    tmp_path: Path, size: Any, fit: str, wanted: str
+) -> None:
+    fields = {"fit": fit, "aspect": (4, 3), "resampling": "nearest", "output_size": "work"}
+    recording, _ = ask(tmp_path, [(96, 128)], style_size_px=size, **fields)
+    (request,) = recording.requests
+    assert (request.fit, request.aspect, request.resampling) == (wanted, (4, 3), "nearest")
+
+
+@pytest.mark.parametrize("color", ["style", "content", "matched"])
+def test_only_matched_targets_are_made_with_the_content_s_colours(
+    tmp_path: Path, color: str
+) -> None:
+    recording, _ = ask(tmp_path, [(24, 32)], color=color)
+    (colors,) = recording.colors
+    assert (colors is not None) == (color == "matched")
+    if colors is not None:
+        assert np.array_equal(colors, np.asarray(picture(1, 32, 24)))
+
+
+@pytest.fixture
+def _one_core() -> Iterator[None]:
+    with one_core():
+        yield
+
+
+@pytest.mark.usefixtures("_one_core")
+def test_targets_of_several_scales_are_the_mean_of_each_alone(tmp_path: Path) -> None:
+    picture(11, 60, 40).save(tmp_path / "s.png")
+    digest = digest_bytes((tmp_path / "s.png").read_bytes())
+    style = Style("s", "s", (StyleImage("s.png", 1.0, digest),), digest)
+    device = Device("cpu", tmp_path, tmp_path / "cache")
+    base = settings(tmp_path, style_size_px=64)
+
+    def statistics(*scales: float) -> Tensor:
+        recipe = base.recipe.model_copy(update={"style_scales": scales})
+        asked = replace(base, recipe=recipe)
+        engine = SimpleNamespace(sizes=[(32, 48)])
+        pixels = np.array(picture(1, 48, 32))
+        problem = device.problem("key", asked, engine, pixels, style, 1.0, None)  # type: ignore[arg-type]
+        return problem.statistics[0]["conv1_1"].double()
+
+    found = statistics(1.0, 0.5, 0.25)
+    apart = [statistics(scale) for scale in (1.0, 0.5, 0.25)]
+    assert torch.allclose(found, (apart[0] + apart[1] + apart[2]) / 3, rtol=1e-6)
+    assert not torch.allclose(found, apart[0], rtol=1e-3)
+    assert len(list((tmp_path / "cache/grams").iterdir())) == 3
+
+
+def test_a_mask_in_8_bits_becomes_shares(tmp_path: Path) -> None:
+    device = Device("cpu", tmp_path, tmp_path / "cache")
+    device.targets = Recording()  # type: ignore[assignment]
+    engine = SimpleNamespace(sizes=[(24, 32)])
+    mask = np.arange(768, dtype=np.uint16).reshape(24, 32).astype(np.uint8)
+    pixels = np.array(picture(1, 32, 24))
+    style = Style("s", "s", (), "digest")
+    problem = device.problem(
+        "key",
+        settings(tmp_path),
+        engine,
+        pixels,
+        style,
+        1.0,
+        None,
+        mask,  # type: ignore[arg-type]
+    )
+    assert problem.mask is not None
+    assert problem.mask.shape == (1, 1, 24, 32)
+    assert np.array_equal(problem.mask[0, 0].numpy(), mask.astype(np.float32) / np.float32(255))

@@ -34,6 +34,8 @@ def solver(**changes: Any) -> SolverSpec:
         "learning_rate_schedule": "cosine",
         "betas": (0.9, 0.999),
         "epsilon": 1e-8,
+        "clamp": True,
+        "pixel_scale": (1.0, 1.0, 1.0),
     }
     fields: dict[str, Any] = {
         "start": "content", "steps": 10, "tolerance": 0.0, "window": 3, "keep": "best", "levels": 1,
@@ -205,8 +207,15 @@ def test_an_image_converges_when_a_window_of_evaluations_does_not_pay() -> None:
 
 
 def test_without_a_tolerance_only_the_budget_ends_it() -> None:
-    result = run(engine(bowl, steps=40, tolerance=0.0), [problem()])[0]
-    assert (result.status, len(result.rows)) == (Status.BUDGET_SPENT, 40)
+    result = run(engine(slope, steps=12, tolerance=0.0), [problem()])[0]
+    assert (result.status, len(result.rows)) == (Status.BUDGET_SPENT, 12)
+
+
+def test_at_the_optimum_nothing_moves_any_more_and_that_ends_it() -> None:
+    result = run(engine(bowl, steps=200, tolerance=0.0), [problem()])[0]
+    assert result.status is Status.CONVERGED
+    assert [row.accepted for row in result.rows[-MAX_REFUSED:]] == [False] * MAX_REFUSED
+    assert torch.allclose(result.image, problem().content + 0.1, atol=1e-3)
 
 
 def test_an_image_that_no_step_improves_is_given_back_as_converged() -> None:
@@ -349,3 +358,34 @@ def test_a_step_reports_the_row_of_every_running_image_and_those_that_are_done()
 def test_an_engine_without_images_does_nothing() -> None:
     report = engine(slope).step()
     assert (report.rows, report.results) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    # Adam can't take a step back: it ends before the first that goes too far.
+    [{}, {"optimizer": "adam", "keep": "last", "learning_rate": 1e-3}],
+)
+def test_a_guarded_image_goes_as_far_from_its_content_as_it_may(
+    changes: dict[str, Any],
+) -> None:
+    objective = real_objective()
+    problems = [real_problem(objective, key, 1, (16, 20)) for key in range(3)]
+    free = run(Engine(objective, solver(steps=25, **changes), 3, 16, 20), problems)
+    limit = min(result.kept.content for result in free.values()) / 2
+    assert limit > 0
+    spec = solver(steps=25, max_content=limit, **changes)
+    for key, result in run(Engine(objective, spec, 3, 16, 20), problems).items():
+        assert limit / 4 < result.kept.content <= limit
+        assert result.kept.total < result.rows[0].total
+        assert result.status is not Status.DIVERGED
+        assert not result.retried_with_adam, key
+
+
+def test_a_guarded_start_that_is_not_the_content_may_come_from_afar() -> None:
+    objective = real_objective()
+    far = real_problem(objective, 1, 1, (16, 20))
+    free = run(Engine(objective, solver(start="noise", steps=25), 1, 16, 20), [far])[1]
+    limit = (free.rows[0].content + free.kept.content) / 2
+    spec = solver(start="noise", steps=25, max_content=limit)
+    result = run(Engine(objective, spec, 1, 16, 20), [far])[1]
+    assert result.rows[0].content > limit > result.kept.content

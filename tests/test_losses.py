@@ -119,6 +119,12 @@ def test_means_and_deviations_are_torch_s_in_float64() -> None:
     assert torch.allclose(found[:, 1], deviation, rtol=1e-5)
 
 
+def test_a_small_deviation_around_a_large_mean_is_not_lost() -> None:
+    features = 1000 + 0.2 * naive.draw(1, 3, 16, 16)
+    wanted = torch.sqrt(features.double().flatten(2).var(2, correction=0) + 1e-5)
+    assert torch.allclose(mean_std(features)[:, 1].double(), wanted, rtol=1e-3)
+
+
 def weighted(values: list[float], weights: list[float]) -> tuple[float, float]:
     """Return mean and deviation of values that count by their weights."""
     total = sum(weights)

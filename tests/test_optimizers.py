@@ -153,7 +153,7 @@ def test_it_reaches_the_bounded_optimum_of_a_quadratic(seed: int, levels: int) -
     assert float((best.flatten() - optimum).abs().max()) < 0.01
 
 
-def test_a_refused_step_halves_the_step_of_its_own_image_only() -> None:
+def test_a_refused_step_shortens_the_step_of_its_own_image_only() -> None:
     function, optimizer = function_of(*quadratic(5)), make(spec(), 2)
     starts = torch.stack([naive.draw(*SHAPE, seed=1), naive.draw(*SHAPE, seed=2)])
     for slot in range(2):
@@ -166,8 +166,9 @@ def test_a_refused_step_halves_the_step_of_its_own_image_only() -> None:
     losses[1] += 1e6
     assert optimizer.tell(2, losses, gradients).tolist() == [True, False]
     after = optimizer.ask(2).clone()
-    middle = 0.5 * (refused[1] + position(optimizer, 1))
-    assert torch.allclose(after[1], middle, atol=1e-6)
+    # Of such a rise the parabola is lowest next to nothing ahead: no less than 0.05 is taken.
+    nearer = 0.05 * refused[1] + 0.95 * position(optimizer, 1)
+    assert torch.allclose(after[1], nearer, atol=1e-6)
     assert torch.allclose(refused[0], alone[2][0], atol=1e-6)
     assert torch.allclose(after[0], alone[3][0], atol=1e-6)
 

@@ -11,13 +11,13 @@ import naive
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from published import MEAN, PUBLISHED, published_terms, stretched
-from runs import Small, picture
+from PIL import Image, ImageEnhance
+from published import MEAN, PUBLISHED, STD, published_terms, stretched
+from runs import Small, contents, picture
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stylebatch.loss_log import decode_log
+from stylebatch.loss_log import LossRow, decode_log
 from stylebatch.recipes import recipe_names
 
 Box = tuple[int, int, int, int]
@@ -51,18 +51,29 @@ CASES: dict[str, tuple[int, Fitting, Fitting]] = {
     "pytorch-tutorial": (48, Fitting(BILINEAR, (96, 48)), Fitting(BILINEAR, (64, 48))),
 }
 NAMES = sorted(CASES)
+STEPS = 16
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """Run one photograph through every recipe, a single evaluation each."""
-    small = Small(tmp_path_factory.mktemp("recipes"))
+    return run_all(tmp_path_factory.mktemp("recipes"), steps=1)
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """The same for a few evaluations."""
+    return run_all(tmp_path_factory.mktemp("longer"), steps=STEPS)
+
+
+def run_all(root: Path, steps: int) -> Small:
+    small = Small(root)
     small.photo("a.png", 1, *CONTENT_SIZE)
     (small.root / "styles").mkdir()
     picture(11, *STYLE_SIZE).save(small.root / "styles/s.png")
     write_weights(small.root / "vgg19.safetensors")
     small.document["extractor"] = {"weights": "vgg19.safetensors"}
-    small.document["pairs"] = [pair(name) for name in NAMES]
+    small.document["pairs"] = [pair(name, steps) for name in NAMES]
     ended = small.run()
     assert ended.code == 0, ended
     return small
@@ -75,7 +86,7 @@ def write_weights(path: Path) -> None:
     save_file(tensors, path, {"mean": mean, "std": std})
 
 
-def pair(name: str) -> dict[str, Any]:
+def pair(name: str, steps: int) -> dict[str, Any]:
     return {
         "name": name,
         "into": name,
@@ -84,7 +95,7 @@ def pair(name: str) -> dict[str, Any]:
         "recipe": name,
         "size_px": CASES[name][0],
         "strength": STRENGTH,
-        "steps": 1,
+        "steps": steps,
     }
 
 
@@ -137,3 +148,68 @@ def test_the_output_has_the_published_size(name: str, done: Small) -> None:
     work = (box[2] - box[0], box[3] - box[1])
     with Image.open(done.out / "images" / name / "a-s.png") as image:
         assert image.size == (CONTENT_SIZE if is_resampled_back else work)
+
+
+def rows_of(small: Small, name: str) -> list[LossRow]:
+    return decode_log((small.out / "losses" / name / "a-s.csv").read_bytes())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_a_few_evaluations_the_loss_falls(name: str, longer: Small) -> None:
+    rows = rows_of(longer, name)
+    assert [row.evaluation for row in rows] == list(range(1, STEPS + 1))
+    assert min(row.total for row in rows[1:]) < rows[0].total
+    assert all(row.accepted for row in rows if name in BY_ADAM)
+    assert longer.metadata()[f"{name}/a-s.png"]["status"] == "budget_spent"
+
+
+BY_ADAM = {
+    # Learning rate, what white is in the source's variable, and which image is kept.
+    "perceptual": (0.003, 1 / STD, "after the last"),
+    "matlab": (2, torch.full((3, 1, 1), 255.0).double(), "after the best"),
+}
+
+
+@pytest.mark.parametrize("name", BY_ADAM)
+def test_the_image_is_the_one_that_torch_s_adam_gives(name: str, longer: Small) -> None:
+    """In the source's own variable, on the published formula; then saved as the source does."""
+    rate, scale, kept = BY_ADAM[name]
+    _, content_fit, style_fit = CASES[name]
+    content = fitted(longer.root / "photos/a.png", content_fit)
+    style = fitted(longer.root / "styles/s.png", style_fit)
+    seed = longer.metadata()[f"{name}/a-s.png"]["seed"]
+    variable = (start(name, content, seed) * scale).requires_grad_()
+    adam = torch.optim.Adam([variable], lr=rate, betas=(0.9, 0.999), eps=1e-8)
+    lowest, image = float("inf"), variable
+    for _ in range(STEPS):
+        adam.zero_grad()
+        loss = published_terms(name, variable / scale, content, style, STRENGTH)["total"]
+        loss.backward()
+        adam.step()
+        if loss.item() < lowest or kept == "after the last":
+            lowest, image = loss.item(), (variable / scale).detach().clone()
+    wanted = (255 * image.clamp(0, 1)).round().permute(1, 2, 0).numpy().astype(np.uint8)
+    with Image.open(longer.out / "images" / name / "a-s.png") as file:
+        expected = Image.fromarray(wanted).resize(file.size, BICUBIC)
+        difference = np.abs(np.asarray(file, int) - np.asarray(expected, int))
+    # float32 against float64: now and then a number is rounded the other way.
+    assert difference.max() <= 2
+    assert difference.mean() < 0.05
+
+
+def test_keras_saves_what_it_started_from_brighter_more_colourful_and_sharper(done: Small) -> None:
+    """After one evaluation the image is still the content; truncating takes nothing from it."""
+    with Image.open(done.root / "photos/a.png") as image:
+        wanted = image.resize((48, 48), NEAREST)
+    for enhancer in (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Sharpness):
+        wanted = enhancer(wanted).enhance(1.2)
+    with Image.open(done.out / "images/keras/a-s.png") as found:
+        assert np.array_equal(np.asarray(found), np.asarray(wanted))
+
+
+def test_matlab_shows_its_way_and_all_three_pictures_and_keras_its_rounds(longer: Small) -> None:
+    assert contents(longer.out / "progress").keys() == {"matlab/a-s/00001.png"}
+    assert contents(longer.out / "side_by_side").keys() == {"matlab/a-s.png"}
+    with Image.open(longer.out / "side_by_side/matlab/a-s.png") as row:
+        # The content's size twice, and the style at that height.
+        assert row.size == (128 + 128 + round(80 * 64 / 60), 64)

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from PIL import Image
 from runs import picture, run_process
 from torch import Tensor
+from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from stylebatch.architectures import ARCHITECTURES
+from stylebatch.colors import match_colors
 from stylebatch.files import digest_bytes
 from stylebatch.images import ImageError
 from stylebatch.records import Style, StyleImage
@@ -92,17 +94,32 @@ def naive_grams(
     path: Path, size: tuple[int, int], tensors: dict[str, tuple[Tensor, Tensor]]
 ) -> dict[str, tuple[np.ndarray, int]]:
     """Return layer → Gram matrix and positions, in float64 and one product at a time."""
+    found = {}
+    for layer, features in naive_features(path, size, tensors).items():
+        rows = features.numpy()
+        gram = np.array([[(left * right).sum() for right in rows] for left in rows])
+        found[layer] = gram, rows.shape[1]
+    return found
+
+
+def naive_features(
+    path: Path, size: tuple[int, int], tensors: dict[str, tuple[Tensor, Tensor]]
+) -> dict[str, Tensor]:
+    """Return layer → feature map (C, N) of an image file at a size, in float64."""
     with Image.open(path) as image:
         pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS), np.float64) / 255
-    x = torch.from_numpy((pixels - MEAN) / STD).permute(2, 0, 1)[None]
+    return features_of(pixels, tensors)
+
+
+def features_of(values: np.ndarray, tensors: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Return layer → feature map (C, N) of an image (H, W, 3) in [0, 1], in float64."""
+    x = torch.from_numpy((values - MEAN) / STD).permute(2, 0, 1)[None]
     found = {}
     for layer in ("conv1_1", "conv1_2", "conv2_1"):
         weight, bias = (part.double() for part in tensors[layer])
         x = F.conv2d(x, weight, bias, padding=1)
         if layer in LAYERS:
-            rows = x[0].flatten(1).numpy()
-            gram = np.array([[(left * right).sum() for right in rows] for left in rows])
-            found[layer] = gram, rows.shape[1]
+            found[layer] = x[0].flatten(1)
         x = F.relu(x)
         if layer == "conv1_2":
             x = F.max_pool2d(x, 2)
@@ -193,6 +210,145 @@ def test_pixels_to_a_tensor_and_back_are_the_same() -> None:
     assert np.array_equal(to_pixels(tensor), pixels)
     outside = torch.tensor([-0.1, 0.5, 1.2]).view(1, 3, 1, 1)
     assert to_pixels(outside).tolist() == [[[0, 128, 255]]]
+
+
+# --- other fits, statistics and ranges -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fit", "aspect", "size_px", "wanted"),
+    [
+        ("shortest", (1, 1), 32, (48, 32)),
+        ("shortest", (1, 1), 33, (49, 33)),  # 49.5, rounded down as torchvision does
+        ("stretch", (1, 1), 32, (32, 32)),
+        ("stretch", (4, 3), 64, (64, 48)),
+    ],
+)
+def test_a_style_is_resized_as_the_fit_says(
+    folder, extractor, tensors, fit, aspect, size_px, wanted
+) -> None:
+    request = replace(REQUEST, size_px=size_px, fit=fit, aspect=aspect)
+    image = folder.image("s.png", 2)
+    found = folder.targets().get(folder.style(image), request, lambda: extractor)
+    naive = naive_grams(folder.root / "s.png", wanted, tensors)
+    assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
+
+
+def test_a_style_is_cropped_as_torchvision_does_it(folder, extractor, tensors) -> None:
+    request = replace(REQUEST, size_px=32, fit="crop", resampling="bilinear")
+    image = folder.image("s.png", 2, 61, 40)
+    found = folder.targets().get(folder.style(image), request, lambda: extractor)
+    with Image.open(folder.root / "s.png") as picture_:
+        CenterCrop(32)(Resize(32, InterpolationMode.BILINEAR)(picture_)).save(
+            folder.root / "cut.png"
+        )
+    naive = naive_grams(folder.root / "cut.png", (32, 32), tensors)
+    assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
+
+
+def test_means_and_deviations_are_torch_s_in_float64(folder, extractor, tensors) -> None:
+    request = replace(REQUEST, statistic="mean_std")
+    image = folder.image("s.png", 1)
+    found = folder.targets().get(folder.style(image), request, lambda: extractor)
+    features = naive_features(folder.root / "s.png", (48, 32), tensors)
+    for layer, rows in features.items():
+        deviation = torch.sqrt(rows.var(1, correction=0) + 1e-5)
+        wanted = torch.stack([rows.mean(1), deviation])
+        assert torch.allclose(found[layer].double(), wanted, rtol=1e-4, atol=1e-5)
+    assert_equal(folder.targets().get(folder.style(image), request, never), found)
+
+
+def test_the_full_range_is_given_to_an_image_as_numpy_does_it() -> None:
+    pixels = np.asarray(picture(3, 20, 12)) // 3 + 40
+    found = to_tensor(pixels, "min_max")[0].permute(1, 2, 0).double().numpy()
+    low, high = int(pixels.min()), int(pixels.max())
+    assert np.abs(found - (pixels.astype(np.float64) - low) / (high - low)).max() < 1e-6
+    assert (found.min(), found.max()) == (0, 1)
+    full = np.asarray(picture(3, 20, 12)).copy()
+    full[0, 0] = (0, 128, 255)
+    assert torch.allclose(to_tensor(full, "min_max"), to_tensor(full), atol=1e-7)
+
+
+def test_an_image_of_one_value_can_be_given_the_full_range() -> None:
+    assert bool((to_tensor(np.full((4, 4, 3), 77, np.uint8), "min_max") == 0).all())
+
+
+def test_a_stretched_style_has_the_targets_of_the_stretched_pixels(
+    folder, extractor, tensors
+) -> None:
+    pixels = np.asarray(picture(3, 48, 32)) // 2 + 30
+    Image.fromarray(pixels).save(folder.root / "dull.png")
+    digest = digest_bytes((folder.root / "dull.png").read_bytes())
+    request = replace(REQUEST, input_stretch="min_max")
+    style = folder.style(StyleImage("dull.png", 1.0, digest))
+    found = folder.targets().get(style, request, lambda: extractor)
+    values = (pixels - float(pixels.min())) / float(int(pixels.max()) - int(pixels.min()))
+    features = features_of(values, tensors)
+    for layer, rows in features.items():
+        wanted = (rows @ rows.T / rows.shape[1]).numpy()
+        assert np.abs(found[layer].numpy() - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+# --- colours of the content ------------------------------------------------------------------
+
+
+def test_targets_in_the_content_s_colours_are_those_of_a_recoloured_style(
+    folder, extractor, tensors
+) -> None:
+    image, colors = folder.image("s.png", 1, 48, 32), np.asarray(picture(9, 20, 30))
+    found = folder.targets().get(folder.style(image), REQUEST, lambda: extractor, colors)
+    style = np.asarray(picture(1, 48, 32))
+    Image.fromarray(match_colors(style, colors)).save(folder.root / "recoloured.png")
+    naive = naive_grams(folder.root / "recoloured.png", (48, 32), tensors)
+    assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
+
+
+def test_targets_in_the_content_s_colours_are_its_own_and_kept_nowhere(folder, extractor) -> None:
+    style, targets = folder.style(folder.image("s.png", 1)), folder.targets()
+
+    def get(colors: np.ndarray | None) -> Mapping[str, Tensor]:
+        return targets.get(style, REQUEST, lambda: extractor, colors)
+
+    one, other = (get(np.asarray(picture(number, 30, 20))) for number in (8, 9))
+    assert not torch.equal(one["conv1_1"], other["conv1_1"])
+    assert folder.files() == []
+    plain = get(None)
+    assert len(folder.files()) == 1
+    assert not torch.equal(one["conv1_1"], plain["conv1_1"])
+    assert_equal(get(np.asarray(picture(8, 30, 20))), one)
+    assert_equal(get(None), plain)
+    assert len(folder.files()) == 1
+
+
+# --- the style as a start --------------------------------------------------------------------
+
+
+def test_a_style_as_a_start_is_cut_from_its_centre_or_stretched(folder) -> None:
+    style = folder.style(folder.image("s.png", 1, 61, 40))
+    drawn = picture(1, 61, 40)
+    bilinear = replace(REQUEST, resampling="bilinear")
+    stretched = folder.targets().image(style, 24, 32, replace(bilinear, fit="stretch"))
+    wanted = np.asarray(drawn.resize((24, 32), Image.Resampling.BILINEAR))
+    assert stretched.shape == (1, 3, 32, 24)
+    assert np.array_equal(to_pixels(stretched), wanted)
+    square = np.asarray(CenterCrop(32)(Resize(32, InterpolationMode.BILINEAR)(drawn)))
+    for fit in ("longest", "shortest", "crop"):
+        found = folder.targets().image(style, 32, 32, replace(bilinear, fit=fit))
+        assert np.array_equal(to_pixels(found), square)
+
+
+def test_a_blend_as_a_start_is_the_weighted_mean_of_its_images(folder) -> None:
+    first = replace(folder.image("a.png", 3, 32, 32), weight=3.0)
+    second = folder.image("b.png", 4, 32, 32)
+    found = folder.targets().image(folder.style(first, second), 32, 32, REQUEST)
+    a, b = (np.asarray(picture(number, 32, 32)) / 255 for number in (3, 4))
+    wanted = torch.from_numpy(0.75 * a + 0.25 * b).permute(2, 0, 1)[None]
+    assert torch.allclose(found.double(), wanted, atol=1e-6)
+
+
+def test_the_picture_of_a_style_is_the_style_as_it_is(folder) -> None:
+    style = folder.style(folder.image("a.png", 3, 33, 21), folder.image("b.png", 4))
+    assert np.array_equal(folder.targets().picture(style), np.asarray(picture(3, 33, 21)))
 
 
 # --- the cache -------------------------------------------------------------------------------

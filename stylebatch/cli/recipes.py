@@ -12,6 +12,7 @@ from stylebatch.cli.inform import ArgumentError, table_of
 from stylebatch.cli.single import evaluations_bar
 from stylebatch.files import write_atomic
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names
+from stylebatch.sheets import check_sheet_path
 
 
 def recipes(
@@ -27,7 +28,7 @@ def recipes(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The sheet, a PNG.", dir_okay=False)
+        Path, typer.Option("--output", "-o", help="The sheet: .png or .jpg.", dir_okay=False)
     ] = Path("recipes.png"),
     weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
     size: Annotated[int, typer.Option(help="size_px of every recipe.", min=16)] = 256,
@@ -77,8 +78,7 @@ def _compare(
     strength: float | None,
     device: str,
 ) -> None:
-    if output.suffix.lower() != ".png":
-        raise ArgumentError(str(output), f"'{output.suffix}'", "a sheet is a .png", "rename it")
+    check_sheet_path(output)
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.comparison import compare
 
@@ -93,6 +93,7 @@ def _compare(
             steps=steps,
             strength=strength,
             device=device,
+            suffix=output.suffix,
             on_step=lambda name, row: progress.update(task, advance=1, description=name),
         )
     write_atomic(output, sheet)

@@ -156,6 +156,11 @@ class Recipe(BaseModel):
         description="stop when `window` evaluations lower the loss by a smaller share; 0: never"
     )
     window: int = Field(ge=1, le=10_000, description="evaluations over which progress is judged")
+    max_content: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="refuse steps that take the content term beyond this: a guard against too "
+        "much style",
+    )
     keep: Literal["best", "last", "after_best", "after_last"] = Field(
         description="the iterate that is kept; after_: the one that its update led to"
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylebatch.transfer import pyramid
-from stylebatch.transfer.objective import Losses, Objective, Targets
+from stylebatch.transfer.objective import Losses, Objective, Targets, compose
 from stylebatch.transfer.optimizers import OPTIMIZERS, OptimizerSpec
 from stylebatch.transfer.problem import (
     Entry,
@@ -54,15 +54,30 @@ class Batch:
         self._best[slot] = start[0]
         self.entries.append(entry)
 
-    def evaluate(self) -> tuple[Losses, list[bool]]:
-        """Run one evaluation of all slots in use; return losses (n,) and which were accepted."""
+    def evaluate(self, max_content: float | None) -> tuple[Losses, list[bool]]:
+        """Run one evaluation of all slots in use; return losses (n,) and which were accepted.
+
+        Args:
+            max_content: a step that takes the content term beyond it is refused. A start that is
+                not the content comes from beyond.
+        """
         active = len(self.entries)
         points = self._optimizer.ask(active).clone()
         targets = {name: value[:active] for name, value in self._targets.items()}
         losses, gradients = self._objective.evaluate(points, targets)
-        accepted: list[bool] = self._optimizer.tell(active, losses.total, gradients).tolist()
+        judged = losses.total if max_content is None else self._judge(losses, max_content)
+        accepted: list[bool] = self._optimizer.tell(active, judged, gradients).tolist()
         self._last_points = points
         return losses, accepted
+
+    def _judge(self, losses: Losses, max_content: float) -> Tensor:
+        was_near = torch.tensor(
+            [entry.was_near for entry in self.entries], device=losses.total.device
+        )
+        is_far = losses.content > max_content
+        for entry, far in zip(self.entries, is_far.tolist(), strict=True):
+            entry.was_near = entry.was_near or not far
+        return losses.total.masked_fill(is_far & was_near, math.inf)
 
     def keep(self, slots: list[int], *, is_after: bool) -> None:
         """Remember the points just evaluated, or those after their updates, as what slots give."""
@@ -145,6 +160,8 @@ class Engine:
             mask = pyramid.shrink(mask.to(start.device), size)
         statistics = problem.statistics[level]
         targets = self._objective.targets(content, statistics, problem.strength, mask)
+        # Where the content stays nothing moves a pixel, and what it began as would be left there.
+        start = compose(start, targets)
         self._batch(level, entry.retried).admit(entry, start, targets)
 
     def _batch(self, level: int, is_retry: bool) -> Batch:
@@ -168,7 +185,7 @@ class Engine:
         return report
 
     def _step_batch(self, batch: Batch, report: StepReport) -> None:
-        losses, accepted = batch.evaluate()
+        losses, accepted = batch.evaluate(self._spec.max_content)
         numbers = torch.stack(losses).tolist()
         now = time.perf_counter()
         kept = []
@@ -196,7 +213,7 @@ class Engine:
         """Update an entry's progress; return whether this point is the one to keep."""
         best = entry.bests[-1] if entry.bests else math.inf
         entry.refused_in_a_row = 0 if row.accepted else entry.refused_in_a_row + 1
-        is_better = math.isfinite(row.total) and row.total < best
+        is_better = math.isfinite(row.total) and row.total < best and row.accepted
         entry.bests.append(row.total if is_better else best)
         is_kept = is_better or (self._spec.keep.endswith("last") and row.accepted)
         if is_kept or entry.kept is None:
@@ -232,6 +249,7 @@ class Engine:
         entry.unspent += entry.budget - len(entry.bests)
         entry.level += 1
         entry.bests, entry.kept, entry.refused_in_a_row = [], None, 0
+        entry.was_near = False
         entry.budget = self._budgets[entry.level]
         if entry.level + 1 == len(self._sizes) and self._spec.second_pass is None:
             entry.budget += entry.unspent

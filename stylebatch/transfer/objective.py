@@ -162,5 +162,5 @@ def compose(images: Tensor, targets: Targets) -> Tensor:
     """Return images where their masks are 1 and their contents where those are 0."""
     if "mask" not in targets:
         return images
-    content = targets["mask_content"]
-    return content + targets["mask"] * (images - content)
+    # In this form white gives the image and black the content bit by bit.
+    return targets["mask"] * images + (1 - targets["mask"]) * targets["mask_content"]

@@ -79,7 +79,7 @@ class ProjectedLBFGS:
       scaling the whole step by its largest pixel lets a few outliers hold an image back for dozens
       of evaluations (docs/solver.md).
     - A rise of the loss within `tolerated_rise` is accepted; else the point is kept and that
-      image's step halved.
+      image's step shortened (`_shorter`).
     - The initial Hessian is γP with a multilevel P (`_precondition`).
     - The ring of curvature pairs turns at the same time in all slots: a refused step leaves a pair
       of zeros, so an image's window depends on its own steps only.
@@ -158,19 +158,34 @@ class ProjectedLBFGS:
         fresh, before = self._is_fresh[:active], self._loss[:active]
         is_finite = losses.isfinite() & max_abs_pixels(gradients).isfinite()
         is_low_enough = losses <= before + self._spec.tolerated_rise * before.abs()
-        accepted = is_finite & (fresh | is_low_enough)
+        # A step too short for float32 ends where it began: that is no success.
+        has_moved = max_abs_pixels(self._trial[:active] - self._x[:active]) > 0
+        accepted = is_finite & (fresh | (is_low_enough & has_moved))
         first = fresh & accepted
         self._unit[:active] = torch.where(first, unit_of(gradients), self._unit[:active])
         gradients = gradients * self._unit[:active].view(-1, 1, 1, 1)
+        shorter = self._shorter(active, losses)
         self._remember(active, gradients, accepted & ~fresh)
         mask = accepted.view(-1, 1, 1, 1)
         self._x[:active] = torch.where(mask, self._trial[:active], self._x[:active])
         self._gradient[:active] = torch.where(mask, gradients, self._gradient[:active])
         self._loss[:active] = torch.where(accepted, losses, before)
         step = self._step[:active]
-        self._step[:active] = torch.where(accepted, (2 * step).clamp_max(1.0), step / 2)
+        self._step[:active] = torch.where(accepted, (2 * step).clamp_max(1.0), step * shorter)
         self._is_fresh[:active] = fresh & ~accepted
         return accepted
+
+    def _shorter(self, active: int, losses: Tensor) -> Tensor:
+        """Return by what a step is to be multiplied if it is refused: (n,), 0.05 to 0.5.
+
+        The lowest point of the parabola through both losses and the slope at the first of them
+        (Nocedal & Wright 2006, equation 3.58); half where a loss is no number.
+        """
+        change = self._trial[:active] - self._x[:active]
+        slope = dot_pixels(change, self._gradient[:active])
+        rise = (losses - self._loss[:active]) * self._unit[:active]
+        lowest = -slope / (2 * (rise - slope))
+        return torch.where(lowest.isfinite(), lowest, 0.5).clamp(0.05, 0.5)
 
     def _remember(self, active: int, gradients: Tensor, wanted: Tensor) -> None:
         """Put the newest curvature pairs into the ring where they are wanted and sᵀy > 0."""
@@ -186,6 +201,9 @@ class ProjectedLBFGS:
         self._rho[self._head, :active] = torch.where(is_stored, 1 / curvature, 0.0)
         y_p_y = dot_pixels(y, _precondition(y, self._spec.preconditioner_levels))
         gamma = curvature / y_p_y.clamp_min(TINY)
+        # Steps have a length of their own from the first pair on, whatever came before.
+        is_first = is_stored & (self._gamma[:active] == 0)
+        self._step[:active] = torch.where(is_first, 1.0, self._step[:active])
         self._gamma[:active] = torch.where(is_stored, gamma, self._gamma[:active])
 
 

@@ -43,6 +43,7 @@ class SolverSpec:
     levels: str | int
     optimizer: OptimizerSpec
     second_pass: SecondPass | None = None
+    max_content: float | None = None
     progress_at: frozenset[int] = frozenset()
     progress_every: int = 0
 
@@ -120,6 +121,7 @@ class Entry:
     kept: Row | None = None
     refused_in_a_row: int = 0
     unspent: int = 0
+    was_near: bool = False
     retried: bool = False
 
 
