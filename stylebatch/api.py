@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
+from stylebatch.contents import decode_mask
 from stylebatch.device import Device, choose_devices
 from stylebatch.errors import UserError
 from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.fingerprint import draw_noise_seed
 from stylebatch.finishing import finish, make_canvas
-from stylebatch.images import Picture, decode, fit_pixels
+from stylebatch.images import Picture, Pixels, decode, fit_pixels
 from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields, recipe_names
 from stylebatch.records import Style, StyleImage
 from stylebatch.scheduler import num_slots
@@ -36,12 +37,13 @@ class StylizeError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One content image with its size while optimising."""
+    """One content image with its mask and its size while optimising."""
 
     index: int
     where: str
     digest: str
     picture: Picture
+    mask: Pixels | None
     width: int
     height: int
 
@@ -58,6 +60,7 @@ def stylize(
     size_px: int | None = None,
     steps: int | None = None,
     override: Mapping[str, Any] | None = None,
+    masks: ImageLike | Iterable[ImageLike | None] | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -73,6 +76,8 @@ def stylize(
         normalisation: of a weights file that does not say it.
         strength, size_px, steps: of the recipe, where given.
         override: any other fields of the recipe.
+        masks: one for each content, None where there is none; of the content's own size, white
+            where the style applies, black where the content stays.
         seed: of a noise start.
         device: `auto` (a GPU if there is one), `cuda:0`, `mps`, `cpu`.
         precision: of the convolutions: `auto`, `float32`, `bfloat16`.
@@ -85,10 +90,17 @@ def stylize(
         UserError: an unreadable image, an unknown recipe or field, weights that lack a layer, a
             device that is not there, or an image that diverged.
     """
-    given = [contents] if isinstance(contents, (str, PathLike, Image.Image)) else list(contents)
+    given = _as_list(contents)
+    given_masks = [None] * len(given) if masks is None else _as_list(masks)
+    if len(given_masks) != len(given):
+        found = f"{len(given_masks)} for {len(given)} contents"
+        raise StylizeError("masks", found, "one for each content, or None")
     fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
     settings = _settings(recipe, fields, arch, fspath(weights), normalisation, precision)
-    items = [_item(index, content, settings.recipe) for index, content in enumerate(given)]
+    items = [
+        _item(index, content, mask, settings.recipe)
+        for index, (content, mask) in enumerate(zip(given, given_masks, strict=True))
+    ]
     runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
     loaded = _load_style(style, runner)
     results: dict[int, Image.Image] = {}
@@ -96,6 +108,10 @@ def stylize(
         for item, result in _solve(group, settings, loaded, runner, seed, on_step):
             results[item.index] = _image(item, result, settings.recipe)
     return [results[index] for index in range(len(items))]
+
+
+def _as_list(images: ImageLike | Iterable[Any]) -> list[Any]:
+    return [images] if isinstance(images, str | PathLike | Image.Image) else list(images)
 
 
 def _settings(
@@ -143,12 +159,16 @@ def _not_a_recipe(error: ValidationError) -> StylizeError:
     return StylizeError(field, f"{first['input']!r}", first["msg"], f"it is: {what}")
 
 
-def _item(index: int, content: ImageLike, recipe: Recipe) -> _Item:
+def _item(index: int, content: ImageLike, mask: ImageLike | None, recipe: Recipe) -> _Item:
     where, data = _read(content)
     picture = decode(data, where)
+    told = None
+    if mask is not None:
+        name, mask_data = _read(mask)
+        told = decode_mask(mask_data, name, picture.rgb)
     height, width = picture.rgb.shape[:2]
     work = recipe.work_size(width, height)
-    return _Item(index, where, digest_bytes(data), picture, *work)
+    return _Item(index, where, digest_bytes(data), picture, told, *work)
 
 
 def _read(image: ImageLike) -> tuple[str, bytes]:
@@ -182,9 +202,11 @@ def _load_style(style: ImageLike | Mapping[str, float], runner: Device) -> Style
 
 
 def _by_size(items: list[_Item]) -> Iterator[list[_Item]]:
-    groups: dict[tuple[int, int], list[_Item]] = {}
+    groups: dict[tuple[object, ...], list[_Item]] = {}
     for item in items:
-        groups.setdefault((item.width, item.height), []).append(item)
+        # Images with masks and without don't share a batch.
+        key = (item.width, item.height, item.mask is None)
+        groups.setdefault(key, []).append(item)
     yield from groups.values()
 
 
@@ -217,13 +239,17 @@ def _admit(
     item: _Item, engine: Engine, settings: Settings, style: Style, runner: Device, seed: int
 ) -> None:
     recipe = settings.recipe
-    pixels = fit_pixels(
-        item.picture.rgb, item.width, item.height, fit=recipe.fit, resampling=recipe.resampling
+    pixels, mask = (
+        part
+        if part is None
+        else fit_pixels(part, item.width, item.height, fit=recipe.fit, resampling=recipe.resampling)
+        for part in (item.picture.rgb, item.mask)
     )
+    assert pixels is not None
     noise_seed = draw_noise_seed(seed, item.digest, style.digest, 1)
     engine.admit(
         runner.problem(
-            str(item.index), settings, engine, pixels, style, recipe.strength, noise_seed
+            str(item.index), settings, engine, pixels, style, recipe.strength, noise_seed, mask
         )
     )
 
@@ -232,6 +258,6 @@ def _image(item: _Item, result: Result, recipe: Recipe) -> Image.Image:
     if result.status is Status.DIVERGED:
         raise StylizeError(item.where, "diverged: its loss became infinite or no number")
     rgb, alpha = item.picture.rgb, item.picture.alpha
-    canvas = make_canvas(recipe, rgb, alpha, None, item.width, item.height)
+    canvas = make_canvas(recipe, rgb, alpha, item.mask, item.width, item.height)
     pixels = finish(to_pixels(result.image, recipe.rounding), canvas, recipe)
     return Image.fromarray(pixels if canvas.alpha is None else np.dstack([pixels, canvas.alpha]))

@@ -53,11 +53,25 @@ def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
 def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:
     if not job.mask_digest:
         raise _no_mask(job)
-    mask = decode(_read(root, job.mask, job.mask_digest, "mask"), job.mask).rgb
+    return decode_mask(_read(root, job.mask, job.mask_digest, "mask"), job.mask, content)
+
+
+def decode_mask(data: bytes, where: str, content: Pixels) -> Pixels:
+    """Decode a mask of a content image: (H, W), 255 where the style applies.
+
+    Args:
+        where: the mask's name, for the message.
+        content: (H, W, 3), the image at its own upright size.
+
+    Raises:
+        ContentError: of another size than the content.
+        ImageError: no image that can be read.
+    """
+    mask = decode(data, where).rgb
     if mask.shape != content.shape:
-        found = f"is {mask.shape[1]}×{mask.shape[0]} px, {job.content} is not"
+        found = f"is {mask.shape[1]}×{mask.shape[0]} px, its image is not"
         allowed = f"allowed is its {content.shape[1]}×{content.shape[0]} px"
-        raise ContentError(job.mask, found, allowed, "make the mask at the image's own size")
+        raise ContentError(where, found, allowed, "make the mask at the image's own size")
     # Of a coloured mask the mean; a grey one has three equal channels.
     grey: Pixels = mask.mean(2).round().astype(mask.dtype)
     return grey

@@ -16,6 +16,7 @@ from stylebatch.errors import UserError
 from stylebatch.transfer.problem import Row
 from stylebatch.weights import NORMALISATIONS
 
+A_B_AND_STYLE = ("photos/cats/a.png", "photos/dogs/b.png", "styles/s.png")
 CHEAP: dict[str, Any] = {
     "weights": "random",
     "size_px": 32,
@@ -228,3 +229,26 @@ def test_what_a_field_does_not_take_is_told_in_one_line(small, override, message
     assert str(told.value).startswith(message)
     assert "title" not in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_a_mask_keeps_its_content_and_leaves_other_images_alone(small) -> None:
+    a, b, style = (small.root / path for path in A_B_AND_STYLE)
+    left = Image.new("L", (16, 16), 255)
+    left.paste(0, (0, 0, 8, 16))
+    plain_a, plain_b = stylize([a, b], style)
+    masked, free = stylize([a, b], style, masks=[left, None])
+    (alone,) = stylize(a, style, masks=left)
+    assert np.array_equal(pixels(masked), pixels(alone))
+    assert np.array_equal(pixels(free), pixels(plain_b))
+    content = np.asarray(Image.open(a).convert("RGB"))
+    assert np.array_equal(pixels(masked)[:, :8], content[:, :8])
+    assert (pixels(masked)[:, 8:] != content[:, 8:]).mean() > 0.5
+    assert not np.array_equal(pixels(masked), pixels(plain_a))
+
+
+def test_masks_that_do_not_fit_are_refused(small) -> None:
+    a, b, style = (small.root / path for path in A_B_AND_STYLE)
+    with pytest.raises(UserError, match="masks: 1 for 2 contents"):
+        stylize([a, b], style, masks=[a])
+    with pytest.raises(UserError, match="is 4×16 px, its image is not; allowed is its 16×16 px"):
+        stylize(a, style, masks=Image.new("L", (4, 16)))

@@ -32,6 +32,13 @@ def stylize(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe; repeatable."),
     ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="White where the style applies, black where the content stays; repeatable, one "
+            "for each content."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of a noise start.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cuda:0, mps, cpu.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16.")] = "auto",
@@ -56,6 +63,7 @@ def stylize(
             steps=steps,
             strength=strength,
             override=fields,
+            masks=mask or None,
             seed=seed,
             device=device,
             precision=precision,
