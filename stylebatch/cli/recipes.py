@@ -52,11 +52,11 @@ def recipes(
 
 
 def _list(names: list[str]) -> None:
-    table = table_of("recipe", "what it is", "optimiser", "steps", "deepest layer")
+    table = table_of("recipe", "what it is", "optimiser", "evaluations", "deepest layer")
     for name in names:
         recipe = Recipe(**recipe_fields(name))
         deepest = ARCHITECTURES["vgg19"].convolutions(recipe.layers)[-1].name
-        table.add_row(name, recipe.title, recipe.optimizer, str(recipe.steps), deepest)
+        table.add_row(name, recipe.title, recipe.optimizer, str(recipe.max_evaluations), deepest)
     Console(highlight=False).print(table)
 
 

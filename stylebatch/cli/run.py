@@ -98,7 +98,7 @@ def _view(loaded: Manifest, quiet: bool) -> RunView:
         return QuietView()
     if not sys.stdout.isatty():
         return LineView()
-    return LiveView(max(pair.settings.recipe.steps for pair in loaded.pairs))
+    return LiveView(max(pair.settings.recipe.max_evaluations for pair in loaded.pairs))
 
 
 def _with_options(loaded: Manifest, executor: str | None, devices: str | None) -> Manifest:

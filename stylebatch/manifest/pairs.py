@@ -16,7 +16,7 @@ from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
 from stylebatch.recipes import Settings
 
-_MADE_IN_OUTPUT = ("images", "losses", "report", ".stylebatch")
+_MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
 _DECIDE_LAYERS = ("content_layers", "style_layers")
 _DECIDE_CHANCE = ("start", "strength")
 

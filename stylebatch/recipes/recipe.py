@@ -216,6 +216,11 @@ class Recipe(BaseModel):
         return "noise" in self.start_shares
 
     @property
+    def max_evaluations(self) -> int:
+        """Evaluations of an image at most, those of a second pass included."""
+        return self.steps + (self.second_pass.steps if self.second_pass else 0)
+
+    @property
     def final_size_px(self) -> int:
         """The size of the last pass."""
         return self.second_pass.size_px if self.second_pass else self.size_px
