@@ -12,6 +12,7 @@ from stylebatch.api import stylize
 from stylebatch.errors import UserError, raise_all
 from stylebatch.files import read_bytes
 from stylebatch.images import Pixels, decode
+from stylebatch.recipes import recipe_fields, recipe_names
 from stylebatch.sheets import Cell, contact_sheet
 from stylebatch.transfer.problem import Row
 
@@ -38,7 +39,7 @@ def compare(
     Recipes that can't run with these weights are named at the end, with the reason.
 
     Args:
-        size_px: of every recipe, whatever its own is.
+        size_px: longest edge at which every recipe works, whatever its own is.
         steps: evaluations at most; None: each recipe's own number.
         suffix: of the sheet: .png, .jpg.
         on_step: called with the recipe's name after each evaluation.
@@ -46,13 +47,19 @@ def compare(
     Raises:
         UserError: an image that can't be read, no such recipe, or none that runs.
     """
-    fields = {"weights": weights, "size_px": size_px, "steps": steps, "strength": strength}
+    fields: dict[str, Any] = {
+        "weights": weights,
+        "steps": steps,
+        "strength": strength,
+        "device": device,
+    }
     cells = [_picture(content, "content"), _picture(style, "style")]
     reasons: list[UserError] = []
     refused: list[Cell] = []
     for name in names:
         try:
-            cells.append(_run(content, style, name, on_step, device=device, **fields))
+            size = _size(name, size_px, cells[0].rgb)
+            cells.append(_run(content, style, name, on_step, size_px=size, **fields))
         except UserError as reason:
             reasons.append(reason)
             refused.append(_refused(name, reason))
@@ -60,6 +67,14 @@ def compare(
         raise_all(reasons)
     rows = [*_in_rows(cells), *_in_rows(refused)]
     return contact_sheet(rows, cell_px=CELL_PX, suffix=suffix)
+
+
+def _size(name: str, longest_px: int, content: Pixels) -> int:
+    """Return the size_px that gives this longest edge, if the recipe is there and means another."""
+    if name not in recipe_names() or recipe_fields(name).get("fit") != "shortest":
+        return longest_px
+    shortest, longest = sorted(int(edge) for edge in content.shape[:2])
+    return max(16, round(longest_px * shortest / longest))
 
 
 def _in_rows(cells: list[Cell]) -> list[list[Cell]]:

@@ -10,7 +10,9 @@ from PIL import Image
 from runs import command, picture
 from safetensors.torch import save_file
 
+from stylebatch import stylize
 from stylebatch.architectures import ARCHITECTURES
+from stylebatch.comparison import _size
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names
 
 CELL_PX, GAP_PX = 320, 20
@@ -111,3 +113,18 @@ def test_the_list_says_how_deep_each_recipe_reaches() -> None:
     assert all(name in listed for name in recipe_names())
     assert "conv5_2" in listed
     assert "2500" in listed
+
+
+def test_every_recipe_works_at_one_longest_edge(folder) -> None:
+    """`pytorch-tutorial` counts the shortest: of a 96×64 content that is 21 px of 32."""
+    made = []
+    kwargs = {"weights": str(folder / "short.safetensors"), "steps": 1, "device": "cpu"}
+    for name in ("balanced", "pytorch-tutorial"):
+        edge = _size(name, 32, np.zeros((64, 96, 3), np.uint8))
+        override = {"output_size": "work", "bucket_px": 1}
+        (image,) = stylize(
+            folder / "content.png", folder / "style.png", name,
+            size_px=edge, override=override, **kwargs,
+        )  # fmt: skip
+        made.append(image.size)
+    assert made == [(32, 21), (31, 21)]

@@ -31,7 +31,9 @@ def recipes(
         Path, typer.Option("--output", "-o", help="The sheet: .png or .jpg.", dir_okay=False)
     ] = Path("recipes.png"),
     weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
-    size: Annotated[int, typer.Option(help="size_px of every recipe.", min=16)] = 256,
+    size: Annotated[
+        int, typer.Option(help="Longest edge of every recipe's work, px.", min=16)
+    ] = 256,
     steps: Annotated[
         int | None, typer.Option(help="Evaluations at most, instead of each recipe's own.", min=1)
     ] = None,
