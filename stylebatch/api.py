@@ -76,15 +76,15 @@ def stylize(
         normalisation: of a weights file that does not say it.
         strength, size_px, steps: of the recipe, where given.
         override: any other fields of the recipe.
-        masks: one for each content, None where there is none; of the content's own size, white
-            where the style applies, black where the content stays.
+        masks: one for each content or None, of its own size: white is stylised, black is kept.
         seed: of a noise start.
         device: `auto` (a GPU if there is one), `cuda:0`, `mps`, `cpu`.
         precision: of the convolutions: `auto`, `float32`, `bfloat16`.
         on_step: called after each evaluation of each image with its index and its losses.
 
     Returns:
-        RGB images, RGBA where the content has alpha, each of its content's upright size.
+        RGB images (RGBA where the content has alpha) of the recipe's `output_size`; its progress
+        and side-by-side pictures are made by `stylebatch run` only.
 
     Raises:
         UserError: an unreadable image, an unknown recipe or field, weights that lack a layer, a
@@ -98,7 +98,7 @@ def stylize(
     fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
     settings = _settings(recipe, fields, arch, fspath(weights), normalisation, precision)
     items = [
-        _item(index, content, mask, settings.recipe)
+        _item(index, content, mask, settings)
         for index, (content, mask) in enumerate(zip(given, given_masks, strict=True))
     ]
     runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
@@ -159,7 +159,7 @@ def _not_a_recipe(error: ValidationError) -> StylizeError:
     return StylizeError(field, f"{first['input']!r}", first["msg"], f"it is: {what}")
 
 
-def _item(index: int, content: ImageLike, mask: ImageLike | None, recipe: Recipe) -> _Item:
+def _item(index: int, content: ImageLike, mask: ImageLike | None, settings: Settings) -> _Item:
     where, data = _read(content)
     picture = decode(data, where)
     told = None
@@ -167,7 +167,7 @@ def _item(index: int, content: ImageLike, mask: ImageLike | None, recipe: Recipe
         name, mask_data = _read(mask)
         told = decode_mask(mask_data, name, picture.rgb)
     height, width = picture.rgb.shape[:2]
-    work = recipe.work_size(width, height)
+    work = settings.work_size(width, height)
     return _Item(index, where, digest_bytes(data), picture, told, *work)
 
 
@@ -220,7 +220,7 @@ def _solve(
 ) -> Iterator[tuple[_Item, Result]]:
     """Optimise images of one size, refilling slots as images finish."""
     width, height = items[0].width, items[0].height
-    slots = min(len(items), num_slots(runner.pixel_budget, width, height))
+    slots = min(len(items), num_slots(width, height, runner.pixel_budget))
     engine = runner.engine(settings, slots, width, height)
     by_key: dict[Hashable, _Item] = {str(item.index): item for item in items}
     waiting = list(reversed(items))

@@ -62,6 +62,15 @@ class Architecture:
         """Return the convolutions whose weights the named layers need, in order."""
         return tuple(layer for layer in self.up_to(names) if layer.kind == "conv")
 
+    def smallest_edge_px(self, names: Iterable[str], padding: str) -> int:
+        """Return the smallest edge of an input of which the named layers still see something.
+
+        Args:
+            padding: zeros | reflect | replicate; reflection needs a second pixel to reflect.
+        """
+        deepest = max(layer.downscale for layer in self.up_to(names))
+        return 2 * deepest if padding == "reflect" else deepest
+
     def multiply_adds_per_pixel(self, names: Iterable[str]) -> float:
         """Multiply-adds of one forward pass to the named layers per pixel of the input image."""
         return sum(layer.multiply_adds_per_pixel for layer in self.up_to(names))

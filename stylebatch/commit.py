@@ -174,7 +174,7 @@ class Committer:
         return _Written(event, moves)
 
     def _write_progress(self, item: Progressed) -> None:
-        """Nothing waits for it and nothing is lost with it: renamed into place, but not synced."""
+        """Nothing waits for it and nothing is lost with it: its folder is not synced."""
         check_owner(self._dataset, self._run_id)
         made = finish(item.pixels, item.canvas, item.recipe)
         temporary = self._folder / "progress.png.tmp"

@@ -64,7 +64,7 @@ def compare(
             reasons.append(reason)
             refused.append(_refused(name, reason))
     if len(reasons) == len(names):
-        raise_all(reasons)
+        raise_all(list({str(reason): reason for reason in reasons}.values()))
     rows = [*_in_rows(cells), *_in_rows(refused)]
     return contact_sheet(rows, cell_px=CELL_PX, suffix=suffix)
 

@@ -128,7 +128,8 @@ class Device:
         extractor = self._extractor(settings, choose_precision(settings.precision, self.name))
         constants = settings.weights.normalisation
         objective = Objective(objective_spec(recipe), extractor)
-        return Engine(objective, solver_spec(recipe, constants), capacity, height, width)
+        spec = solver_spec(recipe, constants, settings.smallest_edge_px)
+        return Engine(objective, spec, capacity, height, width)
 
     def problem(
         self,
@@ -156,7 +157,7 @@ class Device:
         height, width = pixels.shape[:2]
         start = None
         if "style" in recipe.start_shares:
-            start = self.targets.image(style, width, height, requests[-1][0])
+            start = self.targets.image(style, width, height, requests[-1][0], colors)
         return Problem(
             key,
             to_tensor(pixels, recipe.input_stretch),

@@ -159,6 +159,7 @@ def work_size(
     fit: str = "longest",
     aspect: tuple[int, int] = (1, 1),
     enlarge: bool = False,
+    smallest_px: int = 1,
 ) -> tuple[int, int]:
     """Return the (width, height) at which an upright image is optimised.
 
@@ -171,6 +172,7 @@ def work_size(
             longest edge of a box whatever the image's shape.
         aspect: (width, height) of that box.
         enlarge: whether a smaller image is enlarged to longest or shortest; a box always is.
+        smallest_px: no edge becomes smaller, however thin the image is.
     """
     if fit in ("stretch", "crop"):
         longest = max(aspect)
@@ -185,7 +187,8 @@ def work_size(
         (2 * numerator + bucket_px * divisor) // (2 * bucket_px * divisor)
         for numerator, divisor in edges
     )
-    work_width, work_height = (max(1, count) * bucket_px for count in buckets)
+    fewest = -(-smallest_px // bucket_px)
+    work_width, work_height = (max(fewest, count) * bucket_px for count in buckets)
     return work_width, work_height
 
 

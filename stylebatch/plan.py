@@ -31,6 +31,8 @@ from stylebatch.records import Style
 
 _MAX_JOBS_AT_ONCE = 4096
 _MAX_ENLARGEMENT = 2
+# About 32 GB on a CPU: an image of these many pixels on its own.
+_MAX_USUAL_PIXELS = 2**24
 
 
 class PlanError(UserError):
@@ -78,6 +80,7 @@ class PairSummary:
     Attributes:
         passed_over: files of the content folder that are no images, by suffix.
         enlarged: images whose output is more than twice as large as they were worked on.
+        huge: images that are worked on at a size which hardly any memory holds.
         unmasked: images without a mask in a pair with masks.
         unknown_rows: rows of its table whose content isn't there.
     """
@@ -86,6 +89,8 @@ class PairSummary:
     unreadable: int = 0
     enlarged: int = 0
     enlarged_example: str = ""
+    huge: int = 0
+    huge_example: str = ""
     unmasked: int = 0
     unmasked_example: str = ""
     passed_over: Counter[str] = field(default_factory=Counter)
@@ -97,6 +102,11 @@ class PairSummary:
             yield (
                 f"{self.enlarged} images come out enlarged more than twice "
                 f"(such as {self.enlarged_example}); raise size_px, or set output_size: work"
+            )
+        if self.huge:
+            yield (
+                f"{self.huge} images are worked on at more than {_MAX_USUAL_PIXELS / 1e6:.0f} "
+                f"megapixels (such as {self.huge_example}); lower size_px, or use another fit"
             )
         if self.unmasked:
             example = self.unmasked_example
@@ -274,9 +284,13 @@ class _PairPlanner:
         for path, file, chosen, mask in zip(paths, found, assigned, masks, strict=True):
             self.summary.images += 1
             self.summary.unreadable += not file.width
-            if chosen and self.sizes(file.width, file.height)[2]:
+            width, height, is_enlarged = self.sizes(file.width, file.height)
+            if chosen and is_enlarged:
                 self.summary.enlarged += 1
                 self.summary.enlarged_example = self.summary.enlarged_example or path
+            if chosen and width * height > _MAX_USUAL_PIXELS:
+                self.summary.huge += 1
+                self.summary.huge_example = self.summary.huge_example or path
             if chosen and mask.path and not mask.digest:
                 self.summary.unmasked += 1
                 self.summary.unmasked_example = self.summary.unmasked_example or path
@@ -285,8 +299,8 @@ class _PairPlanner:
         """Return the work size, and whether the output is enlarged more than twice from it."""
         if not width:
             return 0, 0, False
-        recipe = self.pair.settings.recipe
-        work = recipe.work_size(width, height)
+        settings = self.pair.settings
+        recipe, work = settings.recipe, settings.work_size(width, height)
         # Each edge of its own: an image that is stretched may be enlarged along one of them only.
         enlargement = max(width / work[0], height / work[1])
         return *work, recipe.output_size == "content" and enlargement > _MAX_ENLARGEMENT

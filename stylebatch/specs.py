@@ -4,6 +4,7 @@ from stylebatch.recipes import Recipe
 from stylebatch.transfer.objective import ObjectiveSpec
 from stylebatch.transfer.optimizers import OptimizerSpec
 from stylebatch.transfer.problem import SecondPass, SolverSpec
+from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec
 from stylebatch.weights import Normalisation
 
@@ -43,8 +44,14 @@ def objective_spec(recipe: Recipe) -> ObjectiveSpec:
     )
 
 
-def solver_spec(recipe: Recipe, normalisation: Normalisation) -> SolverSpec:
-    """Return a recipe's start, budget and optimiser for an extractor with these constants."""
+def solver_spec(
+    recipe: Recipe, normalisation: Normalisation, smallest_px: int = SMALLEST_EDGE_PX
+) -> SolverSpec:
+    """Return a recipe's start, budget and optimiser for an extractor with these constants.
+
+    Args:
+        smallest_px: the smallest edge that its layers can do with.
+    """
     mean, _ = input_constants(recipe, normalisation)
     start = StartSpec(
         shares=recipe.start_shares,
@@ -66,12 +73,13 @@ def solver_spec(recipe: Recipe, normalisation: Normalisation) -> SolverSpec:
         second_pass=_second_pass(recipe),
         progress_at=frozenset(recipe.progress_at),
         progress_every=recipe.progress_every,
+        smallest_px=max(SMALLEST_EDGE_PX, smallest_px),
     )
 
 
 def _second_pass(recipe: Recipe) -> SecondPass | None:
     second = recipe.second_pass
-    return None if second is None else SecondPass(recipe.size_px / second.size_px, second.steps)
+    return None if second is None else SecondPass(recipe.size_px, recipe.fit, second.steps)
 
 
 def _optimizer_spec(recipe: Recipe) -> OptimizerSpec:

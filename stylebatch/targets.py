@@ -128,7 +128,14 @@ class StyleTargets:
         """Return a style as it is, (H, W, 3); of a blend its first image. Errors as in `get`."""
         return self._read_style(style.images[0])
 
-    def image(self, style: Style, width: int, height: int, request: TargetRequest) -> Tensor:
+    def image(
+        self,
+        style: Style,
+        width: int,
+        height: int,
+        request: TargetRequest,
+        colors: Pixels | None = None,
+    ) -> Tensor:
         """Return the style as a start, (1, 3, height, width): stretched, or cut from its centre.
 
         Of a blend it is the weighted mean of its images. Errors as in `get`.
@@ -138,6 +145,7 @@ class StyleTargets:
         parts = []
         for image in style.images:
             pixels = self._read_style(image)
+            pixels = pixels if colors is None else match_colors(pixels, colors)
             fitted = fit_pixels(pixels, width, height, fit=fit, resampling=request.resampling)
             parts.append(to_tensor(fitted, request.input_stretch) * (image.weight / total))
         return torch.stack(parts).sum(0)
@@ -205,7 +213,8 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
     edges = work_size(
         width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
     )
-    edges = (max(SMALLEST_EDGE_PX, edges[0]), max(SMALLEST_EDGE_PX, edges[1]))
+    smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
+    edges = (max(smallest, edges[0]), max(smallest, edges[1]))
     fitted = fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
     image = to_tensor(fitted, request.input_stretch).to(extractor.device)
     with torch.no_grad():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,6 +16,7 @@ from stylebatch.contents import Content, read_content
 from stylebatch.dataset import Dataset
 from stylebatch.device import Device
 from stylebatch.errors import RunError, UserError
+from stylebatch.images import Pixels
 from stylebatch.loss_log import LossRow
 from stylebatch.recipes import Settings
 from stylebatch.records import (
@@ -66,6 +67,14 @@ class WorkerSpec:
     pixel_budget: int | None = None
 
 
+class _Running(NamedTuple):
+    """A job in a slot, its content, and the style where a picture of all three is wanted."""
+
+    job: Job
+    content: Content
+    beside: Pixels | None
+
+
 class Worker:
     """Drives one device. `submit` jobs, call `advance` until `is_idle`; it never blocks for long.
 
@@ -83,7 +92,7 @@ class Worker:
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._waiting: deque[Job] = deque()
         self._decoding: dict[str, Future[Content]] = {}
-        self._running: dict[str, tuple[Job, Content]] = {}
+        self._running: dict[str, _Running] = {}
         self._engine: Engine | None = None
         self._group: _Group | None = None
         self._max_slots: dict[_Group, int] = {}
@@ -183,8 +192,11 @@ class Worker:
             job.noise_seed,
             content.mask,
         )
+        beside = None
+        if settings.recipe.side_by_side:
+            beside = self._device.targets.picture(self._spec.styles[job.style])
         self._engine.admit(problem)
-        self._running[job.output] = (job, content)
+        self._running[job.output] = _Running(job, content, beside)
 
     def _step(self, engine: Engine, events: list[Event]) -> None:
         try:
@@ -203,7 +215,7 @@ class Worker:
     def _halve_slots(self, engine: Engine, events: list[Event]) -> None:
         """Start the running images again in half as many slots; alone, an image fails."""
         assert self._group is not None
-        jobs = [self._running.pop(str(problem.key))[0] for problem in engine.problems]
+        jobs = [self._running.pop(str(problem.key)).job for problem in engine.problems]
         self._engine = None
         if engine.capacity == 1:
             reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
@@ -216,16 +228,13 @@ class Worker:
         events.append(Notice(self._spec.worker, text))
 
     def _finish(self, result: Result, events: list[Event]) -> None:
-        job, content = self._running.pop(str(result.key))
+        job, content, beside = self._running.pop(str(result.key))
         if result.status is Status.DIVERGED:
             reason = "diverged: the loss became infinite or no number, from a second start as well"
             events.append(self._failed(job, reason))
             return
         settings = self._spec.settings[job.settings_id]
         pixels = to_pixels(result.image, settings.recipe.rounding)
-        beside = None
-        if settings.recipe.side_by_side:
-            beside = self._device.targets.picture(self._spec.styles[job.style])
         rows = [LossRow(*row) for row in result.rows]
         facts = self._facts(result)
         self._committer.put(
@@ -233,7 +242,7 @@ class Worker:
         )
 
     def _show_progress(self, snapshot: Snapshot) -> None:
-        job, content = self._running[str(snapshot.key)]
+        job, content, _ = self._running[str(snapshot.key)]
         recipe = self._spec.settings[job.settings_id].recipe
         pixels = to_pixels(snapshot.image, recipe.rounding)
         self._committer.put_progress(

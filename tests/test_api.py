@@ -252,3 +252,32 @@ def test_masks_that_do_not_fit_are_refused(small) -> None:
         stylize([a, b], style, masks=[a])
     with pytest.raises(UserError, match="is 4×16 px, its image is not; allowed is its 16×16 px"):
         stylize(a, style, masks=Image.new("L", (4, 16)))
+
+
+def test_images_of_one_size_are_optimised_together(small) -> None:
+    a, b, style = (small.root / path for path in A_B_AND_STYLE)
+    seen: list[int] = []
+    stylize([a, b, a], style, on_step=lambda index, row: seen.append(index))
+    assert sorted(seen[:3]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"content_layers": {"relu5_2": 1}, "bucket_px": 1},
+        {"content_layers": {"conv3_1": 1}, "padding": "reflect", "bucket_px": 1, "levels": 3},
+        {"fit": "stretch", "aspect": [100, 1], "content_layers": {"conv4_1": 1}, "bucket_px": 1},
+        {"second_pass": {"size_px": 640, "steps": 1}, "content_layers": {"conv3_1": 1}},
+    ],
+)
+def test_a_ribbon_is_no_thinner_than_the_layers_can_do_with(small, override) -> None:
+    ribbon = Image.new("RGB", (40, 2), (200, 100, 50))
+    (made,) = stylize(ribbon, small.root / "styles/s.png", size_px=16, steps=1, override=override)
+    assert made.size == ribbon.size
+
+
+def test_a_style_start_has_the_matched_colours_too(small) -> None:
+    blue, red = (Image.new("RGB", (32, 32), color) for color in ("blue", "red"))
+    override = {"start": "style", "color": "matched"}
+    (made,) = stylize(blue, red, steps=1, override=CHEAP["override"] | override)
+    assert np.abs(pixels(made).astype(int) - (0, 0, 255)).max() <= 2

@@ -87,3 +87,19 @@ def test_an_unknown_layer_is_told_with_the_nearest_and_all_there_are(name: str, 
 def test_an_unknown_layer_that_is_near_to_nothing_gets_no_guess() -> None:
     with pytest.raises(UnknownLayerError, match="name one of these"):
         VGG19.up_to(["17"])
+
+
+@pytest.mark.parametrize(
+    ("layers", "padding", "wanted"),
+    [
+        (["conv1_2"], "zeros", 1),
+        (["conv3_3", "relu1_1"], "zeros", 4),
+        (["relu5_2"], "replicate", 16),
+        (["pool5"], "zeros", 32),
+        (["relu5_2"], "reflect", 32),
+    ],
+)
+def test_the_smallest_edge_is_one_that_the_deepest_layer_still_sees(
+    layers: list[str], padding: str, wanted: int
+) -> None:
+    assert ARCHITECTURES["vgg19"].smallest_edge_px(layers, padding) == wanted

@@ -14,7 +14,7 @@ from stylebatch.transfer.engine import MAX_REFUSED, Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec
 from stylebatch.transfer.optimizers import OptimizerSpec
-from stylebatch.transfer.problem import Problem, Result, Row, SolverSpec, Status
+from stylebatch.transfer.problem import Problem, Result, Row, SecondPass, SolverSpec, Status
 from stylebatch.transfer.pyramid import level_sizes, shrink
 from stylebatch.transfer.reductions import sum_pixels
 from stylebatch.transfer.starts import StartSpec, draw_noise
@@ -389,3 +389,23 @@ def test_a_guarded_start_that_is_not_the_content_may_come_from_afar() -> None:
     spec = solver(start="noise", steps=25, max_content=limit)
     result = run(Engine(objective, spec, 1, 16, 20), [far])[1]
     assert result.rows[0].content > limit > result.kept.content
+
+
+@pytest.mark.parametrize("keep", ["after_best", "after_last"])
+def test_a_guarded_image_is_one_that_was_judged_not_what_its_update_led_to(keep: str) -> None:
+    objective = real_objective()
+    guarded = real_problem(objective, 1, 1, (16, 20))
+    spec = solver(optimizer="adam", learning_rate=0.3, keep=keep, max_content=0.02, steps=6)
+    result = run(Engine(objective, spec, 1, 16, 20), [guarded])[1]
+    targets = objective.targets(guarded.content, guarded.statistics[0], guarded.strength)
+    losses, _ = objective.evaluate(result.image, targets)
+    assert float(losses.content) <= 0.02
+
+
+def test_an_image_too_small_for_a_second_pass_gets_the_first_at_its_own_size() -> None:
+    second = SecondPass(64, "longest", 5)
+    sizes = {
+        (h, w): Engine(Stub(slope), solver(second_pass=second), 1, h, w).sizes  # type: ignore[arg-type]
+        for h, w in [(48, 64), (96, 128)]
+    }
+    assert sizes == {(48, 64): [(48, 64)], (96, 128): [(48, 64), (96, 128)]}

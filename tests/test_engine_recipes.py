@@ -155,16 +155,22 @@ def test_an_image_starts_from_its_own_style_image(levels: int) -> None:
 
 
 def climb(stub: Any, edge: int, first: float, second: int, **changes: Any) -> Engine:
-    spec = solver(second_pass=SecondPass(first, second), levels="auto", **changes)
+    spec = solver(
+        second_pass=SecondPass(round(first * edge), "longest", second), levels="auto", **changes
+    )
     return Engine(Stub(stub), spec, 4, edge, edge)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("size", "share", "first"),
-    [((48, 64), 0.5, (24, 32)), ((800, 1067), 512 / 800, (512, 683)), ((40, 24), 1, (40, 24))],
+    ("size", "first_px", "fit", "first"),
+    [
+        ((48, 64), 32, "longest", (24, 32)),
+        ((800, 1067), 512, "shortest", (512, 683)),
+        ((200, 20), 100, "longest", (100, 16)),
+    ],
 )
-def test_a_second_pass_comes_after_one_at_its_share_of_the_edges(size, share, first) -> None:
-    spec = solver(second_pass=SecondPass(share, 5), levels="auto")
+def test_a_second_pass_comes_after_one_at_the_first_size(size, first_px, fit, first) -> None:
+    spec = solver(second_pass=SecondPass(first_px, fit, 5), levels="auto")
     assert Engine(Stub(slope), spec, 1, *size).sizes == [first, size]  # type: ignore[arg-type]
 
 

@@ -511,3 +511,9 @@ def test_resampling_is_pillow_s_filter_of_that_name(fit: str, name: str, size) -
     assert difference(resize(scene(), *size, name), np.asarray(wanted)) == 0
     found = fit_pixels(scene(), *size, fit=fit, resampling=name)
     assert difference(found, np.asarray(wanted)) == 0
+
+
+def test_no_work_edge_is_smaller_than_the_layers_need() -> None:
+    assert work_size(2000, 20, 512, 1) == (512, 5)
+    assert work_size(2000, 20, 512, 1, smallest_px=16) == (512, 16)
+    assert work_size(3, 200, 32, 12, smallest_px=16) == (24, 36)

@@ -396,3 +396,18 @@ def path_of(optimizer: str, factor: float) -> Tensor:
         climber.tell(1, factor * sum_pixels(offset.square()), factor * 2 * offset)
         points.append(x)
     return torch.cat(points)
+
+
+@pytest.mark.parametrize("loss", [math.inf, math.nan])
+def test_a_step_to_a_loss_that_is_no_number_is_halved(loss: float) -> None:
+    function, optimizer = function_of(*quadratic(5)), make(spec())
+    optimizer.admit(0, naive.draw(*SHAPE, seed=1), 9)
+    for _ in range(2):
+        optimizer.tell(1, *function(optimizer.ask(1).clone()))
+    refused = optimizer.ask(1).clone()
+    _, gradients = function(refused)
+    assert optimizer.tell(1, torch.tensor([loss]), gradients).tolist() == [False]
+    middle = 0.5 * (refused[0] + position(optimizer, 0))
+    inside = (refused[0] > 0) & (refused[0] < 1)  # elsewhere the bound has cut the step
+    assert inside.sum() > 40
+    assert torch.allclose(optimizer.ask(1)[0][inside], middle[inside], atol=1e-6)

@@ -28,8 +28,11 @@ def recipes(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The sheet: .png or .jpg.", dir_okay=False)
-    ] = Path("recipes.png"),
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The sheet, .png or .jpg; else recipes.png.", dir_okay=False
+        ),
+    ] = None,
     weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
     size: Annotated[
         int, typer.Option(help="Longest edge of every recipe's work, px.", min=16)
@@ -46,7 +49,10 @@ def recipes(
         if name not in known:
             raise ArgumentError("recipe", f"no recipe '{name}'", f"one of {', '.join(known)}")
     if compare is not None:
-        _compare(*compare, names or known, output, weights, size, steps, strength, device)
+        sheet = output or Path("recipes.png")
+        _compare(*compare, names or known, sheet, weights, size, steps, strength, device)
+    elif output is not None or steps is not None or strength is not None:
+        raise typer.BadParameter("these options are of a comparison: add --compare CONTENT STYLE")
     elif names:
         typer.echo("\n\n".join(map(_whole, names)))
     else:

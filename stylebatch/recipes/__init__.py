@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from stylebatch.architectures import ARCHITECTURES
 from stylebatch.recipes.recipe import PROSE, Recipe, SecondPass
 from stylebatch.weights import WeightSet
 
@@ -38,6 +39,16 @@ class Settings:
     weights: WeightSet
     layers_digest: str
     precision: str
+
+    @property
+    def smallest_edge_px(self) -> int:
+        """The smallest edge of an image that the recipe's layers can do with."""
+        recipe = self.recipe
+        return ARCHITECTURES[self.weights.arch].smallest_edge_px(recipe.layers, recipe.padding)
+
+    def work_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) at which an upright image leaves the optimiser."""
+        return self.recipe.work_size(width, height, self.smallest_edge_px)
 
 
 def make_settings(

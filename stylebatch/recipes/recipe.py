@@ -225,8 +225,12 @@ class Recipe(BaseModel):
         """The size of the last pass."""
         return self.second_pass.size_px if self.second_pass else self.size_px
 
-    def work_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return (width, height) at which an upright image leaves the optimiser."""
+    def work_size(self, width: int, height: int, smallest_px: int = 1) -> tuple[int, int]:
+        """Return (width, height) at which an upright image leaves the optimiser.
+
+        Args:
+            smallest_px: the smallest edge that its layers can do with.
+        """
         return work_size(
             width,
             height,
@@ -235,6 +239,7 @@ class Recipe(BaseModel):
             fit=self.fit,
             aspect=self.aspect,
             enlarge=self.enlarge,
+            smallest_px=smallest_px,
         )
 
     def deciding_fields(self) -> dict[str, Any]:

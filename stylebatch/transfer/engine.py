@@ -199,7 +199,9 @@ class Engine:
             report.rows.append((entry.problem.key, row))
             if self._note(entry, row):
                 kept.append(slot)
-        batch.keep(kept, is_after=self._spec.keep.startswith("after_"))
+        # What an update leads to has not been judged: a guarded image is one that has.
+        is_after = self._spec.keep.startswith("after_") and self._spec.max_content is None
+        batch.keep(kept, is_after=is_after)
         for slot, entry in enumerate(batch.entries):
             if self._spec.is_progress(len(entry.rows)):
                 snapshot = Snapshot(entry.problem.key, len(entry.rows), batch.kept(slot))
@@ -262,7 +264,12 @@ class Engine:
 def _levels(spec: SolverSpec, height: int, width: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Return (height, width) and evaluations of each level, coarsest first."""
     if spec.second_pass is not None:
-        first = pyramid.first_pass_size(spec.second_pass.first_share, height, width)
-        return [first, (height, width)], [spec.steps, spec.second_pass.steps]
-    levels = min(pyramid.num_levels(spec.levels, height, width), spec.steps)
+        first_px, fit, steps = spec.second_pass
+        first = pyramid.first_pass_size(first_px, fit, height, width, spec.smallest_px)
+        if first != (height, width):
+            return [first, (height, width)], [spec.steps, steps]
+        # An image too small for a second size: it gets what it would without.
+        return [(height, width)], [spec.steps]
+    wanted = pyramid.num_levels(spec.levels, height, width, spec.smallest_px)
+    levels = min(wanted, spec.steps)
     return pyramid.level_sizes(levels, height, width), pyramid.level_budgets(levels, spec.steps)

@@ -185,7 +185,7 @@ class ProjectedLBFGS:
         slope = dot_pixels(change, self._gradient[:active])
         rise = (losses - self._loss[:active]) * self._unit[:active]
         lowest = -slope / (2 * (rise - slope))
-        return torch.where(lowest.isfinite(), lowest, 0.5).clamp(0.05, 0.5)
+        return torch.where(losses.isfinite() & lowest.isfinite(), lowest, 0.5).clamp(0.05, 0.5)
 
     def _remember(self, active: int, gradients: Tensor, wanted: Tensor) -> None:
         """Put the newest curvature pairs into the ring where they are wanted and sᵀy > 0."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from stylebatch.transfer.optimizers import OptimizerSpec
+from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec
 
 
@@ -23,11 +24,12 @@ class SecondPass(NamedTuple):
     """A larger optimisation from the enlarged result of the first.
 
     Attributes:
-        first_share: edges of the first pass over those of the second, at most 1.
+        first_px: edge of the first pass; which one says `fit`, as in `recipes.Recipe`.
         steps: evaluations of the second; those of the first are `SolverSpec.steps`.
     """
 
-    first_share: float
+    first_px: int
+    fit: str
     steps: int
 
 
@@ -46,6 +48,7 @@ class SolverSpec:
     max_content: float | None = None
     progress_at: frozenset[int] = frozenset()
     progress_every: int = 0
+    smallest_px: int = SMALLEST_EDGE_PX
 
     def is_progress(self, evaluation: int) -> bool:
         """Whether the image so far is wanted after this evaluation (from 1)."""

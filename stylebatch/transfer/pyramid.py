@@ -8,7 +8,9 @@ AUTO_ONE_LEVEL_BELOW_PX = 512
 SMALLEST_EDGE_PX = 16
 
 
-def num_levels(asked: str | int, height: int, width: int) -> int:
+def num_levels(
+    asked: str | int, height: int, width: int, smallest_px: int = SMALLEST_EDGE_PX
+) -> int:
     """Return how many levels an image of this size gets; the coarsest keeps 16 px an edge.
 
     `auto`: one below 512 px at the longest edge, and one more for each doubling from there.
@@ -17,7 +19,7 @@ def num_levels(asked: str | int, height: int, width: int) -> int:
         wanted = 1 + max(0, (max(height, width) // AUTO_ONE_LEVEL_BELOW_PX).bit_length())
     else:
         wanted = int(asked)
-    while wanted > 1 and min(height, width) >> (wanted - 1) < SMALLEST_EDGE_PX:
+    while wanted > 1 and min(height, width) >> (wanted - 1) < smallest_px:
         wanted -= 1
     return wanted
 
@@ -37,9 +39,19 @@ def level_budgets(levels: int, steps: int) -> list[int]:
     return [coarse] * (levels - 1) + [steps - coarse * (levels - 1)]
 
 
-def first_pass_size(share: float, height: int, width: int) -> tuple[int, int]:
-    """Return (height, width) of a first pass whose edges are a share of the last one's."""
-    return max(1, round(height * share)), max(1, round(width * share))
+def first_pass_size(
+    size_px: int, fit: str, height: int, width: int, smallest_px: int
+) -> tuple[int, int]:
+    """Return (height, width) of a first pass at `size_px`, in the last one's proportions.
+
+    Args:
+        fit: shortest where `size_px` is the shortest edge, else it is the longest.
+        height, width: of the last pass; the first is never larger.
+        smallest_px: no edge becomes smaller.
+    """
+    known = min(height, width) if fit == "shortest" else max(height, width)
+    share = min(1.0, size_px / known)
+    return max(smallest_px, round(height * share)), max(smallest_px, round(width * share))
 
 
 def shrink(image: Tensor, size: tuple[int, int]) -> Tensor:
