@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from stylebatch.contents import decode_mask
+from stylebatch.contents import Content, decode_mask, make_content
 from stylebatch.device import Device, choose_devices
 from stylebatch.errors import UserError
 from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.fingerprint import draw_noise_seed
-from stylebatch.finishing import finish, make_canvas
-from stylebatch.images import Picture, Pixels, decode, fit_pixels
+from stylebatch.finishing import finish
+from stylebatch.images import decode
 from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields, recipe_names
 from stylebatch.records import Style, StyleImage
 from stylebatch.scheduler import num_slots
@@ -37,13 +37,12 @@ class StylizeError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One content image with its mask and its size while optimising."""
+    """One content image, ready to be optimised at its work size."""
 
     index: int
     where: str
     digest: str
-    picture: Picture
-    mask: Pixels | None
+    content: Content
     width: int
     height: int
 
@@ -168,7 +167,8 @@ def _item(index: int, content: ImageLike, mask: ImageLike | None, settings: Sett
         told = decode_mask(mask_data, name, picture.rgb)
     height, width = picture.rgb.shape[:2]
     work = settings.work_size(width, height)
-    return _Item(index, where, digest_bytes(data), picture, told, *work)
+    ready = make_content(settings.recipe, picture, told, *work)
+    return _Item(index, where, digest_bytes(data), ready, *work)
 
 
 def _read(image: ImageLike) -> tuple[str, bytes]:
@@ -205,7 +205,7 @@ def _by_size(items: list[_Item]) -> Iterator[list[_Item]]:
     groups: dict[tuple[object, ...], list[_Item]] = {}
     for item in items:
         # Images with masks and without don't share a batch.
-        key = (item.width, item.height, item.mask is None)
+        key = (item.width, item.height, item.content.mask is None)
         groups.setdefault(key, []).append(item)
     yield from groups.values()
 
@@ -238,18 +238,18 @@ def _solve(
 def _admit(
     item: _Item, engine: Engine, settings: Settings, style: Style, runner: Device, seed: int
 ) -> None:
-    recipe = settings.recipe
-    pixels, mask = (
-        part
-        if part is None
-        else fit_pixels(part, item.width, item.height, fit=recipe.fit, resampling=recipe.resampling)
-        for part in (item.picture.rgb, item.mask)
-    )
-    assert pixels is not None
+    content = item.content
     noise_seed = draw_noise_seed(seed, item.digest, style.digest, 1)
     engine.admit(
         runner.problem(
-            str(item.index), settings, engine, pixels, style, recipe.strength, noise_seed, mask
+            str(item.index),
+            settings,
+            engine,
+            content.pixels,
+            style,
+            settings.recipe.strength,
+            noise_seed,
+            content.mask,
         )
     )
 
@@ -257,7 +257,6 @@ def _admit(
 def _image(item: _Item, result: Result, recipe: Recipe) -> Image.Image:
     if result.status is Status.DIVERGED:
         raise StylizeError(item.where, "diverged: its loss became infinite or no number")
-    rgb, alpha = item.picture.rgb, item.picture.alpha
-    canvas = make_canvas(recipe, rgb, alpha, item.mask, item.width, item.height)
+    canvas = item.content.canvas
     pixels = finish(to_pixels(result.image, recipe.rounding), canvas, recipe)
     return Image.fromarray(pixels if canvas.alpha is None else np.dstack([pixels, canvas.alpha]))

@@ -1,12 +1,13 @@
 """A job's content image: read, checked against the plan, and brought to its work size."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stylebatch.errors import UserError
 from stylebatch.files import digest_bytes, read_bytes
 from stylebatch.finishing import Canvas, make_canvas
-from stylebatch.images import Pixels, decode, fit_pixels
+from stylebatch.images import Picture, Pixels, decode, fit_pixels
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job
 
@@ -38,16 +39,18 @@ def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
     """
     picture = decode(_read(root, job.content, job.content_digest, "image"), job.content)
     mask = _read_mask(root, job, picture.rgb) if job.mask else None
-    canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, job.width, job.height)
-    fitted = (
-        part
-        if part is None
-        else fit_pixels(part, job.width, job.height, fit=recipe.fit, resampling=recipe.resampling)
-        for part in (picture.rgb, mask)
+    return make_content(recipe, picture, mask, job.width, job.height)
+
+
+def make_content(
+    recipe: Recipe, picture: Picture, mask: Pixels | None, width: int, height: int
+) -> Content:
+    """Bring an upright image and its mask (H, W) to a work size."""
+    fit = partial(
+        fit_pixels, width=width, height=height, fit=recipe.fit, resampling=recipe.resampling
     )
-    pixels, fitted_mask = fitted
-    assert pixels is not None
-    return Content(pixels, fitted_mask, canvas)
+    canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, width, height)
+    return Content(fit(picture.rgb), None if mask is None else fit(mask), canvas)
 
 
 def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:

@@ -24,11 +24,11 @@ from stylebatch.images import Pixels, decode, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, mean_std
+from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 
 # Raised whenever the numbers in a cached file would change.
 FORMAT = 2
 MAX_IN_MEMORY = 128
-SMALLEST_EDGE_PX = 16
 
 Statistics = dict[str, Tensor]
 

@@ -130,3 +130,11 @@ def waiting(planned: PlannedJobs) -> list[Job]:
             jobs += block
             last = block[-1]
     return jobs
+
+
+def project_of_three(root: Path) -> Project:
+    """Make a project of two classes and a photograph outside of them."""
+    project = Project(root)
+    for number, path in enumerate(["a.png", "cats/b.png", "dogs/c.png"]):
+        project.photo(path, number)
+    return project

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from projects import OUTPUT, Project, waiting
+from projects import OUTPUT, Project, project_of_three, waiting
 
 from stylebatch.dataset import Dataset, metadata_row
 from stylebatch.files import write_synced
@@ -12,10 +12,7 @@ from stylebatch.records import JobFailed
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    project = Project(tmp_path)
-    for number, path in enumerate(["a.png", "cats/b.png", "dogs/c.png"]):
-        project.photo(path, number)
-    return project
+    return project_of_three(tmp_path)
 
 
 @pytest.fixture

@@ -122,6 +122,11 @@ def test_an_image_in_a_batch_of_other_targets_has_the_bits_it_has_alone() -> Non
         targets(SPEC, naive.draw(3, 16, 20, seed=k), naive.draw(3, 16, 16, seed=20 + k), 0.5 + k)
         for k in range(4)
     ]
+    assert_as_alone(images, each)
+
+
+def assert_as_alone(images: Tensor, each: list[Targets]) -> None:
+    """Compare the terms and gradient of each image in a batch with those it has alone, bitwise."""
     together = {name: torch.cat([one[name] for one in each]) for name in each[0]}
     losses, gradients = objective(SPEC).evaluate(images, together)
     for k, one in enumerate(each):
@@ -277,13 +282,7 @@ def test_masked_images_in_a_batch_have_the_bits_they_have_alone() -> None:
         targets(SPEC, naive.draw(3, 16, 20, seed=k), naive.draw(3, 16, 16, seed=20 + k), 1, blob(k))
         for k in range(3)
     ]
-    together = {name: torch.cat([one[name] for one in each]) for name in each[0]}
-    losses, gradients = objective(SPEC).evaluate(images, together)
-    for k, one in enumerate(each):
-        alone, gradient = objective(SPEC).evaluate(images[k : k + 1], one)
-        for term, wanted in zip(losses, alone, strict=True):
-            assert torch.equal(term[k : k + 1], wanted)
-        assert torch.equal(gradients[k : k + 1], gradient)
+    assert_as_alone(images, each)
 
 
 # --- other statistics and powers -------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from projects import Project, png
+from projects import Project, png, project_of_three
 
 from stylebatch import fingerprint
 from stylebatch.assignment import TableError
@@ -33,10 +33,7 @@ CHANGED_FIELDS = {
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Two classes and a photograph outside of them, and two styles."""
-    project = Project(tmp_path)
-    for number, path in enumerate(["a.png", "cats/b.png", "dogs/c.png"]):
-        project.photo(path, number)
-    return project
+    return project_of_three(tmp_path)
 
 
 @pytest.fixture

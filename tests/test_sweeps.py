@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from manifests import changed, load, messages, write_inputs
-from projects import Project
+from projects import Project, project_of_three
 from runs import Small, small_project
 
 from stylebatch.manifest import Pair, SweepPoint
@@ -287,10 +287,7 @@ def test_wrong_entries_do_not_hide_what_is_wrong_with_the_others() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Two classes and a photograph outside of them."""
-    project = Project(tmp_path)
-    for number, path in enumerate(["a.png", "cats/b.png", "dogs/c.png"]):
-        project.photo(path, number)
-    return project
+    return project_of_three(tmp_path)
 
 
 def points_of(project: Project, *steps: int, **fields: Any) -> list[Pair]:
