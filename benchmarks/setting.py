@@ -15,7 +15,7 @@ from stylebatch.files import digest_file, list_folders
 from stylebatch.images import Pixels, decode, resize
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.plan import PlanSummary
-from stylebatch.recipes import Recipe, Settings, recipe_fields
+from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Event, JobDone, Style, StyleImage, WorkerJoined
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
@@ -26,7 +26,7 @@ STYLE = "hokusai_wave"
 
 def settings_of(shared: Path, **changes: Any) -> Settings:
     """Return `balanced` with other fields, on the real weights."""
-    recipe = Recipe(**{**recipe_fields("balanced"), **changes})
+    recipe = recipe_on("vgg19", {**recipe_fields("balanced"), **changes})
     weights = find_weights("vgg19", str(shared / WEIGHTS), shared)
     digest = layers_digest(weights, recipe.layers)
     return Settings("benchmark", recipe, weights, digest, "auto")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
+from stylebatch.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.contents import Content, decode_mask, make_content
 from stylebatch.device import Device, choose_devices
 from stylebatch.errors import UserError
@@ -19,7 +20,14 @@ from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.fingerprint import draw_noise_seed
 from stylebatch.finishing import finish
 from stylebatch.images import decode
-from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields, recipe_names
+from stylebatch.recipes import (
+    Recipe,
+    Settings,
+    make_settings,
+    recipe_fields,
+    recipe_names,
+    recipe_on,
+)
 from stylebatch.records import Style, StyleImage
 from stylebatch.scheduler import num_slots
 from stylebatch.targets import to_pixels
@@ -53,7 +61,7 @@ def stylize(
     recipe: str = "balanced",
     *,
     weights: str | PathLike[str] = "imagenet",
-    arch: str = "vgg19",
+    arch: str = DEFAULT_ARCHITECTURE,
     normalisation: Normalisation | None = None,
     strength: float | None = None,
     size_px: int | None = None,
@@ -71,7 +79,9 @@ def stylize(
         contents: one image or several: paths, or Pillow images (taken as sRGB).
         style: one image, or a blend as path → weight.
         recipe: name of a shipped recipe; see `stylebatch recipes`.
-        weights: `imagenet` (downloaded once by torchvision), a path, or `random`.
+        weights: `imagenet` (downloaded once by torchvision) or another named set of the
+            architecture, a path, or `random`.
+        arch: the extractor's architecture: a key of `architectures.ARCHITECTURES`.
         normalisation: of a weights file that does not say it.
         strength, size_px, steps: of the recipe, where given.
         override: any other fields of the recipe.
@@ -121,14 +131,15 @@ def _settings(
     normalisation: Normalisation | None,
     precision: str,
 ) -> Settings:
-    recipe = make_recipe(name, {key: value for key, value in fields.items() if value is not None})
     found = find_weights(arch, weights, Path.cwd(), normalisation)
+    given = {key: value for key, value in fields.items() if value is not None}
+    recipe = make_recipe(name, given, arch)
     check_layers(found, recipe.layers)
     return make_settings(recipe, found, layers_digest(found, recipe.layers), precision)
 
 
-def make_recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
-    """Return a shipped recipe with some fields replaced.
+def make_recipe(name: str, fields: Mapping[str, Any], arch: str) -> Recipe:
+    """Return a shipped recipe with some fields replaced, `default` layers by the architecture's.
 
     Raises:
         StylizeError: no such recipe, no such field, or a value that a field does not take.
@@ -143,7 +154,7 @@ def make_recipe(name: str, fields: Mapping[str, Any]) -> Recipe:
             todo = f"did you mean '{near[0]}'?" if near else f"see `stylebatch recipes {name}`"
             raise StylizeError("override", f"a recipe has no field '{field}'", "", todo)
     try:
-        return Recipe(**{**known, **fields})
+        return recipe_on(arch, {**known, **fields})
     except ValidationError as error:
         raise _not_a_recipe(error) from error
 

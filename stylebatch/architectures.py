@@ -12,37 +12,98 @@ class UnknownLayerError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One operation of a network, under its paper name (`conv3_1`, `relu3_1`, `pool3`).
+class Convolution:
+    """Filters with a bias: what a weights file holds under one prefix.
 
     Attributes:
-        kind: conv | relu | pool.
-        channels_in, channels_out: of its feature maps.
-        downscale: input pixels per output pixel along an edge, pooling of the layer included.
-        parameters: prefix of a convolution's tensors in torchvision's state dict, else "".
+        name: its layer's, unless the layer joins several.
+        parameters: prefix of its tensors in torchvision's state dict.
+        kernel, stride, padding: in pixels of its input, the same along both edges.
     """
 
     name: str
-    kind: str
+    parameters: str
+    channels_in: int
+    channels_out: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the filters: (O, I, height, width)."""
+        return self.channels_out, self.channels_in, self.kernel, self.kernel
+
+    @property
+    def fan_in(self) -> int:
+        """How many numbers make one number of its output."""
+        return self.channels_in * self.kernel**2
+
+    def edge_before(self, edge: int, padding: str) -> int:
+        """Return the smallest edge of an input that gives an output of this edge."""
+        needed = (edge - 1) * self.stride + self.kernel - 2 * self.padding
+        # A reflection needs one pixel more than it adds.
+        return max(needed, self.padding + 1 if padding == "reflect" else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """A window that moves by `stride`; with `ceil_mode` the last one may reach over the edge."""
+
+    kernel: int = 2
+    stride: int = 2
+    ceil_mode: bool = False
+
+    def edge_before(self, edge: int) -> int:
+        """Return the smallest edge of an input that gives an output of this edge."""
+        start = (edge - 1) * self.stride
+        return start + max(1, self.kernel - (self.stride - 1 if self.ceil_mode else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation of a network, under its paper name (`conv3_1`, `relu3_1`, `pool3`).
+
+    It convolves, or pools, or (with neither) rectifies.
+
+    Attributes:
+        channels_in, channels_out: of its feature maps.
+        downscale: input pixels per output pixel along an edge, stride of the layer included.
+        convolutions: side by side on one input, their outputs joined along the channels.
+    """
+
+    name: str
     channels_in: int
     channels_out: int
     downscale: int
-    parameters: str = ""
+    convolutions: tuple[Convolution, ...] = ()
+    pooling: Pooling | None = None
 
     @property
     def multiply_adds_per_pixel(self) -> float:
         """Multiply-adds of a forward pass per pixel of the *input image*."""
-        if self.kind != "conv":
-            return 0.0
-        return 9 * self.channels_in * self.channels_out / self.downscale**2
+        every = sum(part.fan_in * part.channels_out for part in self.convolutions)
+        return every / self.downscale**2
+
+    def edge_before(self, edge: int, padding: str) -> int:
+        """Return the smallest edge of an input that gives an output of this edge."""
+        if self.pooling:
+            return self.pooling.edge_before(edge)
+        return max((part.edge_before(edge, padding) for part in self.convolutions), default=edge)
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A network as a row of operations, in order."""
+    """A network as a row of operations, in order.
+
+    Attributes:
+        content_layers, style_layers: its own, for a recipe whose layers are `default`.
+    """
 
     name: str
     layers: tuple[Layer, ...]
+    content_layers: tuple[str, ...]
+    style_layers: tuple[str, ...]
 
     def up_to(self, names: Iterable[str]) -> tuple[Layer, ...]:
         """Return the operations needed for the named layers, the deepest of them last.
@@ -54,53 +115,163 @@ class Architecture:
         last = -1
         for name in names:
             if name not in known:
-                raise _unknown_layer(self.name, name, known)
+                raise _unknown_layer(self, name, known)
             last = max(last, known.index(name))
         return self.layers[: last + 1]
 
-    def convolutions(self, names: Iterable[str]) -> tuple[Layer, ...]:
-        """Return the convolutions whose weights the named layers need, in order."""
-        return tuple(layer for layer in self.up_to(names) if layer.kind == "conv")
+    def convolutions(self, names: Iterable[str] | None = None) -> tuple[Convolution, ...]:
+        """Return the convolutions whose weights the named layers need (None: all), in order."""
+        layers = self.layers if names is None else self.up_to(names)
+        return tuple(part for layer in layers for part in layer.convolutions)
 
     def smallest_edge_px(self, names: Iterable[str], padding: str) -> int:
         """Return the smallest edge of an input of which the named layers still see something.
 
         Args:
-            padding: zeros | reflect | replicate; reflection needs a second pixel to reflect.
+            padding: zeros | reflect | replicate; reflection needs more pixels than it adds.
         """
-        deepest = max(layer.downscale for layer in self.up_to(names))
-        return 2 * deepest if padding == "reflect" else deepest
+        edge = 1
+        for layer in reversed(self.up_to(names)):
+            edge = layer.edge_before(edge, padding)
+        return edge
 
     def multiply_adds_per_pixel(self, names: Iterable[str]) -> float:
         """Multiply-adds of one forward pass to the named layers per pixel of the input image."""
         return sum(layer.multiply_adds_per_pixel for layer in self.up_to(names))
 
 
-def _unknown_layer(arch: str, name: str, known: list[str]) -> UnknownLayerError:
+def _unknown_layer(own: Architecture, name: str, known: list[str]) -> UnknownLayerError:
     near = get_close_matches(name, known, n=1)
     todo = f"did you mean '{near[0]}'?" if near else "name one of these"
-    convs = [layer for layer in known if layer.startswith("conv")]
-    allowed = f"{arch} has {', '.join(convs)} (relu… after the activation, pool…)"
-    return UnknownLayerError("layer", f"'{name}' is no layer of {arch}", allowed, todo)
+    others = [
+        other.name
+        for other in ARCHITECTURES.values()
+        if name in (layer.name for layer in other.layers)
+    ]
+    if others:
+        todo = (
+            f"it is one of {', '.join(others)}: use `recipe: balanced`, which takes each "
+            f"architecture's own, or override content_layers and style_layers (`default`: "
+            f"{own.name}'s own)"
+        )
+    convolutions = [layer.name for layer in own.layers if layer.convolutions]
+    rest = [layer for layer in known if layer not in convolutions]
+    allowed = f"{own.name} has {', '.join(convolutions)} (and {', '.join(rest[:3])}, …)"
+    return UnknownLayerError("layer", f"'{name}' is no layer of {own.name}", allowed, todo)
+
+
+class _Table:
+    """Layers one after another: each takes the channels and the scale of the one before."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+        self.channels, self.downscale = 3, 1
+
+    def convolve(
+        self,
+        name: str,
+        parameters: str,
+        channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+    ) -> None:
+        part = Convolution(name, parameters, self.channels, channels, kernel, stride, padding)
+        self._join(name, part)
+
+    def _join(self, name: str, *parts: Convolution) -> None:
+        self.downscale *= parts[0].stride
+        channels = sum(part.channels_out for part in parts)
+        self.layers.append(Layer(name, self.channels, channels, self.downscale, parts))
+        self.channels = channels
+
+    def rectify(self, name: str) -> None:
+        self.layers.append(Layer(name, self.channels, self.channels, self.downscale))
+
+    def pool(self, name: str, pooling: Pooling) -> None:
+        self.downscale *= pooling.stride
+        layer = Layer(name, self.channels, self.channels, self.downscale, pooling=pooling)
+        self.layers.append(layer)
+
+    def fire(self, name: str, parameters: str, squeezed: int) -> None:
+        """Squeeze by 1×1, then expand by 1×1 and 3×3 side by side, each to 4 × as many channels."""
+        self.convolve(f"{name}_squeeze", f"{parameters}.squeeze", squeezed, 1, 1, 0)
+        self.rectify(f"{name}_squeeze_relu")
+        parts = [
+            Convolution(
+                f"{name}_expand{kernel}x{kernel}",
+                f"{parameters}.expand{kernel}x{kernel}",
+                squeezed,
+                4 * squeezed,
+                kernel,
+                padding=kernel // 2,
+            )
+            for kernel in (1, 3)
+        ]
+        self._join(f"{name}_expand", *parts)
+        self.rectify(name)
 
 
 def _vgg(name: str, blocks: tuple[int, ...]) -> Architecture:
     """Source: Simonyan & Zisserman 2015, table 1; `parameters` counts torchvision's `features`."""
-    layers: list[Layer] = []
-    channels, index = 3, 0
+    table, index = _Table(), 0
     for block, convolutions in enumerate(blocks, start=1):
-        width, downscale = min(64 * 2 ** (block - 1), 512), 2 ** (block - 1)
+        width = min(64 * 2 ** (block - 1), 512)
         for number in range(1, convolutions + 1):
-            tag = f"{block}_{number}"
-            prefix = f"features.{index}"
-            layers.append(Layer(f"conv{tag}", "conv", channels, width, downscale, prefix))
-            layers.append(Layer(f"relu{tag}", "relu", width, width, downscale))
-            channels, index = width, index + 2
-        layers.append(Layer(f"pool{block}", "pool", width, width, 2 * downscale))
+            table.convolve(f"conv{block}_{number}", f"features.{index}", width)
+            table.rectify(f"relu{block}_{number}")
+            index += 2
+        table.pool(f"pool{block}", Pooling())
         index += 1
-    return Architecture(name, tuple(layers))
+    style_layers = ("conv1_1", "conv2_1", "conv3_1")
+    return Architecture(name, tuple(table.layers), ("conv3_3",), style_layers)
 
 
+def _alexnet() -> Architecture:
+    """Source: Krizhevsky 2014 (one tower, as torchvision has it)."""
+    table = _Table()
+    table.convolve("conv1", "features.0", 64, kernel=11, stride=4, padding=2)
+    table.rectify("relu1")
+    table.pool("pool1", Pooling(3))
+    table.convolve("conv2", "features.3", 192, kernel=5, padding=2)
+    table.rectify("relu2")
+    table.pool("pool2", Pooling(3))
+    for number, index, width in ((3, 6, 384), (4, 8, 256), (5, 10, 256)):
+        table.convolve(f"conv{number}", f"features.{index}", width)
+        table.rectify(f"relu{number}")
+    table.pool("pool5", Pooling(3))
+    style_layers = ("conv1", "conv2", "conv3")
+    return Architecture("alexnet", tuple(table.layers), ("conv4",), style_layers)
+
+
+def _squeezenet() -> Architecture:
+    """Source: Iandola et al. 2016; version 1.1 of the authors' repository, as torchvision has it.
+
+    `fire2` is a module's output, after its activation; `fire2_expand` the same before it.
+    """
+    table, pooling = _Table(), Pooling(3, ceil_mode=True)
+    table.convolve("conv1", "features.0", 64, stride=2, padding=0)
+    table.rectify("relu1")
+    table.pool("pool1", pooling)
+    table.fire("fire2", "features.3", 16)
+    table.fire("fire3", "features.4", 16)
+    table.pool("pool3", pooling)
+    table.fire("fire4", "features.6", 32)
+    table.fire("fire5", "features.7", 32)
+    table.pool("pool5", pooling)
+    for number, index, squeezed in ((6, 9, 48), (7, 10, 48), (8, 11, 64), (9, 12, 64)):
+        table.fire(f"fire{number}", f"features.{index}", squeezed)
+    style_layers = ("conv1", "fire2_expand", "fire4_expand")
+    return Architecture("squeezenet1_1", tuple(table.layers), ("fire5_expand",), style_layers)
+
+
+DEFAULT_ARCHITECTURE = "vgg19"
 ARCHITECTURES: dict[str, Architecture] = {
-    "vgg19": _vgg("vgg19", (2, 2, 4, 4, 4)),
+    each.name: each
+    for each in (
+        _vgg("vgg19", (2, 2, 4, 4, 4)),
+        _vgg("vgg16", (2, 2, 3, 3, 3)),
+        _alexnet(),
+        _squeezenet(),
+    )
 }

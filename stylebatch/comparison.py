@@ -26,6 +26,7 @@ def compare(
     style: Path,
     names: Sequence[str],
     *,
+    arch: str,
     weights: str,
     size_px: int,
     steps: int | None = None,
@@ -48,6 +49,7 @@ def compare(
         UserError: an image that can't be read, no such recipe, or none that runs.
     """
     fields: dict[str, Any] = {
+        "arch": arch,
         "weights": weights,
         "steps": steps,
         "strength": strength,

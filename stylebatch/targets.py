@@ -214,6 +214,7 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
         width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
     )
     smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
+    smallest = max(smallest, extractor.smallest_edge_px)
     edges = (max(smallest, edges[0]), max(smallest, edges[1]))
     fitted = fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
     image = to_tensor(fitted, request.input_stretch).to(extractor.device)

@@ -5,6 +5,7 @@ Nothing here imports stylebatch: an agreement is between two ways to the same nu
 
 import copy
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -26,25 +27,30 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 @cache
-def random_vgg19() -> nn.Sequential:
-    """Return torchvision's VGG-19 without its classifier, with seeded random filters."""
+def random_network(arch: str) -> nn.Sequential:
+    """Return a network of torchvision's without its classifier, with seeded random filters."""
     with torch.device("meta"):
-        network = torchvision.models.vgg19(weights=None, init_weights=False).features
+        network = torchvision.models.get_model(arch, weights=None).features
     network = network.to_empty(device="cpu").requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
-    for module in network:
+    for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            spread = math.sqrt(2 / (9 * module.in_channels))
-            module.weight.normal_(0, spread, generator=generator)
+            fan_in = module.in_channels * math.prod(module.kernel_size)
+            module.weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
             module.bias.normal_(0, 0.1, generator=generator)
     return network
 
 
+def random_vgg19() -> nn.Sequential:
+    """Return torchvision's VGG-19 without its classifier, with seeded random filters."""
+    return random_network("vgg19")
+
+
 @cache
-def layer_names() -> list[str]:
-    """Name torchvision's modules as the paper does, by counting: conv1_1, relu1_1, … pool5."""
+def layer_names(arch: str = "vgg19") -> list[str]:
+    """Name a VGG's modules as the paper does, by counting: conv1_1, relu1_1, … pool5."""
     names, block, number = [], 1, 0
-    for module in random_vgg19():
+    for module in random_network(arch):
         if isinstance(module, nn.Conv2d):
             number += 1
             names.append(f"conv{block}_{number}")
@@ -115,6 +121,74 @@ def feature_maps(
     for hook in hooks:
         hook.remove()
     return found
+
+
+def modules_by_layer(arch: str) -> dict[str, tuple[str, ...]]:
+    """Return each layer's modules in torchvision's `features`; of several the maps are joined."""
+    if arch.startswith("vgg"):
+        return {name: (str(index),) for index, name in enumerate(layer_names(arch))}
+    if arch == "alexnet":
+        names = "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5"
+        return {name: (str(index),) for index, name in enumerate(names.split())}
+    assert arch == "squeezenet1_1"
+    found: dict[str, tuple[str, ...]] = {}
+    names = "conv1 relu1 pool1 fire2 fire3 pool3 fire4 fire5 pool5 fire6 fire7 fire8 fire9"
+    for index, name in enumerate(names.split()):
+        if name.startswith("fire"):
+            found[f"{name}_squeeze"] = (f"{index}.squeeze",)
+            found[f"{name}_squeeze_relu"] = (f"{index}.squeeze_activation",)
+            found[f"{name}_expand"] = (f"{index}.expand1x1", f"{index}.expand3x3")
+        found[name] = (str(index),)
+    return found
+
+
+@cache
+def _network_of(arch: str, pooling: str, padding: str, dtype: torch.dtype) -> nn.Sequential:
+    network = copy.deepcopy(random_network(arch)).to(dtype)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = padding
+    return nn.Sequential(
+        *(
+            POOLS[pooling](x.kernel_size, x.stride, ceil_mode=x.ceil_mode)
+            if isinstance(x, nn.MaxPool2d)
+            else x
+            for x in network
+        )
+    )
+
+
+def read_off(
+    arch: str,
+    x: Tensor,
+    layers: Sequence[str],
+    pooling: str = "max",
+    padding: str = "zeros",
+) -> dict[str, Tensor]:
+    """Return the maps of torchvision's whole network for its own input (B, 3, H, W), by hooks.
+
+    Layers that it does not get to, because the input is too small, are left out.
+    """
+    network, places = _network_of(arch, pooling, padding, x.dtype), modules_by_layer(arch)
+    found: dict[str, Tensor] = {}
+    hooks = []
+    for place in {place for layer in layers for place in places[layer]}:
+        # A copy: the ReLU after it overwrites its input.
+        def read(_m: nn.Module, _i: Any, output: Tensor, place: str = place) -> None:
+            found[place] = output.clone()
+
+        hooks.append(network.get_submodule(place).register_forward_hook(read))
+    try:
+        network(x)
+    except RuntimeError as error:
+        if not re.search("too small|less than|greater than", str(error)):
+            raise
+    for hook in hooks:
+        hook.remove()
+    seen = {layer: [found[place] for place in places[layer] if place in found] for layer in layers}
+    return {
+        layer: torch.cat(maps, 1) for layer, maps in seen.items() if len(maps) == len(places[layer])
+    }
 
 
 # --- the losses of one image -----------------------------------------------------------------

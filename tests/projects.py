@@ -15,7 +15,7 @@ from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
 from stylebatch.plan import PlanSummary, plan_jobs
-from stylebatch.recipes import Recipe, Settings, recipe_fields
+from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
 from stylebatch.weights import find_weights
 
@@ -52,7 +52,7 @@ class Project:
         known = {
             name: fields.pop(name) for name in ("layers_digest", "precision") if name in fields
         }
-        recipe = Recipe(**(recipe_fields("balanced") | fields))
+        recipe = recipe_on("vgg19", recipe_fields("balanced") | fields)
         settings = Settings(
             "settings", recipe, find_weights("vgg19", "random", self.root), "digest", "auto"
         )

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from stylebatch import stylize
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.comparison import _size
-from stylebatch.recipes import Recipe, recipe_fields, recipe_names
+from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 
 CELL_PX, GAP_PX = 320, 20
 
@@ -105,7 +105,7 @@ def test_a_recipe_is_shown_with_every_field_those_at_their_defaults_too() -> Non
     for name, text in parts.items():
         shown = yaml.safe_load(text.removeprefix(name))
         assert shown.keys() == Recipe.model_fields.keys()
-        assert Recipe(**shown) == Recipe(**recipe_fields(name))
+        assert Recipe(**shown) == recipe_on("vgg19", recipe_fields(name))
 
 
 def test_the_list_says_how_deep_each_recipe_reaches() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.recipes import Recipe, recipe_fields, recipe_names
+from stylebatch.recipes import recipe_fields, recipe_names, recipe_on
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -29,7 +29,7 @@ def test_the_table_of_recipes_is_theirs() -> None:
     told = {name: (layer, int(steps.replace(",", ""))) for name, layer, steps in rows}
     vgg = ARCHITECTURES["vgg19"]
     for name in recipe_names():
-        recipe = Recipe(**recipe_fields(name))
+        recipe = recipe_on("vgg19", recipe_fields(name))
         deepest = vgg.convolutions(recipe.layers)[-1].name
         assert told.pop(name) == (deepest, recipe.max_evaluations)
     assert told == {}
@@ -42,4 +42,5 @@ def test_every_field_it_names_is_one_and_takes_the_value() -> None:
     overrides = [each for each in written if not OF_A_PAIR & each.keys()]
     assert len(overrides) >= 12
     for override in overrides:
-        Recipe(**recipe_fields("balanced") | {"output_size": "work", "levels": 1} | override)
+        together = {"output_size": "work", "levels": 1} | override
+        recipe_on("vgg19", recipe_fields("balanced") | together)

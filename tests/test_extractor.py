@@ -1,14 +1,20 @@
-"""The extractor against torchvision's own VGG-19 read off with hooks, same random filters."""
+"""Extractors against torchvision's own networks read off with hooks, same random filters."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import naive
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models import get_weight
+from torchvision.transforms.functional import normalize
 
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.transfer.extractor import Extractor
+from stylebatch.weights import NAMED_WEIGHTS, NORMALISATIONS, find_weights, load_tensors
 
 LAYERS = ("conv1_1", "relu1_1", "relu1_2", "pool1", "conv2_2", "relu2_2", "conv3_3")
 
@@ -90,3 +96,126 @@ def test_the_gradient_of_the_feature_maps_is_that_of_torchvision() -> None:
 
 def naive_maps(images: Tensor) -> dict[str, Tensor]:
     return naive.feature_maps(images, ("conv1_2", "relu2_2", "conv3_1"))
+
+
+# --- every architecture ----------------------------------------------------------------------
+
+MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in (naive.MEAN, naive.STD))
+# Of each kind of operation one, shallow and deep.
+TAPPED = {
+    "vgg19": ("conv1_1", "relu3_1", "conv5_4", "pool5"),
+    "vgg16": ("conv1_1", "relu1_2", "pool2", "conv3_3", "conv4_1", "relu5_3", "pool5"),
+    "alexnet": ("conv1", "relu1", "pool1", "conv2", "relu3", "conv4", "conv5", "pool5"),
+    "squeezenet1_1": (
+        "conv1", "relu1", "pool1", "fire2_squeeze", "fire2_squeeze_relu", "fire2_expand", "fire2",
+        "fire3_expand", "pool3", "fire4", "pool5", "fire9_expand", "fire9",
+    ),
+}  # fmt: skip
+# (height, width): odd edges show what strides and windows do with the last rows.
+SIZES = [(63, 71), (64, 96), (90, 65)]
+
+
+def tensors_of(arch: str) -> dict[str, tuple[Tensor, Tensor]]:
+    state = naive.random_network(arch).state_dict(prefix="features.")
+    return {
+        part.name: (state[f"{part.parameters}.weight"], state[f"{part.parameters}.bias"])
+        for part in ARCHITECTURES[arch].convolutions()
+    }
+
+
+def of(arch: str, layers: tuple[str, ...], **options: Any) -> Extractor:
+    constants = {"mean": naive.MEAN, "std": naive.STD}
+    return Extractor(ARCHITECTURES[arch], tensors_of(arch), layers, **constants, **options)
+
+
+def assert_close(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], error: float) -> None:
+    assert found.keys() == wanted.keys()
+    for layer in wanted:
+        assert relative_error(found[layer], wanted[layer]) < error, layer
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_architecture_gives_the_maps_of_torchvisions_forward_pass(arch, size) -> None:
+    images, layers = naive.draw(2, 3, *size), TAPPED[arch]
+    found = of(arch, layers)(images)
+    assert_close(found, naive.read_off(arch, (images - MEAN) / STD, layers), 1e-6)
+    exact = naive.read_off(arch, ((images - MEAN) / STD).double(), layers)
+    assert_close(found, exact, 1e-5)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("pooling", ["max", "average", "average_scaled"])
+@pytest.mark.parametrize("arch", ["alexnet", "squeezenet1_1"])
+def test_pooling_and_padding_keep_each_layers_own_window(arch, pooling, padding) -> None:
+    images, layers = naive.draw(1, 3, 71, 66), TAPPED[arch]
+    found = of(arch, layers, pooling=pooling, padding=padding)(images)
+    x = ((images - MEAN) / STD).double()
+    assert_close(found, naive.read_off(arch, x, layers, pooling, padding), 1e-5)
+
+
+@pytest.mark.parametrize("arch", ["vgg16", "alexnet", "squeezenet1_1"])
+def test_the_gradient_through_every_architecture_is_that_of_torchvision(arch: str) -> None:
+    images, own = naive.draw(2, 3, 65, 70), ARCHITECTURES[arch]
+    layers = (*own.style_layers, *own.content_layers)
+
+    def exact(x: Tensor) -> dict[str, Tensor]:
+        return naive.read_off(arch, (x - MEAN) / STD, layers)
+
+    gradients = []
+    for source, dtype in ((of(arch, layers), torch.float32), (exact, torch.float64)):
+        x = images.to(dtype).requires_grad_()
+        total = sum(value.square().mean() for value in source(x).values())
+        gradients.append(torch.autograd.grad(total, x)[0])
+    assert relative_error(*gradients) < 1e-4
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_an_image_of_the_smallest_edge_is_seen_and_a_smaller_one_is_not(arch: str) -> None:
+    for padding in ("zeros", "reflect"):
+        network = of(arch, TAPPED[arch], padding=padding)
+        edge = network.smallest_edge_px
+        assert network(naive.draw(1, 3, edge, edge)).keys() == set(TAPPED[arch])
+        with pytest.raises(RuntimeError):
+            network(naive.draw(1, 3, edge - 1, edge))
+
+
+# --- what weights expect of their input ------------------------------------------------------
+
+
+def save_shallow(arch: str, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Write the weights of a network's first layers; return the file, and layers that it reaches.
+
+    The first convolution's filters differ by colour, so that an order that is wrong shows.
+    """
+    layers = ARCHITECTURES[arch].style_layers[:2]
+    needed = {part.parameters for part in ARCHITECTURES[arch].convolutions(layers)}
+    state = naive.random_network(arch).state_dict(prefix="features.")
+    kept = {key: value for key, value in state.items() if key.rpartition(".")[0] in needed}
+    torch.save(kept, folder / "weights.pth")
+    return folder / "weights.pth", layers
+
+
+@pytest.mark.parametrize(("arch", "name"), NAMED_WEIGHTS)
+def test_named_weights_see_what_torchvisions_preprocessing_gives(arch, name, tmp_path) -> None:
+    path, layers = save_shallow(arch, tmp_path)
+    named = find_weights(arch, name, tmp_path)
+    told = named.normalisation
+    tensors = load_tensors(replace(named, path=path), layers)
+    network = Extractor(ARCHITECTURES[arch], tensors, layers, mean=told.mean, std=told.std)
+    theirs = get_weight(NAMED_WEIGHTS[arch, name].identifier).transforms()
+    images = naive.draw(2, 3, 43, 38)
+    x = normalize(images, theirs.mean, theirs.std)
+    assert_close(network(images), naive.read_off(arch, x, layers), 1e-6)
+
+
+@pytest.mark.parametrize("arch", ["vgg19", "vgg16"])
+def test_caffe_weights_see_bgr_bytes_less_the_mean_pixel(arch: str, tmp_path: Path) -> None:
+    path, layers = save_shallow(arch, tmp_path)
+    told = NORMALISATIONS["caffe"]
+    tensors = load_tensors(find_weights(arch, path.name, tmp_path, told), layers)
+    network = Extractor(ARCHITECTURES[arch], tensors, layers, mean=told.mean, std=told.std)
+    images = naive.draw(2, 3, 43, 38)
+    red, green, blue = (255 * images).unbind(1)
+    x = torch.stack([blue - 103.939, green - 116.779, red - 123.68], 1)
+    assert_close(network(images), naive.read_off(arch, x, layers), 1e-5)

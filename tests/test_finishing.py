@@ -12,7 +12,7 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from stylebatch.finishing import Canvas, finish, make_canvas, side_by_side
 from stylebatch.images import Pixels
-from stylebatch.recipes import Recipe, recipe_fields
+from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.targets import to_pixels
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -22,7 +22,7 @@ PLAIN = Canvas(24, 16, None, None, None)
 
 
 def recipe(**fields: Any) -> Recipe:
-    return Recipe(**(recipe_fields("balanced") | fields))
+    return recipe_on("vgg19", recipe_fields("balanced") | fields)
 
 
 def ramp(height: int, width: int) -> Pixels:

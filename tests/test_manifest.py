@@ -15,7 +15,7 @@ from PIL import Image
 
 from stylebatch.errors import UserError
 from stylebatch.manifest import Assign, RunOptions, json_schema, load_manifest, parse_duration
-from stylebatch.recipes import Recipe, SecondPass, recipe_fields
+from stylebatch.recipes import Recipe, SecondPass, recipe_fields, recipe_on
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_recipe_then_defaults_then_pair_then_override_decide() -> None:
 
 @pytest.mark.usefixtures("root")
 def test_any_field_of_the_recipe_can_be_overridden() -> None:
-    recipe = Recipe(**recipe_fields("balanced"))
+    recipe = recipe_on("vgg19", recipe_fields("balanced"))
     for name, value in recipe.model_dump(mode="json", exclude={"title", "source", "notes"}).items():
         written = yaml.safe_dump({name: value}, default_flow_style=True).strip()
         assert load(changed("size_px: 128", f"override: {written}")).pairs[0].settings.recipe == (
@@ -128,7 +128,8 @@ def test_values_of_every_kind_can_be_overridden(override: str, name: str, value:
 def test_a_null_in_an_override_is_not_written() -> None:
     override = "override: {fit: null, size_px: null, second_pass: null, style_layers: null}"
     (pair,) = load(changed("size_px: 128", f"size_px: 96\n    {override}")).pairs
-    assert pair.settings.recipe == Recipe(**recipe_fields("balanced") | {"size_px": 96})
+    fields = recipe_fields("balanced") | {"size_px": 96}
+    assert pair.settings.recipe == recipe_on("vgg19", fields)
 
 
 @pytest.mark.usefixtures("root")

@@ -48,14 +48,15 @@ SHAPE_ERRORS = [
     ),
     (
         "weights: random",
-        "arch: vgg16",
-        "5: extractor.arch: found 'vgg16'; allowed is one of vgg19; did you mean 'vgg19'?",
+        "arch: vgg199",
+        "5: extractor.arch: found 'vgg199'; allowed is one of vgg19, vgg16, alexnet, "
+        "squeezenet1_1; did you mean 'vgg19'?",
     ),
     (
         "weights: random",
         "weights: random\n  normalisation: imagnet",
-        "6: extractor.normalisation: found 'imagnet'; allowed is one of imagenet, caffe or "
-        "a mapping with mean, std, channels; did you mean 'imagenet'?",
+        "6: extractor.normalisation: found 'imagnet'; allowed is one of imagenet, caffe, caffe_rgb "
+        "or a mapping with mean, std, channels; did you mean 'imagenet'?",
     ),
     (
         "weights: random",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.recipes import recipe_fields
+from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec, Targets
 
@@ -137,7 +137,7 @@ def assert_as_alone(images: Tensor, each: list[Targets]) -> None:
 
 
 def balanced() -> dict[str, Any]:
-    written = recipe_fields("balanced")
+    written = recipe_on("vgg19", recipe_fields("balanced")).model_dump()
     names = [field.name for field in fields(ObjectiveSpec)]
     return {name: written[name] for name in names if name in written}
 

@@ -4,11 +4,11 @@ import pytest
 from pydantic import ValidationError
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.recipes import PROSE, Recipe, recipe_fields, recipe_names
+from stylebatch.recipes import PROSE, Recipe, recipe_fields, recipe_names, recipe_on
 
 
 def recipe(name: str = "balanced", **fields: Any) -> Recipe:
-    return Recipe(**(recipe_fields(name) | fields))
+    return recipe_on("vgg19", recipe_fields(name) | fields)
 
 
 # The literature's page as a table. Layers: content, then style.

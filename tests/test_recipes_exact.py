@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.images import Pixels
-from stylebatch.recipes import Recipe, recipe_fields, recipe_names
+from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.specs import input_constants, objective_spec, solver_spec
 from stylebatch.targets import to_tensor
 from stylebatch.transfer.engine import Engine
@@ -56,7 +56,7 @@ def true(pixels: Pixels) -> Tensor:
 
 
 def recipe(name: str, **override: Any) -> Recipe:
-    return Recipe(**(recipe_fields(name) | override))
+    return recipe_on("vgg19", recipe_fields(name) | override)
 
 
 @cache

@@ -82,8 +82,9 @@ def refused(act: Callable[[], object], *parts: str) -> None:
 
 def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
     refused(
-        lambda: find_weights("vgg16", "random", Path()),
-        "extractor.arch: 'vgg16' is no known architecture; one of vgg19",
+        lambda: find_weights("vgg11", "random", Path()),
+        "extractor.arch: 'vgg11' is no known architecture; one of vgg19, vgg16, alexnet, "
+        "squeezenet1_1",
     )
 
 
@@ -162,7 +163,7 @@ def test_a_file_that_does_not_say_its_normalisation_needs_it_from_the_user(folde
     refused(
         lambda: folder.safetensors(draw_weights("conv1_1"), metadata),
         "w.safetensors: does not say how its input is normalised; extractor.normalisation: "
-        "one of imagenet, caffe, or mean, std and channels; add it to the manifest",
+        "one of imagenet, caffe, caffe_rgb, or mean, std and channels; add it to the manifest",
     )
     assert folder.find("w.safetensors", NORMALISATIONS["caffe"]).normalisation.channels == "bgr"
 

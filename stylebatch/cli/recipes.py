@@ -7,11 +7,11 @@ import typer
 import yaml
 from rich.console import Console
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, UnknownLayerError
 from stylebatch.cli.inform import ArgumentError, table_of
-from stylebatch.cli.single import evaluations_bar
+from stylebatch.cli.single import Arch, check_arch, evaluations_bar
 from stylebatch.files import write_atomic
-from stylebatch.recipes import Recipe, recipe_fields, recipe_names
+from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.sheets import check_sheet_path
 
 
@@ -33,6 +33,7 @@ def recipes(
             "--output", "-o", help="The sheet, .png or .jpg; else recipes.png.", dir_okay=False
         ),
     ] = None,
+    arch: Arch = DEFAULT_ARCHITECTURE,
     weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
     size: Annotated[
         int, typer.Option(help="Longest edge of every recipe's work, px.", min=16)
@@ -48,29 +49,38 @@ def recipes(
     for name in names or ():
         if name not in known:
             raise ArgumentError("recipe", f"no recipe '{name}'", f"one of {', '.join(known)}")
+    check_arch(arch)
     if compare is not None:
         sheet = output or Path("recipes.png")
-        _compare(*compare, names or known, sheet, weights, size, steps, strength, device)
+        _compare(*compare, names or known, sheet, arch, weights, size, steps, strength, device)
     elif output is not None or steps is not None or strength is not None:
         raise typer.BadParameter("these options are of a comparison: add --compare CONTENT STYLE")
     elif names:
-        typer.echo("\n\n".join(map(_whole, names)))
+        typer.echo("\n\n".join(_whole(name, arch) for name in names))
     else:
-        _list(known)
+        _list(known, arch)
 
 
-def _list(names: list[str]) -> None:
+def _list(names: list[str], arch: str) -> None:
     table = table_of("recipe", "what it is", "optimiser", "evaluations", "deepest layer")
     for name in names:
-        recipe = Recipe(**recipe_fields(name))
-        deepest = ARCHITECTURES["vgg19"].convolutions(recipe.layers)[-1].name
+        recipe = recipe_on(arch, recipe_fields(name))
+        deepest = _deepest_layer(recipe, arch)
         table.add_row(name, recipe.title, recipe.optimizer, str(recipe.max_evaluations), deepest)
     Console(highlight=False).print(table)
 
 
-def _whole(name: str) -> str:
+def _deepest_layer(recipe: Recipe, arch: str) -> str:
+    try:
+        needed = ARCHITECTURES[arch].up_to(recipe.layers)
+    except UnknownLayerError:
+        return f"not on {arch}"
+    return [layer.name for layer in needed if layer.convolutions][-1]
+
+
+def _whole(name: str, arch: str) -> str:
     """Every field, those at their defaults too, with what departs from the source."""
-    fields = Recipe(**recipe_fields(name)).model_dump(mode="json")
+    fields = recipe_on(arch, recipe_fields(name)).model_dump(mode="json")
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=96)
     return f"# {name}\n{text.rstrip()}"
 
@@ -80,6 +90,7 @@ def _compare(
     style: Path,
     names: list[str],
     output: Path,
+    arch: str,
     weights: str,
     size: int,
     steps: int | None,
@@ -96,6 +107,7 @@ def _compare(
             content,
             style,
             names,
+            arch=arch,
             weights=weights,
             size_px=size,
             steps=steps,

@@ -33,8 +33,8 @@ NumPreview = Annotated[
     ),
 ]
 DEMO_NOTE = (
-    "note: weights: random is a demonstration extractor (seeded random VGG-19 filters); "
-    "for real results set `extractor: {arch: vgg19, weights: imagenet}`"
+    "note: weights: random is a demonstration extractor (seeded random filters); "
+    "for real results set `weights: imagenet` under `extractor`"
 )
 
 

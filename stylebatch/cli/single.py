@@ -9,10 +9,12 @@ import yaml
 from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn
 
+from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.cli.inform import ArgumentError
 from stylebatch.demo import write_demo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+Arch = Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")]
 
 
 def stylize(
@@ -24,6 +26,7 @@ def stylize(
         Path, typer.Option("--output", "-o", help="A file; of several contents, a folder.")
     ],
     recipe: Annotated[str, typer.Option(help="See `stylebatch recipes`.")] = "balanced",
+    arch: Arch = DEFAULT_ARCHITECTURE,
     weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
     size: Annotated[int | None, typer.Option(help="Longest edge while optimising, px.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations at most.")] = None,
@@ -46,6 +49,7 @@ def stylize(
     """Stylise one image or a few, without a manifest."""
     if len(paths) < 2:
         raise typer.BadParameter("give at least one content image and a style image")
+    check_arch(arch)
     *contents, style = paths
     targets = _targets(contents, style, output)
     fields = dict(_field(text) for text in override or [])
@@ -58,6 +62,7 @@ def stylize(
             contents,
             style,
             recipe,
+            arch=arch,
             weights=weights,
             size_px=size,
             steps=steps,
@@ -72,6 +77,17 @@ def stylize(
     for target, image in zip(targets, made, strict=True):
         _save(image, target)
         typer.echo(str(target))
+
+
+def check_arch(arch: str) -> None:
+    """Refuse an architecture that there isn't.
+
+    Raises:
+        ArgumentError: with those that there are.
+    """
+    if arch not in ARCHITECTURES:
+        found, allowed = f"'{arch}' is no known architecture", f"one of {', '.join(ARCHITECTURES)}"
+        raise ArgumentError("--arch", found, allowed)
 
 
 def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:

@@ -14,10 +14,9 @@ from stylebatch.manifest.schema import Choice, Defaults, ManifestFields, PairFie
 from stylebatch.manifest.settings import SettingsResolver, Strength
 from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
-from stylebatch.recipes import Settings
+from stylebatch.recipes import LAYER_FIELDS, Settings
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
-_DECIDE_LAYERS = ("content_layers", "style_layers")
 _DECIDE_CHANCE = ("start", "strength")
 
 
@@ -86,7 +85,7 @@ class PairReader:
 
     def _points(self, written: _Written, name: str) -> list[Point] | list[None]:
         """Return the points of a pair's sweep; one None stands for the pair itself."""
-        if self._is_broken(written, "recipe", *_DECIDE_LAYERS):
+        if self._is_broken(written, "recipe", *LAYER_FIELDS):
             return []
         if (sweeps := written.value("sweep")) is None:
             return [None]

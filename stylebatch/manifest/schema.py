@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.recipes import PROSE, Recipe, recipe_names
+from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
 from stylebatch.weights import NORMALISATIONS
 
 DURATION = r"^([0-9]+(\.[0-9]+)?[dhms])+$"
@@ -62,7 +62,9 @@ def _recipe_fields() -> Iterator[tuple[str, Any, str | None]]:
     """Yield the recipe's fields, its prose aside: name, type with its bounds, description."""
     for name, info in Recipe.model_fields.items():
         if name not in PROSE:
-            yield name, info.rebuild_annotation(), info.description
+            kind = info.rebuild_annotation()
+            own = Literal["default"] | kind if name in LAYER_FIELDS else kind
+            yield name, own, info.description
 
 
 def _override() -> type[Section]:
@@ -109,10 +111,11 @@ class Normalisation(Section):
 class Extractor(Section):
     """The network whose feature maps are compared."""
 
-    arch: Annotated[str, _ARCH, _ARCH_ENUM] = "vgg19"
+    arch: Annotated[str, _ARCH, _ARCH_ENUM] = DEFAULT_ARCHITECTURE
     """a row of the architectures table"""
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
-    """imagenet (downloaded once, checked), random, or a .safetensors or .pth file"""
+    """a named set of the architecture such as imagenet (downloaded once, checked), random, or a
+    .safetensors or .pth file"""
     normalisation: Annotated[str, _NORMALISATION, _NORMALISATION_ENUM] | Normalisation | None = None
     """for a file that does not say it itself"""
 

@@ -13,7 +13,14 @@ from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
 from stylebatch.manifest.schema import Normalisation as NormalisationFields
 from stylebatch.manifest.sweeps import Point
-from stylebatch.recipes import Recipe, Settings, make_settings, recipe_fields
+from stylebatch.recipes import (
+    LAYER_FIELDS,
+    Recipe,
+    Settings,
+    make_settings,
+    recipe_fields,
+    recipe_on,
+)
 from stylebatch.weights import (
     NORMALISATIONS,
     Normalisation,
@@ -37,7 +44,7 @@ class SettingsResolver:
     def __init__(
         self, extractor: Extractor, precision: str, root: Path, findings: Findings
     ) -> None:
-        self.precision = precision
+        self.arch, self.precision = extractor.arch, precision
         self.findings = findings
         self.weights = self._find_weights(extractor, root)
         self._digests: dict[tuple[str, ...], str] = {}
@@ -67,7 +74,7 @@ class SettingsResolver:
 
     def _recipe(self, values: dict[str, Any], places: dict[str, Loc], loc: Loc) -> Recipe | None:
         try:
-            return Recipe(**values)
+            return recipe_on(self.arch, values)
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 # What doesn't fit together is said of the recipe as a whole, by a plain ValueError.
@@ -94,7 +101,7 @@ class SettingsResolver:
         if self.weights is None:
             return False
         written: dict[Loc, list[str]] = {}
-        for field in ("content_layers", "style_layers"):
+        for field in LAYER_FIELDS:
             layers = getattr(recipe, field)
             written.setdefault(places.get(field, recipe_loc), []).extend(layers)
         are_there = True

@@ -1,6 +1,7 @@
 """Recipes: named objectives and solver settings, one YAML file each beside this module."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -10,10 +11,11 @@ from typing import Any
 import yaml
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.recipes.recipe import PROSE, Recipe, SecondPass
+from stylebatch.recipes.recipe import LAYER_FIELDS, PROSE, Recipe, SecondPass
 from stylebatch.weights import WeightSet
 
 __all__ = [
+    "LAYER_FIELDS",
     "PROSE",
     "Recipe",
     "SecondPass",
@@ -21,6 +23,7 @@ __all__ = [
     "make_settings",
     "recipe_fields",
     "recipe_names",
+    "recipe_on",
 ]
 
 
@@ -43,12 +46,16 @@ class Settings:
     @property
     def smallest_edge_px(self) -> int:
         """The smallest edge of an image that the recipe's layers can do with."""
-        recipe = self.recipe
-        return ARCHITECTURES[self.weights.arch].smallest_edge_px(recipe.layers, recipe.padding)
+        return _smallest_edge_px(self.weights.arch, self.recipe.layers, self.recipe.padding)
 
     def work_size(self, width: int, height: int) -> tuple[int, int]:
         """Return (width, height) at which an upright image leaves the optimiser."""
         return self.recipe.work_size(width, height, self.smallest_edge_px)
+
+
+@cache  # asked for every image of a plan
+def _smallest_edge_px(arch: str, layers: tuple[str, ...], padding: str) -> int:
+    return ARCHITECTURES[arch].smallest_edge_px(layers, padding)
 
 
 def make_settings(
@@ -75,3 +82,17 @@ def recipe_fields(name: str) -> dict[str, Any]:
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     fields: dict[str, Any] = yaml.safe_load(text)
     return fields
+
+
+def recipe_on(arch: str, fields: Mapping[str, Any]) -> Recipe:
+    """Return a recipe by its plain fields; where they say `default`, with the layers of `arch`.
+
+    Raises:
+        ValidationError: a field that is missing or unknown, or a value that one does not take.
+    """
+    own = {
+        field: dict.fromkeys(getattr(ARCHITECTURES[arch], field), 1.0)
+        for field in LAYER_FIELDS
+        if fields.get(field) == "default"
+    }
+    return Recipe(**{**fields, **own})

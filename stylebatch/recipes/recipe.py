@@ -14,9 +14,12 @@ Scale = Annotated[float, Field(gt=0, le=1e6)]
 Edge = Annotated[int, Field(ge=16, le=16384)]
 StartImage = Literal["content", "style", "noise"]
 Resampling = Literal["lanczos", "bicubic", "bilinear", "nearest"]
+_LAYERS = "layers by paper name, and their weights; default: the architecture's own"
 
 # What a reader is told and no pixel depends on: not part of a fingerprint.
 PROSE = ("title", "source", "notes")
+# Fields that may be written `default`: the architecture's own layers, each with weight 1.
+LAYER_FIELDS = ("content_layers", "style_layers")
 
 
 class SecondPass(BaseModel):
@@ -43,12 +46,12 @@ class Recipe(BaseModel):
     notes: str = Field("", description="where it departs from its source, and why")
 
     # --- the objective
-    content_layers: LayerWeights = Field(description="layers by paper name, and their weights")
+    content_layers: LayerWeights = Field(description=_LAYERS)
     content_loss: Literal["relative", "mean", "sum"] = Field(
         description="relative: mean (F-P)² / mean P²; mean: mean (F-P)²; sum: Σ (F-P)²"
     )
     content_weight: float = Field(ge=0, description="factor of the content term")
-    style_layers: LayerWeights = Field(description="layers by paper name, and their weights")
+    style_layers: LayerWeights = Field(description=_LAYERS)
     statistic: Literal["gram", "mean_std"] = Field(
         "gram", description="what of the style is matched: Gram matrices, or (AdaIN) mean and std"
     )
@@ -75,8 +78,8 @@ class Recipe(BaseModel):
 
     # --- what the extractor sees
     pooling: Literal["max", "average", "average_scaled"] = Field(
-        description="2×2 pooling of the extractor; average_scaled: 2 × average, which keeps the "
-        "magnitudes that max pooling gives"
+        description="of the extractor, each window as large as the network has it; average_scaled: "
+        "2 × average, which keeps the magnitudes that max pooling gives"
     )
     padding: Literal["zeros", "reflect", "replicate"] = Field(description="of its convolutions")
     normalisation: Literal["weights", "none"] = Field(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.architectures import Architecture, Layer
+from stylebatch.architectures import Architecture, Convolution, Layer, Pooling
 from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice
 
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
@@ -18,7 +18,12 @@ AVERAGE_SCALE = 2.0
 class Extractor:
     """A frozen convolutional network, built no deeper than the layers that are asked for.
 
-    Source: Simonyan & Zisserman 2015; Gatys et al. 2016, section 2 (average pooling as a choice).
+    Source: Gatys et al. 2016, section 2 (average pooling as a choice); the networks' own sources
+    stand in `architectures`.
+
+    Attributes:
+        taps: the layers that were asked for.
+        smallest_edge_px: of images of which these layers still see something.
     """
 
     def __init__(
@@ -37,10 +42,10 @@ class Extractor:
         """Keep the weights of the operations up to the deepest of `layers`.
 
         Args:
-            tensors: layer → weight (O, I, 3, 3) and bias (O,), input channels in RGB order.
+            tensors: convolution → weight (O, I, k, k) and bias (O,), input channels in RGB order.
             mean, std: of the input's channels, for RGB in [0, 1].
             pooling: max | average | average_scaled (twice the average).
-            padding: zeros | reflect | replicate.
+            padding: zeros | reflect | replicate, as far as a convolution pads.
             dtype: of the convolutions; feature maps come out as float32.
 
         Raises:
@@ -48,15 +53,16 @@ class Extractor:
         """
         self.taps = frozenset(layers)
         self.device, self.dtype = torch.device(device), dtype
+        self.smallest_edge_px = architecture.smallest_edge_px(self.taps, padding)
         self._operations = architecture.up_to(self.taps)
         self._pooling = pooling
         self._padding = PADDING_MODES[padding]
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
         self._weights = {
-            layer.name: tuple(part.to(self.device, dtype) for part in tensors[layer.name])
+            part.name: tuple(tensor.to(self.device, dtype) for tensor in tensors[part.name])
             for layer in self._operations
-            if layer.kind == "conv"
+            for part in layer.convolutions
         }
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
@@ -72,20 +78,28 @@ class Extractor:
         return features
 
     def _apply(self, layer: Layer, x: Tensor, in_place: bool) -> Tensor:
-        if layer.kind == "conv":
-            return self._convolve(x, *self._weights[layer.name])
-        if layer.kind == "relu":
-            # A convolution's output is needed by nobody else unless it is tapped.
-            return F.relu_(x) if in_place else F.relu(x)
+        if layer.convolutions:
+            maps = [self._convolve(part, x) for part in layer.convolutions]
+            return maps[0] if len(maps) == 1 else torch.cat(maps, 1)
+        if layer.pooling:
+            return self._pool(layer.pooling, x)
+        # A convolution's output is needed by nobody else unless it is tapped.
+        return F.relu_(x) if in_place else F.relu(x)
+
+    def _pool(self, window: Pooling, x: Tensor) -> Tensor:
         if self._pooling == "max":
-            return F.max_pool2d(x, 2)
-        pooled = F.avg_pool2d(x, 2)
+            return F.max_pool2d(x, window.kernel, window.stride, ceil_mode=window.ceil_mode)
+        pooled = F.avg_pool2d(x, window.kernel, window.stride, ceil_mode=window.ceil_mode)
         return pooled if self._pooling == "average" else pooled * AVERAGE_SCALE
 
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        padding = 1
-        if self._padding != "constant":
-            x, padding = F.pad(x, (1, 1, 1, 1), mode=self._padding), 0
+    def _convolve(self, part: Convolution, x: Tensor) -> Tensor:
+        weight, bias = self._weights[part.name]
+        padding = part.padding
+        if padding and self._padding != "constant":
+            x, padding = F.pad(x, (padding,) * 4, mode=self._padding), 0
+        # Means nothing to a 1×1 kernel, but keeps torch (2.15) from leaving oneDNN for it on one
+        # thread: `use_mkldnn`, as for MAX_NATIVE_CONVOLUTION.
+        dilation = 2 if part.kernel == 1 and x.is_cpu else 1
         if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
-            return F.conv2d(twice(x), weight, bias, padding=padding)[:1]
-        return F.conv2d(x, weight, bias, padding=padding)
+            return F.conv2d(twice(x), weight, bias, part.stride, padding, dilation)[:1]
+        return F.conv2d(x, weight, bias, part.stride, padding, dilation)

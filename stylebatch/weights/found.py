@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from stylebatch.architectures import ARCHITECTURES, Layer
+from stylebatch.architectures import ARCHITECTURES, Convolution
 from stylebatch.errors import UserError
 from stylebatch.files import DIGEST_BYTES, digest_file
 from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation, hub_folder
@@ -54,7 +54,7 @@ def find_weights(
     if arch not in ARCHITECTURES:
         allowed = f"one of {', '.join(ARCHITECTURES)}"
         raise WeightsError("extractor.arch", f"'{arch}' is no known architecture", allowed)
-    every = frozenset(layer.name for layer in ARCHITECTURES[arch].layers if layer.kind == "conv")
+    every = frozenset(part.name for part in ARCHITECTURES[arch].convolutions())
     if weights == "random":
         found = normalisation or NORMALISATIONS["imagenet"]
         return WeightSet(arch, weights, None, found, every)
@@ -108,12 +108,10 @@ def _read_header(path: Path, weights: str) -> tuple[dict[str, str], dict[str, li
 
 def _layers_in(arch: str, shapes: dict[str, list[int]], weights: str) -> frozenset[str]:
     found = set()
-    for layer in ARCHITECTURES[arch].layers:
-        shape = shapes.get(f"{layer.parameters}.weight") if layer.kind == "conv" else None
-        if shape is None:
-            continue
-        check_shape(layer, list(shape), shapes.get(f"{layer.parameters}.bias"), weights)
-        found.add(layer.name)
+    for part in ARCHITECTURES[arch].convolutions():
+        if shape := shapes.get(f"{part.parameters}.weight"):
+            check_shape(part, list(shape), shapes.get(f"{part.parameters}.bias"), weights)
+            found.add(part.name)
     if not found:
         raise WeightsError(
             weights,
@@ -123,13 +121,13 @@ def _layers_in(arch: str, shapes: dict[str, list[int]], weights: str) -> frozens
     return frozenset(found)
 
 
-def check_shape(layer: Layer, weight: list[int], bias: list[int] | None, weights: str) -> None:
-    wanted = [layer.channels_out, layer.channels_in, 3, 3]
-    if weight != wanted or bias != [layer.channels_out]:
+def check_shape(part: Convolution, weight: list[int], bias: list[int] | None, weights: str) -> None:
+    wanted = list(part.shape)
+    if weight != wanted or bias != [part.channels_out]:
         raise WeightsError(
             weights,
-            f"{layer.name} has weight {weight} and bias {bias}",
-            f"weight {wanted} and bias [{layer.channels_out}]",
+            f"{part.name} has weight {weight} and bias {bias}",
+            f"weight {wanted} and bias [{part.channels_out}]",
             "use a file of this architecture, or correct extractor.arch",
         )
 
@@ -171,14 +169,14 @@ def check_layers(weights: WeightSet, layers: Iterable[str]) -> None:
     needed = ARCHITECTURES[weights.arch].convolutions(layers)
     if weights.layers is None:
         return
-    missing = [layer.name for layer in needed if layer.name not in weights.layers]
+    missing = [part.name for part in needed if part.name not in weights.layers]
     if missing:
         raise missing_layers(weights, missing, weights.layers)
 
 
 def missing_layers(weights: WeightSet, missing: list[str], has: Iterable[str]) -> WeightsError:
     known = set(has)
-    order = [layer.name for layer in ARCHITECTURES[weights.arch].layers if layer.name in known]
+    order = [part.name for part in ARCHITECTURES[weights.arch].convolutions() if part.name in known]
     return WeightsError(
         weights.source,
         f"does not have {', '.join(missing)}",
@@ -212,21 +210,23 @@ def layers_digest(weights: WeightSet, layers: Iterable[str]) -> str:
     return state.hexdigest()
 
 
-def _tensor_bytes(weights: WeightSet, needed: tuple[Layer, ...]) -> Iterable[tuple[str, bytes]]:
+def _tensor_bytes(
+    weights: WeightSet, needed: tuple[Convolution, ...]
+) -> Iterable[tuple[str, bytes]]:
     import numpy as np
 
     assert weights.path is not None
     with safe_open(weights.path, framework="np") as file:
-        for layer in needed:
+        for part in needed:
             for kind in ("weight", "bias"):
-                name = f"{layer.parameters}.{kind}"
+                name = f"{part.parameters}.{kind}"
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in DTYPES:
-                    raise _wrong_dtype(weights, layer.name, dtype)
+                    raise _wrong_dtype(weights, part.name, dtype)
                 tensor = np.asarray(file.get_tensor(name))
                 if not np.isfinite(tensor).all():
-                    raise not_finite(weights, layer.name)
-                yield f"{layer.name}.{kind}", tensor.tobytes()
+                    raise not_finite(weights, part.name)
+                yield f"{part.name}.{kind}", tensor.tobytes()
 
 
 def _wrong_dtype(weights: WeightSet, layer: str, dtype: str) -> WeightsError:

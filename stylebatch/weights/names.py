@@ -26,6 +26,9 @@ NORMALISATIONS: dict[str, Normalisation] = {
     "caffe": Normalisation(
         (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255), "bgr"
     ),
+    # Those models with their first filters turned to RGB and the mean pixel rounded to (123, 117,
+    # 104), as torchvision has VGG-16's.
+    "caffe_rgb": Normalisation((0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
 }
 
 
@@ -52,6 +55,27 @@ NAMED_WEIGHTS: dict[tuple[str, str], NamedWeights] = {
     ("vgg19", "imagenet"): NamedWeights(
         "VGG19_Weights.IMAGENET1K_V1",
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        "imagenet",
+    ),
+    ("vgg16", "imagenet"): NamedWeights(
+        "VGG16_Weights.IMAGENET1K_V1",
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "imagenet",
+    ),
+    # The authors' own, turned to RGB; its classifier is left empty.
+    ("vgg16", "features"): NamedWeights(
+        "VGG16_Weights.IMAGENET1K_FEATURES",
+        "https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth",
+        "caffe_rgb",
+    ),
+    ("alexnet", "imagenet"): NamedWeights(
+        "AlexNet_Weights.IMAGENET1K_V1",
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        "imagenet",
+    ),
+    ("squeezenet1_1", "imagenet"): NamedWeights(
+        "SqueezeNet1_1_Weights.IMAGENET1K_V1",
+        "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
         "imagenet",
     ),
 }

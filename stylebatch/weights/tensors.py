@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from stylebatch.architectures import ARCHITECTURES, Layer
+from stylebatch.architectures import ARCHITECTURES, Convolution
 from stylebatch.files import sha256_file
 from stylebatch.weights.found import (
     PICKLED,
@@ -22,23 +22,22 @@ if TYPE_CHECKING:
 
 
 def load_tensors(weights: WeightSet, layers: Iterable[str]) -> "dict[str, tuple[Tensor, Tensor]]":
-    """Load (or download, or draw) what the layers need: layer → weight (O, I, 3, 3), bias (O,).
+    """Load (or download, or draw) what the layers need: convolution → weight and bias.
 
-    float32 on the CPU, input channels in RGB order whatever the file's order is.
+    (O, I, k, k) and (O,), float32 on the CPU, input channels in RGB order whatever the file's is.
 
     Raises:
         WeightsError: no download, damaged file, a layer that is missing, NaN or infinite numbers.
     """
-    needed = ARCHITECTURES[weights.arch].convolutions(layers)
+    architecture = ARCHITECTURES[weights.arch]
+    needed = architecture.convolutions(layers)
     if weights.source == "random" and weights.path is None:
         return _draw(needed)
     tensors = _state_dict(weights)
-    missing = [layer.name for layer in needed if f"{layer.parameters}.weight" not in tensors]
-    if missing:
-        every = ARCHITECTURES[weights.arch].layers
-        has = [x.name for x in every if x.parameters and f"{x.parameters}.weight" in tensors]
+    has = {x.name for x in architecture.convolutions() if f"{x.parameters}.weight" in tensors}
+    if missing := [part.name for part in needed if part.name not in has]:
         raise missing_layers(weights, missing, has)
-    return {layer.name: _checked(weights, layer, tensors) for layer in needed}
+    return {part.name: _checked(weights, part, tensors) for part in needed}
 
 
 def _state_dict(weights: WeightSet) -> "dict[str, Tensor]":
@@ -101,34 +100,36 @@ def _check_download(named: NamedWeights) -> None:
 
 
 def _checked(
-    weights: WeightSet, layer: Layer, tensors: "dict[str, Tensor]"
+    weights: WeightSet, part: Convolution, tensors: "dict[str, Tensor]"
 ) -> "tuple[Tensor, Tensor]":
-    weight, bias = tensors[f"{layer.parameters}.weight"], tensors.get(f"{layer.parameters}.bias")
+    weight, bias = tensors[f"{part.parameters}.weight"], tensors.get(f"{part.parameters}.bias")
     shape = None if bias is None else list(bias.shape)
-    check_shape(layer, list(weight.shape), shape, weights.source)
+    check_shape(part, list(weight.shape), shape, weights.source)
     assert bias is not None
     weight, bias = weight.detach().float(), bias.detach().float()
     if not (weight.isfinite().all() and bias.isfinite().all()):
-        raise not_finite(weights, layer.name)
-    if layer.channels_in == 3 and weights.normalisation.channels == "bgr":
+        raise not_finite(weights, part.name)
+    # Only the first convolution sees colours.
+    if part.channels_in == 3 and weights.normalisation.channels == "bgr":
         weight = weight.flip(1)
     return weight.contiguous(), bias.contiguous()
 
 
-def _draw(needed: tuple[Layer, ...]) -> "dict[str, tuple[Tensor, Tensor]]":
-    """Draw He-normal filters; each layer has a seed of its own, so depth changes none.
+def _draw(needed: tuple[Convolution, ...]) -> "dict[str, tuple[Tensor, Tensor]]":
+    """Draw He-normal filters; each convolution has a seed of its own, so depth changes none.
 
     Random filters carry texture. Source: He, Wang & Hopcroft 2016; Ustyuzhaninov et al. 2016.
     """
     import torch
 
     drawn = {}
-    for layer in needed:
-        generator = torch.Generator().manual_seed(int.from_bytes(layer.name.encode(), "big"))
-        shape = (layer.channels_out, layer.channels_in, 3, 3)
-        scale = (2 / (9 * layer.channels_in)) ** 0.5
-        drawn[layer.name] = (
-            torch.randn(shape, generator=generator) * scale,
-            torch.zeros(layer.channels_out),
+    for part in needed:
+        # torch takes 64 bits, which long names exceed.
+        seed = int.from_bytes(part.name.encode(), "big") % (2**63 - 1)
+        generator = torch.Generator().manual_seed(seed)
+        scale = (2 / part.fan_in) ** 0.5
+        drawn[part.name] = (
+            torch.randn(part.shape, generator=generator) * scale,
+            torch.zeros(part.channels_out),
         )
     return drawn
