@@ -261,8 +261,8 @@ def _squeezenet() -> Architecture:
     table.pool("pool5", pooling)
     for number, index, squeezed in ((6, 9, 48), (7, 10, 48), (8, 11, 64), (9, 12, 64)):
         table.fire(f"fire{number}", f"features.{index}", squeezed)
-    style_layers = ("conv1", "fire2_expand", "fire4_expand")
-    return Architecture("squeezenet1_1", tuple(table.layers), ("fire5_expand",), style_layers)
+    style_layers = ("conv1", "fire2_expand", "fire3_expand")
+    return Architecture("squeezenet1_1", tuple(table.layers), ("fire4_expand",), style_layers)
 
 
 DEFAULT_ARCHITECTURE = "vgg19"

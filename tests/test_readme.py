@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from stylebatch.architectures import ARCHITECTURES
 from stylebatch.demo import write_demo
 from stylebatch.manifest import load_manifest
+from stylebatch.weights import NAMED_WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,6 +75,16 @@ def test_every_command_and_option_exists(name) -> None:
     text = run_cli(name, "--help")
     for options in (options for each, options in commands() if each == name):
         assert [option for option in options if option not in text] == []
+
+
+def test_the_table_of_architectures_is_theirs() -> None:
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) \| ([^|;]*); ([^|]*) \|$", README, re.MULTILINE)
+    assert {arch for arch, *_ in rows[1:]} == ARCHITECTURES.keys()
+    for arch, weights, style, content in rows[1:]:
+        assert tuple(style.split(", ")) == ARCHITECTURES[arch].style_layers
+        assert tuple(content.split(", ")) == ARCHITECTURES[arch].content_layers
+        named = [name for known, name in NAMED_WEIGHTS if known == arch]
+        assert re.findall(r"`(\w+)`", weights) == named
 
 
 def test_the_make_targets_exist() -> None:

@@ -170,10 +170,29 @@ def test_the_options_of_the_sources_are_overrides(name: str, options: dict[str, 
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_the_layers_of_a_recipe_are_those_of_the_architecture(name: str) -> None:
+def test_the_layers_of_a_recipe_are_those_of_both_vggs(name: str) -> None:
     layers = recipe(name).layers
     assert len(set(layers)) == len(layers)
-    assert ARCHITECTURES["vgg19"].up_to(layers)
+    for arch in ("vgg19", "vgg16"):
+        assert ARCHITECTURES[arch].up_to(layers)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_balanced_takes_each_architectures_own_layers(arch: str) -> None:
+    own, found = ARCHITECTURES[arch], recipe_on(arch, recipe_fields("balanced"))
+    assert found.content_layers == dict.fromkeys(own.content_layers, 1)
+    assert found.style_layers == dict.fromkeys(own.style_layers, 1)
+    written = recipe_on(arch, recipe_fields("balanced") | {"content_layers": {"conv1": 2}})
+    assert written.content_layers == {"conv1": 2}
+    assert written.style_layers == found.style_layers
+
+
+def test_settings_of_balanced_on_vgg19_are_those_of_the_layers_written_out() -> None:
+    layers = {
+        "content_layers": {"conv3_3": 1},
+        "style_layers": {"conv1_1": 1, "conv2_1": 1, "conv3_1": 1},
+    }
+    assert recipe() == Recipe(**recipe_fields("balanced") | layers)
 
 
 def test_an_unknown_recipe_is_a_key_error() -> None:
@@ -209,6 +228,7 @@ def test_noise_is_used_where_the_recipe_starts_from_it() -> None:
         {"strength": 0},
         {"strength": float("nan")},
         {"style_layers": {}},
+        {"style_layers": "defaults"},
         {"content_layers": {"conv3_3": 0}},
         {"pooling": "median"},
         {"unheard_of": 1},

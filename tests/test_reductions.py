@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.architectures import ARCHITECTURES, Architecture, Convolution, Layer
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, total_variation
 from stylebatch.transfer.optimizers import _precondition
@@ -88,48 +89,73 @@ def test_a_sum_of_one_number_and_of_other_shapes_is_the_sum() -> None:
     assert sum_pixels(torch.ones(2, 3, 40, 50)).tolist() == [6000.0, 6000.0]
 
 
+# Layers of each kind of convolution, as shallow as they come.
+NETWORKS = {
+    "vgg19": ("conv1_1", "conv3_1"),
+    "alexnet": ("conv1", "conv3"),
+    "squeezenet1_1": ("conv1", "fire2_squeeze", "fire4_expand"),
+}
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
 @pytest.mark.parametrize("size", [(28, 28), (32, 64)], ids=["28x28", "32x64"])
+@pytest.mark.parametrize("arch", NETWORKS)
 def test_features_and_their_gradient_have_the_same_bits_in_any_batch(
-    size: tuple[int, int], padding: str, dtype: torch.dtype
+    arch: str, size: tuple[int, int], padding: str, dtype: torch.dtype
 ) -> None:
-    extractor = vgg_to_conv3_1(padding, "max" if padding == "zeros" else "average", dtype)
+    size = (size[0] + 32, size[1] + 32) if arch == "alexnet" else size
+    extractor = shallow(arch, padding, "max" if padding == "zeros" else "average", dtype)
     operation = with_gradient(
         lambda images: torch.cat([value.flatten(1) for value in extractor(images).values()], 1)
     )
     assert_same_bits(operation, draw(5, 3, *size), batches=(1, 2, 5))
 
 
-def vgg_to_conv3_1(padding: str, pooling: str, dtype: torch.dtype) -> Extractor:
-    architecture = ARCHITECTURES["vgg19"]
+def shallow(arch: str, padding: str, pooling: str, dtype: torch.dtype) -> Extractor:
+    architecture = ARCHITECTURES[arch]
     tensors = {
-        layer.name: (
-            draw(layer.channels_out, layer.channels_in, 3, 3)
-            * (2 / (9 * layer.channels_in)) ** 0.5,
-            draw(layer.channels_out),
-        )
-        for layer in architecture.convolutions(["conv3_1"])
+        part.name: (draw(*part.shape) * (2 / part.fan_in) ** 0.5, draw(part.channels_out))
+        for part in architecture.convolutions(NETWORKS[arch])
     }
     return Extractor(
-        architecture, tensors, ["conv1_1", "conv3_1"], mean=(0.5,) * 3, std=(0.25,) * 3,
+        architecture, tensors, NETWORKS[arch], mean=(0.5,) * 3, std=(0.25,) * 3,
         pooling=pooling, padding=padding, dtype=dtype,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("channels", [64, 256, 512])
+# Channels in and out, kernel, stride, padding: VGG's, AlexNet's, SqueezeNet's.
+CONVOLUTIONS = [
+    (64, 64, 3, 1, 1), (256, 256, 3, 1, 1), (512, 512, 3, 1, 1),
+    (3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1),
+    (3, 64, 3, 2, 0), (64, 16, 1, 1, 0), (16, 64, 1, 1, 0), (384, 64, 1, 1, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("numbers", CONVOLUTIONS, ids=str)
 @pytest.mark.parametrize("batch", [1, 2, 16])
-def test_a_small_convolution_of_every_depth_has_the_same_bits_alone(
-    channels: int, batch: int
+def test_a_small_convolution_of_every_kind_has_the_same_bits_alone(
+    numbers: tuple[int, ...], batch: int
 ) -> None:
-    """Where torch would leave oneDNN for a lone image: up to 20,480 numbers."""
-    weight, bias = draw(channels, channels, 3, 3), draw(channels)
-    architecture = ARCHITECTURES["vgg19"]
-    extractor = Extractor(architecture, {}, [], mean=(0.0,) * 3, std=(1.0,) * 3)
-    operation = with_gradient(lambda x: extractor._convolve(x, weight, bias))
-    edge = math.isqrt(20480 // channels)
-    for size in ((edge, edge), (edge + 1, edge + 1), (2, 3)):
-        assert_same_bits(operation, draw(16, channels, *size), batches=(batch,))
+    """Where torch would leave oneDNN: a lone image of up to 20,480 numbers; 1×1 on one thread."""
+    part = Convolution("conv1", "", *numbers)
+    tensors = {"conv1": (draw(*part.shape), draw(part.channels_out))}
+    layer = Layer("conv1", part.channels_in, part.channels_out, part.stride, (part,))
+    architecture = Architecture("one", (layer,), (), ())
+    extractor = Extractor(architecture, tensors, ["conv1"], mean=(0.0,) * 3, std=(1.0,) * 3)
+    operation = with_gradient(lambda x: extractor._convolve(part, x))
+    edge, smallest = math.isqrt(20480 // part.channels_in), max(2, part.kernel - 2 * part.padding)
+    for size in ((edge, edge), (edge + 1, edge + 1), (smallest, smallest + 1)):
+        images = draw(16, part.channels_in, *size)
+        assert_same_bits(operation, images, batches=(batch,))
+
+
+def test_a_dilation_changes_nothing_of_a_1x1_convolution() -> None:
+    """It is there only so that torch keeps to one way of convolving."""
+    x, weight, bias = draw(3, 64, 9, 7), draw(16, 64, 1, 1), draw(16)
+    wanted = torch.einsum("oi,bihw->bohw", weight[:, :, 0, 0].double(), x.double())
+    found = F.conv2d(x, weight, bias, dilation=2)
+    assert torch.allclose(found.double(), wanted + bias.double().view(1, 16, 1, 1), atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(64, 28, 28), (64, 64, 96), (128, 33, 50), (256, 7, 7)], ids=str)

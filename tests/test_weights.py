@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models import VGG19_Weights
+from torchvision.models import get_weight
 
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.transfer.extractor import Extractor
@@ -358,6 +358,85 @@ def test_random_filters_keep_the_variance_and_differ_between_layers() -> None:
     assert not torch.equal(drawn["conv2_1"][0][:64, :64], drawn["conv1_2"][0])
 
 
+# sha256 of filters as they were drawn when VGG-19 was the only network.
+DRAWN_BEFORE = {
+    "conv1_1": "3081aa917c282b6d",
+    "conv3_3": "26ce785830227337",
+    "conv5_4": "97a518a2b24be95c",
+}
+
+
+def test_random_filters_are_those_that_earlier_versions_drew() -> None:
+    drawn = load_tensors(find_weights("vgg19", "random", Path()), ["conv5_4"])
+    for layer, digest in DRAWN_BEFORE.items():
+        assert sha256(drawn[layer][0].numpy().tobytes()).hexdigest().startswith(digest)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_random_filters_of_every_architecture_fit_and_differ(arch: str) -> None:
+    architecture = ARCHITECTURES[arch]
+    every = [layer.name for layer in architecture.layers]
+    drawn = load_tensors(find_weights(arch, "random", Path()), every)
+    assert list(drawn) == [part.name for part in architecture.convolutions()]
+    firsts = set()
+    for part in architecture.convolutions():
+        weight, bias = drawn[part.name]
+        assert weight.shape == part.shape
+        assert bias.shape == (part.channels_out,)
+        fan_in = weight[0].numel()
+        assert weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05), part.name
+        firsts.add(round(float(weight.flatten()[0]) * fan_in**0.5, 4))
+    assert len(firsts) == len(drawn)
+
+
+# --- an expansion is one layer of two convolutions -------------------------------------------
+
+
+def draw_squeezenet(*layers: str) -> Tensors:
+    drawn = load_tensors(find_weights("squeezenet1_1", "random", Path()), layers)
+    tensors: Tensors = {}
+    for part in ARCHITECTURES["squeezenet1_1"].convolutions(layers):
+        tensors[f"{part.parameters}.weight"], tensors[f"{part.parameters}.bias"] = drawn[part.name]
+    return tensors
+
+
+def test_both_convolutions_of_an_expansion_are_needed_and_digested(tmp_path) -> None:
+    def found(tensors: Tensors) -> WeightSet:
+        save_file(tensors, tmp_path / "w.safetensors", TOLD)
+        return find_weights("squeezenet1_1", "w.safetensors", tmp_path)
+
+    tensors = draw_squeezenet("fire2_expand")
+    weights = found(tensors)
+    check_layers(weights, ["conv1", "fire2"])
+    loaded = load_tensors(weights, ["fire2"])
+    assert list(loaded) == ["conv1", "fire2_squeeze", "fire2_expand1x1", "fire2_expand3x3"]
+    for size, name in ((1, "features.3.expand1x1"), (3, "features.3.expand3x3")):
+        weight, _ = loaded[f"fire2_expand{size}x{size}"]
+        assert torch.equal(weight, tensors[f"{name}.weight"])
+    before = layers_digest(weights, ["fire2"])
+    for name in ("features.3.expand1x1.bias", "features.3.expand3x3.weight"):
+        assert layers_digest(found(tensors | {name: tensors[name] + 1}), ["fire2"]) != before
+    cut = {key: value for key, value in tensors.items() if "expand3x3" not in key}
+    refused(
+        lambda: check_layers(found(cut), ["fire2_expand"]),
+        "does not have fire2_expand3x3; it has conv1 to fire2_expand1x1",
+    )
+    swapped = tensors | {"features.3.expand1x1.weight": torch.zeros(64, 16, 3, 3)}
+    refused(
+        lambda: found(swapped),
+        "fire2_expand1x1 has weight [64, 16, 3, 3] and bias [64]; weight [64, 16, 1, 1]",
+    )
+
+
+def test_weights_of_another_architecture_are_refused(folder) -> None:
+    save_file(draw_squeezenet("conv1"), folder.root / "w.safetensors", TOLD)
+    refused(
+        lambda: find_weights("alexnet", "w.safetensors", folder.root),
+        "conv1 has weight [64, 3, 3, 3] and bias [64]; weight [64, 3, 11, 11]",
+        "use a file of this architecture, or correct extractor.arch",
+    )
+
+
 def features(weights: WeightSet, image: Tensor) -> Tensor:
     told = weights.normalisation
     tensors = load_tensors(weights, ["conv1_1"])
@@ -389,15 +468,35 @@ def test_the_caffe_normalisation_subtracts_the_mean_pixel_from_bytes() -> None:
 # --- the named set ---------------------------------------------------------------------------
 
 
-def test_the_named_set_is_torchvisions() -> None:
-    theirs = VGG19_Weights.IMAGENET1K_V1
-    assert NAMED.identifier == str(theirs)
-    assert NAMED.url == theirs.url
+@pytest.mark.parametrize(("arch", "name"), NAMED_WEIGHTS)
+def test_the_named_sets_are_torchvisions(arch: str, name: str) -> None:
+    named = NAMED_WEIGHTS[arch, name]
+    theirs = get_weight(named.identifier)
+    assert named.identifier == str(theirs)
+    assert named.url == theirs.url
     transform = theirs.transforms()
-    ours = find_weights("vgg19", "imagenet", Path()).normalisation
+    ours = find_weights(arch, name, Path()).normalisation
     assert (list(ours.mean), list(ours.std)) == (transform.mean, transform.std)
     assert ours.channels == "rgb"
-    assert re.fullmatch("[0-9a-f]{8}", NAMED.sha256_start)
+    assert re.fullmatch("[0-9a-f]{8}", named.sha256_start)
+
+
+def test_names_are_those_of_the_architecture() -> None:
+    assert find_weights("vgg16", "features", Path()).normalisation == NORMALISATIONS["caffe_rgb"]
+    refused(
+        lambda: find_weights("vgg16", "feature", Path()),
+        "no such weights for vgg16; a name (imagenet, features, random) or a .safetensors",
+    )
+    refused(lambda: find_weights("alexnet", "features", Path()), "a name (imagenet, random)")
+
+
+def test_digests_tell_named_sets_and_architectures_apart() -> None:
+    every = [*NAMED_WEIGHTS, *((arch, "random") for arch in ARCHITECTURES)]
+    digests = {
+        layers_digest(find_weights(arch, name, Path()), ARCHITECTURES[arch].content_layers)
+        for arch, name in every
+    }
+    assert len(digests) == len(every)
 
 
 @pytest.mark.parametrize(
