@@ -79,12 +79,10 @@ def stylize(
         contents: one image or several: paths, or Pillow images (taken as sRGB).
         style: one image, or a blend as path → weight.
         recipe: name of a shipped recipe; see `stylebatch recipes`.
-        weights: `imagenet` (downloaded once by torchvision) or another named set of the
-            architecture, a path, or `random`.
-        arch: the extractor's architecture: a key of `architectures.ARCHITECTURES`.
+        weights: a named set such as `imagenet` (downloaded once), a path, or `random`.
+        arch: the extractor's network, a key of `architectures.ARCHITECTURES`.
         normalisation: of a weights file that does not say it.
-        strength, size_px, steps: of the recipe, where given.
-        override: any other fields of the recipe.
+        strength, size_px, steps, override: fields of the recipe, where given.
         masks: one for each content or None, of its own size: white is stylised, black is kept.
         seed: of a noise start.
         device: `auto` (a GPU if there is one), `cuda:0`, `mps`, `cpu`.

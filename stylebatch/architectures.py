@@ -151,8 +151,8 @@ def _unknown_layer(own: Architecture, name: str, known: list[str]) -> UnknownLay
     if others:
         todo = (
             f"it is one of {', '.join(others)}: use `recipe: balanced`, which takes each "
-            f"architecture's own, or override content_layers and style_layers (`default`: "
-            f"{own.name}'s own)"
+            "architecture's own, or override content_layers and style_layers "
+            f"(`default`: {own.name}'s own)"
         )
     convolutions = [layer.name for layer in own.layers if layer.convolutions]
     rest = [layer for layer in known if layer not in convolutions]
@@ -211,6 +211,9 @@ class _Table:
         self._join(f"{name}_expand", *parts)
         self.rectify(name)
 
+    def named(self, name: str, content: list[str], style: list[str]) -> Architecture:
+        return Architecture(name, tuple(self.layers), tuple(content), tuple(style))
+
 
 def _vgg(name: str, blocks: tuple[int, ...]) -> Architecture:
     """Source: Simonyan & Zisserman 2015, table 1; `parameters` counts torchvision's `features`."""
@@ -223,8 +226,7 @@ def _vgg(name: str, blocks: tuple[int, ...]) -> Architecture:
             index += 2
         table.pool(f"pool{block}", Pooling())
         index += 1
-    style_layers = ("conv1_1", "conv2_1", "conv3_1")
-    return Architecture(name, tuple(table.layers), ("conv3_3",), style_layers)
+    return table.named(name, content=["conv3_3"], style=["conv1_1", "conv2_1", "conv3_1"])
 
 
 def _alexnet() -> Architecture:
@@ -240,8 +242,7 @@ def _alexnet() -> Architecture:
         table.convolve(f"conv{number}", f"features.{index}", width)
         table.rectify(f"relu{number}")
     table.pool("pool5", Pooling(3))
-    style_layers = ("conv1", "conv2", "conv3")
-    return Architecture("alexnet", tuple(table.layers), ("conv4",), style_layers)
+    return table.named("alexnet", content=["conv4"], style=["conv1", "conv2", "conv3"])
 
 
 def _squeezenet() -> Architecture:
@@ -261,8 +262,8 @@ def _squeezenet() -> Architecture:
     table.pool("pool5", pooling)
     for number, index, squeezed in ((6, 9, 48), (7, 10, 48), (8, 11, 64), (9, 12, 64)):
         table.fire(f"fire{number}", f"features.{index}", squeezed)
-    style_layers = ("conv1", "fire2_expand", "fire3_expand")
-    return Architecture("squeezenet1_1", tuple(table.layers), ("fire4_expand",), style_layers)
+    style = ["conv1", "fire2_expand", "fire3_expand"]
+    return table.named("squeezenet1_1", content=["fire4_expand"], style=style)
 
 
 DEFAULT_ARCHITECTURE = "vgg19"
