@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from stylebatch.files import default_cache_folder
-from stylebatch.weights import NAMED_WEIGHTS, hub_folder
+from stylebatch.weights import NAMED_WEIGHTS, WeightsError, is_fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,15 @@ def _devices() -> Check:
 
 def _weights() -> list[Check]:
     checks = []
+    todo = "downloaded when needed, or by `stylebatch weights fetch`"
     for (arch, name), named in NAMED_WEIGHTS.items():
-        path = hub_folder() / named.file_name
-        is_there = path.exists()
-        text = str(path) if is_there else f"not there yet: downloaded when needed to {path}"
+        try:
+            is_there = is_fetched(named)
+            text = (
+                f"checked: {named.place}" if is_there else f"not there yet: {named.place}; {todo}"
+            )
+        except WeightsError as error:
+            is_there, text = False, f"damaged: {error}"
         checks.append(Check(f"weights {arch} {name}", is_there, text))
     return checks
 

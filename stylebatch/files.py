@@ -143,6 +143,23 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def why_unreadable(path: Path) -> str | None:
+    """Return why a file can't be read, in the system's words; None where it can."""
+    try:
+        if path.exists() and not path.is_file():
+            return "a folder" if path.is_dir() else "no regular file"
+        read_start(path, 0)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """Return a file's first bytes, fewer where it is shorter."""
+    with path.open("rb") as file:
+        return file.read(size)
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes."""
     with path.open("rb") as file:

@@ -35,8 +35,9 @@ def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
     """
     for settings in all_settings(manifest).values():
         if not is_checked_without_torch(settings.weights):
-            if place := find_download(settings.weights):
-                text = f"downloading the weights '{settings.weights.source}' to {place}"
+            if named := find_download(settings.weights):
+                size = f" ({named.size_mib:.0f} MiB)" if named.size_mib else ""
+                text = f"downloading {named.url}{size} to {named.place}"
                 watcher.event(Notice(worker=0, text=text))
             load_tensors(settings.weights, settings.recipe.layers)
 

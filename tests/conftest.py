@@ -48,6 +48,29 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
     raise RuntimeError("the network is off limits in tests")
 
 
+@pytest.fixture
+def local_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test talk to a server of its own: to 127.0.0.1, by number, and to nothing else."""
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] != "127.0.0.1":
+            _refuse()
+        real(self, address)
+
+    def resolve(host: str, port: int, *args: Any, **kwargs: Any) -> Any:
+        if host != "127.0.0.1":
+            _refuse()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
+
+    monkeypatch.setattr(socket.socket, "__init__", _real_socket_init)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("STYLEBATCH_CACHE", str(tmp_path_factory.mktemp("cache")))

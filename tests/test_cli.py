@@ -31,7 +31,8 @@ import stylebatch
 from stylebatch.cli.views import duration
 from stylebatch.recipes import recipe_names
 
-COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor"]
+COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor", "weights"]
+WEIGHTS_COMMANDS = ["list", "fetch", "convert"]
 
 HELP_OF_ALL = """
 import contextlib, io, json, sys
@@ -103,6 +104,7 @@ def test_help_and_what_only_tells_never_import_torch(small) -> None:
     asked = [["--help"], ["-h"], ["--version"], ["schema"], ["recipes"], ["recipes", "balanced"]]
     asked += [[name, "--help"] for name in COMMANDS]
     asked += [["plan"], ["plan", "--jobs"], ["run", "--dry-run"], ["status"], ["status", "out"]]
+    asked += [["weights", "list"], *(["weights", name, "--help"] for name in WEIGHTS_COMMANDS)]
     ended = run_process(HELP_OF_ALL, json.dumps(asked))
     assert ended.code == 0, ended.err
     texts, has_torch = json.loads(ended.out)

@@ -15,7 +15,9 @@ from stylebatch.weights import NAMED_WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMAND = re.compile(r"^(?:.*\.venv/bin/)?stylebatch (\w+)(.*?)(?:\s+#.*)?$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^(?:.*\.venv/bin/)?stylebatch (weights \w+|\w+)(.*?)(?:\s+#.*)?$", re.MULTILINE
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -67,12 +69,20 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 def test_commands_are_found() -> None:
-    assert {name for name, _ in commands()} == {"run", "plan", "status", "recipes"}
+    assert {name for name, _ in commands()} == {
+        "run",
+        "plan",
+        "status",
+        "recipes",
+        "weights list",
+        "weights fetch",
+        "weights convert",
+    }
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in commands()}))
 def test_every_command_and_option_exists(name) -> None:
-    text = run_cli(name, "--help")
+    text = run_cli(*name.split(), "--help")
     for options in (options for each, options in commands() if each == name):
         assert [option for option in options if option not in text] == []
 

@@ -91,11 +91,12 @@ def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
 def test_a_file_that_is_not_there_is_told_with_the_names_there_are(folder) -> None:
     refused(
         lambda: folder.find("imagenett"),
-        "imagenett: no such weights for vgg19; a name (imagenet, random) or a .safetensors",
+        "imagenett: no such weights for vgg19 (No such file or directory); "
+        "a name (imagenet, random) or a .safetensors",
         "correct the path (relative to the manifest)",
     )
     (folder.root / "w.safetensors").mkdir()
-    refused(lambda: folder.find("w.safetensors"), "no such weights")
+    refused(lambda: folder.find("w.safetensors"), "no such weights for vgg19 (a folder)")
 
 
 def test_a_file_of_another_kind_is_refused(folder) -> None:
@@ -175,7 +176,7 @@ def test_a_file_that_does_not_say_its_normalisation_needs_it_from_the_user(folde
         (TOLD | {"mean": "1,2"}, "holds no usable mean and std (not enough values"),
         (TOLD | {"mean": "nan"}, "holds no usable mean and std ('nan' is not finite)"),
         (TOLD | {"std": "1,1,0"}, "holds no usable mean and std (std '1,1,0' is not above 0)"),
-        (TOLD | {"channels": "gbr"}, "its metadata says channels 'gbr'; rgb or bgr"),
+        (TOLD | {"channels": "gbr"}, "w.safetensors: says channels 'gbr'; rgb or bgr"),
     ],
 )
 def test_a_file_that_says_its_normalisation_wrongly_is_refused(folder, metadata, part) -> None:
@@ -252,7 +253,7 @@ def test_tensors_of_a_type_that_can_not_be_checked_are_refused(folder, dtype) ->
     tensors = {name: tensor.to(dtype) for name, tensor in draw_weights("conv1_1").items()}
     weights = folder.safetensors(tensors)
     refused(
-        lambda: layers_digest(weights, ["conv1_1"]), "conv1_1 is stored as ", "F16, F32, F64; conv"
+        lambda: layers_digest(weights, ["conv1_1"]), "conv1_1 is stored as ", "F16, F32, F64; `sty"
     )
 
 
@@ -499,6 +500,11 @@ def test_digests_tell_named_sets_and_architectures_apart() -> None:
     assert len(digests) == len(every)
 
 
+@pytest.mark.parametrize("named", NAMED_WEIGHTS.values(), ids=lambda named: named.identifier)
+def test_the_sizes_of_named_sets_are_those_that_torchvision_tells(named) -> None:
+    assert named.size_mib == get_weight(named.identifier).meta["_file_size"]
+
+
 @pytest.mark.parametrize(
     "variables",
     [
@@ -523,14 +529,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_network_the_error_says_what_to_put_where(hub) -> None:
     weights = find_weights("vgg19", "imagenet", Path())
-    assert find_download(weights) == hub / NAMED.file_name
+    assert find_download(weights) is NAMED
+    assert NAMED.place == hub / NAMED.file_name
     assert not is_checked_without_torch(weights)
     refused(
         lambda: load_tensors(weights, ["conv1_1"]),
         "VGG19_Weights.IMAGENET1K_V1: could not be downloaded from "
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth (",
-        f"a copy of vgg19-dcbb9e9d.pth in {hub};",
+        f"a copy of vgg19-dcbb9e9d.pth (sha256 dcbb9e9d…) in {hub};",
         "or write `weights: PATH`",
+        "`stylebatch weights convert`",
     )
 
 

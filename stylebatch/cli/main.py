@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stylebatch import __version__
-from stylebatch.cli import inform, recipes, run, single
+from stylebatch.cli import inform, recipes, run, single, weights
 from stylebatch.errors import UserError
 from stylebatch.feed import WorkerError
 from stylebatch.pipeline import LOG_NOTE
@@ -34,6 +34,7 @@ app.command("demo")(single.demo)
 app.command("recipes")(recipes.recipes)
 app.command("schema")(inform.schema)
 app.command("doctor")(inform.doctor)
+app.add_typer(weights.app, name="weights")
 
 
 def _show_version(is_asked: bool) -> None:

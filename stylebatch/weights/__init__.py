@@ -4,14 +4,16 @@ Normalisation and channel order belong to the weights, never to a recipe: a file
 metadata, a named set in the table of names, or the manifest says them.
 """
 
+from stylebatch.weights.convert import convert_weights
+from stylebatch.weights.downloads import fetch, find_download, find_named, is_fetched
 from stylebatch.weights.found import (
     WeightsError,
     WeightSet,
     check_layers,
-    find_download,
     find_weights,
     is_checked_without_torch,
     layers_digest,
+    read_normalisation,
 )
 from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation, hub_folder
 from stylebatch.weights.tensors import load_tensors
@@ -23,10 +25,15 @@ __all__ = [
     "WeightSet",
     "WeightsError",
     "check_layers",
+    "convert_weights",
+    "fetch",
     "find_download",
+    "find_named",
     "find_weights",
     "hub_folder",
     "is_checked_without_torch",
+    "is_fetched",
     "layers_digest",
     "load_tensors",
+    "read_normalisation",
 ]

@@ -1,7 +1,7 @@
 """Names and paths of weights → what was found there, checked, and its digest. No torch here."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from math import isfinite
@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 
 from stylebatch.architectures import ARCHITECTURES, Convolution
 from stylebatch.errors import UserError
-from stylebatch.files import DIGEST_BYTES, digest_file
-from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation, hub_folder
+from stylebatch.files import DIGEST_BYTES, digest_file, why_unreadable
+from stylebatch.weights.digest import TENSORS_SHA256, file_sha256
+from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation
 
 PICKLED = (".pth", ".pt")
 # Of safetensors files: what numpy reads.
@@ -70,9 +71,9 @@ def _find_file(
     path = (root / Path(weights).expanduser()).resolve()
     names = [name for known, name in NAMED_WEIGHTS if known == arch]
     allowed = f"a name ({', '.join([*names, 'random'])}) or a .safetensors, .pth or .pt file"
-    if not path.is_file():
+    if reason := why_unreadable(path):
         todo = "correct the path (relative to the manifest)"
-        raise WeightsError(weights, f"no such weights for {arch}", allowed, todo)
+        raise WeightsError(weights, f"no such weights for {arch} ({reason})", allowed, todo)
     if path.suffix in PICKLED:
         if normalisation is None:
             raise _no_normalisation(weights)
@@ -80,8 +81,10 @@ def _find_file(
     if path.suffix != ".safetensors":
         raise WeightsError(weights, f"'{path.suffix}' is no kind of weights file", allowed)
     metadata, shapes = _read_header(path, weights)
+    _check_arch(arch, metadata, weights)
     layers = _layers_in(arch, shapes, weights)
-    normalisation = normalisation or _told_by(metadata, weights)
+    normalisation = normalisation or read_normalisation(metadata, weights)
+    _check_digest(path, metadata, weights)
     return WeightSet(arch, weights, path, normalisation, layers)
 
 
@@ -90,7 +93,7 @@ def _no_normalisation(weights: str) -> WeightsError:
         weights,
         "does not say how its input is normalised",
         f"extractor.normalisation: one of {', '.join(NORMALISATIONS)}, or mean, std and channels",
-        "add it to the manifest",
+        "add it to the manifest, or to a file of its own by `stylebatch weights convert`",
     )
 
 
@@ -104,6 +107,24 @@ def _read_header(path: Path, weights: str) -> tuple[dict[str, str], dict[str, li
         raise WeightsError(
             weights, f"is no readable safetensors file ({error})", "", todo
         ) from error
+
+
+def _check_arch(arch: str, metadata: dict[str, str], weights: str) -> None:
+    # Shapes alone don't tell: VGG-16 and VGG-19 begin alike.
+    if (told := metadata.get("arch", arch)) != arch:
+        todo = "correct extractor.arch, or use a file of this architecture"
+        raise WeightsError(weights, f"its metadata says arch '{told}'", arch, todo)
+
+
+def _check_digest(path: Path, metadata: dict[str, str], weights: str) -> None:
+    told = metadata.get(TENSORS_SHA256)
+    if told is not None and file_sha256(path) != told:
+        raise WeightsError(
+            weights,
+            f"is damaged: its tensors are not those of its {TENSORS_SHA256} ({told[:8]}…)",
+            "",
+            "copy the file again, or convert it again",
+        )
 
 
 def _layers_in(arch: str, shapes: dict[str, list[int]], weights: str) -> frozenset[str]:
@@ -132,12 +153,20 @@ def check_shape(part: Convolution, weight: list[int], bias: list[int] | None, we
         )
 
 
-def _told_by(metadata: dict[str, str], weights: str) -> Normalisation:
+def read_normalisation(metadata: Mapping[str, str], weights: str) -> Normalisation:
+    """Read `mean` and `std` (one number, or three with commas, in RGB order) and `channels`.
+
+    Args:
+        weights: what to call their file in errors.
+
+    Raises:
+        WeightsError: one that is missing, or can't be.
+    """
     if "mean" not in metadata or "std" not in metadata:
         raise _no_normalisation(weights)
     channels = metadata.get("channels", "rgb")
     if channels not in ("rgb", "bgr"):
-        raise WeightsError(weights, f"its metadata says channels '{channels}'", "rgb or bgr")
+        raise WeightsError(weights, f"says channels '{channels}'", "rgb or bgr")
     try:
         mean, std = _triple(metadata["mean"]), _triple(metadata["std"])
         if min(std) <= 0:
@@ -145,7 +174,7 @@ def _told_by(metadata: dict[str, str], weights: str) -> Normalisation:
         return Normalisation(mean, std, channels)
     except ValueError as error:
         raise WeightsError(
-            weights, f"its metadata holds no usable mean and std ({error})", "one or three numbers"
+            weights, f"holds no usable mean and std ({error})", "one or three numbers"
         ) from error
 
 
@@ -231,7 +260,8 @@ def _tensor_bytes(
 
 def _wrong_dtype(weights: WeightSet, layer: str, dtype: str) -> WeightsError:
     found = f"{layer} is stored as {dtype}"
-    return WeightsError(weights.source, found, ", ".join(DTYPES), "convert the file")
+    todo = "`stylebatch weights convert` also reads BF16"
+    return WeightsError(weights.source, found, ", ".join(DTYPES), todo)
 
 
 def not_finite(weights: WeightSet, layer: str) -> WeightsError:
@@ -243,10 +273,3 @@ def is_checked_without_torch(weights: WeightSet) -> bool:
     """Whether `find_weights` and `layers_digest` have seen all that can be wrong with them."""
     is_safetensors = weights.path is not None and weights.path.suffix not in PICKLED
     return is_safetensors or weights.source == "random"
-
-
-def find_download(weights: WeightSet) -> Path | None:
-    """Return where torchvision will download a named set to; None if there is nothing to do."""
-    named = NAMED_WEIGHTS.get((weights.arch, weights.source)) if weights.path is None else None
-    place = hub_folder() / named.file_name if named else None
-    return None if place is None or place.exists() else place

@@ -34,16 +34,26 @@ NORMALISATIONS: dict[str, Normalisation] = {
 
 @dataclass(frozen=True, slots=True)
 class NamedWeights:
-    """A weight set that torchvision downloads and checks."""
+    """A weight set that torchvision downloads and checks.
+
+    Attributes:
+        size_mib: of the file, as torchvision tells it; None where it is not known.
+    """
 
     identifier: str
     url: str
     normalisation: str
+    size_mib: float | None = None
 
     @property
     def file_name(self) -> str:
         """The file in torch hub's folder."""
         return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def place(self) -> Path:
+        """Where the file is once it has been downloaded."""
+        return hub_folder() / self.file_name
 
     @property
     def sha256_start(self) -> str:
@@ -56,27 +66,32 @@ NAMED_WEIGHTS: dict[tuple[str, str], NamedWeights] = {
         "VGG19_Weights.IMAGENET1K_V1",
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
         "imagenet",
+        548.051,
     ),
     ("vgg16", "imagenet"): NamedWeights(
         "VGG16_Weights.IMAGENET1K_V1",
         "https://download.pytorch.org/models/vgg16-397923af.pth",
         "imagenet",
+        527.796,
     ),
     # The authors' own, turned to RGB; its classifier is left empty.
     ("vgg16", "features"): NamedWeights(
         "VGG16_Weights.IMAGENET1K_FEATURES",
         "https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth",
         "caffe_rgb",
+        527.802,
     ),
     ("alexnet", "imagenet"): NamedWeights(
         "AlexNet_Weights.IMAGENET1K_V1",
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
         "imagenet",
+        233.087,
     ),
     ("squeezenet1_1", "imagenet"): NamedWeights(
         "SqueezeNet1_1_Weights.IMAGENET1K_V1",
         "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
         "imagenet",
+        4.729,
     ),
 }
 

@@ -1,21 +1,20 @@
 """The tensors of a weight set: loaded, downloaded or drawn. torch is imported when called."""
 
-from collections.abc import Iterable
-from contextlib import redirect_stdout
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from stylebatch.architectures import ARCHITECTURES, Convolution
-from stylebatch.files import sha256_file
+from stylebatch.weights.downloads import fetch
 from stylebatch.weights.found import (
-    PICKLED,
     WeightsError,
     WeightSet,
     check_shape,
     missing_layers,
     not_finite,
 )
-from stylebatch.weights.names import NAMED_WEIGHTS, NamedWeights, hub_folder
+from stylebatch.weights.names import NAMED_WEIGHTS
+from stylebatch.weights.reading import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,79 +39,59 @@ def load_tensors(weights: WeightSet, layers: Iterable[str]) -> "dict[str, tuple[
     return {part.name: _checked(weights, part, tensors) for part in needed}
 
 
-def _state_dict(weights: WeightSet) -> "dict[str, Tensor]":
-    if weights.path is None:
-        return _downloaded(NAMED_WEIGHTS[weights.arch, weights.source])
-    if weights.path.suffix not in PICKLED:
-        from safetensors.torch import load_file
+def load_all_tensors(weights: WeightSet) -> "dict[str, tuple[Tensor, Tensor]]":
+    """Load what `load_tensors` would for the deepest layer to which the weights go.
 
-        return load_file(weights.path)
-    import torch
-
-    try:
-        loaded: Any = torch.load(weights.path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a file that is none
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise WeightsError(
-            weights.source, f"is no weights file that can be read safely ({reason})"
-        ) from error
-    if not isinstance(loaded, dict) or not all(torch.is_tensor(v) for v in loaded.values()):
-        raise WeightsError(weights.source, "holds no state dict", "a dict of names and tensors")
-    return loaded
+    Raises:
+        WeightsError: as `load_tensors`; weights that lack the first layer.
+    """
+    architecture = ARCHITECTURES[weights.arch]
+    every = architecture.convolutions()
+    tensors = _state_dict(weights)
+    needed = list(takewhile(lambda part: f"{part.parameters}.weight" in tensors, every))
+    if not needed:
+        raise missing_layers(weights, [every[0].name], ())
+    return {part.name: _checked(weights, part, tensors) for part in needed}
 
 
-def _downloaded(named: NamedWeights) -> "dict[str, Tensor]":
-    from torchvision.models import get_weight
-
-    _check_download(named)
-    try:
-        # It tells of the download on stdout, where only a run's result belongs.
-        with redirect_stdout(StringIO()):
-            tensors: dict[str, Tensor] = get_weight(named.identifier).get_state_dict(
-                progress=False, check_hash=True, weights_only=True
-            )
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            named.identifier,
-            f"could not be downloaded from {named.url} ({error})",
-            f"a copy of {named.file_name} in {hub_folder()}",
-            "put it there, or write `weights: PATH` of a .safetensors or .pth file under extractor",
-        ) from error
-    return tensors
-
-
-def _check_download(named: NamedWeights) -> None:
-    """Check a file that is there already: torchvision checks what it downloads, and only then."""
-    path = hub_folder() / named.file_name
-    try:
-        digest = sha256_file(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise WeightsError(str(path), f"can't be read ({error.strerror})") from error
-    if not digest.startswith(named.sha256_start):
-        raise WeightsError(
-            str(path),
-            f"is not {named.identifier}: its sha256 starts with {digest[:8]}",
-            named.sha256_start,
-            "delete it, and it will be downloaded again",
-        )
+def _state_dict(weights: WeightSet) -> "Mapping[str, Tensor]":
+    if weights.path is not None:
+        return read_tensors(weights.path, weights.source)
+    named = NAMED_WEIGHTS[weights.arch, weights.source]
+    fetch(named)
+    return read_tensors(named.place, named.identifier)
 
 
 def _checked(
-    weights: WeightSet, part: Convolution, tensors: "dict[str, Tensor]"
+    weights: WeightSet, part: Convolution, tensors: "Mapping[str, Tensor]"
 ) -> "tuple[Tensor, Tensor]":
+    import torch
+
     weight, bias = tensors[f"{part.parameters}.weight"], tensors.get(f"{part.parameters}.bias")
     shape = None if bias is None else list(bias.shape)
     check_shape(part, list(weight.shape), shape, weights.source)
     assert bias is not None
-    weight, bias = weight.detach().float(), bias.detach().float()
+    for tensor in (weight, bias):
+        _check_kind(weights, part.name, tensor)
+    # Copies: the file's own would keep all of it mapped, or in memory.
+    weight, bias = (tensor.detach().to(torch.float32, copy=True) for tensor in (weight, bias))
     if not (weight.isfinite().all() and bias.isfinite().all()):
         raise not_finite(weights, part.name)
     # Only the first convolution sees colours.
     if part.channels_in == 3 and weights.normalisation.channels == "bgr":
         weight = weight.flip(1)
     return weight.contiguous(), bias.contiguous()
+
+
+def _check_kind(weights: WeightSet, layer: str, tensor: "Tensor") -> None:
+    import torch
+
+    kinds = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if tensor.dtype in kinds and tensor.layout == torch.strided and tensor.device.type == "cpu":
+        return
+    kind = " ".join(map(str, (tensor.dtype, tensor.layout, tensor.device))).replace("torch.", "")
+    allowed = ", ".join(map(str, kinds)).replace("torch.", "")
+    raise WeightsError(weights.source, f"{layer} is stored as {kind}", f"dense {allowed}")
 
 
 def _draw(needed: tuple[Convolution, ...]) -> "dict[str, tuple[Tensor, Tensor]]":

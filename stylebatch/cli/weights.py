@@ -1,0 +1,153 @@
+"""`stylebatch weights`: what there is, downloads, conversion into small files."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from stylebatch.cli.inform import ArgumentError
+from stylebatch.errors import UserError, raise_all
+from stylebatch.files import stat_file
+from stylebatch.weights import (
+    NAMED_WEIGHTS,
+    NORMALISATIONS,
+    Normalisation,
+    WeightsError,
+    convert_weights,
+    fetch,
+    find_named,
+    find_weights,
+    read_normalisation,
+)
+
+app = typer.Typer(
+    help="List, download and convert weights.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("list")
+def list_weights(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Tell what is in these .safetensors files."),
+    ] = None,
+) -> None:
+    """List the named sets and where they are; the layers and the normalisation of files."""
+    rows = [*_named_rows(), *map(_file_row, files or ())]
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    for row in rows:
+        columns = (text.ljust(width) for text, width in zip(row, widths, strict=False))
+        typer.echo("  ".join([*columns, row[-1]]))
+
+
+def _named_rows() -> Iterator[tuple[str, str, str]]:
+    for (arch, name), named in NAMED_WEIGHTS.items():
+        where = str(named.place) if named.place.exists() else "not fetched"
+        yield f"{arch}/{name}", _size(named.size_mib), where
+
+
+def _size(mib: float | None) -> str:
+    return "" if mib is None else f"{mib:.3g} MiB"
+
+
+def _file_size(path: Path) -> str:
+    found = stat_file(path)
+    return _size(found and found[0] / 2**20)
+
+
+def _file_row(path: Path) -> tuple[str, str, str]:
+    """Describe a file for the architectures that it fits; what is wrong with it, if none."""
+    fits, problem = [], ""
+    for arch, table in ARCHITECTURES.items():
+        try:
+            found = find_weights(arch, str(path), Path.cwd())
+        except WeightsError as error:
+            problem = problem or f"{error.found}; {error.todo}"
+            continue
+        order = [layer.name for layer in table.layers if layer.name in (found.layers or ())]
+        fits.append(f"{arch}, {order[0]} to {order[-1]}, {_describe(found.normalisation)}")
+    return str(path), _file_size(path), " or ".join(fits) or problem
+
+
+def _describe(found: Normalisation) -> str:
+    names = [name for name, known in NORMALISATIONS.items() if known == found]
+    return (
+        f"normalisation {names[0]}"
+        if names
+        else (f"mean {found.mean}, std {found.std}, {found.channels}")
+    )
+
+
+@app.command("fetch")
+def fetch_weights(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="As `weights list` names them.")
+    ],
+) -> None:
+    """Download named sets into torch's folder, checked; those that are there are left alone."""
+    problems: list[UserError] = []
+    for arch, name in [find_named(text) for text in names]:
+        named = NAMED_WEIGHTS[arch, name]
+        try:
+            how = "fetched" if fetch(named, progress=sys.stderr.isatty()) else "is there already"
+        except WeightsError as error:
+            problems.append(error)
+            continue
+        typer.echo(f"{arch}/{name}: {how}: {named.place}")
+    raise_all(problems)
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A .pth, .pt or .safetensors file, or a named set.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors file.")],
+    arch: Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")] = DEFAULT_ARCHITECTURE,
+    normalisation: Annotated[
+        str | None, typer.Option(help=f"Of IN's input: {', '.join(NORMALISATIONS)}.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Instead, of RGB in [0, 1].")
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="With --mean.")] = None,
+    channels: Annotated[
+        str, typer.Option(help="With --mean: the order that IN takes, rgb or bgr.")
+    ] = "rgb",
+    to: Annotated[
+        str | None, typer.Option(metavar="LAYER", help="The last layer to keep; else the deepest.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT where it is.")] = False,
+) -> None:
+    """Keep only what style transfer needs: convolutions in float32, with their normalisation."""
+    if target.suffix != ".safetensors":
+        raise ArgumentError(str(target), f"'{target.suffix}' is no kind of OUT", ".safetensors")
+    if target.is_dir() or (target.exists() and not force):
+        found = "is a folder" if target.is_dir() else "is there already"
+        raise ArgumentError(str(target), found, "", "choose another OUT, or add --force")
+    if source == "random":
+        raise ArgumentError(source, "is drawn, not read", "a file or a named set")
+    told = _told(normalisation, mean, std, channels)
+    layers = convert_weights(find_weights(arch, source, Path.cwd(), told), target, to)
+    typer.echo(f"{target}: {arch}, {layers[0]} to {layers[-1]}, {_file_size(target)}")
+
+
+def _told(
+    normalisation: str | None, mean: str | None, std: str | None, channels: str
+) -> Normalisation | None:
+    if normalisation is None and mean is None and std is None:
+        return None
+    if normalisation is None and mean is not None and std is not None:
+        metadata = {"mean": mean, "std": std, "channels": channels}
+        return read_normalisation(metadata, "--mean, --std and --channels")
+    if mean is not None or std is not None:
+        raise typer.BadParameter("give --normalisation, or --mean and --std")
+    if normalisation not in NORMALISATIONS:
+        allowed = f"one of {', '.join(NORMALISATIONS)}"
+        raise ArgumentError("--normalisation", f"no '{normalisation}'", allowed)
+    return NORMALISATIONS[normalisation]

@@ -1,0 +1,48 @@
+"""Any weights file → a small one: the architecture's convolutions, float32, safetensors."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylebatch.architectures import ARCHITECTURES
+from stylebatch.files import write_atomic
+from stylebatch.weights.digest import TENSORS_SHA256, tensors_sha256
+from stylebatch.weights.found import WeightsError, WeightSet
+from stylebatch.weights.tensors import load_all_tensors, load_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def convert_weights(weights: WeightSet, target: Path, deepest: str | None = None) -> list[str]:
+    """Write the convolutions down to a layer (None: as deep as they go); return their names.
+
+    Tensors keep torchvision's names. Filters that took BGR are turned, so that the file's channels
+    are RGB. The metadata says arch, layers, mean, std, channels and `digest.tensors_sha256`.
+
+    Raises:
+        WeightsError: as `load_tensors`; a target that can't be written.
+        UnknownLayerError: a layer that the architecture does not have.
+    """
+    loaded = load_all_tensors(weights) if deepest is None else load_tensors(weights, [deepest])
+    every = ARCHITECTURES[weights.arch]
+    tensors: dict[str, Tensor] = {}
+    for part in every.convolutions([every.layers[-1].name]):
+        if part.name in loaded:
+            kinds = zip(("weight", "bias"), loaded[part.name], strict=True)
+            tensors |= {f"{part.parameters}.{kind}": tensor for kind, tensor in kinds}
+    metadata = {
+        "arch": weights.arch,
+        "layers": ",".join(loaded),
+        "mean": ",".join(map(repr, weights.normalisation.mean)),
+        "std": ",".join(map(repr, weights.normalisation.std)),
+        "channels": "rgb",
+        TENSORS_SHA256: tensors_sha256((name, each.numpy()) for name, each in tensors.items()),
+    }
+    # Here and not above: it brings torch.
+    from safetensors.torch import save
+
+    try:
+        write_atomic(target, save(tensors, metadata))
+    except OSError as error:
+        raise WeightsError(str(target), f"can't be written ({error.strerror})") from error
+    return list(loaded)
