@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 from safetensors import safe_open
 
@@ -60,6 +61,8 @@ def _unpickled(path: Path, source: str) -> "dict[str, Tensor]":
         # Files from before torch 1.6, torchvision's VGG-19 among them, are no zip: they can't be
         # mapped, and are in memory as a whole until what is needed has been copied.
         is_zip = read_start(path, len(ZIP_MAGIC)) == ZIP_MAGIC
+        if is_zip and not is_zipfile(path):
+            raise EOFError  # torch would only say: invalid argument
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it would warn of is refused all the same
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
