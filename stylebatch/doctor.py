@@ -71,13 +71,11 @@ def _devices() -> Check:
 
 def _weights() -> list[Check]:
     checks = []
-    todo = "downloaded when needed, or by `stylebatch weights fetch`"
+    todo = "downloaded when needed, or by `stylebatch weights fetch`, to"
     for (arch, name), named in NAMED_WEIGHTS.items():
         try:
             is_there = is_fetched(named)
-            text = (
-                f"checked: {named.place}" if is_there else f"not there yet: {named.place}; {todo}"
-            )
+            text = f"checked: {named.place}" if is_there else f"not there yet: {todo} {named.place}"
         except WeightsError as error:
             is_there, text = False, f"damaged: {error}"
         checks.append(Check(f"weights {arch} {name}", is_there, text))

@@ -277,7 +277,7 @@ def test_the_doctor_tells_sets_that_are_there_absent_or_damaged(server, named, m
         (row,) = (row for row in rows if "weights vgg19 of-a-test" in row)
         return row
 
-    assert f"not there yet: {named.place}; downloaded when needed, or by `stylebatch" in told()
+    assert f"`stylebatch weights fetch`, to {named.place}" in told()
     fetch(named)
     assert told().startswith("ok")
     assert f"checked: {named.place}" in told()

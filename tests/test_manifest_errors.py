@@ -487,7 +487,8 @@ MEANING_ERRORS = [
     (
         "weights: random",
         "weights: none.safetensors",
-        "5: extractor.weights: 'none.safetensors' no such weights for vgg19; a name (imagenet, "
+        "5: extractor.weights: 'none.safetensors' no such weights for vgg19 (No such file or "
+        "directory); a name (imagenet, "
         f"random) or a .safetensors, .pth or .pt file; {CORRECT}",
     ),
     (

@@ -52,7 +52,9 @@ def _named_rows() -> Iterator[tuple[str, str, str]]:
 
 
 def _size(mib: float | None) -> str:
-    return "" if mib is None else f"{mib:.3g} MiB"
+    if mib is None:
+        return ""
+    return f"{mib:.0f} MiB" if mib >= 100 else f"{mib:.3g} MiB"
 
 
 def _file_size(path: Path) -> str:
@@ -69,18 +71,18 @@ def _file_row(path: Path) -> tuple[str, str, str]:
         except WeightsError as error:
             problem = problem or f"{error.found}; {error.todo}"
             continue
-        order = [layer.name for layer in table.layers if layer.name in (found.layers or ())]
+        every = table.convolutions([table.layers[-1].name])
+        order = [part.name for part in every if part.name in (found.layers or ())]
         fits.append(f"{arch}, {order[0]} to {order[-1]}, {_describe(found.normalisation)}")
     return str(path), _file_size(path), " or ".join(fits) or problem
 
 
 def _describe(found: Normalisation) -> str:
     names = [name for name, known in NORMALISATIONS.items() if known == found]
-    return (
-        f"normalisation {names[0]}"
-        if names
-        else (f"mean {found.mean}, std {found.std}, {found.channels}")
-    )
+    if names:
+        return f"normalisation {names[0]}"
+    mean, std = (",".join(f"{each:.5g}" for each in part) for part in (found.mean, found.std))
+    return f"mean {mean}, std {std}, {found.channels}"
 
 
 @app.command("fetch")
