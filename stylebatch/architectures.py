@@ -1,7 +1,7 @@
 """Layer tables of the extractors: names, shapes, cost. No torch here."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from stylebatch.errors import UserError
@@ -98,31 +98,45 @@ class Architecture:
 
     Attributes:
         content_layers, style_layers: its own, for a recipe whose layers are `default`.
+        heads: 1×1 convolutions of layers that imitate wider ones; where there are any, only these
+            layers can be named, and what they give is what their heads make of them.
     """
 
     name: str
     layers: tuple[Layer, ...]
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
+    heads: Mapping[str, Convolution] = field(default_factory=dict)
 
     def up_to(self, names: Iterable[str]) -> tuple[Layer, ...]:
         """Return the operations needed for the named layers, the deepest of them last.
 
         Raises:
-            UnknownLayerError: a name that the architecture does not have.
+            UnknownLayerError: a name that the architecture does not have, or that has no head
+                where others have.
         """
-        known = [layer.name for layer in self.layers]
+        order = [layer.name for layer in self.layers]
         last = -1
         for name in names:
-            if name not in known:
-                raise _unknown_layer(self, name, known)
-            last = max(last, known.index(name))
+            if name not in self.tappable:
+                raise _unknown_layer(self, name)
+            last = max(last, order.index(name))
         return self.layers[: last + 1]
 
+    @property
+    def tappable(self) -> tuple[str, ...]:
+        """The layers that a recipe can name."""
+        return tuple(self.heads) or tuple(layer.name for layer in self.layers)
+
     def convolutions(self, names: Iterable[str] | None = None) -> tuple[Convolution, ...]:
-        """Return the convolutions whose weights the named layers need (None: all), in order."""
-        layers = self.layers if names is None else self.up_to(names)
-        return tuple(part for layer in layers for part in layer.convolutions)
+        """Return the convolutions whose weights the named layers need (None: all), in order.
+
+        Heads come last.
+        """
+        wanted = self.tappable if names is None else tuple(names)
+        layers = self.layers if names is None else self.up_to(wanted)
+        heads = (head for layer, head in self.heads.items() if layer in wanted)
+        return (*(part for layer in layers for part in layer.convolutions), *heads)
 
     def smallest_edge_px(self, names: Iterable[str], padding: str) -> int:
         """Return the smallest edge of an input of which the named layers still see something.
@@ -140,23 +154,21 @@ class Architecture:
         return sum(layer.multiply_adds_per_pixel for layer in self.up_to(names))
 
 
-def _unknown_layer(own: Architecture, name: str, known: list[str]) -> UnknownLayerError:
+def _unknown_layer(own: Architecture, name: str) -> UnknownLayerError:
+    known = own.tappable
     near = get_close_matches(name, known, n=1)
     todo = f"did you mean '{near[0]}'?" if near else "name one of these"
-    others = [
-        other.name
-        for other in ARCHITECTURES.values()
-        if name in (layer.name for layer in other.layers)
-    ]
+    others = [other.name for other in ARCHITECTURES.values() if name in other.tappable]
     if others:
         todo = (
             f"it is one of {', '.join(others)}: use `recipe: balanced`, which takes each "
             "architecture's own, or override content_layers and style_layers "
             f"(`default`: {own.name}'s own)"
         )
-    convolutions = [layer.name for layer in own.layers if layer.convolutions]
+    convolutions = [x.name for x in own.layers if x.convolutions and x.name in known]
     rest = [layer for layer in known if layer not in convolutions]
-    allowed = f"{own.name} has {', '.join(convolutions)} (and {', '.join(rest[:3])}, …)"
+    others_too = f" (and {', '.join(rest[:3])}, …)" if rest else ""
+    allowed = f"{own.name} has {', '.join(convolutions)}{others_too}"
     return UnknownLayerError("layer", f"'{name}' is no layer of {own.name}", allowed, todo)
 
 
@@ -266,6 +278,26 @@ def _squeezenet() -> Architecture:
     return table.named("squeezenet1_1", content=["fire4_expand"], style=style)
 
 
+def _slim() -> Architecture:
+    """VGG-19 to conv3_3 with fewer channels, and heads that give VGG's features; see training/."""
+    table, index = _Table(), 0
+    widths = {1: (32, 24), 2: (48, 48), 3: (96, 96, 96)}
+    for block, channels in widths.items():
+        for number, width in enumerate(channels, start=1):
+            table.convolve(f"conv{block}_{number}", f"features.{index}", width)
+            table.rectify(f"relu{block}_{number}")
+            index += 2
+        table.pool(f"pool{block}", Pooling())
+        index += 1
+    narrow = {layer.name: layer.channels_out for layer in table.layers}
+    heads = {
+        name: Convolution(f"{name}.head", f"heads.{name}", narrow[name], width, 1, padding=0)
+        for name, width in {"conv1_1": 64, "conv2_1": 128, "conv3_1": 256, "conv3_3": 256}.items()
+    }
+    style_layers = ("conv1_1", "conv2_1", "conv3_1")
+    return Architecture("slim", tuple(table.layers[:-1]), ("conv3_3",), style_layers, heads)
+
+
 DEFAULT_ARCHITECTURE = "vgg19"
 ARCHITECTURES: dict[str, Architecture] = {
     each.name: each
@@ -274,5 +306,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         _vgg("vgg16", (2, 2, 3, 3, 3)),
         _alexnet(),
         _squeezenet(),
+        _slim(),
     )
 }
