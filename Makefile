@@ -29,12 +29,13 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 picture: $(VENV)/.installed demo
-	$(BIN)/python docs/make_picture.py --weights $(or $(WEIGHTS),imagenet)
+	$(BIN)/python docs/make_picture.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/slim.py
 
 clean:
 	rm -rf $(VENV) demo out out-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

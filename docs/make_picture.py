@@ -1,8 +1,8 @@
 """Make docs/picture.png: content | style | result, from the demonstration's inputs.
 
-    python docs/make_picture.py --weights imagenet
+    python docs/make_picture.py
 
-`make demo` writes the inputs. With `--weights PATH` real features come from a file.
+`make demo` writes the inputs. With `--arch vgg19 --weights PATH` features come from a file.
 """
 
 import argparse
@@ -21,7 +21,8 @@ ROWS = [("animals/chelsea.png", "brush_strokes.png"), ("objects/coffee.png", "st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", default="imagenet")
+    parser.add_argument("--arch", default="slim")
+    parser.add_argument("--weights")
     parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--output", type=Path, default=HERE / "picture.png")
@@ -35,7 +36,11 @@ def main() -> None:
 def make_row(content: str, style: str, options: argparse.Namespace) -> list[Cell]:
     paths = [DEMO / "photos" / content, DEMO / "styles" / style]
     (result,) = stylize(
-        paths[0], paths[1], weights=options.weights, size_px=options.size, steps=options.steps
+        *paths,
+        arch=options.arch,
+        weights=options.weights,
+        size_px=options.size,
+        steps=options.steps,
     )
     pictures = [decode(path.read_bytes(), str(path)).rgb for path in paths]
     return [Cell(rgb) for rgb in (*pictures, np.asarray(result))]

@@ -60,7 +60,7 @@ def stylize(
     style: ImageLike | Mapping[str, float],
     recipe: str = "balanced",
     *,
-    weights: str | PathLike[str] = "imagenet",
+    weights: str | PathLike[str] | None = None,
     arch: str = DEFAULT_ARCHITECTURE,
     normalisation: Normalisation | None = None,
     strength: float | None = None,
@@ -79,7 +79,7 @@ def stylize(
         contents: one image or several: paths, or Pillow images (taken as sRGB).
         style: one image, or a blend as path → weight.
         recipe: name of a shipped recipe; see `stylebatch recipes`.
-        weights: a named set such as `imagenet` (downloaded once), a path, or `random`.
+        weights: a named set, a path, or `random`; None: `imagenet`, of `slim` its own.
         arch: the extractor's network, a key of `architectures.ARCHITECTURES`.
         normalisation: of a weights file that does not say it.
         strength, size_px, steps, override: fields of the recipe, where given.
@@ -103,7 +103,7 @@ def stylize(
         found = f"{len(given_masks)} for {len(given)} contents"
         raise StylizeError("masks", found, "one for each content, or None")
     fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
-    settings = _settings(recipe, fields, arch, fspath(weights), normalisation, precision)
+    settings = _settings(recipe, fields, arch, weights, normalisation, precision)
     items = [
         _item(index, content, mask, settings)
         for index, (content, mask) in enumerate(zip(given, given_masks, strict=True))
@@ -125,11 +125,12 @@ def _settings(
     name: str,
     fields: Mapping[str, Any],
     arch: str,
-    weights: str,
+    weights: str | PathLike[str] | None,
     normalisation: Normalisation | None,
     precision: str,
 ) -> Settings:
-    found = find_weights(arch, weights, Path.cwd(), normalisation)
+    source = None if weights is None else fspath(weights)
+    found = find_weights(arch, source, Path.cwd(), normalisation)
     given = {key: value for key, value in fields.items() if value is not None}
     recipe = make_recipe(name, given, arch)
     check_layers(found, recipe.layers)

@@ -27,7 +27,7 @@ def compare(
     names: Sequence[str],
     *,
     arch: str,
-    weights: str,
+    weights: str | None,
     size_px: int,
     steps: int | None = None,
     strength: float | None = None,

@@ -8,9 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 from stylebatch.files import default_cache_folder
-from stylebatch.weights import NAMED_WEIGHTS, WeightsError, is_fetched
+from stylebatch.weights import (
+    NAMED_WEIGHTS,
+    SHIPPED_WEIGHTS,
+    WeightsError,
+    find_weights,
+    is_fetched,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,13 @@ def _weights() -> list[Check]:
             text = f"checked: {named.place}" if is_there else f"not there yet: {todo} {named.place}"
         except WeightsError as error:
             is_there, text = False, f"damaged: {error}"
+        checks.append(Check(f"weights {arch} {name}", is_there, text))
+    for arch, name in SHIPPED_WEIGHTS:
+        try:
+            shipped = find_weights(arch, name, Path.cwd())
+            is_there, text = True, f"checked: {shipped.path}"
+        except WeightsError as error:
+            is_there, text = False, f"damaged: {error}; install stylebatch again"
         checks.append(Check(f"weights {arch} {name}", is_there, text))
     return checks
 

@@ -23,7 +23,7 @@ from stylebatch.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomi
 from stylebatch.images import Pixels, decode, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.losses import gram_matrix, mean_std
+from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 
 # Raised whenever the numbers in a cached file would change.
@@ -223,9 +223,10 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
     found: Statistics = {}
     for layer in request.layers:
         if request.statistic == "mean_std":
-            found[layer] = mean_std(features[layer])[0].cpu()
+            maps = extractor.feature_maps(layer, features[layer])
+            found[layer] = mean_std(maps)[0].cpu()
             continue
-        found[layer] = gram_matrix(features[layer])[0].cpu()
+        found[layer] = extractor.gram_matrix(layer, features[layer])[0].cpu()
         found[f"{layer}.positions"] = torch.tensor(features[layer][0, 0].numel())
     return found
 

@@ -26,11 +26,19 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 # --- the network -----------------------------------------------------------------------------
 
 
+# Of torchvision; ours, `slim`, has the shape of its VGGs, here as they are configured there.
+ARCHITECTURES = ("vgg19", "vgg16", "alexnet", "squeezenet1_1")
+SLIM: list[int | str] = [32, 24, "M", 48, 48, "M", 96, 96, 96]
+
+
 @cache
 def random_network(arch: str) -> nn.Sequential:
     """Return a network of torchvision's without its classifier, with seeded random filters."""
     with torch.device("meta"):
-        network = torchvision.models.get_model(arch, weights=None).features
+        if arch == "slim":
+            network = torchvision.models.vgg.make_layers(SLIM)
+        else:
+            network = torchvision.models.get_model(arch, weights=None).features
     network = network.to_empty(device="cpu").requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
@@ -39,6 +47,19 @@ def random_network(arch: str) -> nn.Sequential:
             module.weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
             module.bias.normal_(0, 0.1, generator=generator)
     return network
+
+
+@cache
+def random_heads() -> dict[str, nn.Conv2d]:
+    """Return seeded 1×1 convolutions from slim's layers to as many channels as VGG-19's have."""
+    generator, heads = torch.Generator().manual_seed(2), {}
+    shapes = {"conv1_1": (32, 64), "conv2_1": (48, 128), "conv3_1": (96, 256), "conv3_3": (96, 256)}
+    for layer, (narrow, wide) in shapes.items():
+        head = nn.Conv2d(narrow, wide, 1).requires_grad_(False)
+        head.weight.normal_(0, narrow**-0.5, generator=generator)
+        head.bias.normal_(0, 0.5, generator=generator)
+        heads[layer] = head
+    return heads
 
 
 def random_vgg19() -> nn.Sequential:
@@ -125,7 +146,7 @@ def feature_maps(
 
 def modules_by_layer(arch: str) -> dict[str, tuple[str, ...]]:
     """Return each layer's modules in torchvision's `features`; of several the maps are joined."""
-    if arch.startswith("vgg"):
+    if arch.startswith("vgg") or arch == "slim":
         return {name: (str(index),) for index, name in enumerate(layer_names(arch))}
     if arch == "alexnet":
         names = "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5"

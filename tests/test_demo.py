@@ -48,7 +48,7 @@ def test_writes_photographs_in_classes_styles_and_a_manifest(demo: Path) -> None
 def test_its_manifest_is_right_as_it_is(demo: Path) -> None:
     (pair,) = load_manifest(demo / MANIFEST).pairs
     assert [style.name for style in pair.styles] == ["brush_strokes", "stained_glass"]
-    assert pair.settings.weights.source == "random"
+    assert pair.settings.weights.source == "shipped"
 
 
 def test_its_manifest_can_stand_above_the_demonstration(demo: Path) -> None:

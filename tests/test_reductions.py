@@ -94,6 +94,7 @@ NETWORKS = {
     "vgg19": ("conv1_1", "conv3_1"),
     "alexnet": ("conv1", "conv3"),
     "squeezenet1_1": ("conv1", "fire2_squeeze", "fire4_expand"),
+    "slim": ("conv1_1", "conv3_1"),
 }
 
 
@@ -110,6 +111,17 @@ def test_features_and_their_gradient_have_the_same_bits_in_any_batch(
         lambda images: torch.cat([value.flatten(1) for value in extractor(images).values()], 1)
     )
     assert_same_bits(operation, draw(5, 3, *size), batches=(1, 2, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_gram_matrices_through_heads_have_the_same_bits_in_any_batch(dtype: torch.dtype) -> None:
+    extractor = shallow("slim", "zeros", "max", dtype)
+
+    def grams(images: Tensor) -> Tensor:
+        maps = extractor(images)
+        return torch.cat([extractor.gram_matrix(each, maps[each]).flatten(1) for each in maps], 1)
+
+    assert_same_bits(with_gradient(grams), draw(5, 3, 32, 64), batches=(1, 2, 5))
 
 
 def shallow(arch: str, padding: str, pooling: str, dtype: torch.dtype) -> Extractor:

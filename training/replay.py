@@ -4,21 +4,23 @@ import random
 
 import torch
 from crops import Crops
-from student import LAYERS, Student
+from student import INPUT_STD, LAYERS, SLIM, Student
 from torch import Tensor
 
-from stylebatch.recipes import Recipe, recipe_fields
+from stylebatch.device import choose_precision
+from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.losses import gram_matrix
+from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
 from stylebatch.weights import NORMALISATIONS
 
 EDGE_PX = 128
-IMAGES, KEPT = 6, 400
+# Old images show what an old version did not see: only the last few hundred steps' are kept.
+IMAGES, KEPT = 6, 120
 # The image is looked at after so many evaluations.
-SNAPSHOTS = (4, 10, 20, 40)
+SNAPSHOTS = (6, 15, 30, 50)
 
 
 class Replay:
@@ -30,42 +32,25 @@ class Replay:
         self._student, self._rng = student, rng
         self._photographs, self._paintings = photographs, paintings
         self.images: list[Tensor] = []
-        fields = {**recipe_fields("balanced"), "steps": SNAPSHOTS[-1], "tolerance": 0}
-        self._recipe = Recipe(
-            **{
-                **fields,
-                "content_layers": {LAYERS[3]: 1},
-                "style_layers": dict.fromkeys(LAYERS[:3], 1),
-                "progress_at": SNAPSHOTS,
-            }
-        )
+        changes = {"steps": SNAPSHOTS[-1], "tolerance": 0, "progress_at": SNAPSHOTS}
+        self._recipe = recipe_on(SLIM.name, {**recipe_fields("balanced"), **changes})
 
     def make(self) -> None:
         """Stylise some crops with the student as it is, and keep the images on their way."""
-        objective = Objective(objective_spec(self._recipe), self._student)  # type: ignore[arg-type]
+        constants = {"mean": self._student.mean, "std": (INPUT_STD,) * 3}
+        dtype = choose_precision("auto", "cpu")
+        extractor = Extractor(SLIM, self._student.tensors(), LAYERS, **constants, dtype=dtype)
+        objective = Objective(objective_spec(self._recipe), extractor)
         solver = solver_spec(self._recipe, NORMALISATIONS["imagenet"])
         engine = Engine(objective, solver, IMAGES, EDGE_PX, EDGE_PX)
         for key in range(IMAGES):
             content = self._photographs.draw(EDGE_PX)[None]
-            statistics = self._statistics(self._paintings.draw(EDGE_PX)[None])
+            statistics = _statistics(extractor, self._paintings.draw(EDGE_PX)[None])
             strength = 2 ** self._rng.uniform(-1, 2)
             engine.admit(Problem(key, content, (statistics,), strength))
-        trained = [parameter for group in self._student.groups() for parameter in group]
-        for parameter in trained:
-            parameter.requires_grad_(False)
         while engine.running:
             self.images += [snapshot.image[0] for snapshot in engine.step().snapshots]
-        for parameter in trained:
-            parameter.requires_grad_(True)
         self.images = self.images[-KEPT:]
-
-    def _statistics(self, style: Tensor) -> dict[str, Tensor]:
-        with torch.no_grad():
-            features = self._student(style)
-        return {
-            layer: gram_matrix(features[layer])[0] / features[layer][0, 0].numel()
-            for layer in LAYERS[:3]
-        }
 
     def draw(self, edge_px: int) -> Tensor:
         """Return a crop (3, edge, edge) of one of the images."""
@@ -73,3 +58,12 @@ class Replay:
         left, top = (self._rng.randint(0, EDGE_PX - edge_px) for _ in range(2))
         crop = image[:, top : top + edge_px, left : left + edge_px]
         return crop.flip(2) if self._rng.random() < 0.5 else crop
+
+
+def _statistics(extractor: Extractor, style: Tensor) -> dict[str, Tensor]:
+    with torch.no_grad():
+        features = extractor(style)
+    return {
+        layer: extractor.gram_matrix(layer, features[layer])[0] / features[layer][0, 0].numel()
+        for layer in SLIM.style_layers
+    }

@@ -1,6 +1,5 @@
 """The network that is trained: `slim` as the table of architectures has it, with its heads."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stylebatch.architectures import ARCHITECTURES
+from stylebatch.weights.digest import TENSORS_SHA256, tensors_sha256
 
 SLIM, VGG = ARCHITECTURES["slim"], ARCHITECTURES["vgg19"]
 LAYERS = tuple(SLIM.heads)
@@ -22,7 +22,7 @@ Tensors = dict[str, tuple[Tensor, Tensor]]
 
 
 class Student(nn.Module):
-    """Called like an extractor: images (B, 3, H, W) in [0, 1] → the teacher's layers, imitated.
+    """Images (B, 3, H, W) in [0, 1] → the teacher's layers, imitated: (B, C, h, w) by name.
 
     Filters and heads are matrices (O, I·k·k), as the optimiser wants them.
     """
@@ -35,11 +35,10 @@ class Student(nn.Module):
             mean, std: of the teacher's input.
         """
         super().__init__()
-        self.device = torch.device("cpu")
         self.mean = mean
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
-        for part in (*SLIM.convolutions(), *SLIM.heads.values()):
+        for part in SLIM.convolutions():
             scale = (2 / part.fan_in) ** 0.5
             matrix = torch.randn(part.channels_out, part.fan_in) * scale
             self.weights[_key(part.name)] = nn.Parameter(matrix)
@@ -104,24 +103,49 @@ class Student(nn.Module):
         return matrices, [bias for bias in self.biases.values() if bias.requires_grad]
 
     @torch.no_grad()
+    def tensors(self) -> Tensors:
+        """Return copies of filters and biases, as an extractor takes them."""
+        found = {}
+        for part in SLIM.convolutions():
+            key = _key(part.name)
+            layer = part.name.removesuffix(".head")
+            if part is SLIM.heads.get(layer):
+                weight, bias = self._head(layer)
+            else:
+                weight, bias = self.weights[key].view(part.shape), self.biases[key]
+            found[part.name] = (weight.detach().clone(), bias.detach().clone())
+        return found
+
+    @torch.no_grad()
+    def start_from(self, tensors: Tensors) -> None:
+        """Take what an earlier training gave, but for what follows from the teacher."""
+        for part in SLIM.convolutions():
+            key, layer = _key(part.name), part.name.removesuffix(".head")
+            if not self.weights[key].requires_grad:
+                continue
+            weight, bias = tensors[part.name][0].flatten(1), tensors[part.name][1]
+            if part is SLIM.heads.get(layer):
+                size, middle = getattr(self, f"_size_{layer}"), getattr(self, f"_middle_{layer}")
+                weight, bias = weight / size[:, None], (bias - middle) / size
+            self.weights[key].copy_(weight)
+            self.biases[key].copy_(bias)
+
     def save(self, path: Path, facts: dict[str, str]) -> None:
         """Write the weights file that stylebatch reads."""
-        tensors = {}
+        held = {}
         for part in SLIM.convolutions():
-            tensors[f"{part.parameters}.weight"] = self.weights[_key(part.name)].view(part.shape)
-            tensors[f"{part.parameters}.bias"] = self.biases[_key(part.name)]
-        for layer, part in SLIM.heads.items():
-            weight, bias = self._head(layer)
-            tensors[f"{part.parameters}.weight"] = weight
-            tensors[f"{part.parameters}.bias"] = bias
+            weight, bias = self.tensors()[part.name]
+            held[f"{part.parameters}.weight"] = weight.contiguous()
+            held[f"{part.parameters}.bias"] = bias
         metadata = {
             "arch": SLIM.name,
-            "layers": json.dumps(LAYERS),
+            "layers": ",".join(part.name for part in SLIM.convolutions()),
             "mean": ",".join(map(str, self.mean)),
             "std": ",".join([str(INPUT_STD)] * 3),
+            "channels": "rgb",
+            TENSORS_SHA256: tensors_sha256((name, each.numpy()) for name, each in held.items()),
             **facts,
         }
-        held = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         save_file(held, path, metadata)
 
 

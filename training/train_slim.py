@@ -1,6 +1,6 @@
-"""Train `slim`: a narrow network whose linear heads give VGG-19's features, and so its Gram matrices.
+"""Train `slim`: a narrow network whose linear heads give VGG-19's features.
 
-    python training/train_slim.py VGG.safetensors PHOTOS PAINTINGS -o stylebatch/weights/slim.safetensors
+    python training/train_slim.py VGG.safetensors PHOTOS PAINTINGS -o slim.safetensors
 
 Regression on the features of crops of photographs, of paintings, and of images that earlier
 versions of the network made by optimisation: without those the optimiser finds what it does not
@@ -19,7 +19,7 @@ import torch
 import typer
 from crops import Crops, load_images, read_names
 from replay import Replay
-from student import LAYERS, VGG, Student
+from student import LAYERS, SLIM, VGG, Student
 from torch import Tensor, nn
 
 from stylebatch.device import choose_precision
@@ -28,13 +28,17 @@ from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix
 from stylebatch.weights import find_weights, load_tensors
 
+SOURCE = (
+    "distilled from VGG-19 (Simonyan & Zisserman, CC BY 4.0) on CC0 photographs and "
+    "public-domain paintings, by training/ of stylebatch"
+)
 HERE = Path(__file__).parent
 STYLE_LAYERS = LAYERS[:3]
 WARM_UP_STEPS = 100
 # Adam's, for the biases.
 BIAS_RATE = 2e-3
 # How much of an error's weight follows the size of its channel: 0 counts all channels alike.
-MEAN_SHARE = 1.0
+MEAN_SHARE = 8.0
 
 
 class Errors:
@@ -80,12 +84,15 @@ def train(
     photos: Annotated[Path, typer.Argument(help="Folder of photographs.")],
     paintings: Annotated[Path, typer.Argument(help="Folder of paintings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The weights file.")],
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 6000,
-    batch: Annotated[int, typer.Option(help="Crops a step; half of them from made images.")] = 10,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 5000,
+    batch: Annotated[
+        int, typer.Option(help="Crops a step; a good half of them from made images.")
+    ] = 10,
     crop: Annotated[int, typer.Option(help="Edge of a crop, px.")] = 96,
     rate: Annotated[float, typer.Option(help="Muon's learning rate.")] = 0.06,
     gram_weight: Annotated[float, typer.Option(help="Of the Gram matrices' errors.")] = 0.1,
-    replay_every: Annotated[int, typer.Option(help="Make images after so many steps.")] = 250,
+    replay_every: Annotated[int, typer.Option(help="Make images after so many steps.")] = 150,
+    start: Annotated[Path | None, typer.Option(help="Go on from this file.")] = None,
     left_out: Annotated[
         Path, typer.Option(help="Images that are not trained on, one path a line.")
     ] = HERE / "holdout.txt",
@@ -107,6 +114,8 @@ def train(
         some = [source.draw(crop) for source in (photographs, painted) for _ in range(24)]
         features = teacher(torch.stack(some))
     student.scale_to(features)
+    if start:
+        student.start_from(load_tensors(find_weights(SLIM.name, str(start), Path.cwd()), LAYERS))
     errors = Errors(features, gram_weight)
     replay = Replay(student, photographs, painted, rng)
     matrices, vectors = student.groups()
@@ -115,7 +124,7 @@ def train(
         torch.optim.Adam(vectors, lr=BIAS_RATE, betas=(0.9, 0.99)),
     ]
     facts = {
-        "source": "distilled from VGG-19 (Simonyan & Zisserman, CC BY 4.0) by training/ of stylebatch",
+        "source": SOURCE,
         "teacher": f"sha256 {sha256_file(vgg)}",
         "training": json.dumps(
             {"steps": steps, "batch": batch, "crop": crop, "rate": rate, "seed": seed}
@@ -124,10 +133,10 @@ def train(
     }
     began, mean_parts = time.perf_counter(), dict[str, float]()
     for step in range(steps):
-        if step and step % replay_every == 0:
+        if (step or start) and step % replay_every == 0:
             replay.make()
             student.save(output, facts)
-        images = [replay.draw(crop) for _ in range(batch // 2 if replay.images else 0)]
+        images = [replay.draw(crop) for _ in range(batch * 6 // 10 if replay.images else 0)]
         while len(images) < batch:
             images.append((photographs if len(images) % 2 else painted).draw(crop))
         stacked = torch.stack(images)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, UnknownLayerError
 from stylebatch.cli.inform import ArgumentError, table_of
-from stylebatch.cli.single import Arch, check_arch, evaluations_bar
+from stylebatch.cli.single import Arch, WeightsOption, check_arch, evaluations_bar
 from stylebatch.files import write_atomic
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.sheets import check_sheet_path
@@ -34,7 +34,7 @@ def recipes(
         ),
     ] = None,
     arch: Arch = DEFAULT_ARCHITECTURE,
-    weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
+    weights: WeightsOption = None,
     size: Annotated[
         int, typer.Option(help="Longest edge of every recipe's work, px.", min=16)
     ] = 256,
@@ -91,7 +91,7 @@ def _compare(
     names: list[str],
     output: Path,
     arch: str,
-    weights: str,
+    weights: str | None,
     size: int,
     steps: int | None,
     strength: float | None,

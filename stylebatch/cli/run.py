@@ -34,7 +34,7 @@ NumPreview = Annotated[
 ]
 DEMO_NOTE = (
     "note: weights: random is a demonstration extractor (seeded random filters); "
-    "for real results set `weights: imagenet` under `extractor`"
+    "for real results set `arch: slim`, or `weights: imagenet`, under `extractor`"
 )
 
 

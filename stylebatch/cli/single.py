@@ -14,6 +14,10 @@ from stylebatch.cli.inform import ArgumentError
 from stylebatch.demo import write_demo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(help="A named set, random, or a file; else imagenet, of slim its own."),
+]
 Arch = Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")]
 
 
@@ -27,7 +31,7 @@ def stylize(
     ],
     recipe: Annotated[str, typer.Option(help="See `stylebatch recipes`.")] = "balanced",
     arch: Arch = DEFAULT_ARCHITECTURE,
-    weights: Annotated[str, typer.Option(help="imagenet, random, or a file.")] = "imagenet",
+    weights: WeightsOption = None,
     size: Annotated[int | None, typer.Option(help="Longest edge while optimising, px.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations at most.")] = None,
     strength: Annotated[float | None, typer.Option(help="Scales the style term.")] = None,

@@ -14,6 +14,7 @@ from stylebatch.files import stat_file
 from stylebatch.weights import (
     NAMED_WEIGHTS,
     NORMALISATIONS,
+    SHIPPED_WEIGHTS,
     Normalisation,
     WeightsError,
     convert_weights,
@@ -49,6 +50,10 @@ def _named_rows() -> Iterator[tuple[str, str, str]]:
     for (arch, name), named in NAMED_WEIGHTS.items():
         where = str(named.place) if named.place.exists() else "not fetched"
         yield f"{arch}/{name}", _size(named.size_mib), where
+    for arch, name in SHIPPED_WEIGHTS:
+        shipped = find_weights(arch, name, Path.cwd())
+        assert shipped.path is not None
+        yield f"{arch}/{name}", _file_size(shipped.path), f"comes with stylebatch: {shipped.path}"
 
 
 def _size(mib: float | None) -> str:
@@ -71,8 +76,7 @@ def _file_row(path: Path) -> tuple[str, str, str]:
         except WeightsError as error:
             problem = problem or f"{error.found}; {error.todo}"
             continue
-        every = table.convolutions([table.layers[-1].name])
-        order = [part.name for part in every if part.name in (found.layers or ())]
+        order = [part.name for part in table.convolutions() if part.name in (found.layers or ())]
         fits.append(f"{arch}, {order[0]} to {order[-1]}, {_describe(found.normalisation)}")
     return str(path), _file_size(path), " or ".join(fits) or problem
 

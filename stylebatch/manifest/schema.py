@@ -113,9 +113,9 @@ class Extractor(Section):
 
     arch: Annotated[str, _ARCH, _ARCH_ENUM] = DEFAULT_ARCHITECTURE
     """a row of the architectures table"""
-    weights: Annotated[str, Field(min_length=1)] = "imagenet"
-    """a named set of the architecture such as imagenet (downloaded once, checked), random, or a
-    .safetensors or .pth file"""
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    """a named set of the architecture (imagenet: downloaded once, checked; of slim shipped: comes
+    with the package; each the default), random, or a .safetensors or .pth file"""
     normalisation: Annotated[str, _NORMALISATION, _NORMALISATION_ENUM] | Normalisation | None = None
     """for a file that does not say it itself"""
 

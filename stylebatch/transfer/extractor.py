@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylebatch.architectures import Architecture, Convolution, Layer, Pooling
+from stylebatch.transfer.losses import both_sides, gram_matrix
 from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice
 
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
@@ -64,9 +65,18 @@ class Extractor:
             for layer in self._operations
             for part in layer.convolutions
         }
+        self._heads = {
+            layer: _head_matrix(*tensors[head.name]).to(self.device)
+            for layer, head in architecture.heads.items()
+            if layer in self.taps
+        }
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the tapped feature maps of images (B, 3, H, W), RGB in [0, 1]: (B, C, h, w)."""
+        """Return the tapped maps of images (B, 3, H, W), RGB in [0, 1]: (B, c, h, w), float32.
+
+        They are the layers' feature maps, but for an architecture with heads: then `feature_maps`
+        makes these of them, and `gram_matrix` does without.
+        """
         x = ((images - self._mean) / self._std).to(self.dtype)
         features: dict[str, Tensor] = {}
         is_tapped = False
@@ -76,6 +86,32 @@ class Extractor:
             if is_tapped:
                 features[layer.name] = x.float()
         return features
+
+    def feature_maps(self, layer: str, maps: Tensor) -> Tensor:
+        """Return what a layer's tapped maps stand for: (B, c, h, w) → (B, C, h, w)."""
+        if layer not in self._heads:
+            return maps
+        head = self._heads[layer]
+        return F.conv2d(maps, head[:, :-1, None, None], head[:, -1])
+
+    def gram_matrix(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the Gram matrices, undivided, of a layer's feature maps: (B, c, h, w) → (B, C, C).
+
+        Heads are linear: with F = H·f, f having a row of ones for the bias, F·Fᵀ is H·(f·fᵀ)·Hᵀ,
+        and the wide maps are never formed.
+
+        Args:
+            mask: (B, 1, h, w), how much each position counts; all the same without it.
+        """
+        head = self._heads.get(layer)
+        if head is not None:
+            maps = F.pad(maps, (0, 0, 0, 0, 0, 1), value=1.0)
+        gram = gram_matrix(maps if mask is None else maps * mask.sqrt())
+        return gram if head is None else both_sides(head, gram)
+
+    def num_channels(self, layer: str, maps: Tensor) -> int:
+        """Return C, of the layer's feature maps."""
+        return len(self._heads[layer]) if layer in self._heads else maps.shape[1]
 
     def _apply(self, layer: Layer, x: Tensor, in_place: bool) -> Tensor:
         if layer.convolutions:
@@ -103,3 +139,8 @@ class Extractor:
         if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
             return F.conv2d(twice(x), weight, bias, part.stride, padding, dilation)[:1]
         return F.conv2d(x, weight, bias, part.stride, padding, dilation)
+
+
+def _head_matrix(weight: Tensor, bias: Tensor) -> Tensor:
+    """Return a 1×1 convolution as a matrix, (C, c + 1), its bias the last column."""
+    return torch.cat([weight.flatten(1), bias[:, None]], 1)

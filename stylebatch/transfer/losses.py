@@ -23,6 +23,14 @@ def gram_matrix(features: Tensor) -> Tensor:
     return rows @ rows.transpose(1, 2)
 
 
+def both_sides(matrix: Tensor, gram: Tensor) -> Tensor:
+    """Return M·G·Mᵀ for each image: (C, c), (B, c, c) → (B, C, C)."""
+    if len(gram) == 1:
+        return both_sides(matrix, twice(gram))[:1]
+    many = matrix.expand(len(gram), *matrix.shape)
+    return many @ gram @ many.transpose(1, 2)
+
+
 def mean_std(features: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return each channel's mean and standard deviation: (B, C, H, W) → (B, 2, C).
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import (
     gram_divisor,
-    gram_matrix,
     loss_scale,
     mean_std,
     power_distance,
@@ -85,20 +84,21 @@ class Objective:
         spec = self.spec
         with torch.no_grad():
             features = self.extractor(content)
+            wanted = {x: self.extractor.feature_maps(x, features[x]) for x in spec.content_layers}
         found: Targets = {}
         if mask is not None:
             found["mask"], found["mask_content"] = mask, content
         content_weights = self._layer_weights(spec.content_layers, spec.content_weight)
         for layer, weight in content_weights.items():
-            found[f"content.{layer}"] = features[layer]
-            scale = loss_scale(spec.content_loss, features[layer])
+            found[f"content.{layer}"] = wanted[layer]
+            scale = loss_scale(spec.content_loss, wanted[layer])
             found[f"content_factor.{layer}"] = weight * scale
         style_weights = self._layer_weights(spec.style_layers, spec.style_weight)
         for layer, weight in style_weights.items():
             target = statistics[layer].to(content.device, torch.float32).unsqueeze(0)
             if spec.statistic == "gram":
                 positions = features[layer][0, 0].numel()
-                target = target * (positions / self._divisor(features[layer], content))
+                target = target * (positions / self._divisor(layer, features[layer], content))
             found[f"style.{layer}"] = target
             found[f"style_factor.{layer}"] = strength * weight * loss_scale(spec.style_loss, target)
             if mask is not None:
@@ -111,8 +111,9 @@ class Objective:
         power = 2 if self.spec.weights_in_square else 1
         return {layer: (factor * weight / share) ** power for layer, weight in layers.items()}
 
-    def _divisor(self, features: Tensor, images: Tensor) -> float:
-        channels, positions = features.shape[1], features[0, 0].numel()
+    def _divisor(self, layer: str, features: Tensor, images: Tensor) -> float:
+        channels = self.extractor.num_channels(layer, features)
+        positions = features[0, 0].numel()
         return gram_divisor(self.spec.gram_divisor, channels, positions, images[0, 0].numel())
 
     def evaluate(self, images: Tensor, targets: Targets) -> tuple[Losses, Tensor]:
@@ -132,7 +133,8 @@ class Objective:
         zero = images.new_zeros(images.shape[0])
         content, style, tv = zero, zero, zero
         for layer in self.spec.content_layers:
-            distance = squared_distance(features[layer], targets[f"content.{layer}"])
+            maps = self.extractor.feature_maps(layer, features[layer])
+            distance = squared_distance(maps, targets[f"content.{layer}"])
             content = content + targets[f"content_factor.{layer}"] * distance
         for layer in self.spec.style_layers:
             distance = self._style_distance(layer, features[layer], images, targets)
@@ -148,13 +150,14 @@ class Objective:
         mask, target = targets.get(f"style_mask.{layer}"), targets[f"style.{layer}"]
         powers = self.spec.style_powers
         if self.spec.statistic == "mean_std":
-            return power_distance(mean_std(features, mask), target, powers, 1.0)
-        divisor = self._divisor(features, images)
-        if mask is None:
-            return power_distance(gram_matrix(features) / divisor, target, powers, divisor)
-        # As many positions as without a mask, each counted by its share.
-        covered = sum_pixels(mask).clamp_min(1e-6).view(-1, 1, 1)
-        gram = gram_matrix(features * mask.sqrt()) * (mask[0, 0].numel() / covered)
+            maps = self.extractor.feature_maps(layer, features)
+            return power_distance(mean_std(maps, mask), target, powers, 1.0)
+        divisor = self._divisor(layer, features, images)
+        gram = self.extractor.gram_matrix(layer, features, mask)
+        if mask is not None:
+            # As many positions as without a mask, each counted by its share.
+            covered = sum_pixels(mask).clamp_min(1e-6).view(-1, 1, 1)
+            gram = gram * (mask[0, 0].numel() / covered)
         return power_distance(gram / divisor, target, powers, divisor)
 
 

@@ -15,12 +15,19 @@ from stylebatch.weights.found import (
     layers_digest,
     read_normalisation,
 )
-from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation, hub_folder
+from stylebatch.weights.names import (
+    NAMED_WEIGHTS,
+    NORMALISATIONS,
+    SHIPPED_WEIGHTS,
+    Normalisation,
+    hub_folder,
+)
 from stylebatch.weights.tensors import load_tensors
 
 __all__ = [
     "NAMED_WEIGHTS",
     "NORMALISATIONS",
+    "SHIPPED_WEIGHTS",
     "Normalisation",
     "WeightSet",
     "WeightsError",

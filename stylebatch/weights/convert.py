@@ -26,7 +26,7 @@ def convert_weights(weights: WeightSet, target: Path, deepest: str | None = None
     loaded = load_all_tensors(weights) if deepest is None else load_tensors(weights, [deepest])
     every = ARCHITECTURES[weights.arch]
     tensors: dict[str, Tensor] = {}
-    for part in every.convolutions([every.layers[-1].name]):
+    for part in every.convolutions():
         if part.name in loaded:
             kinds = zip(("weight", "bias"), loaded[part.name], strict=True)
             tensors |= {f"{part.parameters}.{kind}": tensor for kind, tensor in kinds}

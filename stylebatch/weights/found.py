@@ -13,7 +13,13 @@ from stylebatch.architectures import ARCHITECTURES, Convolution
 from stylebatch.errors import UserError
 from stylebatch.files import DIGEST_BYTES, digest_file, why_unreadable
 from stylebatch.weights.digest import TENSORS_SHA256, file_sha256
-from stylebatch.weights.names import NAMED_WEIGHTS, NORMALISATIONS, Normalisation
+from stylebatch.weights.names import (
+    NAMED_WEIGHTS,
+    NORMALISATIONS,
+    SHIPPED_WEIGHTS,
+    Normalisation,
+    names_of,
+)
 
 PICKLED = (".pth", ".pt")
 # Of safetensors files: what numpy reads.
@@ -30,7 +36,7 @@ class WeightSet:
 
     Attributes:
         source: `random`, a named set, or the path as the user wrote it.
-        path: the file; None for `random` and for a named set.
+        path: the file; None for `random` and for a set that torchvision downloads.
         layers: the convolutions in the file; None where only torch can tell (`.pth`).
     """
 
@@ -42,11 +48,12 @@ class WeightSet:
 
 
 def find_weights(
-    arch: str, weights: str, root: Path, normalisation: Normalisation | None = None
+    arch: str, weights: str | None, root: Path, normalisation: Normalisation | None = None
 ) -> WeightSet:
     """Find weights by name (`imagenet`, `random`) or by path from `root`, without torch.
 
     Args:
+        weights: None for the architecture's own: `imagenet`, of `slim` the file that is shipped.
         normalisation: where the user told it; overrides what the file or the table says.
 
     Raises:
@@ -55,6 +62,7 @@ def find_weights(
     if arch not in ARCHITECTURES:
         allowed = f"one of {', '.join(ARCHITECTURES)}"
         raise WeightsError("extractor.arch", f"'{arch}' is no known architecture", allowed)
+    weights = weights or names_of(arch)[0]
     every = frozenset(part.name for part in ARCHITECTURES[arch].convolutions())
     if weights == "random":
         found = normalisation or NORMALISATIONS["imagenet"]
@@ -62,15 +70,16 @@ def find_weights(
     if named := NAMED_WEIGHTS.get((arch, weights)):
         found = normalisation or NORMALISATIONS[named.normalisation]
         return WeightSet(arch, weights, None, found, every)
-    return _find_file(arch, weights, root, normalisation)
+    path = root / Path(weights).expanduser()
+    if shipped := SHIPPED_WEIGHTS.get((arch, weights)):
+        path = Path(__file__).parent / shipped
+    return _find_file(arch, weights, path.resolve(), normalisation)
 
 
 def _find_file(
-    arch: str, weights: str, root: Path, normalisation: Normalisation | None
+    arch: str, weights: str, path: Path, normalisation: Normalisation | None
 ) -> WeightSet:
-    path = (root / Path(weights).expanduser()).resolve()
-    names = [name for known, name in NAMED_WEIGHTS if known == arch]
-    allowed = f"a name ({', '.join([*names, 'random'])}) or a .safetensors, .pth or .pt file"
+    allowed = f"a name ({', '.join(names_of(arch))}) or a .safetensors, .pth or .pt file"
     if reason := why_unreadable(path):
         todo = "correct the path (relative to the manifest)"
         raise WeightsError(weights, f"no such weights for {arch} ({reason})", allowed, todo)

@@ -95,6 +95,15 @@ NAMED_WEIGHTS: dict[tuple[str, str], NamedWeights] = {
     ),
 }
 
+# Weights of ours that lie beside this module.
+SHIPPED_WEIGHTS: dict[tuple[str, str], str] = {("slim", "shipped"): "slim.safetensors"}
+
+
+def names_of(arch: str) -> list[str]:
+    """Return the names of an architecture's weight sets; the first is the one it has by itself."""
+    sets = (*NAMED_WEIGHTS, *SHIPPED_WEIGHTS)
+    return [*(name for known, name in sets if known == arch), "random"]
+
 
 def hub_folder() -> Path:
     """Return the folder into which torchvision downloads, as torch.hub finds it, without torch."""

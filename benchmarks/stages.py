@@ -1,0 +1,145 @@
+"""Does it pay to begin with `slim` and to end with VGG-19?
+
+    python benchmarks/stages.py --shared ../shared
+
+For each pair VGG-19 alone runs its evaluations; then `slim` runs a few, and VGG-19 goes on from its
+image until it is where VGG-19 alone ended. Losses are VGG-19's own. Seconds are evaluations times
+the median time of one, measured by turns in the same run; the gain is the ratio of the two.
+"""
+
+import argparse
+import statistics
+import time
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from machine import WEIGHTS, add_shared_option, check_shared, describe_machine
+from setting import photograph_paths, square
+from slim import evaluation, style_pixels
+from torch import Tensor
+
+from stylebatch.architectures import ARCHITECTURES
+from stylebatch.device import choose_precision
+from stylebatch.recipes import Recipe, recipe_fields, recipe_on
+from stylebatch.specs import objective_spec, solver_spec
+from stylebatch.targets import to_tensor
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.objective import Objective
+from stylebatch.transfer.problem import Problem
+from stylebatch.weights import find_weights, load_tensors
+
+STYLES = ("hokusai_wave", "van_gogh_la_cafe")
+FIRST = (5, 10, 20, 40)
+
+
+class Runner:
+    """`balanced` on one extractor, for lone square images."""
+
+    def __init__(self, arch: str, weights: str, dtype: torch.dtype) -> None:
+        found = find_weights(arch, weights, Path.cwd())
+        self.arch, self._told = arch, found.normalisation
+        self._recipe = recipe_on(arch, {**recipe_fields("balanced"), "tolerance": 0, "levels": 1})
+        layers = self._recipe.layers
+        constants = {"mean": self._told.mean, "std": self._told.std}
+        self._network = Extractor(
+            ARCHITECTURES[arch], load_tensors(found, layers), layers, **constants, dtype=dtype
+        )
+
+    def solve(
+        self, content: Tensor, style: Tensor, steps: int, start: Tensor | None = None
+    ) -> tuple[Tensor, list[float]]:
+        """Return the image, and the lowest loss so far after each evaluation."""
+        fields = self._recipe.model_dump() | {"steps": steps}
+        if start is not None:
+            # The engine's own way to begin from another image than the content.
+            fields["start"] = "style"
+        recipe = Recipe(**fields)
+        with torch.no_grad():
+            maps = self._network(style)
+            targets = {
+                layer: self._network.gram_matrix(layer, maps[layer])[0] / maps[layer][0, 0].numel()
+                for layer in recipe.style_layers
+            }
+        objective = Objective(objective_spec(recipe), self._network)
+        edge = content.shape[-1]
+        engine = Engine(objective, solver_spec(recipe, self._told), 1, edge, edge)
+        engine.admit(Problem(0, content, (targets,), style_image=start))
+        while engine.running:
+            results = engine.step().results
+        (result,) = results
+        return result.image, list(accumulate((row.total for row in result.rows), min))
+
+
+def main() -> None:
+    """Print a table for each size."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_shared_option(parser)
+    parser.add_argument("--weights", default="shipped", help="of slim")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512])
+    parser.add_argument("--photographs", type=int, default=4)
+    parser.add_argument("--steps", type=int, nargs="+", default=[25, 50, 100], help="VGG's alone")
+    options = parser.parse_args()
+    shared, dtype = check_shared(options.shared), choose_precision("auto", "cpu")
+    print(describe_machine(dtype))
+    weights = {"vgg19": str(shared / WEIGHTS), "slim": options.weights}
+    vgg, slim = (Runner(arch, path, dtype) for arch, path in weights.items())
+    photographs = photograph_paths(shared, options.photographs)
+    for edge in options.sizes:
+        share = cost_share(weights, edge, dtype)
+        print(f"\n{edge}x{edge}: an evaluation of slim costs {share:.3f} of VGG-19's", flush=True)
+        gains: dict[tuple[int, int], list[float]] = {}
+        for path in photographs:
+            content = to_tensor(square(path, edge))
+            for name in STYLES:
+                style = to_tensor(style_pixels(shared / "images" / "styles" / f"{name}.jpg", edge))
+                note_gains(gains, vgg, slim, content, style, options.steps, share)
+        for (steps, first), found in gains.items():
+            print(
+                f"to the loss of {steps:>3} evaluations, {first:>2} with slim first: "
+                f"{statistics.median(found):.2f} times as fast "
+                f"({min(found):.2f} to {max(found):.2f}, {len(found)} pairs)",
+                flush=True,
+            )
+
+
+def note_gains(
+    gains: dict[tuple[int, int], list[float]],
+    vgg: Runner,
+    slim: Runner,
+    content: Tensor,
+    style: Tensor,
+    steps: list[int],
+    share: float,
+) -> None:
+    """Add each gain of one pair; 0 where the loss is not reached in as many evaluations."""
+    _, alone = vgg.solve(content, style, max(steps))
+    for first in FIRST:
+        start, _ = slim.solve(content, style, first)
+        _, after = vgg.solve(content, style, max(steps), start)
+        for count in steps:
+            needed = next((n for n, loss in enumerate(after, 1) if loss <= alone[count - 1]), None)
+            gain = count / (first * share + needed) if needed else 0.0
+            gains.setdefault((count, first), []).append(gain)
+
+
+def cost_share(weights: dict[str, str], edge: int, dtype: torch.dtype, repeats: int = 7) -> float:
+    """Return what an evaluation of slim takes, as a share of VGG-19's: the median of several."""
+    run = {
+        arch: evaluation({"arch": arch, "weights": path}, edge, dtype)
+        for arch, path in weights.items()
+    }
+    ratios = []
+    for _ in range(repeats):
+        seconds = {}
+        for arch in run:
+            began = time.perf_counter()
+            run[arch]()
+            seconds[arch] = time.perf_counter() - began
+        ratios.append(seconds["slim"] / seconds["vgg19"])
+    return statistics.median(ratios[1:])
+
+
+if __name__ == "__main__":
+    main()
