@@ -27,7 +27,7 @@ from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 
 # Raised whenever the numbers in a cached file would change.
-FORMAT = 2
+FORMAT = 3
 MAX_IN_MEMORY = 128
 
 Statistics = dict[str, Tensor]

@@ -66,10 +66,12 @@ class Extractor:
             for part in layer.convolutions
         }
         self._heads = {
-            layer: _head_matrix(*tensors[head.name]).to(self.device)
-            for layer, head in architecture.heads.items()
-            if layer in self.taps
+            layer: head for layer, head in architecture.heads.items() if layer in self.taps
         }
+        # Of the layers' maps, which are float32.
+        for head in self._heads.values():
+            weight, bias = (tensor.to(self.device) for tensor in tensors[head.name])
+            self._weights[head.name] = (weight, bias)
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Return the tapped maps of images (B, 3, H, W), RGB in [0, 1]: (B, c, h, w), float32.
@@ -91,8 +93,7 @@ class Extractor:
         """Return what a layer's tapped maps stand for: (B, c, h, w) → (B, C, h, w)."""
         if layer not in self._heads:
             return maps
-        head = self._heads[layer]
-        return F.conv2d(maps, head[:, :-1, None, None], head[:, -1])
+        return self._convolve(self._heads[layer], maps)
 
     def gram_matrix(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the Gram matrices, undivided, of a layer's feature maps: (B, c, h, w) → (B, C, C).
@@ -107,11 +108,16 @@ class Extractor:
         if head is not None:
             maps = F.pad(maps, (0, 0, 0, 0, 0, 1), value=1.0)
         gram = gram_matrix(maps if mask is None else maps * mask.sqrt())
-        return gram if head is None else both_sides(head, gram)
+        return gram if head is None else both_sides(self._head_matrix(head), gram)
+
+    def _head_matrix(self, head: Convolution) -> Tensor:
+        """Return a 1×1 convolution as a matrix, (C, c + 1), its bias the last column."""
+        weight, bias = self._weights[head.name]
+        return torch.cat([weight.flatten(1), bias[:, None]], 1)
 
     def num_channels(self, layer: str, maps: Tensor) -> int:
         """Return C, of the layer's feature maps."""
-        return len(self._heads[layer]) if layer in self._heads else maps.shape[1]
+        return self._heads[layer].channels_out if layer in self._heads else maps.shape[1]
 
     def _apply(self, layer: Layer, x: Tensor, in_place: bool) -> Tensor:
         if layer.convolutions:
@@ -139,8 +145,3 @@ class Extractor:
         if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
             return F.conv2d(twice(x), weight, bias, part.stride, padding, dilation)[:1]
         return F.conv2d(x, weight, bias, part.stride, padding, dilation)
-
-
-def _head_matrix(weight: Tensor, bias: Tensor) -> Tensor:
-    """Return a 1×1 convolution as a matrix, (C, c + 1), its bias the last column."""
-    return torch.cat([weight.flatten(1), bias[:, None]], 1)

@@ -1,12 +1,16 @@
 """Style statistics, distances and total variation: pure functions over a batch of images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from stylebatch.transfer.reductions import sum_pixels, twice
 
+# Positions of a Gram matrix that are multiplied at a time, by one thread.
+GRAM_CHUNK = 4096
 # Huang & Belongie's own code adds it under the root, where a channel that is flat has no slope.
 VARIANCE_FLOOR = 1e-5
 
@@ -16,11 +20,40 @@ def gram_matrix(features: Tensor) -> Tensor:
 
     Source: Gatys, Ecker & Bethge 2016, equation 3.
     """
-    rows = features.flatten(2)
-    if len(rows) == 1:
-        rows = twice(rows)
-        return (rows @ rows.transpose(1, 2))[:1]
-    return rows @ rows.transpose(1, 2)
+    gram: Tensor = _Gram.apply(features.flatten(2))
+    return gram
+
+
+class _Gram(torch.autograd.Function):
+    """F·Fᵀ and its gradient (D + Dᵀ)·F, image by image.
+
+    A plain product differentiates both of its factors, and forms its sums in an order that depends
+    on the batch and the threads. Here chunks of positions are multiplied one by one, and one
+    product gives the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return torch.stack([_gram_of(each) for each in rows])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        both = gradient + gradient.transpose(1, 2)
+        return torch.stack([one @ each for one, each in zip(both, rows, strict=True)])
+
+
+def _gram_of(rows: Tensor) -> Tensor:
+    channels, positions = rows.shape
+    count = positions // GRAM_CHUNK
+    whole = rows[:, : count * GRAM_CHUNK].view(channels, count, GRAM_CHUNK).transpose(0, 1)
+    rest = twice(rows[:, count * GRAM_CHUNK :][None])
+    gram = (rest @ rest.transpose(1, 2))[0]
+    if count == 1:
+        whole = twice(whole)
+    return gram + (whole @ whole.transpose(1, 2))[:count].sum(0)
 
 
 def both_sides(matrix: Tensor, gram: Tensor) -> Tensor:
