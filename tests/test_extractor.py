@@ -8,11 +8,12 @@ from typing import Any
 import naive
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models import get_weight
 from torchvision.transforms.functional import normalize
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.architectures import ARCHITECTURES, Layer
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.weights import NAMED_WEIGHTS, NORMALISATIONS, find_weights, load_tensors
 
@@ -181,6 +182,58 @@ def test_an_image_of_the_smallest_edge_is_seen_and_a_smaller_one_is_not(arch: st
         assert network(naive.draw(1, 3, edge, edge)).keys() == set(TAPPED[arch])
         with pytest.raises(RuntimeError):
             network(naive.draw(1, 3, edge - 1, edge))
+
+
+# --- what is kept for the gradient -----------------------------------------------------------
+
+
+class PlainExtractor(Extractor):
+    """The same network by torch's own operations, which keep whole feature maps."""
+
+    def _is_put_off(self, layer: Layer, following: Layer | None) -> bool:
+        return False
+
+    def _apply(self, layer: Layer, x: Tensor, is_kept: bool) -> Tensor:
+        if layer.convolutions:
+            maps = [
+                F.conv2d(x, *self._weights[part.name], part.stride, part.padding)
+                for part in layer.convolutions
+            ]
+            return torch.cat(maps, 1)
+        if layer.pooling:
+            window = layer.pooling
+            return F.max_pool2d(x, window.kernel, window.stride, ceil_mode=window.ceil_mode)
+        return F.relu(x)
+
+
+def gradient_and_bytes(network: Extractor, images: Tensor) -> tuple[Tensor, int]:
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    x = images.clone().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        total = sum(maps.square().mean() for maps in network(x).values())
+    return torch.autograd.grad(total, x)[0], sum(kept.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_what_is_not_kept_changes_no_bit_of_the_gradient(arch: str, dtype: torch.dtype) -> None:
+    own = ARCHITECTURES[arch]
+    layers = (*own.style_layers, *own.content_layers)
+    # Large enough that no convolution leaves oneDNN.
+    images = naive.draw(2, 3, 131, 150)
+    found, kept = gradient_and_bytes(of(arch, layers, dtype=dtype), images)
+    plain = PlainExtractor(
+        own, tensors_of(arch), layers, mean=naive.MEAN, std=naive.STD, dtype=dtype
+    )
+    wanted, kept_plainly = gradient_and_bytes(plain, images)
+    assert torch.equal(found, wanted)
+    assert kept < 0.9 * kept_plainly
 
 
 # --- what weights expect of their input ------------------------------------------------------

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylebatch.architectures import Architecture, Convolution, Layer, Pooling
+from stylebatch.transfer import frozen
 from stylebatch.transfer.losses import both_sides, gram_matrix
 from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice
 
@@ -82,12 +83,20 @@ class Extractor:
         x = ((images - self._mean) / self._std).to(self.dtype)
         features: dict[str, Tensor] = {}
         is_tapped = False
-        for layer in self._operations:
-            x = self._apply(layer, x, in_place=not is_tapped)
+        for layer, following in zip(self._operations, (*self._operations[1:], None), strict=True):
+            if self._is_put_off(layer, following):
+                continue
+            x = self._apply(layer, x, is_kept=is_tapped)
             is_tapped = layer.name in self.taps
             if is_tapped:
                 features[layer.name] = x.float()
         return features
+
+    def _is_put_off(self, layer: Layer, following: Layer | None) -> bool:
+        """Whether a layer rectifies what may as well be pooled first."""
+        is_pooled = following is not None and following.pooling is not None
+        is_plain = not layer.convolutions and layer.pooling is None
+        return is_plain and is_pooled and self._pooling == "max" and layer.name not in self.taps
 
     def feature_maps(self, layer: str, maps: Tensor) -> Tensor:
         """Return what a layer's tapped maps stand for: (B, c, h, w) → (B, C, h, w)."""
@@ -119,18 +128,19 @@ class Extractor:
         """Return C, of the layer's feature maps."""
         return self._heads[layer].channels_out if layer in self._heads else maps.shape[1]
 
-    def _apply(self, layer: Layer, x: Tensor, in_place: bool) -> Tensor:
+    def _apply(self, layer: Layer, x: Tensor, is_kept: bool) -> Tensor:
         if layer.convolutions:
             maps = [self._convolve(part, x) for part in layer.convolutions]
             return maps[0] if len(maps) == 1 else torch.cat(maps, 1)
         if layer.pooling:
             return self._pool(layer.pooling, x)
         # A convolution's output is needed by nobody else unless it is tapped.
-        return F.relu_(x) if in_place else F.relu(x)
+        return frozen.rectify(x) if is_kept else F.relu_(x)
 
     def _pool(self, window: Pooling, x: Tensor) -> Tensor:
         if self._pooling == "max":
-            return F.max_pool2d(x, window.kernel, window.stride, ceil_mode=window.ceil_mode)
+            # Of rectified maps it is the same.
+            return frozen.pool_and_rectify(x, window)
         pooled = F.avg_pool2d(x, window.kernel, window.stride, ceil_mode=window.ceil_mode)
         return pooled if self._pooling == "average" else pooled * AVERAGE_SCALE
 
@@ -143,5 +153,5 @@ class Extractor:
         # thread: `use_mkldnn`, as for MAX_NATIVE_CONVOLUTION.
         dilation = 2 if part.kernel == 1 and x.is_cpu else 1
         if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
-            return F.conv2d(twice(x), weight, bias, part.stride, padding, dilation)[:1]
-        return F.conv2d(x, weight, bias, part.stride, padding, dilation)
+            return frozen.convolve(twice(x), weight, bias, part.stride, padding, dilation)[:1]
+        return frozen.convolve(x, weight, bias, part.stride, padding, dilation)

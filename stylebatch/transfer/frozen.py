@@ -1,0 +1,119 @@
+"""Operations of a frozen network that keep for the gradient only what it needs.
+
+A convolution whose filters are not trained needs neither its input nor its output for its gradient,
+a rectified pooling only which number of each window was the largest. torch keeps the feature maps
+for each of them, as if the filters were trained. Values and gradients are torch's own, bit by bit.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from stylebatch.architectures import Pooling
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int, dilation: int
+) -> Tensor:
+    """Return `F.conv2d` of maps (B, I, H, W), with a gradient for them only; keeps no maps."""
+    maps: Tensor = _Convolve.apply(x, weight, bias, stride, padding, dilation)
+    return maps
+
+
+def rectify(x: Tensor) -> Tensor:
+    """Return max(x, 0); keeps x, for maps that are kept anyway, and not its result."""
+    maps: Tensor = _Rectify.apply(x)
+    return maps
+
+
+def pool_and_rectify(x: Tensor, window: Pooling) -> Tensor:
+    """Return the largest number of each window, or 0; keeps the pooled maps and where they are.
+
+    The same as rectifying first, which would take the whole maps in hand once more.
+    """
+    maps: Tensor = _PoolAndRectify.apply(x, window)
+    return maps
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        stride: int,
+        padding: int,
+        dilation: int,
+    ) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.shape, ctx.numbers = x.shape, (stride, padding, dilation)
+        return F.conv2d(x, weight, bias, stride, padding, dilation)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        stride, padding, dilation = ([number, number] for number in ctx.numbers)
+        found, _, _ = torch.ops.aten.convolution_backward(
+            gradient,
+            # Of the input only the shape is looked at; memory that is never touched costs nothing.
+            gradient.new_empty(ctx.shape),
+            weight,
+            None,
+            stride,
+            padding,
+            dilation,
+            False,
+            [0, 0],
+            1,
+            [True, False, False],
+        )
+        return found, None, None, None, None, None
+
+
+class _Rectify(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return F.relu(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        found: Tensor = torch.ops.aten.threshold_backward(gradient, x, 0)
+        return found
+
+
+class _PoolAndRectify(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, window: Pooling) -> Tensor:
+        largest, where = F.max_pool2d(
+            x, window.kernel, window.stride, ceil_mode=window.ceil_mode, return_indices=True
+        )
+        largest = F.relu_(largest)
+        # Indices within a map, which torch has in 64 bits.
+        ctx.save_for_backward(largest, where.to(torch.int32))
+        ctx.shape, ctx.window = x.shape, window
+        return largest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        largest, where = ctx.saved_tensors
+        window = ctx.window
+        found = torch.ops.aten.max_pool2d_with_indices_backward(
+            torch.ops.aten.threshold_backward(gradient, largest, 0),
+            gradient.new_empty(ctx.shape),
+            [window.kernel] * 2,
+            [window.stride] * 2,
+            [0, 0],
+            [1, 1],
+            window.ceil_mode,
+            where.long(),
+        )
+        return found, None
