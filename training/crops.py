@@ -49,11 +49,11 @@ class Crops:
             jitter: also turn them, swap and invert their channels, change contrast and gamma:
                 a few paintings then stand for many.
         """
-        self._images, self._rng, self._jitter = images, rng, jitter
+        self._images, self.rng, self._jitter = images, rng, jitter
 
     def draw(self, edge_px: int) -> Tensor:
         """Return a crop (3, edge, edge), RGB in [0, 1]."""
-        rng, image = self._rng, self._rng.choice(self._images)
+        rng, image = self.rng, self.rng.choice(self._images)
         low, high = SHORTEST_PX
         shortest = math.exp(rng.uniform(math.log(low), math.log(high)))
         edge = min(min(image.size), edge_px * min(image.size) / shortest)
@@ -66,7 +66,7 @@ class Crops:
         return self._jittered(crop) if self._jitter else crop
 
     def _jittered(self, crop: Tensor) -> Tensor:
-        rng = self._rng
+        rng = self.rng
         if rng.random() < 0.3:
             crop = crop.flip(1)
         if rng.random() < 0.3:

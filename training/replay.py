@@ -18,7 +18,7 @@ from stylebatch.weights import NORMALISATIONS
 
 EDGE_PX = 128
 # Old images show what an old version did not see: only the last few hundred steps' are kept.
-IMAGES, KEPT = 6, 120
+KEPT = 120
 # The image is looked at after so many evaluations.
 SNAPSHOTS = (6, 15, 30, 50)
 
@@ -27,9 +27,10 @@ class Replay:
     """Keeps the latest images that versions of the student have made."""
 
     def __init__(
-        self, student: Student, photographs: Crops, paintings: Crops, rng: random.Random
+        self, student: Student, photographs: Crops, paintings: Crops, rng: random.Random, count: int
     ) -> None:
-        self._student, self._rng = student, rng
+        """Make `count` images at a time."""
+        self._student, self._rng, self._count = student, rng, count
         self._photographs, self._paintings = photographs, paintings
         self.images: list[Tensor] = []
         changes = {"steps": SNAPSHOTS[-1], "tolerance": 0, "progress_at": SNAPSHOTS}
@@ -42,8 +43,8 @@ class Replay:
         extractor = Extractor(SLIM, self._student.tensors(), LAYERS, **constants, dtype=dtype)
         objective = Objective(objective_spec(self._recipe), extractor)
         solver = solver_spec(self._recipe, NORMALISATIONS["imagenet"])
-        engine = Engine(objective, solver, IMAGES, EDGE_PX, EDGE_PX)
-        for key in range(IMAGES):
+        engine = Engine(objective, solver, self._count, EDGE_PX, EDGE_PX)
+        for key in range(self._count):
             content = self._photographs.draw(EDGE_PX)[None]
             statistics = _statistics(extractor, self._paintings.draw(EDGE_PX)[None])
             strength = 2 ** self._rng.uniform(-1, 2)

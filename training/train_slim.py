@@ -13,7 +13,7 @@ import random
 import time
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 import typer
@@ -39,6 +39,19 @@ WARM_UP_STEPS = 100
 BIAS_RATE = 2e-3
 # How much of an error's weight follows the size of its channel: 0 counts all channels alike.
 MEAN_SHARE = 8.0
+
+
+class Options(NamedTuple):
+    """What decides a training, next to its inputs."""
+
+    steps: int
+    batch: int
+    crop: int
+    rate: float
+    gram_weight: float
+    replay_every: int
+    replay_images: int
+    seed: int
 
 
 class Errors:
@@ -69,9 +82,58 @@ class Errors:
             squares = (gram_matrix(found[layer]) - target).square().sum((1, 2))
             share = squares / target.square().sum((1, 2))
             parts[f"gram {layer}"] = self._gram_weight * share.mean()
-        return sum(parts.values(), torch.zeros(())), {
-            k: float(x.detach()) for k, x in parts.items()
+        values = {name: float(part.detach()) for name, part in parts.items()}
+        return sum(parts.values(), torch.zeros(())), values
+
+
+class Trainer:
+    """The teacher, the student, and what they look at."""
+
+    def __init__(self, vgg: Path, photographs: Crops, paintings: Crops, options: Options) -> None:
+        self._photographs, self._paintings, self._options = photographs, paintings, options
+        found = find_weights(VGG.name, str(vgg), Path.cwd())
+        tensors, told = load_tensors(found, LAYERS), found.normalisation
+        dtype = choose_precision("auto", "cpu")
+        constants = {"mean": told.mean, "std": told.std}
+        self._teacher = Extractor(VGG, tensors, LAYERS, **constants, dtype=dtype)
+        self.student = Student(tensors, told.mean, told.std)
+        some = [crops.draw(options.crop) for crops in (photographs, paintings) for _ in range(24)]
+        with torch.no_grad():
+            features = self._teacher(torch.stack(some))
+        self.student.scale_to(features)
+        self._errors = Errors(features, options.gram_weight)
+        self.replay = Replay(
+            self.student, photographs, paintings, photographs.rng, options.replay_images
+        )
+        matrices, self._vectors = self.student.groups()
+        self._optimisers = {
+            torch.optim.Muon(matrices, lr=options.rate, weight_decay=0): options.rate,
+            torch.optim.Adam(self._vectors, lr=BIAS_RATE, betas=(0.9, 0.99)): BIAS_RATE,
         }
+
+    def step(self, share: float) -> dict[str, float]:
+        """Take one step with a share of the learning rates; return the errors before it."""
+        images = self._batch()
+        with torch.no_grad():
+            wanted = self._teacher(images)
+        loss, parts = self._errors(self.student(images), wanted)
+        self.student.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._vectors, 1.0)
+        for optimiser, rate in self._optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = rate * share
+            optimiser.step()
+        return parts
+
+    def _batch(self) -> Tensor:
+        options = self._options
+        num_made = options.batch * 6 // 10 if self.replay.images else 0
+        images = [self.replay.draw(options.crop) for _ in range(num_made)]
+        while len(images) < options.batch:
+            crops = self._photographs if len(images) % 2 else self._paintings
+            images.append(crops.draw(options.crop))
+        return torch.stack(images)
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -84,7 +146,11 @@ def train(
     photos: Annotated[Path, typer.Argument(help="Folder of photographs.")],
     paintings: Annotated[Path, typer.Argument(help="Folder of paintings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The weights file.")],
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 5000,
+    start: Annotated[Path | None, typer.Option(help="Go on from this file.")] = None,
+    left_out: Annotated[
+        Path, typer.Option(help="Images that are not trained on, one path a line.")
+    ] = HERE / "holdout.txt",
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 8000,
     batch: Annotated[
         int, typer.Option(help="Crops a step; a good half of them from made images.")
     ] = 10,
@@ -92,71 +158,36 @@ def train(
     rate: Annotated[float, typer.Option(help="Muon's learning rate.")] = 0.06,
     gram_weight: Annotated[float, typer.Option(help="Of the Gram matrices' errors.")] = 0.1,
     replay_every: Annotated[int, typer.Option(help="Make images after so many steps.")] = 150,
-    start: Annotated[Path | None, typer.Option(help="Go on from this file.")] = None,
-    left_out: Annotated[
-        Path, typer.Option(help="Images that are not trained on, one path a line.")
-    ] = HERE / "holdout.txt",
+    replay_images: Annotated[int, typer.Option(help="So many at a time.")] = 6,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Train a light extractor."""
     torch.manual_seed(seed)
-    rng = random.Random(seed)
-    names = read_names(left_out)
+    rng, names = random.Random(seed), read_names(left_out)
     photographs = Crops(load_images(photos, names), rng, jitter=False)
     painted = Crops(load_images(paintings, names), rng, jitter=True)
-    found = find_weights(VGG.name, str(vgg), Path.cwd())
-    tensors = load_tensors(found, LAYERS)
-    mean, std = found.normalisation.mean, found.normalisation.std
-    dtype = choose_precision("auto", "cpu")
-    teacher = Extractor(VGG, tensors, LAYERS, mean=mean, std=std, dtype=dtype)
-    student = Student(tensors, mean, std)
-    with torch.no_grad():
-        some = [source.draw(crop) for source in (photographs, painted) for _ in range(24)]
-        features = teacher(torch.stack(some))
-    student.scale_to(features)
+    options = Options(steps, batch, crop, rate, gram_weight, replay_every, replay_images, seed)
+    trainer = Trainer(vgg, photographs, painted, options)
     if start:
-        student.start_from(load_tensors(find_weights(SLIM.name, str(start), Path.cwd()), LAYERS))
-    errors = Errors(features, gram_weight)
-    replay = Replay(student, photographs, painted, rng)
-    matrices, vectors = student.groups()
-    optimisers = [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=0),
-        torch.optim.Adam(vectors, lr=BIAS_RATE, betas=(0.9, 0.99)),
-    ]
+        found = find_weights(SLIM.name, str(start), Path.cwd())
+        trainer.student.start_from(load_tensors(found, LAYERS))
     facts = {
         "source": SOURCE,
         "teacher": f"sha256 {sha256_file(vgg)}",
-        "training": json.dumps(
-            {"steps": steps, "batch": batch, "crop": crop, "rate": rate, "seed": seed}
-        ),
+        "training": json.dumps(options._asdict()),
         "date": date.today().isoformat(),
     }
-    began, mean_parts = time.perf_counter(), dict[str, float]()
+    began, errors = time.perf_counter(), dict[str, float]()
     for step in range(steps):
         if (step or start) and step % replay_every == 0:
-            replay.make()
-            student.save(output, facts)
-        images = [replay.draw(crop) for _ in range(batch * 6 // 10 if replay.images else 0)]
-        while len(images) < batch:
-            images.append((photographs if len(images) % 2 else painted).draw(crop))
-        stacked = torch.stack(images)
-        with torch.no_grad():
-            wanted = teacher(stacked)
-        loss, parts = errors(student(stacked), wanted)
-        for optimiser, full in zip(optimisers, (rate, BIAS_RATE), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = full * rate_at(step, steps)
-            optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(vectors, 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
-        for name, value in parts.items():
-            mean_parts[name] = 0.98 * mean_parts.get(name, value) + 0.02 * value
+            trainer.replay.make()
+            trainer.student.save(output, facts)
+        for name, value in trainer.step(rate_at(step, steps)).items():
+            errors[name] = 0.98 * errors.get(name, value) + 0.02 * value
         if step % 100 == 99:
-            text = "  ".join(f"{name} {value:.4f}" for name, value in mean_parts.items())
+            text = "  ".join(f"{name} {value:.4f}" for name, value in errors.items())
             print(f"{(time.perf_counter() - began) / 60:6.1f} min  {step + 1}  {text}", flush=True)
-    student.save(output, facts)
+    trainer.student.save(output, facts)
 
 
 if __name__ == "__main__":
