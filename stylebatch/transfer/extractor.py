@@ -114,9 +114,12 @@ class Extractor:
             mask: (B, 1, h, w), how much each position counts; all the same without it.
         """
         head = self._heads.get(layer)
-        if head is not None:
-            maps = F.pad(maps, (0, 0, 0, 0, 0, 1), value=1.0)
-        gram = gram_matrix(maps if mask is None else maps * mask.sqrt())
+        if mask is not None:
+            if head is not None:
+                maps = F.pad(maps, (0, 0, 0, 0, 0, 1), value=1.0)
+            gram = gram_matrix(maps * mask.sqrt())
+        else:
+            gram = gram_matrix(maps, with_ones=head is not None)
         return gram if head is None else both_sides(self._head_matrix(head), gram)
 
     def _head_matrix(self, head: Convolution) -> Tensor:

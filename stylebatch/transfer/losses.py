@@ -15,12 +15,15 @@ GRAM_CHUNK = 4096
 VARIANCE_FLOOR = 1e-5
 
 
-def gram_matrix(features: Tensor) -> Tensor:
+def gram_matrix(features: Tensor, with_ones: bool = False) -> Tensor:
     """Return G = F·Fᵀ for each image: (B, C, H, W) → (B, C, C), undivided.
 
     Source: Gatys, Ecker & Bethge 2016, equation 3.
+
+    Args:
+        with_ones: as if one more channel were 1 everywhere: (B, C + 1, C + 1).
     """
-    gram: Tensor = _Gram.apply(features.flatten(2))
+    gram: Tensor = _Gram.apply(features.flatten(2), with_ones)
     return gram
 
 
@@ -33,16 +36,31 @@ class _Gram(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, with_ones: bool) -> Tensor:
         ctx.save_for_backward(rows)
-        return torch.stack([_gram_of(each) for each in rows])
+        gram = torch.stack([_gram_of(each) for each in rows])
+        if not with_ones:
+            return gram
+        batch, channels, positions = rows.shape
+        sums = sum_pixels(rows.reshape(batch * channels, positions)).view(batch, channels, 1)
+        corner = rows.new_full((batch, 1, 1), positions)
+        last = torch.cat([sums.transpose(1, 2), corner], 2)
+        return torch.cat([torch.cat([gram, sums], 2), last], 1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (rows,) = ctx.saved_tensors
+        channels = rows.shape[1]
         both = gradient + gradient.transpose(1, 2)
-        return torch.stack([one @ each for one, each in zip(both, rows, strict=True)])
+        found = torch.empty_like(rows)
+        for index, (one, each) in enumerate(zip(both, rows, strict=True)):
+            square = one[:channels, :channels]
+            if len(one) == channels:
+                torch.mm(square, each, out=found[index])
+            else:
+                torch.addmm(one[:channels, channels:], square, each, out=found[index])
+        return found, None
 
 
 def _gram_of(rows: Tensor) -> Tensor:
