@@ -31,7 +31,6 @@ from stylebatch.transfer.problem import Problem
 from stylebatch.weights import find_weights, load_tensors
 
 STYLES = ("hokusai_wave", "van_gogh_la_cafe")
-FIRST = (5, 10, 20, 40)
 
 
 class Runner:
@@ -80,6 +79,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512])
     parser.add_argument("--photographs", type=int, default=4)
     parser.add_argument("--steps", type=int, nargs="+", default=[25, 50, 100], help="VGG's alone")
+    parser.add_argument("--first", type=int, nargs="+", default=[5, 10, 20], help="of slim")
     options = parser.parse_args()
     shared, dtype = check_shared(options.shared), choose_precision("auto", "cpu")
     print(describe_machine(dtype))
@@ -94,7 +94,7 @@ def main() -> None:
             content = to_tensor(square(path, edge))
             for name in STYLES:
                 style = to_tensor(style_pixels(shared / "images" / "styles" / f"{name}.jpg", edge))
-                note_gains(gains, vgg, slim, content, style, options.steps, share)
+                note_gains(gains, vgg, slim, content, style, options, share)
         for (steps, first), found in gains.items():
             print(
                 f"to the loss of {steps:>3} evaluations, {first:>2} with slim first: "
@@ -110,12 +110,13 @@ def note_gains(
     slim: Runner,
     content: Tensor,
     style: Tensor,
-    steps: list[int],
+    options: argparse.Namespace,
     share: float,
 ) -> None:
     """Add each gain of one pair; 0 where the loss is not reached in as many evaluations."""
+    steps: list[int] = options.steps
     _, alone = vgg.solve(content, style, max(steps))
-    for first in FIRST:
+    for first in options.first:
         start, _ = slim.solve(content, style, first)
         _, after = vgg.solve(content, style, max(steps), start)
         for count in steps:
