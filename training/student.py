@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from stylebatch.architectures import ARCHITECTURES
+from stylebatch.files import write_atomic
 from stylebatch.weights.digest import TENSORS_SHA256, tensors_sha256
 
 SLIM, VGG = ARCHITECTURES["slim"], ARCHITECTURES["vgg19"]
@@ -146,7 +147,7 @@ class Student(nn.Module):
             TENSORS_SHA256: tensors_sha256((name, each.numpy()) for name, each in held.items()),
             **facts,
         }
-        save_file(held, path, metadata)
+        write_atomic(path, save(held, metadata))
 
 
 def _key(name: str) -> str:
