@@ -195,8 +195,15 @@ class PlainExtractor(Extractor):
 
     def _apply(self, layer: Layer, x: Tensor, is_kept: bool) -> Tensor:
         if layer.convolutions:
+            # A 1×1 kernel has no dilation, but torch would leave oneDNN for it on one thread.
             maps = [
-                F.conv2d(x, *self._weights[part.name], part.stride, part.padding)
+                F.conv2d(
+                    x,
+                    *self._weights[part.name],
+                    part.stride,
+                    part.padding,
+                    2 if part.kernel == 1 else 1,
+                )
                 for part in layer.convolutions
             ]
             return torch.cat(maps, 1)

@@ -50,7 +50,7 @@ SHAPE_ERRORS = [
         "weights: random",
         "arch: vgg199",
         "5: extractor.arch: found 'vgg199'; allowed is one of vgg19, vgg16, alexnet, "
-        "squeezenet1_1; did you mean 'vgg19'?",
+        "squeezenet1_1, slim; did you mean 'vgg19'?",
     ),
     (
         "weights: random",

@@ -485,7 +485,7 @@ def test_names_are_those_of_the_architecture() -> None:
     assert find_weights("vgg16", "features", Path()).normalisation == NORMALISATIONS["caffe_rgb"]
     refused(
         lambda: find_weights("vgg16", "feature", Path()),
-        "no such weights for vgg16; a name (imagenet, features, random) or a .safetensors",
+        "for vgg16 (No such file or directory); a name (imagenet, features, random) or a .safet",
     )
     refused(lambda: find_weights("alexnet", "features", Path()), "a name (imagenet, random)")
 

@@ -1,6 +1,7 @@
 """The tensors of a weight set: loaded, downloaded or drawn. torch is imported when called."""
 
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ from stylebatch.weights.reading import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# A name of so many bytes is a seed by itself. Longer ones exceed torch's 64 bits, and of those its
+# generator on the CPU takes the last 32 only, in which long names are alike.
+MAX_PLAIN_NAME = 7
 
 
 def load_tensors(weights: WeightSet, layers: Iterable[str]) -> "dict[str, tuple[Tensor, Tensor]]":
@@ -103,9 +108,10 @@ def _draw(needed: tuple[Convolution, ...]) -> "dict[str, tuple[Tensor, Tensor]]"
 
     drawn = {}
     for part in needed:
-        # torch takes 64 bits, which long names exceed.
-        seed = int.from_bytes(part.name.encode(), "big") % (2**63 - 1)
-        generator = torch.Generator().manual_seed(seed)
+        name = part.name.encode()
+        if len(name) > MAX_PLAIN_NAME:
+            name = blake2b(name, digest_size=MAX_PLAIN_NAME).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(name, "big"))
         scale = (2 / part.fan_in) ** 0.5
         drawn[part.name] = (
             torch.randn(part.shape, generator=generator) * scale,
