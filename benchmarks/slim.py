@@ -13,7 +13,7 @@ conv2_1, conv3_1 of ‖G-A‖²/‖A‖²) and the content distance (mean (F-P)�
 import argparse
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,14 +180,7 @@ def style_pixels(path: Path, edge: int) -> Pixels:
 def print_cost(extractors: Mapping[str, Any], edge: int, repeats: int) -> None:
     """Print milliseconds of an evaluation (losses and gradient), by turns, and the ratio."""
     for dtype in PRECISIONS:
-        evaluate = {name: evaluation(each, edge, dtype) for name, each in extractors.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in evaluate}
-        for repeat in range(repeats + 1):
-            for name, run in evaluate.items():
-                began = time.perf_counter()
-                run()
-                if repeat:
-                    seconds[name].append(time.perf_counter() - began)
+        seconds = time_by_turns(extractors, edge, dtype, repeats)
         medians = {name: statistics.median(values) for name, values in seconds.items()}
         ratios = [a / b for a, b in zip(seconds["slim"], seconds["vgg19"], strict=True)]
         print(
@@ -196,6 +189,31 @@ def print_cost(extractors: Mapping[str, Any], edge: int, repeats: int) -> None:
             + f" an evaluation; slim / vgg19: median {statistics.median(ratios):.3f}",
             flush=True,
         )
+
+
+def time_by_turns(
+    extractors: Mapping[str, Any], edge: int, dtype: torch.dtype, repeats: int
+) -> dict[str, list[float]]:
+    """Return seconds of evaluations by extractor, after one that does not count."""
+    evaluate = {name: evaluation(each, edge, dtype) for name, each in extractors.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in evaluate}
+    for repeat in range(repeats + 1):
+        for name, run in evaluate.items():
+            began = time.perf_counter()
+            run()
+            if repeat:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def style_statistics(network: Extractor, style: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    """Return the Gram matrices of an image (1, 3, H, W) for each position, as targets take them."""
+    with torch.no_grad():
+        maps = network(style)
+    return {
+        layer: network.gram_matrix(layer, maps[layer])[0] / maps[layer][0, 0].numel()
+        for layer in layers
+    }
 
 
 def evaluation(extractor: Mapping[str, Any], edge: int, dtype: torch.dtype) -> Any:
@@ -210,12 +228,8 @@ def evaluation(extractor: Mapping[str, Any], edge: int, dtype: torch.dtype) -> A
     )
     objective = Objective(objective_spec(recipe), network)
     image = torch.rand(1, 3, edge, edge, generator=torch.Generator().manual_seed(0))
-    features = network(image)
-    statistics_of = {
-        layer: network.gram_matrix(layer, features[layer])[0] / features[layer][0, 0].numel()
-        for layer in recipe.style_layers
-    }
-    targets = objective.targets(image, statistics_of, 1.0)
+    wanted = style_statistics(network, image, recipe.style_layers)
+    targets = objective.targets(image, wanted, 1.0)
     return lambda: objective.evaluate(image * 0.9, targets)
 
 

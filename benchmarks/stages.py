@@ -9,14 +9,13 @@ the median time of one, measured by turns in the same run; the gain is the ratio
 
 import argparse
 import statistics
-import time
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 from machine import WEIGHTS, add_shared_option, check_shared, describe_machine
 from setting import photograph_paths, square
-from slim import evaluation, style_pixels
+from slim import style_pixels, style_statistics, time_by_turns
 from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
@@ -55,12 +54,7 @@ class Runner:
             # The engine's own way to begin from another image than the content.
             fields["start"] = "style"
         recipe = Recipe(**fields)
-        with torch.no_grad():
-            maps = self._network(style)
-            targets = {
-                layer: self._network.gram_matrix(layer, maps[layer])[0] / maps[layer][0, 0].numel()
-                for layer in recipe.style_layers
-            }
+        targets = style_statistics(self._network, style, recipe.style_layers)
         objective = Objective(objective_spec(recipe), self._network)
         edge = content.shape[-1]
         engine = Engine(objective, solver_spec(recipe, self._told), 1, edge, edge)
@@ -125,21 +119,12 @@ def note_gains(
             gains.setdefault((count, first), []).append(gain)
 
 
-def cost_share(weights: dict[str, str], edge: int, dtype: torch.dtype, repeats: int = 7) -> float:
+def cost_share(weights: dict[str, str], edge: int, dtype: torch.dtype, repeats: int = 6) -> float:
     """Return what an evaluation of slim takes, as a share of VGG-19's: the median of several."""
-    run = {
-        arch: evaluation({"arch": arch, "weights": path}, edge, dtype)
-        for arch, path in weights.items()
-    }
-    ratios = []
-    for _ in range(repeats):
-        seconds = {}
-        for arch in run:
-            began = time.perf_counter()
-            run[arch]()
-            seconds[arch] = time.perf_counter() - began
-        ratios.append(seconds["slim"] / seconds["vgg19"])
-    return statistics.median(ratios[1:])
+    extractors = {arch: {"arch": arch, "weights": path} for arch, path in weights.items()}
+    seconds = time_by_turns(extractors, edge, dtype, repeats)
+    pairs = zip(seconds["slim"], seconds["vgg19"], strict=True)
+    return statistics.median(ours / theirs for ours, theirs in pairs)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.files import write_atomic
-from stylebatch.weights.digest import TENSORS_SHA256, tensors_sha256
+from stylebatch.weights import Normalisation
+from stylebatch.weights.convert import write_weights
 
 SLIM, VGG = ARCHITECTURES["slim"], ARCHITECTURES["vgg19"]
 LAYERS = tuple(SLIM.heads)
@@ -133,21 +132,9 @@ class Student(nn.Module):
 
     def save(self, path: Path, facts: dict[str, str]) -> None:
         """Write the weights file that stylebatch reads."""
-        held = {}
-        for part in SLIM.convolutions():
-            weight, bias = self.tensors()[part.name]
-            held[f"{part.parameters}.weight"] = weight.contiguous()
-            held[f"{part.parameters}.bias"] = bias
-        metadata = {
-            "arch": SLIM.name,
-            "layers": ",".join(part.name for part in SLIM.convolutions()),
-            "mean": ",".join(map(str, self.mean)),
-            "std": ",".join([str(INPUT_STD)] * 3),
-            "channels": "rgb",
-            TENSORS_SHA256: tensors_sha256((name, each.numpy()) for name, each in held.items()),
-            **facts,
-        }
-        write_atomic(path, save(held, metadata))
+        red, green, blue = self.mean
+        told = Normalisation((red, green, blue), (INPUT_STD,) * 3)
+        write_weights(path, SLIM.name, self.tensors(), told, facts)
 
 
 def _key(name: str) -> str:

@@ -69,10 +69,13 @@ class Extractor:
         self._heads = {
             layer: head for layer, head in architecture.heads.items() if layer in self.taps
         }
+        self._head_matrices: dict[str, Tensor] = {}
         # Of the layers' maps, which are float32.
-        for head in self._heads.values():
+        for layer, head in self._heads.items():
             weight, bias = (tensor.to(self.device) for tensor in tensors[head.name])
             self._weights[head.name] = (weight, bias)
+            # (C, c + 1), the bias its last column.
+            self._head_matrices[layer] = torch.cat([weight.flatten(1), bias[:, None]], 1)
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Return the tapped maps of images (B, 3, H, W), RGB in [0, 1]: (B, c, h, w), float32.
@@ -113,19 +116,14 @@ class Extractor:
         Args:
             mask: (B, 1, h, w), how much each position counts; all the same without it.
         """
-        head = self._heads.get(layer)
+        head = self._head_matrices.get(layer)
         if mask is not None:
             if head is not None:
                 maps = F.pad(maps, (0, 0, 0, 0, 0, 1), value=1.0)
             gram = gram_matrix(maps * mask.sqrt())
         else:
             gram = gram_matrix(maps, with_ones=head is not None)
-        return gram if head is None else both_sides(self._head_matrix(head), gram)
-
-    def _head_matrix(self, head: Convolution) -> Tensor:
-        """Return a 1×1 convolution as a matrix, (C, c + 1), its bias the last column."""
-        weight, bias = self._weights[head.name]
-        return torch.cat([weight.flatten(1), bias[:, None]], 1)
+        return gram if head is None else both_sides(head, gram)
 
     def num_channels(self, layer: str, maps: Tensor) -> int:
         """Return C, of the layer's feature maps."""

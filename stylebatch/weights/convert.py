@@ -1,5 +1,6 @@
 """Any weights file → a small one: the architecture's convolutions, float32, safetensors."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ from stylebatch.architectures import ARCHITECTURES
 from stylebatch.files import write_atomic
 from stylebatch.weights.digest import TENSORS_SHA256, tensors_sha256
 from stylebatch.weights.found import WeightsError, WeightSet
+from stylebatch.weights.names import Normalisation
 from stylebatch.weights.tensors import load_all_tensors, load_tensors
 
 if TYPE_CHECKING:
@@ -24,19 +26,39 @@ def convert_weights(weights: WeightSet, target: Path, deepest: str | None = None
         UnknownLayerError: a layer that the architecture does not have.
     """
     loaded = load_all_tensors(weights) if deepest is None else load_tensors(weights, [deepest])
-    every = ARCHITECTURES[weights.arch]
+    write_weights(target, weights.arch, loaded, weights.normalisation, {})
+    return list(loaded)
+
+
+def write_weights(
+    target: Path,
+    arch: str,
+    loaded: "Mapping[str, tuple[Tensor, Tensor]]",
+    normalisation: Normalisation,
+    facts: Mapping[str, str],
+) -> None:
+    """Write a file that vouches for its tensors, which take RGB.
+
+    Args:
+        loaded: convolution → weight and bias, float32 on the CPU.
+        facts: what else its metadata says.
+
+    Raises:
+        WeightsError: a target that can't be written.
+    """
     tensors: dict[str, Tensor] = {}
-    for part in every.convolutions():
+    for part in ARCHITECTURES[arch].convolutions():
         if part.name in loaded:
             kinds = zip(("weight", "bias"), loaded[part.name], strict=True)
             tensors |= {f"{part.parameters}.{kind}": tensor for kind, tensor in kinds}
     metadata = {
-        "arch": weights.arch,
+        "arch": arch,
         "layers": ",".join(loaded),
-        "mean": ",".join(map(repr, weights.normalisation.mean)),
-        "std": ",".join(map(repr, weights.normalisation.std)),
+        "mean": ",".join(map(repr, normalisation.mean)),
+        "std": ",".join(map(repr, normalisation.std)),
         "channels": "rgb",
         TENSORS_SHA256: tensors_sha256((name, each.numpy()) for name, each in tensors.items()),
+        **facts,
     }
     # Here and not above: it brings torch.
     from safetensors.torch import save
@@ -45,4 +67,3 @@ def convert_weights(weights: WeightSet, target: Path, deepest: str | None = None
         write_atomic(target, save(tensors, metadata))
     except OSError as error:
         raise WeightsError(str(target), f"can't be written ({error.strerror})") from error
-    return list(loaded)
