@@ -2,7 +2,7 @@
 
 from stylebatch.recipes import Recipe
 from stylebatch.transfer.objective import ObjectiveSpec
-from stylebatch.transfer.optimizers import OptimizerSpec
+from stylebatch.transfer.optimizer import OptimizerSpec
 from stylebatch.transfer.problem import SecondPass, SolverSpec
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec

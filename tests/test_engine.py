@@ -13,7 +13,7 @@ from stylebatch.architectures import ARCHITECTURES
 from stylebatch.transfer.engine import MAX_REFUSED, Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec
-from stylebatch.transfer.optimizers import OptimizerSpec
+from stylebatch.transfer.optimizer import OptimizerSpec
 from stylebatch.transfer.problem import Problem, Result, Row, SecondPass, SolverSpec, Status
 from stylebatch.transfer.pyramid import level_sizes, shrink
 from stylebatch.transfer.reductions import sum_pixels

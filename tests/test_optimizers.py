@@ -11,13 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.transfer.optimizers import (
-    OPTIMIZERS,
-    Optimizer,
-    OptimizerSpec,
-    _enlarge,
-    _precondition,
-)
+from stylebatch.transfer.optimizer import Optimizer, OptimizerSpec
+from stylebatch.transfer.optimizers import OPTIMIZERS
+from stylebatch.transfer.preconditioner import _enlarge, precondition
 from stylebatch.transfer.reductions import sum_pixels
 
 LIKE = torch.zeros(0)
@@ -335,7 +331,7 @@ def test_the_preconditioner_adds_what_is_left_after_averaging(
     size: tuple[int, int], levels: int
 ) -> None:
     images = naive.draw(2, 3, *size)
-    found = _precondition(images, levels)
+    found = precondition(images, levels)
     for image in range(2):
         wanted = naive.precondition(images[image], levels)
         assert torch.allclose(found[image].double(), wanted, atol=1e-5)

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylebatch.architectures import ARCHITECTURES, Architecture, Convolution, Layer
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, total_variation
-from stylebatch.transfer.optimizers import _precondition
+from stylebatch.transfer.preconditioner import precondition
 from stylebatch.transfer.pyramid import enlarge, shrink
 from stylebatch.transfer.reductions import ROW, dot_pixels, max_abs_pixels, sum_pixels
 
@@ -183,7 +183,7 @@ def test_total_variation_and_its_gradient_have_the_same_bits_in_any_batch() -> N
 
 @pytest.mark.parametrize("size", [(28, 28), (75, 101)], ids=["28x28", "75x101"])
 def test_the_preconditioner_has_the_same_bits_in_any_batch(size: tuple[int, int]) -> None:
-    assert_same_bits(lambda v: (_precondition(v, 3),), draw(16, 3, *size), (1, 2, 3, 8, 16))
+    assert_same_bits(lambda v: (precondition(v, 3),), draw(16, 3, *size), (1, 2, 3, 8, 16))
 
 
 @pytest.mark.parametrize(

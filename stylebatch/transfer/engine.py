@@ -13,7 +13,8 @@ from torch import Tensor
 
 from stylebatch.transfer import pyramid
 from stylebatch.transfer.objective import Losses, Objective, Targets, compose
-from stylebatch.transfer.optimizers import OPTIMIZERS, OptimizerSpec
+from stylebatch.transfer.optimizer import OptimizerSpec
+from stylebatch.transfer.optimizers import OPTIMIZERS
 from stylebatch.transfer.problem import (
     Entry,
     Problem,

@@ -123,11 +123,12 @@ class Objective:
         image's own.
         """
         images = images.detach().requires_grad_()
-        losses = self._losses(images, targets)
+        losses = self.losses(images, targets)
         (gradient,) = torch.autograd.grad(losses.total.sum(), images)
         return Losses(*(term.detach() for term in losses)), gradient
 
-    def _losses(self, images: Tensor, targets: Targets) -> Losses:
+    def losses(self, images: Tensor, targets: Targets) -> Losses:
+        """Return the losses (B,) of images (B, 3, H, W)."""
         images = compose(images, targets)
         features = self.extractor(images)
         zero = images.new_zeros(images.shape[0])

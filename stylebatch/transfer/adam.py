@@ -1,0 +1,66 @@
+"""Batched projected Adam."""
+
+import torch
+from torch import Tensor
+
+from stylebatch.transfer.optimizer import OptimizerSpec, unit_of
+from stylebatch.transfer.reductions import max_abs_pixels
+
+
+class Adam:
+    """Adam, each step projected onto [0, 1] unless `clamp` is false.
+
+    Source: Kingma & Ba 2015, algorithm 1; the cosine schedule over the budget is Loshchilov &
+    Hutter 2017, equation 5, without restarts. The projection is ours. In a variable that is s
+    times ours a step of ours is 1/s of its own, and its gradients are 1/s of ours, so that ε
+    becomes s·ε.
+    """
+
+    def __init__(self, spec: OptimizerSpec, capacity: int, size: tuple[int, int], like: Tensor):
+        shape = (capacity, 3, *size)
+        self._spec = spec
+        self._x, self._first, self._second = (like.new_zeros(shape) for _ in range(3))
+        self._count, self._budget = like.new_zeros(capacity), like.new_ones(capacity)
+        self._unit = like.new_ones(capacity)
+        self._pixel_scale = like.new_tensor(spec.pixel_scale).view(1, 3, 1, 1)
+
+    def admit(self, slot: int, start: Tensor, budget: int) -> None:
+        self._x[slot] = start
+        self._first[slot], self._second[slot] = 0, 0
+        self._count[slot], self._budget[slot] = 0, budget
+        # Not known before the first gradient.
+        self._unit[slot] = 0
+
+    def move(self, source: int, target: int) -> None:
+        for state in (self._x, self._first, self._second, self._count, self._budget, self._unit):
+            state[target] = state[source]
+
+    def ask(self, active: int) -> Tensor:
+        return self._x[:active]
+
+    def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
+        accepted = losses.isfinite() & max_abs_pixels(gradients).isfinite()
+        mask = accepted.view(-1, 1, 1, 1)
+        first = (self._unit[:active] == 0) & accepted
+        self._unit[:active] = torch.where(first, unit_of(gradients), self._unit[:active])
+        unit = self._unit[:active].view(-1, 1, 1, 1)
+        gradients = torch.where(mask, gradients * unit, 0.0)
+        beta1, beta2 = self._spec.betas
+        mean = self._first[:active].mul_(beta1).add_(gradients, alpha=1 - beta1)
+        square = self._second[:active].mul_(beta2).add_(gradients.square(), alpha=1 - beta2)
+        count = self._count[:active].add_(1)
+        size = (self._rate(active) / (1 - beta1**count)).view(-1, 1, 1, 1) / self._pixel_scale
+        spread = (square / (1 - beta2**count).view(-1, 1, 1, 1)).sqrt()
+        floor = self._spec.epsilon * self._pixel_scale * unit
+        moved = self._x[:active] - size * mean / (spread + floor)
+        if self._spec.clamp:
+            moved = moved.clamp_(0, 1)
+        self._x[:active] = torch.where(mask, moved, self._x[:active])
+        return accepted
+
+    def _rate(self, active: int) -> Tensor:
+        rate = torch.full_like(self._count[:active], self._spec.learning_rate)
+        if self._spec.learning_rate_schedule == "constant":
+            return rate
+        done = (self._count[:active] - 1) / self._budget[:active]
+        return rate * 0.5 * (1 + torch.cos(torch.pi * done))

@@ -1,0 +1,150 @@
+"""Batched projected L-BFGS."""
+
+import torch
+from torch import Tensor
+
+from stylebatch.transfer.optimizer import OptimizerSpec, unit_of
+from stylebatch.transfer.preconditioner import precondition
+from stylebatch.transfer.reductions import dot_pixels, max_abs_pixels
+
+TINY = 1e-30
+
+
+class ProjectedLBFGS:
+    """L-BFGS projected onto [0, 1]; one evaluation an iteration, no line search.
+
+    Source: Nocedal & Wright 2006, algorithm 7.4 (two-loop recursion), with these departures.
+
+    - The gradient and the direction are zeroed where a pixel sits on its bound and the gradient
+      points outward (Bertsekas 1982: without the second, the optimum is not reached); the trial
+      point is projected, then evaluated.
+    - A step is scaled down to `max_rms_change`, then each pixel's change is cut to `max_change`:
+      scaling the whole step by its largest pixel lets a few outliers hold an image back for dozens
+      of evaluations (docs/solver.md).
+    - A rise of the loss within `tolerated_rise` is accepted; else the point is kept and that
+      image's step shortened (`_shorter`).
+    - The initial Hessian is γP with a multilevel P (`precondition`).
+    - The ring of curvature pairs turns at the same time in all slots: a refused step leaves a pair
+      of zeros, so an image's window depends on its own steps only.
+    """
+
+    def __init__(self, spec: OptimizerSpec, capacity: int, size: tuple[int, int], like: Tensor):
+        shape = (capacity, 3, *size)
+        self._spec = spec
+        self._x, self._gradient, self._trial = (like.new_zeros(shape) for _ in range(3))
+        self._s = like.new_zeros((spec.history, *shape))
+        self._y = like.new_zeros((spec.history, *shape))
+        self._rho = like.new_zeros((spec.history, capacity))
+        self._loss, self._gamma = like.new_zeros(capacity), like.new_zeros(capacity)
+        self._step, self._unit = like.new_ones(capacity), like.new_ones(capacity)
+        self._is_fresh = torch.ones(capacity, dtype=torch.bool, device=like.device)
+        self._head = 0
+
+    def admit(self, slot: int, start: Tensor, budget: int) -> None:
+        self._trial[slot] = start
+        self._rho[:, slot] = 0
+        # Stale numbers times a ρ of zero would still spread a NaN.
+        self._s[:, slot] = 0
+        self._y[:, slot] = 0
+        self._gamma[slot], self._step[slot], self._is_fresh[slot] = 0, 1, True
+
+    def move(self, source: int, target: int) -> None:
+        for state in (self._x, self._gradient, self._trial, self._loss, self._gamma, self._step):
+            state[target] = state[source]
+        self._unit[target] = self._unit[source]
+        self._is_fresh[target] = self._is_fresh[source]
+        for ring in (self._s, self._y, self._rho):
+            ring[:, target] = ring[:, source]
+
+    def ask(self, active: int) -> Tensor:
+        fresh = self._is_fresh[:active].view(-1, 1, 1, 1)
+        if not bool(fresh.all()):
+            x = self._x[:active]
+            moved = (x + self._change(active)).clamp_(0, 1)
+            self._trial[:active] = torch.where(fresh, self._trial[:active], moved)
+        return self._trial[:active]
+
+    def _change(self, active: int) -> Tensor:
+        """Return the step of each image, capped and scaled by its step length."""
+        held = self._held(active)
+        gradient = self._gradient[:active].masked_fill(held, 0.0)
+        direction = -self._apply_inverse_hessian(active, gradient).masked_fill(held, 0.0)
+        is_downhill = dot_pixels(direction, gradient) < 0
+        direction = torch.where(is_downhill.view(-1, 1, 1, 1), direction, -gradient)
+        is_scaled = is_downhill & (self._gamma[:active] > 0)
+        rms = (dot_pixels(direction, direction) / direction[0].numel()).sqrt().clamp_min(TINY)
+        usual = (self._spec.max_rms_change / rms).clamp_max(1.0)
+        scale = torch.where(is_scaled, usual, self._spec.first_rms_change / rms)
+        change = direction * (scale * self._step[:active]).view(-1, 1, 1, 1)
+        return change.clamp_(-self._spec.max_change, self._spec.max_change)
+
+    def _held(self, active: int) -> Tensor:
+        """Return which pixels sit on their bound with a gradient that points outward."""
+        x, gradient = self._x[:active], self._gradient[:active]
+        return ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
+
+    def _apply_inverse_hessian(self, active: int, gradient: Tensor) -> Tensor:
+        newest_first = [(self._head - k) % self._spec.history for k in range(self._spec.history)]
+        q, alphas = gradient, {}
+        for j in newest_first:
+            alphas[j] = self._rho[j, :active] * dot_pixels(self._s[j, :active], q)
+            q = q - alphas[j].view(-1, 1, 1, 1) * self._y[j, :active]
+        gamma = self._gamma[:active]
+        r = precondition(q, self._spec.preconditioner_levels)
+        r = r * torch.where(gamma > 0, gamma, 1.0).view(-1, 1, 1, 1)
+        for j in reversed(newest_first):
+            beta = self._rho[j, :active] * dot_pixels(self._y[j, :active], r)
+            r = r + (alphas[j] - beta).view(-1, 1, 1, 1) * self._s[j, :active]
+        return r
+
+    def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
+        fresh, before = self._is_fresh[:active], self._loss[:active]
+        is_finite = losses.isfinite() & max_abs_pixels(gradients).isfinite()
+        is_low_enough = losses <= before + self._spec.tolerated_rise * before.abs()
+        # A step too short for float32 ends where it began: that is no success.
+        has_moved = max_abs_pixels(self._trial[:active] - self._x[:active]) > 0
+        accepted = is_finite & (fresh | (is_low_enough & has_moved))
+        first = fresh & accepted
+        self._unit[:active] = torch.where(first, unit_of(gradients), self._unit[:active])
+        gradients = gradients * self._unit[:active].view(-1, 1, 1, 1)
+        shorter = self._shorter(active, losses)
+        self._remember(active, gradients, accepted & ~fresh)
+        mask = accepted.view(-1, 1, 1, 1)
+        self._x[:active] = torch.where(mask, self._trial[:active], self._x[:active])
+        self._gradient[:active] = torch.where(mask, gradients, self._gradient[:active])
+        self._loss[:active] = torch.where(accepted, losses, before)
+        step = self._step[:active]
+        self._step[:active] = torch.where(accepted, (2 * step).clamp_max(1.0), step * shorter)
+        self._is_fresh[:active] = fresh & ~accepted
+        return accepted
+
+    def _shorter(self, active: int, losses: Tensor) -> Tensor:
+        """Return by what a step is to be multiplied if it is refused: (n,), 0.05 to 0.5.
+
+        The lowest point of the parabola through both losses and the slope at the first of them
+        (Nocedal & Wright 2006, equation 3.58); half where a loss is no number.
+        """
+        change = self._trial[:active] - self._x[:active]
+        slope = dot_pixels(change, self._gradient[:active])
+        rise = (losses - self._loss[:active]) * self._unit[:active]
+        lowest = -slope / (2 * (rise - slope))
+        return torch.where(losses.isfinite() & lowest.isfinite(), lowest, 0.5).clamp(0.05, 0.5)
+
+    def _remember(self, active: int, gradients: Tensor, wanted: Tensor) -> None:
+        """Put the newest curvature pairs into the ring where they are wanted and sᵀy > 0."""
+        s = self._trial[:active] - self._x[:active]
+        y = gradients - self._gradient[:active]
+        curvature = dot_pixels(s, y)
+        noise = 1e-6 * (dot_pixels(s, s) * dot_pixels(y, y)).sqrt()
+        is_stored = wanted & (curvature > noise)
+        mask = is_stored.view(-1, 1, 1, 1)
+        self._head = (self._head + 1) % self._spec.history
+        self._s[self._head, :active] = torch.where(mask, s, 0.0)
+        self._y[self._head, :active] = torch.where(mask, y, 0.0)
+        self._rho[self._head, :active] = torch.where(is_stored, 1 / curvature, 0.0)
+        y_p_y = dot_pixels(y, precondition(y, self._spec.preconditioner_levels))
+        gamma = curvature / y_p_y.clamp_min(TINY)
+        # Steps have a length of their own from the first pair on, whatever came before.
+        is_first = is_stored & (self._gamma[:active] == 0)
+        self._step[:active] = torch.where(is_first, 1.0, self._step[:active])
+        self._gamma[:active] = torch.where(is_stored, gamma, self._gamma[:active])
