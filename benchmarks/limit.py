@@ -1,7 +1,7 @@
-"""Loss against evaluations and seconds: the textbook loop, Adam, ours; and the CPU's limit.
+"""A whole step beside what the hardware can do, and losses beside the starting point's.
 
-    python benchmarks/solver.py --shared ../shared
-    python benchmarks/solver.py --quick                # a smoke test
+    python benchmarks/limit.py --shared ../shared
+    python benchmarks/limit.py --quick                # a smoke test
 
 Four photographs of 128×128, `balanced`'s objective (10 · style + content, VGG-19 to conv3_3) with
 each of two styles; every image's shortest edge is scaled to 128 px and the centre cropped.
