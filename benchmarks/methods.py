@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -113,25 +113,29 @@ def make_pairs(shared: Path, edge: int, start: str, count: int = NUM_PAIRS) -> I
         yield Pair(shared, photograph, styles[index % len(styles)], edge, start)
 
 
-@cache
-def _extractor(weights: Path, layers: tuple[str, ...], precision: torch.dtype) -> Extractor:
-    settings = settings_of(weights.parents[1])
-    constants = settings.weights.normalisation
-    return Extractor(
-        ARCHITECTURES[settings.weights.arch],
-        load_tensors(settings.weights, layers),
-        layers,
-        mean=constants.mean,
-        std=constants.std,
-        dtype=precision,
-    )
+_made: dict[tuple[str, tuple[str, ...], torch.dtype], Extractor] = {}
+
+
+def extractor_in(settings: Settings, layers: tuple[str, ...], precision: torch.dtype) -> Extractor:
+    """Return an extractor of some layers in a precision, made once."""
+    key = (settings.layers_digest, layers, precision)
+    if key not in _made:
+        constants = settings.weights.normalisation
+        _made[key] = Extractor(
+            ARCHITECTURES[settings.weights.arch],
+            load_tensors(settings.weights, layers),
+            layers,
+            mean=constants.mean,
+            std=constants.std,
+            dtype=precision,
+        )
+    return _made[key]
 
 
 def objective_in(settings: Settings, precision: torch.dtype) -> Objective:
     """Return the objective with convolutions in a precision."""
     recipe = settings.recipe
-    extractor = _extractor(Path(settings.weights.source), recipe.layers, precision)
-    return Objective(objective_spec(recipe), extractor)
+    return Objective(objective_spec(recipe), extractor_in(settings, recipe.layers, precision))
 
 
 def run_textbook(pair: Pair, budget: int, watch: Watch) -> None:
