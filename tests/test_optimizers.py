@@ -9,6 +9,7 @@ import naive
 import pytest
 import torch
 import torch.nn.functional as F
+from synchronisation import NoReadingBack
 from torch import Tensor
 
 from stylebatch.transfer.optimizer import Optimizer, OptimizerSpec
@@ -233,6 +234,28 @@ def test_a_new_image_in_a_slot_knows_nothing_of_the_one_before_it() -> None:
         fresh = run(make(spec(optimizer=name, history=3)), function, start, 12)
         for found, wanted in zip(run(used, function, start, 12), fresh, strict=True):
             assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_no_number_is_read_back(optimizer: str) -> None:
+    """On a GPU the host would wait for it."""
+    changes = {"preconditioner_levels": 2, "learning_rate_schedule": "cosine"}
+    function, solver = function_of(*quadratic(5)), make(spec(optimizer=optimizer, **changes), 3)
+    with NoReadingBack():
+        for slot in range(2):
+            solver.admit(slot, naive.draw(*SHAPE, seed=slot), 9)
+        for step in range(6):
+            losses, gradients = function(solver.ask(2).clone())
+            solver.tell(2, losses + (1e6 if step == 3 else 0), gradients)
+        solver.move(1, 0)
+        solver.admit(1, naive.draw(*SHAPE), 9)
+        solver.tell(2, *function(solver.ask(2).clone()))
+
+
+@pytest.mark.parametrize("read", [float, bool, lambda x: x[x > 0], lambda x: x.nonzero()])
+def test_a_number_that_is_read_back_is_noticed(read: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(AssertionError), NoReadingBack():
+        read(torch.ones(1))
 
 
 # --- independence of batch-mates -------------------------------------------------------------
