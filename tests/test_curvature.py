@@ -67,6 +67,18 @@ def test_pairs_move_with_their_image_and_are_forgotten_with_it() -> None:
     assert torch.equal(forgotten, 0.1 * v[1])
 
 
+def test_what_is_forgotten_is_that_of_the_masked_images_until_then() -> None:
+    pairs = CurvaturePairs(4, (3, *SHAPE), LIKE)
+    kept = [store(pairs, step, [0, 1], [True, True]) for step in range(3)]
+    pairs.forget(torch.tensor([True, False]))
+    kept += [store(pairs, step, [0, 1], [True, True]) for step in range(3, 5)]
+    v = naive.draw(2, *SHAPE, seed=7) - 0.5
+    found = pairs.apply_inverse_hessian(v, lambda q: 0.1 * q).double()
+    for image, first in enumerate((3, 1)):
+        wanted = two_loops([each[image] for each in kept[first:]], v[image], 0.1)
+        assert torch.allclose(found[image], wanted, atol=1e-4)
+
+
 def test_a_pair_that_is_not_stored_may_be_anything() -> None:
     pairs = CurvaturePairs(3, (1, *SHAPE), LIKE)
     kept = store(pairs, 0, [0], [True])

@@ -31,18 +31,30 @@ class CurvaturePairs:
         self._eye = torch.eye(history, dtype=like.dtype, device=like.device)
         # (B, m, m): of the triangle sᵢᵀyⱼ, i not newer than j, both from the oldest to the newest.
         self._inverse = self._eye.repeat(shape[0], 1, 1)
+        # (B, m), from the oldest to the newest: 0 where a pair is forgotten.
+        self._counts = like.new_ones((shape[0], history))
 
     def clear(self, slot: int) -> None:
         """Forget a slot's pairs."""
         self._s[:, slot] = 0
         self._y[:, slot] = 0
         self._inverse[slot] = self._eye
+        self._counts[slot] = 1
+
+    def forget(self, mask: Tensor) -> None:
+        """Forget the pairs of those of the first n slots that are masked, (n,)."""
+        active, mask = len(mask), mask.view(-1, 1)
+        # Not by writing zeros: that would take the whole ring in hand for the sake of a few images.
+        self._counts[:active].masked_fill_(mask, 0)
+        inverse = self._inverse[:active]
+        self._inverse[:active] = torch.where(mask[..., None], self._eye, inverse)
 
     def move(self, source: int, target: int) -> None:
         """Copy a slot's pairs into another slot."""
         for ring in (self._s, self._y):
             ring[:, target] = ring[:, source]
         self._inverse[target] = self._inverse[source]
+        self._counts[target] = self._counts[source]
 
     def store(self, s: Tensor, y: Tensor, curvature: Tensor, is_stored: Tensor) -> None:
         """Turn the ring and put a new pair into it; where it is not stored, zeros.
@@ -58,6 +70,8 @@ class CurvaturePairs:
         for ring, vectors in ((self._s, s), (self._y, y)):
             # What is not stored may hold a NaN, which times a scale of 0 would stay one.
             ring[self._head, :active] = torch.where(mask, vectors * scale, 0.0)
+        self._counts[:active] = self._counts[:active].roll(-1, 1)
+        self._counts[:active, -1] = 1
         dots = self._dots(self._s, self._y[self._head, :active])
         # The oldest row and column leave at the front; what they leave at the end is the new one's.
         inverse = self._inverse[:active].roll((-1, -1), (1, 2))
@@ -80,9 +94,10 @@ class CurvaturePairs:
         return self._add(r, self._s, rest)
 
     def _dots(self, ring: Tensor, vectors: Tensor) -> Tensor:
-        """Return vᵀ·vectors for every v in the ring, the oldest first: (n, m)."""
-        dots = dots_pixels(ring[:, : len(vectors)], vectors)
-        return dots.roll(-self._head - 1, 0).T
+        """Return vᵀ·vectors for every v in the ring, the oldest first: (n, m); 0 if forgotten."""
+        active = len(vectors)
+        dots = dots_pixels(ring[:, :active], vectors)
+        return dots.roll(-self._head - 1, 0).T * self._counts[:active]
 
     def _add(self, start: Tensor, ring: Tensor, weights: Tensor) -> Tensor:
         """Return start + Σ weights · ring, weights (n, m) from the oldest pair to the newest."""
