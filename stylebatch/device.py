@@ -152,7 +152,7 @@ class Device:
         if not self._is_cuda:
             return CPU_PIXEL_BUDGET
         key = (settings.id, width, height, is_masked)
-        objective, spec = self._objective(settings), self._solver_spec(settings)
+        objective, spec = self.objective(settings), self._solver_spec(settings)
         try:
             if key not in self._peaks:
                 self._peaks[key] = measure_peaks(
@@ -172,10 +172,11 @@ class Device:
 
     def engine(self, settings: Settings, capacity: int, width: int, height: int) -> Engine:
         """Make an engine for images of one size."""
-        objective, spec = self._objective(settings), self._solver_spec(settings)
+        objective, spec = self.objective(settings), self._solver_spec(settings)
         return Engine(objective, spec, capacity, height, width)
 
-    def _objective(self, settings: Settings) -> Objective:
+    def objective(self, settings: Settings) -> Objective:
+        """Return what settings ask to be optimised, in their precision."""
         extractor = self._extractor(settings, choose_precision(settings.precision, self.name))
         return Objective(objective_spec(settings.recipe), extractor)
 
