@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from synchronisation import NoReadingBack
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stylebatch.transfer.optimizer import Optimizer, OptimizerSpec
 from stylebatch.transfer.optimizers import OPTIMIZERS
@@ -250,6 +251,24 @@ def test_no_number_is_read_back(optimizer: str) -> None:
         solver.move(1, 0)
         solver.admit(1, naive.draw(*SHAPE), 9)
         solver.tell(2, *function(solver.ask(2).clone()))
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("size", [(32, 32), (20, 28)], ids=str)
+def test_all_of_a_step_stays_on_a_gpu(optimizer: str, size: tuple[int, int]) -> None:
+    """On tensors without numbers, which tell a wrong shape or device: no GPU is needed."""
+    changes = {"preconditioner_levels": 2, "learning_rate_schedule": "cosine"}
+    with FakeTensorMode():
+        like = torch.zeros(0, device="cuda")
+        solver = OPTIMIZERS[optimizer](spec(optimizer=optimizer, **changes), 4, size, like)
+        for slot in range(3):
+            solver.admit(slot, like.new_zeros(3, *size), 9)
+        for _ in range(2):
+            points = solver.ask(3).clone()
+            accepted = solver.tell(3, like.new_zeros(3), torch.zeros_like(points))
+        solver.move(2, 0)
+        assert (points.shape, points.device.type) == ((3, 3, *size), "cuda")
+        assert (accepted.shape, accepted.device.type) == ((3,), "cuda")
 
 
 @pytest.mark.parametrize("read", [float, bool, lambda x: x[x > 0], lambda x: x.nonzero()])
