@@ -84,11 +84,11 @@ class Extractor:
         return weight, bias.to(self.device, dtype)
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the tapped maps of images (B, 3, H, W), RGB in [0, 1]: (B, c, h, w), float32.
+        """Return the tapped maps of images (B, 3, H, W), RGB in [0, 1]: (B, c, h, w).
 
-        On a GPU they are of the convolutions' dtype: its products of bfloat16 sum up in float32.
-        They are the layers' feature maps, but for an architecture with heads: then `feature_maps`
-        makes these of them, and `gram_matrix` does without.
+        They are of the convolutions' dtype; what is summed up over them is float32. They are the
+        layers' feature maps, but for an architecture with heads: then `feature_maps` makes these of
+        them, and `gram_matrix` does without.
         """
         x = ((images - self._mean) / self._std).to(self.dtype, memory_format=self._format)
         features: dict[str, Tensor] = {}
@@ -99,7 +99,7 @@ class Extractor:
             x = self._apply(layer, x, is_kept=is_tapped)
             is_tapped = layer.name in self.taps
             if is_tapped:
-                features[layer.name] = x if x.is_cuda else x.float()
+                features[layer.name] = x
         return features
 
     def _is_put_off(self, layer: Layer, following: Layer | None) -> bool:

@@ -35,8 +35,9 @@ class _Gram(torch.autograd.Function):
 
     A plain product differentiates both of its factors, and forms its sums in an order that depends
     on the batch and the threads. Here chunks of positions are multiplied one by one, and one
-    product gives the gradient. On a GPU all images are multiplied at once, and maps in bfloat16 as
-    they are: the matrices come out in float32, the gradient in bfloat16, as it goes on.
+    product gives the gradient. Of maps in bfloat16 the matrices come out in float32, as sums of
+    exact products, the gradient in bfloat16, as it goes on. On a GPU all images are multiplied at
+    once.
     """
 
     @staticmethod
@@ -58,7 +59,7 @@ class _Gram(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (rows,) = ctx.saved_tensors
         channels = rows.shape[1]
-        both = gradient + gradient.transpose(1, 2)
+        both = (gradient + gradient.transpose(1, 2)).to(rows.dtype)
         if not rows.is_cpu:
             return gram_back_by_product(both, rows), None
         found = torch.empty_like(rows)
@@ -74,6 +75,8 @@ class _Gram(torch.autograd.Function):
 def _gram_of(rows: Tensor) -> Tensor:
     channels, positions = rows.shape
     count = positions // GRAM_CHUNK
+    # A CPU gives a product of bfloat16 in bfloat16 only.
+    rows = rows.float()
     whole = rows[:, : count * GRAM_CHUNK].view(channels, count, GRAM_CHUNK).transpose(0, 1)
     rest = twice(rows[:, count * GRAM_CHUNK :][None])
     gram = (rest @ rest.transpose(1, 2))[0]
@@ -107,7 +110,6 @@ def gram_back_by_product(both: Tensor, rows: Tensor) -> Tensor:
         rows: F, (B, C, N).
     """
     channels = rows.shape[1]
-    both = both.to(rows.dtype)
     square, columns = both[:, :channels, :channels], rows.transpose(1, 2)
     if both.shape[1] == channels:
         return torch.bmm(columns, square).transpose(1, 2)
