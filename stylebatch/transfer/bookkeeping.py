@@ -17,10 +17,11 @@ from stylebatch.transfer.problem import SolverSpec, Status
 STATUSES = (None, Status.CONVERGED, Status.BUDGET_SPENT, Status.DIVERGED)
 _RUNNING, _CONVERGED, _BUDGET_SPENT, _DIVERGED = range(4)
 
-# A loss has climbed where it is so many times the geometric mean of the best and the first: on a
-# logarithmic scale half of what was won is lost again, and ten times more. Adam overshoots as a
-# matter of course, above all in its first steps and near a loss of 0, and comes back.
-CLIMB = 10.0
+# A loss has climbed where it stays so many times above the geometric mean of the best and the first
+# (on a logarithmic scale half of what was won is lost again, and ten times more) and does not come
+# back: the lowest of so many evaluations is no lower than the lowest of as many before. Published
+# settings of Adam overshoot their start a thousandfold in the first step and come back from there.
+CLIMB, CLIMB_EVALUATIONS = 10.0, 10
 
 
 class Verdict(NamedTuple):
@@ -66,6 +67,7 @@ class Bookkeeping:
         # Evaluations since the start or the last restoration, and how many of them in a row.
         self._age, self._refused, self._not_finite = (zeros(torch.int32) for _ in range(3))
         self._best, self._first = zeros(torch.float32), zeros(torch.float32)
+        self._lowest, self._lowest_before = zeros(torch.float32), zeros(torch.float32)
         self._has_gained, self._has_failed, self._was_near = (zeros(torch.bool) for _ in range(3))
         # The best losses of the last evaluations. The ring turns for all slots at once, and a slot
         # looks back only as far as its own age.
@@ -75,14 +77,16 @@ class Bookkeeping:
     def _states(self) -> tuple[Tensor, ...]:
         counts = (self._status, self._left, self._age, self._refused, self._not_finite)
         masks = (self._has_gained, self._has_failed, self._was_near)
-        return (*counts, *masks, self._best, self._first)
+        losses = (self._best, self._first, self._lowest, self._lowest_before)
+        return (*counts, *masks, *losses)
 
     def admit(self, slot: int, budget: int) -> None:
         """Reset a slot to an image with a budget of evaluations."""
         for state in self._states():
             state[slot] = 0
         self._left[slot] = budget
-        self._best[slot], self._first[slot] = math.inf, math.inf
+        for loss in (self._best, self._first, self._lowest, self._lowest_before):
+            loss[slot] = math.inf
 
     def move(self, source: int, target: int) -> None:
         """Copy a slot's whole state into another slot."""
@@ -114,8 +118,8 @@ class Bookkeeping:
         counted = self._status[:active] == _RUNNING
         better = accepted & (totals < self._best[:active])
         self._count(totals, accepted, is_finite, better)
-        climbed = accepted & (totals > CLIMB * self._usual(active))
-        failed = climbed | (self._not_finite[:active] >= self._max_not_finite)
+        is_lost = self._not_finite[:active] >= self._max_not_finite
+        failed = is_lost | self._has_climbed(totals, accepted)
         stuck = self._refused[:active] >= self._max_refused
         status = self._decide(failed, stuck)
         restored = (failed | stuck) & (status == _RUNNING)
@@ -143,6 +147,19 @@ class Bookkeeping:
         self._best[:active] = torch.where(better, totals, self._best[:active])
         self._refused[:active] = torch.where(accepted, 0, self._refused[:active] + 1)
         self._not_finite[:active] = torch.where(is_finite, 0, self._not_finite[:active] + 1)
+
+    def _has_climbed(self, totals: Tensor, accepted: Tensor) -> Tensor:
+        active = len(totals)
+        lowest, before = self._lowest[:active], self._lowest_before[:active]
+        # A refused step has not moved the image; and where it set out is not where it went.
+        is_seen = accepted & (self._age[:active] > 1)
+        lowest.copy_(torch.where(is_seen, torch.minimum(lowest, totals), lowest))
+        is_due = self._age[:active] % CLIMB_EVALUATIONS == 0
+        is_high = (before > CLIMB * self._usual(active)) & before.isfinite()
+        climbed = is_due & is_high & (lowest >= before) & lowest.isfinite()
+        before.copy_(torch.where(is_due, lowest, before))
+        lowest.masked_fill_(is_due, math.inf)
+        return climbed
 
     def _usual(self, active: int) -> Tensor:
         """Return the geometric mean of each image's best and first loss; infinite at a best of 0.
@@ -180,6 +197,8 @@ class Bookkeeping:
         active = len(restored)
         for count in (self._age, self._refused, self._not_finite):
             count[:active].masked_fill_(restored, 0)
+        for loss in (self._lowest, self._lowest_before):
+            loss[:active].masked_fill_(restored, math.inf)
         # A best point may come from beyond the guard's limit.
         for mask in (self._has_gained, self._was_near):
             mask[:active].masked_fill_(restored, False)
