@@ -22,8 +22,8 @@ def walk(optimizer: Any, steps: int, active: int = 1) -> list[Tensor]:
 
 
 def gentle(name: str, by: float) -> Any:
-    """Return settings with every length of step multiplied."""
-    usual = spec(optimizer=name)
+    """Return settings with every length of step multiplied; a first step is shorter than others."""
+    usual = spec(optimizer=name, first_rms_change=0.01)
     lengths = ("first_rms_change", "max_rms_change", "max_change", "learning_rate")
     return spec(optimizer=name, **{length: getattr(usual, length) * by for length in lengths})
 
@@ -33,9 +33,11 @@ def gentle(name: str, by: float) -> Any:
 def test_a_restored_image_goes_on_as_a_new_one_with_steps_a_quarter_as_long(
     name: str, times: int
 ) -> None:
-    optimizer = make(spec(optimizer=name))
+    optimizer = make(gentle(name, 1))
     optimizer.admit(0, naive.draw(*SHAPE, seed=1), 40)
     best = walk(optimizer, 7)[4]
+    # A step that has been shortened is forgotten as well.
+    optimizer.tell(1, torch.tensor([math.inf]), torch.ones(1, *SHAPE))
     for _ in range(times):
         optimizer.restore(torch.tensor([True]), best)
     fresh = make(gentle(name, 0.25**times))
@@ -56,6 +58,21 @@ def test_after_numbers_that_are_none_a_restored_image_is_as_good_as_new(name: st
         optimizer.tell(1, torch.tensor([math.nan]), torch.full_like(point, math.nan))
     optimizer.restore(torch.tensor([True]), best)
     assert all(bool(point.isfinite().all()) for point in walk(optimizer, 6))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_restored_image_takes_the_measure_of_its_gradients_anew(name: str) -> None:
+    """What made the trouble may have been 2⁹⁰ times as steep: its square is beyond float32."""
+    optimizer, fresh = make(spec(optimizer=name)), make(spec(optimizer=name))
+    start = naive.draw(*SHAPE, seed=1)
+    optimizer.admit(0, start, 40)
+    losses, gradients = function_of(*quadratic(5))(optimizer.ask(1).clone())
+    optimizer.tell(1, losses, 2.0**90 * gradients)
+    optimizer.restore(torch.tensor([True]), start[None])
+    fresh.admit(0, start, 40)
+    fresh.restore(torch.tensor([True]), start[None])
+    for point, other in zip(walk(optimizer, 5), walk(fresh, 5), strict=True):
+        assert torch.allclose(point, other, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
