@@ -37,7 +37,8 @@ def test_a_restored_image_goes_on_as_a_new_one_with_steps_a_quarter_as_long(
     optimizer.admit(0, naive.draw(*SHAPE, seed=1), 40)
     best = walk(optimizer, 7)[4]
     # A step that has been shortened is forgotten as well.
-    optimizer.tell(1, torch.tensor([math.inf]), torch.ones(1, *SHAPE))
+    for _ in range(2):
+        optimizer.tell(1, torch.tensor([math.inf]), torch.ones(1, *SHAPE))
     for _ in range(times):
         optimizer.restore(torch.tensor([True]), best)
     fresh = make(gentle(name, 0.25**times))

@@ -159,7 +159,7 @@ class Snapshot(NamedTuple):
 
 
 class StepReport(NamedTuple):
-    """What has arrived: the latest row of each image evaluated, and the images that are done."""
+    """What has arrived: rows, each image's in order, and the images that are done."""
 
     rows: list[tuple[Hashable, Row]]
     results: list[Result]

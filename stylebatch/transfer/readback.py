@@ -83,9 +83,9 @@ class Readback(Generic[Subject]):
         make_event: Callable[[torch.device], Event] = make_event,
     ) -> None:
         """Make room for `depth` parcels of up to `max_numbers` float32 each."""
-        # Only into pinned memory does CUDA copy without waiting.
-        is_cuda = device.type == "cuda"
-        self._buffers = torch.zeros((depth, max_numbers), pin_memory=is_cuda)
+        # Only into pinned memory does CUDA copy without waiting; other devices have to wait.
+        self._is_cuda = device.type == "cuda"
+        self._buffers = torch.zeros((depth, max_numbers), pin_memory=self._is_cuda)
         self._events = [make_event(device) for _ in range(depth)]
         self._under_way: deque[_Parcel[Subject]] = deque()
         self._next = 0
@@ -99,7 +99,7 @@ class Readback(Generic[Subject]):
         """Start to copy numbers (R, n) to the host; `subject` comes back with them."""
         assert not self.is_full, "receive before sending more"
         buffer = self._buffers[self._next, : numbers.numel()].view(numbers.shape)
-        buffer.copy_(numbers, non_blocking=True)
+        buffer.copy_(numbers, non_blocking=self._is_cuda)
         event = self._events[self._next]
         event.record()
         self._under_way.append(_Parcel(subject, buffer, event))
