@@ -33,6 +33,8 @@ picture: $(VENV)/.installed demo
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/solver.py
+	$(BIN)/python benchmarks/limit.py
+	$(BIN)/python benchmarks/batching.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/slim.py

@@ -27,7 +27,7 @@ import torch
 from machine import add_shared_option, check_shared, describe_machine, describe_repeats
 from setting import Clock, make_project
 
-from stylebatch import commit, pipeline, worker
+from stylebatch import commit, contents, pipeline
 from stylebatch.dataset import Dataset
 from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision, usable_cores
 from stylebatch.feed import StopRequest
@@ -48,9 +48,9 @@ OPTIMISATION: dict[str, list[tuple[Any, str]]] = {
 }
 AROUND: dict[str, list[tuple[Any, str]]] = {
     "plan (list, stat, hash)": [(pipeline, "make_plan")],
-    "read and hash content": [(worker, "read_bytes"), (worker, "digest_bytes")],
-    "decode": [(worker, "decode")],
-    "resize": [(worker, "resize"), (commit, "resize")],
+    "read and hash content": [(contents, "read_bytes"), (contents, "digest_bytes")],
+    "decode": [(contents, "decode")],
+    "resize": [(contents, "fit_pixels"), (commit, "finish")],
     "encode PNG": [(commit, "encode_png")],
     "loss log": [(commit, "encode_log")],
     "write and fsync files": [(commit, "write_synced")],
@@ -168,7 +168,7 @@ def run_bare(path: Path) -> Measured:
     with Ledger.open(path.parent / "bare.sqlite") as ledger:
         planned, _, styles = pipeline.make_plan(manifest, ledger)
         groups = {group: list(planned.take(group, 10**6)) for group in planned.groups()}
-    contents = {
+    decoded = {
         job.output: resize(
             decode((manifest.root / job.content).read_bytes(), job.content).rgb,
             job.width,
@@ -186,7 +186,7 @@ def run_bare(path: Path) -> Measured:
             while waiting or engine.running:
                 while waiting and engine.running < engine.capacity:
                     job = waiting.pop(0)
-                    pixels, style = contents[job.output], styles[job.style]
+                    pixels, style = decoded[job.output], styles[job.style]
                     engine.admit(
                         device.problem(job.output, settings, engine, pixels, style, 1.0, None)
                     )

@@ -72,12 +72,13 @@ def make_project(
     shared: Path,
     num_images: int,
     *,
+    styles: Sequence[str] = (STYLE,),
     size_px: int = 128,
     steps: int = 50,
     override: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Path:
-    """Make a project of linked photographs and one style; return its manifest.
+    """Make a project of linked photographs, each with one of the styles; return its manifest.
 
     Args:
         override: of the recipe, next to a tolerance of 0: every image takes all its steps.
@@ -90,7 +91,8 @@ def make_project(
     pair = {
         "name": "photographs",
         "content": "photos",
-        "styles": [str(shared / STYLES / f"{STYLE}.jpg")],
+        "styles": [str(shared / STYLES / f"{style}.jpg") for style in styles],
+        "assign": {"sample": 1},
         "size_px": size_px,
         "steps": steps,
         "override": {"tolerance": 0, **(override or {})},

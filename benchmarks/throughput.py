@@ -1,17 +1,16 @@
-"""How many images to optimise together on a CPU, and by how many workers.
+"""How many images to optimise together on a CPU.
 
     python benchmarks/throughput.py --shared ../shared
     python benchmarks/throughput.py --quick            # a smoke test
 
-First table: milliseconds per evaluation of one image, by batch size. Second: whole runs of the
-local executor with the cores shared by one, two, … workers. Variants take turns. How glibc hands
-memory out matters to the first table:
+Milliseconds per evaluation of one image, by batch size; batch sizes take turns. Whole runs, with
+slots that are refilled and with several workers, are in `batching.py`. How glibc hands memory out
+matters:
 
     MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 python benchmarks/throughput.py
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,8 +20,6 @@ import torch
 from machine import add_shared_option, check_shared, describe_machine, describe_repeats
 from setting import (
     STYLE,
-    Clock,
-    make_project,
     photograph_paths,
     problems_of,
     settings_of,
@@ -31,9 +28,6 @@ from setting import (
 )
 
 from stylebatch.device import Device, choose_precision, usable_cores
-from stylebatch.feed import StopRequest
-from stylebatch.manifest import load_manifest
-from stylebatch.pipeline import RunRequest, run
 from stylebatch.transfer.engine import Engine
 
 BATCHES = {128: (1, 2, 4, 8, 16), 256: (1, 2, 4), 512: (1,)}
@@ -41,13 +35,11 @@ WARM_UP = 2
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_shared_option(parser)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--evaluations", type=int, default=4, help="timed at a time")
-    parser.add_argument("--images", type=int, default=24, help="of each run with workers")
-    parser.add_argument("--part", choices=("batches", "workers"))
     parser.add_argument(
         "--cpu-time", action="store_true", help="of one thread: holds on a busy machine too"
     )
@@ -55,14 +47,11 @@ def main() -> None:
     options = parser.parse_args()
     shared = check_shared(options.shared)
     if options.quick:
-        options.repeats, options.evaluations, options.images = 1, 1, 4
+        options.repeats, options.evaluations = 1, 1
     torch.set_num_threads(1 if options.cpu_time else usable_cores())
     clock = time.thread_time if options.cpu_time else time.perf_counter
     print(describe_machine(choose_precision("auto", "cpu")))
-    if options.part != "workers":
-        print_batches(shared, clock, options.repeats, options.evaluations)
-    if options.part != "batches":
-        print_workers(shared, options.repeats, options.images)
+    print_batches(shared, clock, options.repeats, options.evaluations)
 
 
 def print_batches(shared: Path, clock: Callable[[], float], repeats: int, evaluations: int) -> None:
@@ -99,32 +88,6 @@ def time_steps(engine: Engine, clock: Callable[[], float], evaluations: int) -> 
     for _ in range(evaluations):
         engine.step()
     return (clock() - start) / evaluations
-
-
-def print_workers(shared: Path, repeats: int, images: int) -> None:
-    """Print a line a number of workers: images per minute from the first worker's start."""
-    counts = [count for count in (1, 2, 4, 8) if count <= usable_cores()]
-    times: dict[int, list[float]] = {count: [] for count in counts}
-    for _ in range(repeats):
-        for count in counts:
-            times[count].append(60 * images / time_run(shared, images, count))
-            print(f"  {count} workers: {times[count][-1]:.2f}", flush=True)
-    print(f"\n{'workers':>7}{'threads each':>14}   images per minute, {images} of 128 px")
-    for count, rates in times.items():
-        threads = usable_cores() // count
-        print(f"{count:>7}{threads:>14}   {describe_repeats(rates)}", flush=True)
-    medians = {count: statistics.median(rates) for count, rates in times.items()}
-    print(f"best: {max(medians, key=lambda count: medians[count])} workers")
-
-
-def time_run(shared: Path, images: int, workers: int) -> float:
-    """Return seconds from the first worker's start to the last image of a run."""
-    with tempfile.TemporaryDirectory(prefix="stylebatch-throughput-") as folder:
-        path = make_project(Path(folder), shared, images, executor="local", cpu_workers=workers)
-        clock = Clock()
-        run(load_manifest(path), RunRequest(), clock, StopRequest())
-        assert clock.joined_s is not None
-        return clock.last_done_s - clock.joined_s
 
 
 if __name__ == "__main__":

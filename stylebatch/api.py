@@ -230,7 +230,9 @@ def _solve(
 ) -> Iterator[tuple[_Item, Result]]:
     """Optimise images of one size, refilling slots as images finish."""
     width, height = items[0].width, items[0].height
-    slots = min(len(items), num_slots(width, height, runner.pixel_budget))
+    is_masked = items[0].content.mask is not None
+    budget = runner.pixel_budget_of(settings, width, height, is_masked=is_masked)
+    slots = min(len(items), num_slots(width, height, budget))
     engine = runner.engine(settings, slots, width, height)
     by_key: dict[Hashable, _Item] = {str(item.index): item for item in items}
     waiting = list(reversed(items))

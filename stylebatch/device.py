@@ -1,5 +1,6 @@
 """One device: its extractors, style targets and engines, made from settings and kept."""
 
+import gc
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.errors import UserError
 from stylebatch.images import Pixels, style_size
+from stylebatch.memory_probe import Peaks, free_bytes, max_images, measure_peaks
 from stylebatch.recipes import Settings
 from stylebatch.records import Style
 from stylebatch.specs import input_constants, objective_spec, solver_spec
@@ -17,14 +19,15 @@ from stylebatch.targets import StyleTargets, TargetRequest, to_tensor
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
-from stylebatch.transfer.problem import Problem
+from stylebatch.transfer.problem import Problem, SolverSpec
 from stylebatch.weights import load_tensors
 
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/throughput.py.
 CPU_PIXEL_BUDGET = 2**16
-GPU_BYTES_PER_PIXEL = 6 * 1024
-GPU_MEMORY_SHARE = 0.7
+# No extractor needs less (`slim` in bfloat16: docs/benchmarks.md). What fits is measured for each
+# shape; this only bounds how many jobs the scheduler keeps at hand for a GPU.
+GPU_LEAST_BYTES_PER_PIXEL = 512
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -97,6 +100,23 @@ def _multiplies_bfloat16(device: str) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def set_cuda_policy() -> None:
+    """Set, for this process, what torch leaves open on CUDA.
+
+    - No TF32: float32 is float32. Style targets, dot products of the optimiser and a run with
+      `precision: float32` are exact; who wants tensor cores has bfloat16, which `auto` chooses and
+      which is faster still. Gram matrices of bfloat16 maps lose nothing: their products are exact
+      in the float32 that they are summed in.
+    - cuDNN chooses its algorithms by its own rules. Trying them out costs each convolution some
+      milliseconds for every new shape and number of images; a bucket of shapes with 100 images is
+      done in a few seconds.
+    """
+    # Not by `fp32_precision`: with that, torch (2.15) raises where anybody asks for `allow_tf32`.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+
+
 class Device:
     """What one worker runs on.
 
@@ -113,23 +133,56 @@ class Device:
         self.name = name
         self.targets = StyleTargets(root, cache)
         self._extractors: dict[tuple[object, ...], Extractor] = {}
+        self._peaks: dict[tuple[object, ...], Peaks] = {}
+        self._is_cuda = name.startswith("cuda")
+        if self._is_cuda:
+            set_cuda_policy()
 
     @property
     def pixel_budget(self) -> int:
-        """How many pixels to optimise at once."""
-        if not self.name.startswith("cuda"):
+        """How many pixels to optimise at once at most, whatever their images' shape."""
+        if not self._is_cuda:
             return CPU_PIXEL_BUDGET
-        free, _ = torch.cuda.mem_get_info(self.name)
-        return int(free * GPU_MEMORY_SHARE / GPU_BYTES_PER_PIXEL)
+        return free_bytes(torch.device(self.name)) // GPU_LEAST_BYTES_PER_PIXEL
+
+    def pixel_budget_of(
+        self, settings: Settings, width: int, height: int, *, is_masked: bool = False
+    ) -> int:
+        """How many pixels to optimise at once of images of one shape: on a GPU by a probe."""
+        if not self._is_cuda:
+            return CPU_PIXEL_BUDGET
+        key = (settings.id, width, height, is_masked)
+        objective, spec = self.objective(settings), self._solver_spec(settings)
+        try:
+            if key not in self._peaks:
+                self._peaks[key] = measure_peaks(
+                    objective, spec.optimizer, (height, width), is_masked=is_masked
+                )
+        except torch.OutOfMemoryError:
+            # One may fit all the same, and if not, it is for the image to fail.
+            return width * height
+        free = free_bytes(objective.extractor.device)
+        return max_images(free, self._peaks[key]) * width * height
+
+    def free_memory(self) -> None:
+        """Give back what torch keeps of freed memory, in pieces that may not fit what comes."""
+        gc.collect()
+        if self._is_cuda:
+            torch.cuda.empty_cache()
 
     def engine(self, settings: Settings, capacity: int, width: int, height: int) -> Engine:
         """Make an engine for images of one size."""
-        recipe = settings.recipe
-        extractor = self._extractor(settings, choose_precision(settings.precision, self.name))
-        constants = settings.weights.normalisation
-        objective = Objective(objective_spec(recipe), extractor)
-        spec = solver_spec(recipe, constants, settings.smallest_edge_px)
+        objective, spec = self.objective(settings), self._solver_spec(settings)
         return Engine(objective, spec, capacity, height, width)
+
+    def objective(self, settings: Settings) -> Objective:
+        """Return what settings ask to be optimised, in their precision."""
+        extractor = self._extractor(settings, choose_precision(settings.precision, self.name))
+        return Objective(objective_spec(settings.recipe), extractor)
+
+    def _solver_spec(self, settings: Settings) -> SolverSpec:
+        constants = settings.weights.normalisation
+        return solver_spec(settings.recipe, constants, settings.smallest_edge_px)
 
     def problem(
         self,
@@ -160,13 +213,19 @@ class Device:
             start = self.targets.image(style, width, height, requests[-1][0], colors)
         return Problem(
             key,
-            to_tensor(pixels, recipe.input_stretch),
+            self._upload(to_tensor(pixels, recipe.input_stretch)),
             tuple(self._targets_at(scales, settings, style, colors) for scales in requests),
             strength,
             noise_seed,
-            start,
-            None if mask is None else mask_tensor(mask),
+            None if start is None else self._upload(start),
+            None if mask is None else self._upload(mask_tensor(mask)),
         )
+
+    def _upload(self, tensor: Tensor) -> Tensor:
+        """Bring a tensor to a GPU in the order of its other work, without waiting for it."""
+        if not self._is_cuda:
+            return tensor
+        return tensor.pin_memory().to(self.name, non_blocking=True)
 
     def _targets_at(
         self,
@@ -181,11 +240,12 @@ class Device:
             return self._extractor(settings, torch.float32)
 
         scales = [self.targets.get(style, request, extractor, colors) for request in requests]
-        if len(scales) == 1:
-            return scales[0]
-        return {
-            layer: torch.stack([scale[layer] for scale in scales]).mean(0) for layer in scales[0]
-        }
+        found = scales[0]
+        if len(scales) > 1:
+            found = {
+                layer: torch.stack([scale[layer] for scale in scales]).mean(0) for layer in found
+            }
+        return {layer: self._upload(statistics) for layer, statistics in found.items()}
 
     def _requests(self, settings: Settings, engine: Engine) -> list[list[TargetRequest]]:
         """Return a request for each level and scale; the style's size goes with the level."""

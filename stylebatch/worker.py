@@ -3,11 +3,12 @@
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -32,9 +33,10 @@ from stylebatch.records import (
 from stylebatch.scheduler import num_slots
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.problem import Result, Snapshot, Status
+from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
 
 _Group = tuple[str, int, int, bool]
+T = TypeVar("T")
 
 PROGRESS_EVERY_S = 0.25
 DECODE_THREADS = 2
@@ -136,7 +138,11 @@ class Worker:
         self._decode_ahead()
         self._admit(events)
         if self._engine is not None and self._engine.running:
-            self._step(self._engine, events)
+            report = self._within_memory(self._engine.step)
+            if report is None:
+                self._halve_slots(events)
+            else:
+                self._take(report, events)
         wait_s = 0.0
         if not self._running and not self._waiting:
             self._committer.flush()
@@ -162,11 +168,16 @@ class Worker:
                 return
             job = self._waiting.popleft()
             try:
-                self._admit_one(job, self._decoding.pop(job.output).result())
+                content = self._decoding.pop(job.output).result()
+                running = self._within_memory(partial(self._admit_one, job, content))
             except RunError:
                 raise
             except UserError as error:
                 events.append(self._failed(job, str(error)))
+            else:
+                if running is None:
+                    self._halve_slots(events, job)
+                    return
             self._decode_ahead()
 
     def _has_room_for(self, job: Job) -> bool:
@@ -174,13 +185,14 @@ class Worker:
             return not self._running
         return self._engine.running < self._engine.capacity
 
-    def _admit_one(self, job: Job, content: Content) -> None:
+    def _admit_one(self, job: Job, content: Content) -> int:
+        """Put a job into a slot; return how many are running then."""
         settings = self._spec.settings[job.settings_id]
         if self._engine is None or self._group != _group(job):
             self._group = _group(job)
-            slots = self._max_slots.get(
-                self._group, num_slots(job.width, job.height, self.pixel_budget)
-            )
+            # Its memory is free for the next one, and for the probe of what fits.
+            self._engine = None
+            slots = self._num_slots(job, settings)
             self._engine = self._device.engine(settings, slots, job.width, job.height)
         problem = self._device.problem(
             job.output,
@@ -197,31 +209,52 @@ class Worker:
             beside = self._device.targets.picture(self._spec.styles[job.style])
         self._engine.admit(problem)
         self._running[job.output] = _Running(job, content, beside)
+        return len(self._running)
 
-    def _step(self, engine: Engine, events: list[Event]) -> None:
+    def _num_slots(self, job: Job, settings: Settings) -> int:
+        if (known := self._max_slots.get(_group(job))) is not None:
+            return known
+        budget = self._spec.pixel_budget or self._device.pixel_budget_of(
+            settings, job.width, job.height, is_masked=bool(job.mask)
+        )
+        return num_slots(job.width, job.height, budget)
+
+    def _within_memory(self, act: Callable[[], T]) -> T | None:
+        """Return what an act returns, None if memory did not suffice.
+
+        By then nothing of what it held is left: the error, whose traceback holds its frames, does
+        not leave this function.
+        """
         try:
-            report = engine.step()
+            return act()
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            self._halve_slots(engine, events)
-            return
+            return None
+
+    def _take(self, report: StepReport, events: list[Event]) -> None:
         self._evaluations += len(report.rows)
         for snapshot in report.snapshots:
             self._show_progress(snapshot)
         for result in report.results:
             self._finish(result, events)
 
-    def _halve_slots(self, engine: Engine, events: list[Event]) -> None:
-        """Start the running images again in half as many slots; alone, an image fails."""
+    def _halve_slots(self, events: list[Event], *admitting: Job) -> None:
+        """Start the running images again in half as many slots; alone, an image fails.
+
+        Args:
+            admitting: what was on its way into a slot.
+        """
         assert self._group is not None
-        jobs = [self._running.pop(str(problem.key)).job for problem in engine.problems]
+        jobs = [*(running.job for running in self._running.values()), *admitting]
+        slots = (self._engine.capacity if self._engine else 1) // 2
+        self._running.clear()
         self._engine = None
-        if engine.capacity == 1:
+        self._device.free_memory()
+        if not slots:
             reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
             events.extend(self._failed(job, reason) for job in jobs)
             return
-        slots = engine.capacity // 2
         self._max_slots[self._group] = slots
         self._waiting.extendleft(reversed(jobs))
         text = f"out of memory on {self._spec.device}: going on with {slots} images at once"

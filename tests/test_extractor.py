@@ -10,11 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.models import get_weight
 from torchvision.transforms.functional import normalize
 
 from stylebatch.architectures import ARCHITECTURES, Layer
 from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.frozen import convolve_back
 from stylebatch.weights import NAMED_WEIGHTS, NORMALISATIONS, find_weights, load_tensors
 
 LAYERS = ("conv1_1", "relu1_1", "relu1_2", "pool1", "conv2_2", "relu2_2", "conv3_3")
@@ -241,6 +243,50 @@ def test_what_is_not_kept_changes_no_bit_of_the_gradient(arch: str, dtype: torch
     wanted, kept_plainly = gradient_and_bytes(plain, images)
     assert torch.equal(found, wanted)
     assert kept < 0.9 * kept_plainly
+
+
+# Kernel, stride, padding, dilation; sizes of which the last positions are reached, and are not.
+@pytest.mark.parametrize(
+    "numbers", [(3, 1, 1, 1), (11, 4, 2, 1), (3, 2, 0, 1), (1, 1, 0, 1), (3, 1, 0, 2)], ids=str
+)
+@pytest.mark.parametrize("size", [(15, 15), (16, 17), (18, 22)], ids=str)
+def test_a_gradient_as_a_gpu_makes_it_is_that_of_the_convolution(
+    numbers: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    kernel, *rest = numbers
+    x = naive.draw(2, 3, *size).requires_grad_()
+    weight = naive.draw(4, 3, kernel, kernel, seed=2) - 0.5
+    maps = F.conv2d(x, weight, None, rest[0], rest[1], rest[2])
+    slope = naive.draw(*maps.shape, seed=3) - 0.5
+    (wanted,) = torch.autograd.grad(maps, x, slope)
+    found = convolve_back(slope, weight, x.shape, *rest)
+    assert torch.allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("arch", ["vgg19", "squeezenet1_1", "slim"])
+def test_on_a_gpu_maps_keep_the_convolutions_dtype_and_their_channels_side_by_side(
+    arch: str, dtype: torch.dtype
+) -> None:
+    """On tensors without numbers: no GPU is needed."""
+    own = ARCHITECTURES[arch]
+    layers = (*own.style_layers, *own.content_layers)
+    with FakeTensorMode():
+        tensors = {
+            part.name: (torch.empty(part.shape), torch.empty(part.channels_out))
+            for part in own.convolutions(layers)
+        }
+        network = Extractor(
+            own, tensors, layers, mean=naive.MEAN, std=naive.STD, device="cuda", dtype=dtype
+        )
+        maps = network(torch.empty(2, 3, 64, 96, device="cuda"))
+        for layer, found in maps.items():
+            assert (found.dtype, found.device.type) == (dtype, "cuda")
+            # Which convolution takes bfloat16, and so its layout, torch asks the GPU.
+            if dtype == torch.float32:
+                assert found.is_contiguous(memory_format=torch.channels_last)
+            assert network.feature_maps(layer, found).dtype == torch.float32
+            assert network.gram_matrix(layer, found).dtype == torch.float32
 
 
 # --- what weights expect of their input ------------------------------------------------------

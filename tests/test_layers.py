@@ -33,7 +33,7 @@ TABLE = """
     lock
     finishing specs
     contents
-    targets
+    targets memory_probe
     device
     scheduler
     commit
@@ -63,7 +63,16 @@ ALLOWED_LATE = {
     ("stylebatch.launch", "stylebatch.device"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.worker"): BRINGS_TORCH,
 }
-MAY_IMPORT_TORCH = {"api", "comparison", "device", "specs", "targets", "transfer", "worker"}
+MAY_IMPORT_TORCH = {
+    "api",
+    "comparison",
+    "device",
+    "memory_probe",
+    "specs",
+    "targets",
+    "transfer",
+    "worker",
+}
 MAY_IMPORT_TORCH_LATE = {"doctor", "weights"}
 TORCH = ("torch", "torchvision", "safetensors.torch")
 

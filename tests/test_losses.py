@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from stylebatch.transfer.losses import (
+    gram_back_by_product,
+    gram_by_product,
     gram_divisor,
     gram_matrix,
     loss_scale,
@@ -26,6 +28,25 @@ def test_a_gram_matrix_is_the_sum_over_positions_of_channel_products(batch: int)
     for image in range(batch):
         wanted = naive.gram_by_loops(features[image])
         assert torch.allclose(found[image].double(), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("positions", [(5, 7), (32, 64), (64, 96)], ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_gram_matrices_as_a_gpu_makes_them_are_the_same_with_their_gradient(
+    layout: torch.memory_format, positions: tuple[int, int]
+) -> None:
+    features = (naive.draw(3, 6, *positions) - 0.5).to(memory_format=layout).requires_grad_()
+    rows = features.detach().flatten(2)
+    for with_ones in (False, True):
+        gram = gram_matrix(features, with_ones)
+        wanted = gram.detach()[:, :6, :6]
+        assert torch.allclose(gram_by_product(rows), wanted, rtol=1e-4, atol=1e-3)
+        slope = naive.draw(*gram.shape, seed=8) - 0.5
+        (gradient,) = torch.autograd.grad(gram, features, slope)
+        found = gram_back_by_product(slope + slope.transpose(1, 2), rows).view(features.shape)
+        assert torch.allclose(found, gradient, rtol=1e-4, atol=1e-4)
+        # What follows on a GPU convolves in this layout.
+        assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_oracle_of_the_objective_has_the_gram_matrix_of_the_loops() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import naive
 import pytest
 import torch
+from synchronisation import NoReadingBack
 from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
@@ -134,6 +135,14 @@ def assert_as_alone(images: Tensor, each: list[Targets]) -> None:
         for term, wanted in zip(losses, alone, strict=True):
             assert torch.equal(term[k : k + 1], wanted)
         assert torch.equal(gradients[k : k + 1], gradient)
+
+
+def test_an_evaluation_reads_nothing_back() -> None:
+    """On a GPU the host would wait for it."""
+    spec = {**SPEC, "pixel_scale": (255.0, 254.0, 253.0)}
+    wanted = targets(spec, CONTENT, STYLE, 1.0)
+    with NoReadingBack():
+        objective(spec).evaluate(IMAGE[None], wanted)
 
 
 def balanced() -> dict[str, Any]:

@@ -9,7 +9,9 @@ import naive
 import pytest
 import torch
 import torch.nn.functional as F
+from synchronisation import NoReadingBack
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stylebatch.transfer.optimizer import Optimizer, OptimizerSpec
 from stylebatch.transfer.optimizers import OPTIMIZERS
@@ -233,6 +235,46 @@ def test_a_new_image_in_a_slot_knows_nothing_of_the_one_before_it() -> None:
         fresh = run(make(spec(optimizer=name, history=3)), function, start, 12)
         for found, wanted in zip(run(used, function, start, 12), fresh, strict=True):
             assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_no_number_is_read_back(optimizer: str) -> None:
+    """On a GPU the host would wait for it."""
+    changes = {"preconditioner_levels": 2, "learning_rate_schedule": "cosine"}
+    function, solver = function_of(*quadratic(5)), make(spec(optimizer=optimizer, **changes), 3)
+    with NoReadingBack():
+        for slot in range(2):
+            solver.admit(slot, naive.draw(*SHAPE, seed=slot), 9)
+        for step in range(6):
+            losses, gradients = function(solver.ask(2).clone())
+            solver.tell(2, losses + (1e6 if step == 3 else 0), gradients)
+        solver.move(1, 0)
+        solver.admit(1, naive.draw(*SHAPE), 9)
+        solver.tell(2, *function(solver.ask(2).clone()))
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("size", [(32, 32), (20, 28)], ids=str)
+def test_all_of_a_step_stays_on_a_gpu(optimizer: str, size: tuple[int, int]) -> None:
+    """On tensors without numbers, which tell a wrong shape or device: no GPU is needed."""
+    changes = {"preconditioner_levels": 2, "learning_rate_schedule": "cosine"}
+    with FakeTensorMode():
+        like = torch.zeros(0, device="cuda")
+        solver = OPTIMIZERS[optimizer](spec(optimizer=optimizer, **changes), 4, size, like)
+        for slot in range(3):
+            solver.admit(slot, like.new_zeros(3, *size), 9)
+        for _ in range(2):
+            points = solver.ask(3).clone()
+            accepted = solver.tell(3, like.new_zeros(3), torch.zeros_like(points))
+        solver.move(2, 0)
+        assert (points.shape, points.device.type) == ((3, 3, *size), "cuda")
+        assert (accepted.shape, accepted.device.type) == ((3,), "cuda")
+
+
+@pytest.mark.parametrize("read", [float, bool, lambda x: x[x > 0], lambda x: x.nonzero()])
+def test_a_number_that_is_read_back_is_noticed(read: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(AssertionError), NoReadingBack():
+        read(torch.ones(1))
 
 
 # --- independence of batch-mates -------------------------------------------------------------

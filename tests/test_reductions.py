@@ -9,11 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES, Architecture, Convolution, Layer
+from stylebatch.transfer.curvature import CurvaturePairs, add_by_product
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, total_variation
 from stylebatch.transfer.preconditioner import precondition
 from stylebatch.transfer.pyramid import enlarge, shrink
-from stylebatch.transfer.reductions import ROW, dot_pixels, max_abs_pixels, sum_pixels
+from stylebatch.transfer.reductions import (
+    ROW,
+    dot_pixels,
+    dots_by_product,
+    dots_pixels,
+    max_abs_pixels,
+    sum_pixels,
+)
 
 BATCHES = range(1, 17)
 THREADS = (1, 2)
@@ -87,6 +95,53 @@ def test_a_sum_over_pixels_is_the_sum(size: int) -> None:
 def test_a_sum_of_one_number_and_of_other_shapes_is_the_sum() -> None:
     assert sum_pixels(torch.tensor([[3.0], [4.0]])).tolist() == [3.0, 4.0]
     assert sum_pixels(torch.ones(2, 3, 40, 50)).tolist() == [6000.0, 6000.0]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (97, 101)], ids=["32x32", "97x101"])
+def test_dot_products_with_a_stack_have_the_same_bits_in_any_batch(size: tuple[int, int]) -> None:
+    def all_at_once(values: Tensor) -> tuple[Tensor]:
+        stack = torch.stack([values.flip(1), values.square(), values.roll(1, -1)])
+        return (dots_pixels(stack, values).T,)
+
+    assert_same_bits(all_at_once, draw(16, 3, *size))
+
+
+@pytest.mark.parametrize("numbers", [ROW, 3 * ROW, 1000], ids=str)
+@pytest.mark.parametrize("dots", [dots_pixels, dots_by_product])
+def test_dot_products_with_a_stack_are_those_of_its_rows(
+    dots: Callable[[Tensor, Tensor], Tensor], numbers: int
+) -> None:
+    # Slots in use come first: of a larger buffer, and so not contiguous.
+    stack, vectors = draw(4, 7, numbers)[:, :5], draw(5, numbers)
+    found = dots(stack, vectors)
+    assert found.shape == (4, 5)
+    for row in range(4):
+        for image in range(5):
+            wanted = float(stack[row, image].double() @ vectors[image].double())
+            assert float(found[row, image]) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_a_weighted_sum_by_product_is_the_sum() -> None:
+    start, stack, weights = draw(5, 3, 8, 9), draw(4, 7, 3, 8, 9)[:, :5], draw(5, 4)
+    found = add_by_product(start, stack, weights)
+    for image in range(5):
+        parts = [float(weights[image, j]) * stack[j, image].double() for j in range(4)]
+        wanted = start[image].double() + sum(parts)
+        assert torch.allclose(found[image].double(), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (41, 50)], ids=["16x16", "41x50"])
+def test_an_inverse_hessian_has_the_same_bits_in_any_batch(size: tuple[int, int]) -> None:
+    def apply(values: Tensor) -> tuple[Tensor]:
+        pairs = CurvaturePairs(3, tuple(values.shape), values)
+        for shift in range(1, 6):
+            s = values.roll(shift, -1)
+            y = s * (1.5 + values.roll(1, 1).sin())
+            curvature = dot_pixels(s, y)
+            pairs.store(s, y, curvature, curvature > 0)
+        return (pairs.apply_inverse_hessian(values, lambda q: 0.5 * q),)
+
+    assert_same_bits(apply, draw(16, 3, *size), batches=(1, 2, 3, 8, 16))
 
 
 # Layers of each kind of convolution, as shallow as they come.

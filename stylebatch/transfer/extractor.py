@@ -59,10 +59,12 @@ class Extractor:
         self._operations = architecture.up_to(self.taps)
         self._pooling = pooling
         self._padding = PADDING_MODES[padding]
+        # Tensor cores convolve with a pixel's channels side by side; on CPUs it made no difference.
+        self._format = torch.channels_last if self.device.type == "cuda" else torch.preserve_format
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
         self._weights = {
-            part.name: tuple(tensor.to(self.device, dtype) for tensor in tensors[part.name])
+            part.name: self._place(*tensors[part.name], dtype)
             for layer in self._operations
             for part in layer.convolutions
         }
@@ -72,18 +74,23 @@ class Extractor:
         self._head_matrices: dict[str, Tensor] = {}
         # Of the layers' maps, which are float32.
         for layer, head in self._heads.items():
-            weight, bias = (tensor.to(self.device) for tensor in tensors[head.name])
+            weight, bias = self._place(*tensors[head.name], torch.float32)
             self._weights[head.name] = (weight, bias)
             # (C, c + 1), the bias its last column.
             self._head_matrices[layer] = torch.cat([weight.flatten(1), bias[:, None]], 1)
 
+    def _place(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        weight = weight.to(self.device, dtype, memory_format=self._format)
+        return weight, bias.to(self.device, dtype)
+
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Return the tapped maps of images (B, 3, H, W), RGB in [0, 1]: (B, c, h, w), float32.
 
+        On a GPU they are of the convolutions' dtype: its products of bfloat16 sum up in float32.
         They are the layers' feature maps, but for an architecture with heads: then `feature_maps`
         makes these of them, and `gram_matrix` does without.
         """
-        x = ((images - self._mean) / self._std).to(self.dtype)
+        x = ((images - self._mean) / self._std).to(self.dtype, memory_format=self._format)
         features: dict[str, Tensor] = {}
         is_tapped = False
         for layer, following in zip(self._operations, (*self._operations[1:], None), strict=True):
@@ -92,7 +99,7 @@ class Extractor:
             x = self._apply(layer, x, is_kept=is_tapped)
             is_tapped = layer.name in self.taps
             if is_tapped:
-                features[layer.name] = x.float()
+                features[layer.name] = x if x.is_cuda else x.float()
         return features
 
     def _is_put_off(self, layer: Layer, following: Layer | None) -> bool:
@@ -102,10 +109,9 @@ class Extractor:
         return is_plain and is_pooled and self._pooling == "max" and layer.name not in self.taps
 
     def feature_maps(self, layer: str, maps: Tensor) -> Tensor:
-        """Return what a layer's tapped maps stand for: (B, c, h, w) → (B, C, h, w)."""
-        if layer not in self._heads:
-            return maps
-        return self._convolve(self._heads[layer], maps)
+        """Return what a layer's tapped maps stand for: (B, c, h, w) → (B, C, h, w), float32."""
+        maps = maps.float()
+        return self._convolve(self._heads[layer], maps) if layer in self._heads else maps
 
     def gram_matrix(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the Gram matrices, undivided, of a layer's feature maps: (B, c, h, w) → (B, C, C).
@@ -150,9 +156,11 @@ class Extractor:
         padding = part.padding
         if padding and self._padding != "constant":
             x, padding = F.pad(x, (padding,) * 4, mode=self._padding), 0
+        if not x.is_cpu:
+            return frozen.convolve(x, weight, bias, part.stride, padding, 1)
         # Means nothing to a 1×1 kernel, but keeps torch (2.15) from leaving oneDNN for it on one
         # thread: `use_mkldnn`, as for MAX_NATIVE_CONVOLUTION.
-        dilation = 2 if part.kernel == 1 and x.is_cpu else 1
+        dilation = 2 if part.kernel == 1 else 1
         if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
             return frozen.convolve(twice(x), weight, bias, part.stride, padding, dilation)[:1]
         return frozen.convolve(x, weight, bias, part.stride, padding, dilation)

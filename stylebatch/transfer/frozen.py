@@ -57,6 +57,9 @@ class _Convolve(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
+        if not gradient.is_cpu:
+            found = convolve_back(gradient, weight, ctx.shape, *ctx.numbers)
+            return found, None, None, None, None, None
         stride, padding, dilation = ([number, number] for number in ctx.numbers)
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
@@ -73,6 +76,20 @@ class _Convolve(torch.autograd.Function):
             [True, False, False],
         )
         return found, None, None, None, None, None
+
+
+def convolve_back(
+    gradient: Tensor, weight: Tensor, shape: torch.Size, stride: int, padding: int, dilation: int
+) -> Tensor:
+    """Return a convolution's gradient for its input of `shape`: the transposed convolution.
+
+    What `convolution_backward` runs on a GPU, where memory that is never touched does cost: this
+    one asks for no input.
+    """
+    reach = dilation * (weight.shape[-1] - 1) + 1 - 2 * padding
+    # Positions at the end that no window has reached.
+    rest = [shape[dim] - (gradient.shape[dim] - 1) * stride - reach for dim in (2, 3)]
+    return F.conv_transpose2d(gradient, weight, None, stride, padding, rest, 1, dilation)
 
 
 class _Rectify(torch.autograd.Function):
@@ -96,9 +113,10 @@ class _PoolAndRectify(torch.autograd.Function):
             x, window.kernel, window.stride, ceil_mode=window.ceil_mode, return_indices=True
         )
         largest = F.relu_(largest)
-        # Indices within a map, which torch has in 64 bits.
-        ctx.save_for_backward(largest, where.to(torch.int32))
-        ctx.shape, ctx.window = x.shape, window
+        # Indices within a map, which torch has in 64 bits: a CPU is short of memory rather than of
+        # time, a GPU of time.
+        ctx.save_for_backward(largest, where.to(torch.int32) if x.is_cpu else where)
+        ctx.shape, ctx.window, ctx.format = x.shape, window, _format_of(x)
         return largest
 
     @staticmethod
@@ -108,7 +126,10 @@ class _PoolAndRectify(torch.autograd.Function):
         window = ctx.window
         found = torch.ops.aten.max_pool2d_with_indices_backward(
             torch.ops.aten.threshold_backward(gradient, largest, 0),
-            gradient.new_empty(ctx.shape),
+            # Laid out as the input was, or the gradient is copied into another layout first.
+            torch.empty(
+                ctx.shape, dtype=largest.dtype, device=largest.device, memory_format=ctx.format
+            ),
             [window.kernel] * 2,
             [window.stride] * 2,
             [0, 0],
@@ -117,3 +138,8 @@ class _PoolAndRectify(torch.autograd.Function):
             where.long(),
         )
         return found, None
+
+
+def _format_of(x: Tensor) -> torch.memory_format:
+    is_channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if is_channels_last else torch.contiguous_format

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.curvature import CurvaturePairs
 from stylebatch.transfer.optimizer import CARE, OptimizerSpec, unit_of
 from stylebatch.transfer.preconditioner import precondition
 from stylebatch.transfer.reductions import dot_pixels, max_abs_pixels
@@ -13,7 +14,8 @@ TINY = 1e-30
 class ProjectedLBFGS:
     """L-BFGS projected onto [0, 1]; one evaluation an iteration, no line search.
 
-    Source: Nocedal & Wright 2006, algorithm 7.4 (two-loop recursion), with these departures.
+    Source: Nocedal & Wright 2006, algorithm 7.4, in its compact form (`CurvaturePairs`), with these
+    departures.
 
     - The gradient and the direction are zeroed where a pixel sits on its bound and the gradient
       points outward (Bertsekas 1982: without the second, the optimum is not reached); the trial
@@ -24,8 +26,9 @@ class ProjectedLBFGS:
     - A rise of the loss within `tolerated_rise` is accepted; else the point is kept and that
       image's step shortened (`_shorter`).
     - The initial Hessian is γP with a multilevel P (`precondition`).
-    - The ring of curvature pairs turns at the same time in all slots: a refused step leaves a pair
-      of zeros, so an image's window depends on its own steps only.
+    - A refused step leaves a pair of zeros, so an image's window depends on its own steps only.
+
+    Asking and telling read nothing back from the device.
     """
 
     # The step length is below a thousandth of what was wanted.
@@ -37,21 +40,15 @@ class ProjectedLBFGS:
         shape = (capacity, 3, *size)
         self._spec = spec
         self._x, self._gradient, self._trial = (like.new_zeros(shape) for _ in range(3))
-        self._s = like.new_zeros((spec.history, *shape))
-        self._y = like.new_zeros((spec.history, *shape))
-        self._rho = like.new_zeros((spec.history, capacity))
+        self._pairs = CurvaturePairs(spec.history, shape, like)
         self._loss, self._gamma = like.new_zeros(capacity), like.new_zeros(capacity)
         self._step, self._unit = like.new_ones(capacity), like.new_ones(capacity)
         self._care = like.new_ones(capacity)
         self._is_fresh = torch.ones(capacity, dtype=torch.bool, device=like.device)
-        self._head = 0
 
     def admit(self, slot: int, start: Tensor, budget: int) -> None:
         self._trial[slot] = start
-        self._rho[:, slot] = 0
-        # Stale numbers times a ρ of zero would still spread a NaN.
-        self._s[:, slot] = 0
-        self._y[:, slot] = 0
+        self._pairs.clear(slot)
         self._gamma[slot], self._step[slot], self._is_fresh[slot] = 0, 1, True
         self._care[slot] = 1
 
@@ -60,8 +57,7 @@ class ProjectedLBFGS:
             state[target] = state[source]
         self._unit[target], self._care[target] = self._unit[source], self._care[source]
         self._is_fresh[target] = self._is_fresh[source]
-        for ring in (self._s, self._y, self._rho):
-            ring[:, target] = ring[:, source]
+        self._pairs.move(source, target)
 
     def ask(self, active: int) -> Tensor:
         fresh = self._is_fresh[:active].view(-1, 1, 1, 1)
@@ -91,18 +87,13 @@ class ProjectedLBFGS:
         return ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
 
     def _apply_inverse_hessian(self, active: int, gradient: Tensor) -> Tensor:
-        newest_first = [(self._head - k) % self._spec.history for k in range(self._spec.history)]
-        q, alphas = gradient, {}
-        for j in newest_first:
-            alphas[j] = self._rho[j, :active] * dot_pixels(self._s[j, :active], q)
-            q = q - alphas[j].view(-1, 1, 1, 1) * self._y[j, :active]
         gamma = self._gamma[:active]
-        r = precondition(q, self._spec.preconditioner_levels)
-        r = r * torch.where(gamma > 0, gamma, 1.0).view(-1, 1, 1, 1)
-        for j in reversed(newest_first):
-            beta = self._rho[j, :active] * dot_pixels(self._y[j, :active], r)
-            r = r + (alphas[j] - beta).view(-1, 1, 1, 1) * self._s[j, :active]
-        return r
+        gamma = torch.where(gamma > 0, gamma, 1.0).view(-1, 1, 1, 1)
+
+        def initial(q: Tensor) -> Tensor:
+            return precondition(q, self._spec.preconditioner_levels) * gamma
+
+        return self._pairs.apply_inverse_hessian(gradient, initial)
 
     def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
         fresh, before = self._is_fresh[:active], self._loss[:active]
@@ -130,8 +121,7 @@ class ProjectedLBFGS:
         mask = failed.view(-1, 1, 1, 1)
         self._trial[:active] = torch.where(mask, points, self._trial[:active])
         self._is_fresh[:active] |= failed
-        # Of a pair with a ρ of zero nothing is left: the ring holds finite numbers only.
-        self._rho[:, :active].masked_fill_(failed, 0)
+        self._pairs.forget(failed)
         self._gamma[:active].masked_fill_(failed, 0)
         self._step[:active].masked_fill_(failed, 1)
         self._care[:active] *= torch.where(failed, CARE, 1.0)
@@ -155,11 +145,7 @@ class ProjectedLBFGS:
         curvature = dot_pixels(s, y)
         noise = 1e-6 * (dot_pixels(s, s) * dot_pixels(y, y)).sqrt()
         is_stored = wanted & (curvature > noise)
-        mask = is_stored.view(-1, 1, 1, 1)
-        self._head = (self._head + 1) % self._spec.history
-        self._s[self._head, :active] = torch.where(mask, s, 0.0)
-        self._y[self._head, :active] = torch.where(mask, y, 0.0)
-        self._rho[self._head, :active] = torch.where(is_stored, 1 / curvature, 0.0)
+        self._pairs.store(s, y, curvature, is_stored)
         y_p_y = dot_pixels(y, precondition(y, self._spec.preconditioner_levels))
         gamma = curvature / y_p_y.clamp_min(TINY)
         # Steps have a length of their own from the first pair on, whatever came before.

@@ -1,5 +1,6 @@
 """Style statistics, distances and total variation: pure functions over a batch of images."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from stylebatch.transfer.reductions import sum_pixels, twice
 
 # Positions of a Gram matrix that are multiplied at a time, by one thread.
 GRAM_CHUNK = 4096
+# On a GPU every chunk has its blocks of threads: below this many positions there are enough.
+GRAM_SMALLEST_CHUNK = 1024
 # Huang & Belongie's own code adds it under the root, where a channel that is flat has no slope.
 VARIANCE_FLOOR = 1e-5
 
@@ -32,18 +35,21 @@ class _Gram(torch.autograd.Function):
 
     A plain product differentiates both of its factors, and forms its sums in an order that depends
     on the batch and the threads. Here chunks of positions are multiplied one by one, and one
-    product gives the gradient.
+    product gives the gradient. On a GPU all images are multiplied at once, and maps in bfloat16 as
+    they are: the matrices come out in float32, the gradient in bfloat16, as it goes on.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, with_ones: bool) -> Tensor:
         ctx.save_for_backward(rows)
-        gram = torch.stack([_gram_of(each) for each in rows])
+        if rows.is_cpu:
+            gram = torch.stack([_gram_of(each) for each in rows])
+        else:
+            gram = gram_by_product(rows)
         if not with_ones:
             return gram
-        batch, channels, positions = rows.shape
-        sums = sum_pixels(rows.reshape(batch * channels, positions)).view(batch, channels, 1)
-        corner = rows.new_full((batch, 1, 1), positions)
+        sums = _sum_positions(rows.float()[..., None])[..., None]
+        corner = gram.new_full((len(rows), 1, 1), rows.shape[2])
         last = torch.cat([sums.transpose(1, 2), corner], 2)
         return torch.cat([torch.cat([gram, sums], 2), last], 1)
 
@@ -53,6 +59,8 @@ class _Gram(torch.autograd.Function):
         (rows,) = ctx.saved_tensors
         channels = rows.shape[1]
         both = gradient + gradient.transpose(1, 2)
+        if not rows.is_cpu:
+            return gram_back_by_product(both, rows), None
         found = torch.empty_like(rows)
         for index, (one, each) in enumerate(zip(both, rows, strict=True)):
             square = one[:channels, :channels]
@@ -74,9 +82,41 @@ def _gram_of(rows: Tensor) -> Tensor:
     return gram + (whole @ whole.transpose(1, 2))[:count].sum(0)
 
 
+def gram_by_product(rows: Tensor) -> Tensor:
+    """Return the Gram matrices of rows (B, C, N), for a GPU: (B, C, C), float32.
+
+    In chunks again: a product of a few channels over all positions would leave most of it idle.
+    """
+    batch, channels, positions = rows.shape
+    chunk = math.gcd(positions, GRAM_CHUNK)
+    chunk = chunk if chunk >= GRAM_SMALLEST_CHUNK else positions
+    # Without a copy where a pixel's channels lie side by side.
+    columns = rows.transpose(1, 2).reshape(-1, chunk, channels)
+    if rows.dtype == torch.float32:
+        parts = torch.bmm(columns.transpose(1, 2), columns)
+    else:
+        parts = torch.bmm(columns.transpose(1, 2), columns, out_dtype=torch.float32)
+    return parts.view(batch, -1, channels, channels).sum(1)
+
+
+def gram_back_by_product(both: Tensor, rows: Tensor) -> Tensor:
+    """Return (D + Dᵀ)·F for a GPU, (B, C, N), a position's channels side by side.
+
+    Args:
+        both: D + Dᵀ, (B, C, C), or with another row and column for the channel of ones.
+        rows: F, (B, C, N).
+    """
+    channels = rows.shape[1]
+    both = both.to(rows.dtype)
+    square, columns = both[:, :channels, :channels], rows.transpose(1, 2)
+    if both.shape[1] == channels:
+        return torch.bmm(columns, square).transpose(1, 2)
+    return torch.baddbmm(both[:, channels:, :channels], columns, square).transpose(1, 2)
+
+
 def both_sides(matrix: Tensor, gram: Tensor) -> Tensor:
     """Return M·G·Mᵀ for each image: (C, c), (B, c, c) → (B, C, C)."""
-    if len(gram) == 1:
+    if len(gram) == 1 and gram.is_cpu:
         return both_sides(matrix, twice(gram))[:1]
     many = matrix.expand(len(gram), *matrix.shape)
     return many @ gram @ many.transpose(1, 2)
@@ -170,9 +210,9 @@ def total_variation(
         pixel_scale: by channel, what white is in the variable whose differences are meant.
     """
     if set(pixel_scale) != {1.0}:
-        # By numbers of the host: a tensor of them would have to reach the device first.
-        channels = zip(images.unbind(1), pixel_scale, strict=True)
-        images = torch.stack([channel * scale for channel, scale in channels], 1)
+        # Not by a tensor of the factors: bringing it to a GPU makes the host wait.
+        scaled = [images[:, i] * factor for i, factor in enumerate(pixel_scale)]
+        images = torch.stack(scaled, 1)
     here = images[..., :-1, :-1]
     along_width = (images[..., :-1, 1:] - here).square()
     along_height = (images[..., 1:, :-1] - here).square()

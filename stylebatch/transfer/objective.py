@@ -125,7 +125,8 @@ class Objective:
         images = images.detach().requires_grad_()
         losses = self.losses(images, targets)
         (gradient,) = torch.autograd.grad(losses.total.sum(), images)
-        return Losses(*(term.detach() for term in losses)), gradient
+        # On a GPU it comes as the convolutions have it, a pixel's channels side by side.
+        return Losses(*(term.detach() for term in losses)), gradient.contiguous()
 
     def losses(self, images: Tensor, targets: Targets) -> Losses:
         """Return the losses (B,) of images (B, 3, H, W)."""

@@ -1,5 +1,9 @@
-"""The one way to reduce over pixels: an image's sum has the same bits in any batch."""
+"""The one way to reduce over pixels: on the CPU an image's sum has the same bits in any batch.
 
+Elsewhere nothing of the kind is promised, and torch's own reductions are taken.
+"""
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,6 +23,8 @@ def sum_pixels(values: Tensor) -> Tensor:
     `einsum` and `bmm` dot products choose their order by B. Here each row of 1024 numbers gives one
     partial sum, and these are summed the same way until one is left.
     """
+    if not values.is_cpu:
+        return values.sum(tuple(range(1, values.dim())))
     batch = values.shape[0]
     rows = values.reshape(batch, -1)
     while rows.shape[1] > ROW:
@@ -41,6 +47,28 @@ def twice(image: Tensor) -> Tensor:
 def dot_pixels(left: Tensor, right: Tensor) -> Tensor:
     """Dot product of each image with its partner: (B, …), (B, …) → (B,)."""
     return sum_pixels(left * right)
+
+
+def dots_pixels(stack: Tensor, vectors: Tensor) -> Tensor:
+    """Dot products of every row of a stack with each image: (m, B, …), (B, …) → (m, B)."""
+    if not stack.is_cpu:
+        return dots_by_product(stack, vectors)
+    # One by one: their products together would take as much memory as the stack.
+    return torch.stack([dot_pixels(row, vectors) for row in stack])
+
+
+def dots_by_product(stack: Tensor, vectors: Tensor) -> Tensor:
+    """Return the same from one batched matrix product, for a GPU: one pass over the stack.
+
+    Each image is cut into rows of `ROW` numbers where that is possible without a copy: a product of
+    few and very long rows would leave most of the GPU idle.
+    """
+    num, batch = stack.shape[:2]
+    length = vectors[0].numel()
+    length = ROW if length % ROW == 0 else length
+    rows = stack.flatten(2).view(num, -1, length).transpose(0, 1)
+    parts = torch.bmm(rows, vectors.reshape(-1, length, 1))
+    return parts.view(batch, -1, num).sum(1).T
 
 
 def max_abs_pixels(values: Tensor) -> Tensor:

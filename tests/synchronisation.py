@@ -1,0 +1,51 @@
+"""What a GPU would have to wait for, found on the CPU: operations that read numbers back."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# On a GPU the sizes of their results, or their results themselves, are known only after a wait.
+READS_BACK = {
+    "_local_scalar_dense",
+    "equal",
+    "is_nonzero",
+    "masked_select",
+    "nonzero",
+    "repeat_interleave",
+    "unique_consecutive",
+    "unique_dim",
+    "_unique2",
+}
+
+
+class NoReadingBack(TorchDispatchMode):
+    """Raises where an operation would make the host wait for a GPU.
+
+    Copies between devices are none here: of these only torch's own sync debug mode tells.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        name = func.overloadpacket.__name__  # type: ignore[attr-defined]
+        is_masked = name.startswith("index") and any(map(_is_mask, _flat(args)))
+        assert name not in READS_BACK, f"{name} reads a result back"
+        assert not is_masked, f"{name} with a mask counts what the mask holds"
+        return func(*args, **(kwargs or {}))
+
+
+def _flat(args: Iterable[Any]) -> list[Any]:
+    found = []
+    for each in args:
+        found += _flat(each) if isinstance(each, list | tuple) else [each]
+    return found
+
+
+def _is_mask(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.bool, torch.uint8)

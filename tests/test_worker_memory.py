@@ -1,0 +1,127 @@
+"""A device whose memory does not suffice: fewer images at once, the same pixels, nothing lost."""
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import Small, one_core, small_project
+
+from stylebatch.device import Device
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Problem, StepReport
+
+ALL = 4
+
+
+@pytest.fixture(autouse=True)
+def _one_core() -> Iterator[None]:
+    with one_core():
+        yield
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    return small_project(tmp_path)
+
+
+def test_the_usual_run_has_all_images_in_slots_at_once(small, monkeypatch) -> None:
+    """Else the tests below would not show what they claim."""
+    most = 0
+
+    def step(self: Engine, real: Callable[[Engine], StepReport] = Engine.step) -> StepReport:
+        nonlocal most
+        most = max(most, self.running)
+        return real(self)
+
+    monkeypatch.setattr(Engine, "step", step)
+    assert small.run().code == 0
+    assert most == ALL
+
+
+class Scarce:
+    """An engine's memory, of which only so many images' is there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: type[RuntimeError]) -> None:
+        self.engines: list[weakref.ref[Engine]] = []
+        self.failures = 0
+        self._patch, self._error = monkeypatch, error
+
+    def for_steps(self, images: int) -> None:
+        """Fail where more images than these are evaluated."""
+
+        def step(engine: Engine, real: Callable[[Engine], Any] = Engine.step) -> StepReport:
+            self._check(engine, engine.running > images)
+            return real(engine)
+
+        self._patch.setattr(Engine, "step", step)
+
+    def for_admission(self, images: int) -> None:
+        """Fail where there are slots for more images than these."""
+
+        def admit(
+            engine: Engine, problem: Problem, real: Callable[..., None] = Engine.admit
+        ) -> None:
+            self._check(engine, engine.capacity > images and engine.running == 1)
+            real(engine, problem)
+
+        self._patch.setattr(Engine, "admit", admit)
+
+    def _check(self, engine: Engine, is_too_much: bool) -> None:
+        if all(known() is not engine for known in self.engines):
+            self.engines.append(weakref.ref(engine))
+        if is_too_much:
+            self.failures += 1
+            raise self._error("CUDA out of memory; can't allocate memory")
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+@pytest.mark.parametrize("when", ["for_steps", "for_admission"])
+def test_out_of_memory_halves_the_slots_and_changes_no_pixel(
+    small, monkeypatch, when: str, error: type[RuntimeError]
+) -> None:
+    assert small.run().code == 0
+    wanted = small.images()
+    again = small_project(small.root / "again")
+    scarce = Scarce(monkeypatch, error)
+    getattr(scarce, when)(1)
+    assert again.run().code == 0
+    assert again.images() == wanted
+    assert scarce.failures >= 1
+
+
+def test_what_the_failed_attempt_held_is_free_before_the_next_one(small, monkeypatch) -> None:
+    scarce = Scarce(monkeypatch, torch.OutOfMemoryError)
+    scarce.for_steps(1)
+    left: list[bool] = []
+    real = Device.free_memory
+
+    def free_memory(self: Device) -> None:
+        real(self)
+        left.append(scarce.engines[-1]() is not None)
+
+    monkeypatch.setattr(Device, "free_memory", free_memory)
+    # What a cycle of references holds would be freed at some time only.
+    gc.disable()
+    try:
+        assert small.run().code == 0
+    finally:
+        gc.enable()
+    assert left
+    assert not any(left)
+
+
+def test_an_image_that_does_not_fit_alone_fails_and_the_others_do_not(small, monkeypatch) -> None:
+    def admit(engine: Engine, problem: Problem, real: Any = Engine.admit) -> None:
+        if "cats" in str(problem.key):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(engine, problem)
+
+    monkeypatch.setattr(Engine, "admit", admit)
+    ended = small.run()
+    assert ended.code == 3
+    assert sorted(small.images()) == ["dogs/b-s.png", "dogs/b-t.png"]
+    assert "out of memory on cpu with this image alone: lower size_px" in ended.err
