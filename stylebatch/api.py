@@ -268,7 +268,7 @@ def _admit(
 
 def _image(item: _Item, result: Result, recipe: Recipe) -> Image.Image:
     if result.status is Status.DIVERGED:
-        raise StylizeError(item.where, "diverged: its loss became infinite or no number")
+        raise StylizeError(item.where, "diverged: its loss was no number or climbed")
     canvas = item.content.canvas
     pixels = finish(to_pixels(result.image, recipe.rounding), canvas, recipe)
     return Image.fromarray(pixels if canvas.alpha is None else np.dstack([pixels, canvas.alpha]))

@@ -263,7 +263,7 @@ class Worker:
     def _finish(self, result: Result, events: list[Event]) -> None:
         job, content, beside = self._running.pop(str(result.key))
         if result.status is Status.DIVERGED:
-            reason = "diverged: the loss became infinite or no number, from a second start as well"
+            reason = "diverged: the loss was no number or climbed, from a second start as well"
             events.append(self._failed(job, reason))
             return
         settings = self._spec.settings[job.settings_id]
@@ -293,6 +293,7 @@ class Worker:
                 "tv": kept.tv,
             },
             "status": str(result.status),
+            "restored": result.restored,
             "retried_with_adam": result.retried_with_adam,
             "seconds": round(result.rows[-1].seconds, 3),
             "device": self._spec.device,

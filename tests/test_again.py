@@ -434,8 +434,8 @@ def test_the_metadata_says_of_each_image_what_made_it(small) -> None:
     assert set(rows) == set(small.images())
     keys = {
         "file_name", "pair", "label", "content", "content_digest", "style", "style_digest",
-        "variant", "strength", "seed", "evaluations", "losses", "status", "retried_with_adam",
-        "seconds", "device", "settings_id",
+        "variant", "strength", "seed", "evaluations", "losses", "status", "restored",
+        "retried_with_adam", "seconds", "device", "settings_id",
     }  # fmt: skip
     assert all(set(row) == keys for row in rows.values())
     row = rows["cats/a-s.png"]

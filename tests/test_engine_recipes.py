@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from test_engine import (
+    MAX_REFUSED,
     Stub,
     Terms,
     bowl,
@@ -23,7 +24,7 @@ from test_engine import (
 )
 from torch import Tensor
 
-from stylebatch.transfer.engine import MAX_REFUSED, Engine
+from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, SecondPass, Snapshot, Status
 from stylebatch.transfer.reductions import sum_pixels
 

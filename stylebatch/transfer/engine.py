@@ -2,106 +2,33 @@
 
 An image climbs the pyramid level by level; each level has its own slots (`Batch`), so that images
 on different levels share the engine. Numeric trouble is a status of that image, never an exception.
+
+What becomes of an image is decided on the device (`bookkeeping.py`) and read back without waiting
+for it (`readback.py`): what the host learns late costs time, never a pixel.
 """
 
-import math
 import time
+from collections import deque
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from stylebatch.transfer import pyramid
-from stylebatch.transfer.objective import Losses, Objective, Targets, compose
-from stylebatch.transfer.optimizer import OptimizerSpec
-from stylebatch.transfer.optimizers import OPTIMIZERS
+from stylebatch.transfer.batch import Batch, Flight, MakeReadback, Numbers
+from stylebatch.transfer.bookkeeping import STATUSES
+from stylebatch.transfer.objective import Objective, compose
+from stylebatch.transfer.optimizer import CARE
 from stylebatch.transfer.problem import (
     Entry,
     Problem,
     Result,
     Row,
-    Snapshot,
     SolverSpec,
     Status,
     StepReport,
 )
+from stylebatch.transfer.readback import Readback
 from stylebatch.transfer.starts import make_start
-
-# After so many refused steps in a row the step length is below a thousandth of what was wanted.
-MAX_REFUSED = 10
-
-
-class Batch:
-    """The slots of one level: images of one size, stepped together. Slots in use come first."""
-
-    def __init__(
-        self, objective: Objective, spec: OptimizerSpec, capacity: int, size: tuple[int, int]
-    ) -> None:
-        like = torch.zeros(0, device=objective.extractor.device)
-        self._objective, self._capacity = objective, capacity
-        self._optimizer = OPTIMIZERS[spec.optimizer](spec, capacity, size, like)
-        self._targets: Targets = {}
-        self._best = like.new_zeros((capacity, 3, *size))
-        self.entries: list[Entry] = []
-
-    def admit(self, entry: Entry, start: Tensor, targets: Targets) -> None:
-        """Put an image into the next free slot; start (1, 3, H, W)."""
-        slot = len(self.entries)
-        for name, value in targets.items():
-            if name not in self._targets:
-                self._targets[name] = value.new_zeros((self._capacity, *value.shape[1:]))
-            self._targets[name][slot] = value[0]
-        self._optimizer.admit(slot, start[0], entry.budget)
-        self._best[slot] = start[0]
-        self.entries.append(entry)
-
-    def evaluate(self, max_content: float | None) -> tuple[Losses, list[bool]]:
-        """Run one evaluation of all slots in use; return losses (n,) and which were accepted.
-
-        Args:
-            max_content: a step that takes the content term beyond it is refused. A start that is
-                not the content comes from beyond.
-        """
-        active = len(self.entries)
-        points = self._optimizer.ask(active).clone()
-        targets = {name: value[:active] for name, value in self._targets.items()}
-        losses, gradients = self._objective.evaluate(points, targets)
-        judged = losses.total if max_content is None else self._judge(losses, max_content)
-        accepted: list[bool] = self._optimizer.tell(active, judged, gradients).tolist()
-        self._last_points = points
-        return losses, accepted
-
-    def _judge(self, losses: Losses, max_content: float) -> Tensor:
-        was_near = torch.tensor(
-            [entry.was_near for entry in self.entries], device=losses.total.device
-        )
-        is_far = losses.content > max_content
-        for entry, far in zip(self.entries, is_far.tolist(), strict=True):
-            entry.was_near = entry.was_near or not far
-        return losses.total.masked_fill(is_far & was_near, math.inf)
-
-    def keep(self, slots: list[int], *, is_after: bool) -> None:
-        """Remember the points just evaluated, or those after their updates, as what slots give."""
-        if slots:
-            points = self._optimizer.ask(len(self.entries)) if is_after else self._last_points
-            self._best[slots] = points[slots]
-
-    def kept(self, slot: int) -> Tensor:
-        """Return what a slot would give back now, (1, 3, H, W)."""
-        return self._best[slot : slot + 1].clone()
-
-    def retire(self, slot: int) -> Tensor:
-        """Take an image out, (1, 3, H, W); the last slot in use moves into its place."""
-        image = self.kept(slot)
-        last = len(self.entries) - 1
-        if slot != last:
-            self._optimizer.move(last, slot)
-            self._best[slot] = self._best[last]
-            for value in self._targets.values():
-                value[slot] = value[last]
-            self.entries[slot] = self.entries[last]
-        self.entries.pop()
-        return image
 
 
 class Engine:
@@ -112,13 +39,20 @@ class Engine:
     """
 
     def __init__(
-        self, objective: Objective, spec: SolverSpec, capacity: int, height: int, width: int
+        self,
+        objective: Objective,
+        spec: SolverSpec,
+        capacity: int,
+        height: int,
+        width: int,
+        make_readback: MakeReadback = Readback,
     ) -> None:
         self.capacity = capacity
-        self._objective, self._spec = objective, spec
+        self._objective, self._spec, self._make_readback = objective, spec, make_readback
         self._sizes, self._budgets = _levels(spec, height, width)
         self._batches: dict[tuple[int, bool], Batch] = {}
-        self._to_restart: list[Entry] = []
+        # Images between two slots: for the next level with what the last gave, or for another try.
+        self._between: deque[tuple[Entry, Tensor | None]] = deque()
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -128,12 +62,13 @@ class Engine:
     @property
     def running(self) -> int:
         """How many images are in its slots."""
-        return sum(len(batch.entries) for batch in self._batches.values())
+        return sum(len(batch.entries) for batch in self._batches.values()) + len(self._between)
 
     @property
     def problems(self) -> list[Problem]:
         """The images in its slots, to be admitted again elsewhere."""
-        return [entry.problem for batch in self._batches.values() for entry in batch.entries]
+        in_slots = [entry for batch in self._batches.values() for entry in batch.entries]
+        return [entry.problem for entry in (*in_slots, *(entry for entry, _ in self._between))]
 
     def admit(self, problem: Problem) -> None:
         """Put an image into a free slot; at most `capacity` may run."""
@@ -143,7 +78,6 @@ class Engine:
     def _start(self, entry: Entry) -> None:
         size, problem = self._sizes[0], entry.problem
         device = self._objective.extractor.device
-        entry.level, entry.budget = 0, self._budgets[0]
         given = {"content": problem.content, "style": problem.style_image}
         images = {
             name: pyramid.shrink(image.to(device), size)
@@ -151,11 +85,12 @@ class Engine:
             if image is not None
         }
         start = make_start(self._spec.start, size, images, problem.noise_seed, device)
-        self._enter(entry, start)
+        entry.unspent = 0
+        self._enter(entry, 0, self._budgets[0], start)
 
-    def _enter(self, entry: Entry, start: Tensor) -> None:
-        problem, level = entry.problem, entry.level
-        size, mask = self._sizes[level], problem.mask
+    def _enter(self, entry: Entry, level: int, budget: int, start: Tensor) -> None:
+        problem, size = entry.problem, self._sizes[level]
+        mask = problem.mask
         content = pyramid.shrink(problem.content.to(start.device), size)
         if mask is not None:
             mask = pyramid.shrink(mask.to(start.device), size)
@@ -163,103 +98,124 @@ class Engine:
         targets = self._objective.targets(content, statistics, problem.strength, mask)
         # Where the content stays nothing moves a pixel, and what it began as would be left there.
         start = compose(start, targets)
-        self._batch(level, entry.retried).admit(entry, start, targets)
+        batch = self._batch(level, entry.retried)
+        entry.enter(level, budget)
+        batch.admit(entry, start, targets)
 
     def _batch(self, level: int, is_retry: bool) -> Batch:
         if (level, is_retry) not in self._batches:
-            spec = self._spec.optimizer
-            spec = replace(spec, optimizer="adam") if is_retry else spec
+            spec = _with_adam(self._spec) if is_retry else self._spec
             self._batches[level, is_retry] = Batch(
-                self._objective, spec, self.capacity, self._sizes[level]
+                self._objective, spec, self.capacity, self._sizes[level], self._make_readback
             )
         return self._batches[level, is_retry]
 
     def step(self) -> StepReport:
-        """Run one evaluation of every image in a slot; retire and promote those that are ready."""
+        """Start one evaluation of every image in a slot; report what has arrived.
+
+        That is of this evaluation on the CPU, of earlier ones where a device is still at work. It
+        waits only where the host is too far ahead, or where nothing is left to start.
+        """
+        self._enter_those_between()
+        # All that can run out of memory comes before anything is reported.
+        started = {key: self._start_evaluation(batch) for key, batch in self._batches.items()}
         report = StepReport([], [], [])
-        # Finest first: an image promoted in this step waits for the next one.
+        # Finest first: results are in that order.
         for key in sorted(self._batches, reverse=True):
-            if self._batches[key].entries:
-                self._step_batch(self._batches[key], report)
-        while self._to_restart:
-            self._start(self._to_restart.pop())
+            batch = self._batches[key]
+            is_waiting = bool(batch.entries) and not started[key]
+            for flight, numbers in batch.readback.receive(is_waiting=is_waiting):
+                self._take(batch, flight, [Numbers(*each) for each in numbers], report)
         return report
 
-    def _step_batch(self, batch: Batch, report: StepReport) -> None:
-        losses, accepted = batch.evaluate(self._spec.max_content)
-        numbers = torch.stack(losses).tolist()
-        now = time.perf_counter()
-        kept = []
-        for slot, entry in enumerate(batch.entries):
-            total, content, style, tv = (term[slot] for term in numbers)
-            seconds = now - entry.admitted_s
-            row = Row(
-                len(entry.rows) + 1, entry.level, total, content, style, tv, accepted[slot], seconds
-            )
-            entry.rows.append(row)
-            report.rows.append((entry.problem.key, row))
-            if self._note(entry, row):
-                kept.append(slot)
-        # What an update leads to has not been judged: a guarded image is one that has.
-        is_after = self._spec.keep.startswith("after_") and self._spec.max_content is None
-        batch.keep(kept, is_after=is_after)
-        for slot, entry in enumerate(batch.entries):
-            if self._spec.is_progress(len(entry.rows)):
-                snapshot = Snapshot(entry.problem.key, len(entry.rows), batch.kept(slot))
-                report.snapshots.append(snapshot)
-        # From the last slot down: retiring moves only slots that have been looked at.
-        for slot in reversed(range(len(batch.entries))):
-            if status := self._ended(batch.entries[slot]):
-                self._leave(batch, slot, status, report)
+    def _enter_those_between(self) -> None:
+        while self._between:
+            entry, image = self._between[0]
+            if image is None:
+                self._start(entry)
+            else:
+                self._promote(entry, image)
+            self._between.popleft()
 
-    def _note(self, entry: Entry, row: Row) -> bool:
-        """Update an entry's progress; return whether this point is the one to keep."""
-        best = entry.bests[-1] if entry.bests else math.inf
-        entry.refused_in_a_row = 0 if row.accepted else entry.refused_in_a_row + 1
-        is_better = math.isfinite(row.total) and row.total < best and row.accepted
-        entry.bests.append(row.total if is_better else best)
-        is_kept = is_better or (self._spec.keep.endswith("last") and row.accepted)
-        if is_kept or entry.kept is None:
-            entry.kept = row
-        return is_kept
+    def _start_evaluation(self, batch: Batch) -> bool:
+        if not batch.is_unspent:
+            return False
+        batch.start()
+        return True
 
-    def _ended(self, entry: Entry) -> Status | None:
-        done, bests = len(entry.bests), entry.bests
-        if not math.isfinite(bests[-1]):
-            return Status.DIVERGED
-        if entry.refused_in_a_row >= MAX_REFUSED:
-            return Status.CONVERGED if math.isfinite(entry.rows[-1].total) else Status.DIVERGED
-        window = self._spec.window
-        if self._spec.tolerance and done > window:
-            before = bests[-1 - window]
-            if before - bests[-1] <= self._spec.tolerance * before:
-                return Status.CONVERGED
-        return Status.BUDGET_SPENT if done >= entry.budget else None
+    def _take(
+        self, batch: Batch, flight: Flight, numbers: list[Numbers], report: StepReport
+    ) -> None:
+        """Take what has arrived of one evaluation."""
+        ended = []
+        for slot, (entry, each) in enumerate(zip(flight.entries, numbers, strict=True)):
+            # It had finished: the host just did not know when it started this one.
+            if not each.counted:
+                continue
+            report.rows.append((entry.problem.key, _note(entry, each)))
+            if slot in flight.snapshots:
+                report.snapshots.append(flight.snapshots[slot])
+            if (status := STATUSES[int(each.status)]) is not None:
+                ended.append((entry, status))
+        for entry, status in reversed(ended):
+            self._leave(entry, batch.retire(entry), status, report)
 
-    def _leave(self, batch: Batch, slot: int, status: Status, report: StepReport) -> None:
-        entry = batch.entries[slot]
-        image = batch.retire(slot)
+    def _leave(self, entry: Entry, image: Tensor, status: Status, report: StepReport) -> None:
         if status is Status.DIVERGED and not entry.retried:
-            again = Entry(entry.problem, entry.admitted_s, rows=entry.rows, retried=True)
-            self._to_restart.append(again)
+            entry.retried = True
+            self._between.append((entry, None))
         elif status is not Status.DIVERGED and entry.level + 1 < len(self._sizes):
-            self._promote(entry, image)
+            self._between.append((entry, image))
         else:
-            key, kept = entry.problem.key, entry.kept or entry.rows[-1]
-            report.results.append(Result(key, image, status, entry.rows, kept, entry.retried))
+            assert entry.kept is not None, "the first evaluation is kept if no other is"
+            report.results.append(
+                Result(
+                    entry.problem.key,
+                    image,
+                    status,
+                    entry.rows,
+                    entry.kept,
+                    entry.restored,
+                    entry.retried,
+                )
+            )
 
     def _promote(self, entry: Entry, image: Tensor) -> None:
-        entry.unspent += entry.budget - len(entry.bests)
-        entry.level += 1
-        entry.bests, entry.kept, entry.refused_in_a_row = [], None, 0
-        entry.was_near = False
-        entry.budget = self._budgets[entry.level]
-        if entry.level + 1 == len(self._sizes) and self._spec.second_pass is None:
-            entry.budget += entry.unspent
-        size, content = self._sizes[entry.level], None
+        unspent, level = entry.unspent + entry.budget - entry.done, entry.level + 1
+        budget = self._budgets[level]
+        if level + 1 == len(self._sizes) and self._spec.second_pass is None:
+            budget += unspent
+        size, content = self._sizes[level], None
         if self._spec.start.is_content and self._spec.second_pass is None:
             content = pyramid.shrink(entry.problem.content.to(image.device), size)
-        self._enter(entry, pyramid.next_start(image, content, size))
+        self._enter(entry, level, budget, pyramid.next_start(image, content, size))
+        entry.unspent = unspent
+
+
+def _note(entry: Entry, numbers: Numbers) -> Row:
+    """Put an evaluation that has arrived down to its image."""
+    entry.done += 1
+    seconds = time.perf_counter() - entry.admitted_s
+    accepted = bool(numbers.accepted)
+    row = Row(len(entry.rows) + 1, entry.level, *numbers[:4], accepted, seconds)
+    entry.rows.append(row)
+    if numbers.better:
+        entry.best = row
+    if numbers.kept or entry.kept is None:
+        entry.kept = row
+    if numbers.failed:
+        entry.kept = entry.best or entry.kept
+    entry.restored = entry.restored or bool(numbers.restored)
+    return row
+
+
+def _with_adam(spec: SolverSpec) -> SolverSpec:
+    """Return what a second try is made with."""
+    rate = spec.optimizer.learning_rate
+    if spec.optimizer.optimizer == "adam":
+        # The same once more would fail the same way: go on where the first try's care ended.
+        rate *= CARE**2
+    return replace(spec, optimizer=replace(spec.optimizer, optimizer="adam", learning_rate=rate))
 
 
 def _levels(spec: SolverSpec, height: int, width: int) -> tuple[list[tuple[int, int]], list[int]]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from stylebatch.transfer.curvature import CurvaturePairs
-from stylebatch.transfer.optimizer import OptimizerSpec, unit_of
+from stylebatch.transfer.optimizer import CARE, OptimizerSpec, unit_of
 from stylebatch.transfer.preconditioner import precondition
 from stylebatch.transfer.reductions import dot_pixels, max_abs_pixels
 
@@ -31,6 +31,11 @@ class ProjectedLBFGS:
     Asking and telling read nothing back from the device.
     """
 
+    # The step length is below a thousandth of what was wanted.
+    max_refused = 10
+    # A step too far is halved: twice, before it is taken for trouble.
+    max_not_finite = 3
+
     def __init__(self, spec: OptimizerSpec, capacity: int, size: tuple[int, int], like: Tensor):
         shape = (capacity, 3, *size)
         self._spec = spec
@@ -38,17 +43,19 @@ class ProjectedLBFGS:
         self._pairs = CurvaturePairs(spec.history, shape, like)
         self._loss, self._gamma = like.new_zeros(capacity), like.new_zeros(capacity)
         self._step, self._unit = like.new_ones(capacity), like.new_ones(capacity)
+        self._care = like.new_ones(capacity)
         self._is_fresh = torch.ones(capacity, dtype=torch.bool, device=like.device)
 
     def admit(self, slot: int, start: Tensor, budget: int) -> None:
         self._trial[slot] = start
         self._pairs.clear(slot)
         self._gamma[slot], self._step[slot], self._is_fresh[slot] = 0, 1, True
+        self._care[slot] = 1
 
     def move(self, source: int, target: int) -> None:
         for state in (self._x, self._gradient, self._trial, self._loss, self._gamma, self._step):
             state[target] = state[source]
-        self._unit[target] = self._unit[source]
+        self._unit[target], self._care[target] = self._unit[source], self._care[source]
         self._is_fresh[target] = self._is_fresh[source]
         self._pairs.move(source, target)
 
@@ -67,10 +74,12 @@ class ProjectedLBFGS:
         direction = torch.where(is_downhill.view(-1, 1, 1, 1), direction, -gradient)
         is_scaled = is_downhill & (self._gamma[:active] > 0)
         rms = (dot_pixels(direction, direction) / direction[0].numel()).sqrt().clamp_min(TINY)
-        usual = (self._spec.max_rms_change / rms).clamp_max(1.0)
-        scale = torch.where(is_scaled, usual, self._spec.first_rms_change / rms)
+        care = self._care[:active]
+        usual = (self._spec.max_rms_change / rms * care).clamp_max(1.0)
+        scale = torch.where(is_scaled, usual, self._spec.first_rms_change / rms * care)
         change = direction * (scale * self._step[:active]).view(-1, 1, 1, 1)
-        return change.clamp_(-self._spec.max_change, self._spec.max_change)
+        limit = (self._spec.max_change * care).view(-1, 1, 1, 1)
+        return change.clamp_(-limit, limit)
 
     def _held(self, active: int) -> Tensor:
         """Return which pixels sit on their bound with a gradient that points outward."""
@@ -106,6 +115,16 @@ class ProjectedLBFGS:
         self._step[:active] = torch.where(accepted, (2 * step).clamp_max(1.0), step * shorter)
         self._is_fresh[:active] = fresh & ~accepted
         return accepted
+
+    def restore(self, failed: Tensor, points: Tensor) -> None:
+        active = len(failed)
+        mask = failed.view(-1, 1, 1, 1)
+        self._trial[:active] = torch.where(mask, points, self._trial[:active])
+        self._is_fresh[:active] |= failed
+        self._pairs.forget(failed)
+        self._gamma[:active].masked_fill_(failed, 0)
+        self._step[:active].masked_fill_(failed, 1)
+        self._care[:active] *= torch.where(failed, CARE, 1.0)
 
     def _shorter(self, active: int, losses: Tensor) -> Tensor:
         """Return by what a step is to be multiplied if it is refused: (n,), 0.05 to 0.5.

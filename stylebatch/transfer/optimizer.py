@@ -1,8 +1,9 @@
 """What every batched optimiser over pixels in [0, 1] is told and does: per-image state throughout.
 
 Each works by asking and telling: `ask(n)` gives the points to evaluate, `tell(n, losses,
-gradients)` takes what came out and says which were accepted. Slots 0…n-1 are in use; `admit`
-resets one, `move` copies one into another's place. No number of one slot enters another's.
+gradients)` takes what came out and says which were accepted; `restore` sends some of them back.
+Slots 0…n-1 are in use; `admit` resets one, `move` copies one into another's place. No number of one
+slot enters another's, and nothing waits for the device.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ import torch
 from torch import Tensor
 
 from stylebatch.transfer.reductions import max_abs_pixels
+
+# By what every length of step is multiplied where an image is restored.
+CARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,15 @@ class OptimizerSpec:
 
 
 class Optimizer(Protocol):
-    """What the engine needs of an optimiser over (B, 3, H, W)."""
+    """What the engine needs of an optimiser over (B, 3, H, W).
+
+    Attributes:
+        max_refused: refused steps in a row from which it does not get on by itself.
+        max_not_finite: the same where losses or gradients are no numbers.
+    """
+
+    max_refused: int
+    max_not_finite: int
 
     def admit(self, slot: int, start: Tensor, budget: int) -> None:
         """Reset a slot to a start (3, H, W) and its budget of evaluations."""
@@ -50,6 +62,13 @@ class Optimizer(Protocol):
 
     def tell(self, active: int, losses: Tensor, gradients: Tensor) -> Tensor:
         """Take losses (n,) and gradients (n, 3, H, W) there; return which were accepted (n,)."""
+
+    def restore(self, failed: Tensor, points: Tensor) -> None:
+        """Go on from points (n, 3, H, W) where failed (n,), more carefully.
+
+        What was learnt on the way (curvature, moments) is forgotten, and steps are shorter by
+        `CARE` from then on, each time again, until a new image is admitted.
+        """
 
 
 def unit_of(gradients: Tensor) -> Tensor:

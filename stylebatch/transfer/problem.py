@@ -98,9 +98,12 @@ class Result:
 
     Attributes:
         image: (1, 3, H, W) on its device, in [0, 1] unless the optimiser does not clamp.
-        rows: every evaluation, those of a first try that diverged included.
+        rows: every evaluation, those of a first try that failed included.
         kept: the evaluation at which the image is the one given back; where the image after an
             update is kept, the one before that update.
+        restored: whether it was ever sent back to its best point: for losses or gradients that were
+            no numbers, a loss that climbed, or too many refused steps in a row.
+        retried_with_adam: whether a first try failed.
     """
 
     key: Hashable
@@ -108,24 +111,43 @@ class Result:
     status: Status
     rows: list[Row]
     kept: Row
+    restored: bool
     retried_with_adam: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
-    """What the engine knows of an image in a slot."""
+    """What the host knows of an image in a slot: what has arrived, and what it has started.
+
+    Attributes:
+        budget: evaluations on this level.
+        started, done: of them, started by the host and arrived there.
+        best, kept: the evaluations of this level's best point and of the one that is kept.
+        unspent: evaluations that the levels below have left.
+    """
 
     problem: Problem
     admitted_s: float
     level: int = 0
     budget: int = 0
+    started: int = 0
+    done: int = 0
     rows: list[Row] = field(default_factory=list)
-    bests: list[float] = field(default_factory=list)
+    best: Row | None = None
     kept: Row | None = None
-    refused_in_a_row: int = 0
     unspent: int = 0
-    was_near: bool = False
+    restored: bool = False
     retried: bool = False
+
+    def enter(self, level: int, budget: int) -> None:
+        """Begin a level."""
+        self.level, self.budget, self.started, self.done = level, budget, 0, 0
+        self.best = self.kept = None
+
+    def start_evaluation(self) -> int:
+        """Count one more evaluation as started; return its number if it counts (from 1)."""
+        self.started += 1
+        return len(self.rows) + self.started - self.done
 
 
 class Snapshot(NamedTuple):
@@ -137,7 +159,7 @@ class Snapshot(NamedTuple):
 
 
 class StepReport(NamedTuple):
-    """What has arrived: the latest row of each image evaluated, and the images that are done."""
+    """What has arrived: rows, each image's in order, and the images that are done."""
 
     rows: list[tuple[Hashable, Row]]
     results: list[Result]
