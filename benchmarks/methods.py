@@ -70,11 +70,15 @@ class Watch:
 
 
 class Pair:
-    """A photograph, a style, and `balanced`'s objective between them (VGG-19 to conv3_3)."""
+    """A photograph, a style, and `balanced`'s objective between them (VGG-19 to conv3_3).
+
+    Its settings run to the end of the budget; `tolerance` is what `balanced` stops at.
+    """
 
     def __init__(self, shared: Path, photograph: Path, style: str, edge: int, start: str) -> None:
         self.edge, self.start_name = edge, start
         self.name = f"{photograph.stem} × {style}"
+        self.tolerance = settings_of(shared).recipe.tolerance
         self.settings = settings_of(shared, tolerance=0.0, start=start)
         self.content = to_tensor(square(photograph, edge))
         self.start = draw_noise(0, (edge, edge)) if start == "noise" else self.content

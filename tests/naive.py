@@ -366,7 +366,7 @@ class DenseLBFGS:
         self.entries.append((s, y) if is_useful else None)
         if is_useful:
             self.step = self.step if self.gamma else 1.0
-            self.gamma = float((s @ y) / (y @ y))
+            self.gamma = float(2 * (s @ y) / (y @ y))
         self.x, self.gradient, self.loss = trial, gradient, loss
         self.step = min(1.0, 2 * self.step)
         return True
@@ -382,19 +382,38 @@ def minimise_in_unit_box(A: Tensor, c: Tensor, steps: int = 4000) -> Tensor:
     return x
 
 
+# Grey and colour, from structures of 1 px up (docs/solver.md).
+BANDS = [(2, 8), (1, 5), (3, 3), (6, 3), (20, 6), (60, 12), (80, 12)]
+
+
 def precondition(image: Tensor, levels: int) -> Tensor:
-    """Return v + Σ_k (k times 2×2 averages, bilinear back to full size) of one (3, H, W)."""
+    """Return Σ weight · band of one (3, H, W): differences of ever coarser averages at full size."""
     image = image.double()
-    total, coarse = image.clone(), image
-    for _ in range(levels):
-        channels, height, width = coarse.shape
-        if min(height, width) < 2:
-            break
-        smaller = coarse.new_zeros(channels, math.ceil(height / 2), math.ceil(width / 2))
-        for row in range(smaller.shape[1]):
-            for column in range(smaller.shape[2]):
-                block = coarse[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-                smaller[:, row, column] = block.mean((1, 2))
-        coarse = smaller
-        total += F.interpolate(coarse[None], image.shape[1:], mode="bilinear")[0]
+    averages, coarse, sizes = [image], image, []
+    while len(averages) <= levels and min(coarse.shape[1:]) >= 2:
+        sizes.append(coarse.shape[1:])
+        coarse = halve(coarse)
+        full = coarse
+        for size in reversed(sizes):
+            full = F.interpolate(full[None], size, mode="bilinear")[0]
+        averages.append(full)
+    if not levels:
+        return image
+    total = torch.zeros_like(image)
+    following = [*averages[1:], torch.zeros_like(image)]
+    for (grey, colour), finer, coarser in zip(BANDS, averages, following, strict=False):
+        band = finer - coarser
+        mean = band.mean(0, keepdim=True)
+        total += grey * mean + colour * (band - mean)
     return total
+
+
+def halve(image: Tensor) -> Tensor:
+    """Return averages of 2×2 blocks of (C, H, W), of what there is of them at the edges."""
+    channels, height, width = image.shape
+    smaller = image.new_zeros(channels, math.ceil(height / 2), math.ceil(width / 2))
+    for row in range(smaller.shape[1]):
+        for column in range(smaller.shape[2]):
+            block = image[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            smaller[:, row, column] = block.mean((1, 2))
+    return smaller

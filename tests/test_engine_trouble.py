@@ -222,7 +222,7 @@ def test_refused_steps_after_some_gain_begin_once_more_at_the_best_point() -> No
         return total + 100 * (4 <= count < 14), gradient
 
     # First steps short enough not to be there by then.
-    result = run(engine(deceptive, steps=90, first_rms_change=0.01, max_rms_change=0.01),
+    result = run(engine(deceptive, steps=300, first_rms_change=0.01, max_rms_change=0.01),
                  [problem()])[0]  # fmt: skip
     assert outcome(result) == (CONVERGED, True, False)
     totals, accepted = zip(*((row.total, row.accepted) for row in result.rows), strict=True)

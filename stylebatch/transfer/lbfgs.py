@@ -9,6 +9,8 @@ from stylebatch.transfer.preconditioner import precondition
 from stylebatch.transfer.reductions import dot_pixels, max_abs_pixels
 
 TINY = 1e-30
+# Kinks (rectification, maximum pooling) add noise to y, which makes sᵀy / yᵀPy too small a scale.
+STRETCH = 2.0
 
 
 class ProjectedLBFGS:
@@ -147,7 +149,7 @@ class ProjectedLBFGS:
         is_stored = wanted & (curvature > noise)
         self._pairs.store(s, y, curvature, is_stored)
         y_p_y = dot_pixels(y, precondition(y, self._spec.preconditioner_levels))
-        gamma = curvature / y_p_y.clamp_min(TINY)
+        gamma = STRETCH * curvature / y_p_y.clamp_min(TINY)
         # Steps have a length of their own from the first pair on, whatever came before.
         is_first = is_stored & (self._gamma[:active] == 0)
         self._step[:active] = torch.where(is_first, 1.0, self._step[:active])
