@@ -387,7 +387,7 @@ BANDS = [(2, 8), (1, 5), (3, 3), (6, 3), (20, 6), (60, 12), (80, 12)]
 
 
 def precondition(image: Tensor, levels: int) -> Tensor:
-    """Return Σ weight · band of one (3, H, W): differences of ever coarser averages at full size."""
+    """Return Σ weight · band of one (3, H, W): bands are differences of ever coarser averages."""
     image = image.double()
     averages, coarse, sizes = [image], image, []
     while len(averages) <= levels and min(coarse.shape[1:]) >= 2:

@@ -253,7 +253,7 @@ def test_a_retry_starts_again_from_the_coarsest_level() -> None:
     def deep_abyss(x: Tensor, content: Tensor) -> Terms:
         return (slope if x.shape[-1] == 16 else abyss)(x, content)
 
-    result = run(engine(deep_abyss, 32, steps=4, levels=2), [problem(0, 32, 2)])[0]
+    result = run(engine(deep_abyss, 32, steps=16, levels=2), [problem(0, 32, 2)])[0]
     assert result.status is Status.DIVERGED
     assert [row.level for row in result.rows] == [0, 0, 1, 0, 0, 1]
 
@@ -297,7 +297,7 @@ def levels_of(rows: Sequence[Row]) -> list[int]:
     return counts
 
 
-@pytest.mark.parametrize(("steps", "wanted"), [(20, [6, 6, 8]), (3, [1, 1, 1]), (2, [1, 1])])
+@pytest.mark.parametrize(("steps", "wanted"), [(20, [2, 2, 16]), (3, [1, 1, 1]), (2, [1, 1])])
 def test_the_evaluations_of_all_levels_add_up_to_the_steps(steps: int, wanted: list[int]) -> None:
     climb = engine(slope, 64, optimizer="adam", levels=3, steps=steps)
     result = run(climb, [problem(0, 64, len(wanted))])[0]
@@ -319,10 +319,14 @@ def test_what_a_level_leaves_goes_to_the_finest() -> None:
     assert result.status is Status.BUDGET_SPENT
 
 
-@pytest.mark.parametrize(("edge", "wanted"), [(511, 1), (512, 2), (1023, 2), (1024, 3)])
+@pytest.mark.parametrize(("edge", "wanted"), [(191, 1), (192, 2), (383, 2), (384, 3)])
 def test_an_engine_has_as_many_levels_as_the_longest_edge_asks_for(edge: int, wanted: int) -> None:
-    assert len(Engine(Stub(slope), solver(levels="auto"), 1, 256, edge).sizes) == wanted  # type: ignore[arg-type]
-    assert len(Engine(Stub(slope), solver(levels="auto"), 1, edge, 256).sizes) == wanted  # type: ignore[arg-type]
+    def sizes(start: str, *size: int) -> list[tuple[int, int]]:
+        spec = solver(levels="auto", start=start)
+        return Engine(Stub(slope), spec, 1, *size).sizes  # type: ignore[arg-type]
+
+    assert len(sizes("noise", 128, edge)) == len(sizes("noise", edge, 128)) == wanted
+    assert len(sizes("content", 128, edge)) == 1
 
 
 def test_a_coarse_level_that_changed_nothing_hands_the_content_on() -> None:

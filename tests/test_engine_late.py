@@ -109,7 +109,7 @@ LAGS = [1, 2, 5]
     ("changes", "size"),
     [
         ({"steps": 9, "tolerance": 0.1}, (16, 20)),
-        ({"steps": 12, "levels": 2, "start": "noise", "tolerance": 0.2}, (32, 32)),
+        ({"steps": 48, "levels": 2, "start": "noise", "tolerance": 0.2}, (32, 32)),
         ({"steps": 8, "optimizer": "adam", "keep": "last", "tolerance": 0.05}, (16, 20)),
         ({"steps": 7, "optimizer": "adam", "keep": "after_best", "learning_rate": 0.2}, (16, 20)),
         ({"steps": 5, "second_pass": SecondPass(16, "longest", 4)}, (32, 32)),

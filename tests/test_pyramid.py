@@ -16,11 +16,16 @@ from stylebatch.transfer.pyramid import (
 
 @pytest.mark.parametrize(
     ("edge", "wanted"),
-    [(64, 1), (511, 1), (512, 2), (1023, 2), (1024, 3), (2047, 3), (2048, 4)],
+    [(64, 1), (191, 1), (192, 2), (383, 2), (384, 3), (767, 3), (768, 4)],
 )
-def test_auto_adds_a_level_at_each_doubling_from_512_px(edge: int, wanted: int) -> None:
-    assert num_levels("auto", edge, 300) == wanted
-    assert num_levels("auto", 300, edge) == wanted
+def test_auto_adds_a_level_at_each_doubling_from_192_px(edge: int, wanted: int) -> None:
+    assert num_levels("auto", edge, 150) == wanted
+    assert num_levels("auto", 150, edge) == wanted
+
+
+def test_auto_has_one_level_where_the_start_is_the_content() -> None:
+    assert num_levels("auto", 2048, 2048, is_from_content=True) == 1
+    assert num_levels(3, 2048, 2048, is_from_content=True) == 3
 
 
 def test_as_many_levels_as_asked_for_but_the_coarsest_keeps_16_px() -> None:
@@ -28,6 +33,12 @@ def test_as_many_levels_as_asked_for_but_the_coarsest_keeps_16_px() -> None:
     assert num_levels(4, 64, 200) == 3
     assert num_levels(8, 16, 16) == 1
     assert num_levels("auto", 1024, 40) == 2
+
+
+def test_a_coarse_level_gets_an_eighth_of_the_evaluations() -> None:
+    assert level_budgets(1, 100) == [100]
+    assert level_budgets(3, 80) == [10, 10, 60]
+    assert level_budgets(2, 3) == [1, 2]
 
 
 def test_each_level_is_half_the_next_and_the_last_is_the_image_itself() -> None:

@@ -168,7 +168,8 @@ class Recipe(BaseModel):
         description="the iterate that is kept; after_: the one that its update led to"
     )
     levels: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = Field(
-        description="pyramid levels, each half the next; auto: 1 below 512 px, 2 below 1024 px, …"
+        description="pyramid levels, each half the next; auto: 1 where the start is the content, "
+        "else 2 from 192 px, 3 from 384 px, …"
     )
     history: int = Field(ge=1, le=100, description="L-BFGS: curvature pairs")
     preconditioner_levels: int = Field(

@@ -227,6 +227,8 @@ def _levels(spec: SolverSpec, height: int, width: int) -> tuple[list[tuple[int, 
             return [first, (height, width)], [spec.steps, steps]
         # An image too small for a second size: it gets what it would without.
         return [(height, width)], [spec.steps]
-    wanted = pyramid.num_levels(spec.levels, height, width, spec.smallest_px)
+    wanted = pyramid.num_levels(
+        spec.levels, height, width, spec.smallest_px, is_from_content=spec.start.is_content
+    )
     levels = min(wanted, spec.steps)
     return pyramid.level_sizes(levels, height, width), pyramid.level_budgets(levels, spec.steps)

@@ -3,22 +3,33 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-# Below this longest edge one level is as good (measured at 192 px, see docs/solver.md).
-AUTO_ONE_LEVEL_BELOW_PX = 512
+# From here on a coarser level first pays, but only where the start is not the content: measured at
+# 192 px from noise, at 128 and 512 px from the content (docs/solver.md).
+AUTO_TWO_LEVELS_FROM_PX = 192
+# Of all evaluations, what each coarse level gets.
+COARSE_SHARE = 1 / 8
 SMALLEST_EDGE_PX = 16
 
 
 def num_levels(
-    asked: str | int, height: int, width: int, smallest_px: int = SMALLEST_EDGE_PX
+    asked: str | int,
+    height: int,
+    width: int,
+    smallest_px: int = SMALLEST_EDGE_PX,
+    *,
+    is_from_content: bool = False,
 ) -> int:
     """Return how many levels an image of this size gets; the coarsest keeps 16 px an edge.
 
-    `auto`: one below 512 px at the longest edge, and one more for each doubling from there.
+    `auto`: one from the content; else two from 192 px at the longest edge, and one more for each
+    doubling from there.
     """
-    if asked == "auto":
-        wanted = 1 + max(0, (max(height, width) // AUTO_ONE_LEVEL_BELOW_PX).bit_length())
-    else:
+    if asked != "auto":
         wanted = int(asked)
+    elif is_from_content:
+        wanted = 1
+    else:
+        wanted = 1 + (max(height, width) // AUTO_TWO_LEVELS_FROM_PX).bit_length()
     while wanted > 1 and min(height, width) >> (wanted - 1) < smallest_px:
         wanted -= 1
     return wanted
@@ -31,11 +42,11 @@ def level_sizes(levels: int, height: int, width: int) -> list[tuple[int, int]]:
 
 
 def level_budgets(levels: int, steps: int) -> list[int]:
-    """Share the evaluations out: equal parts, the finest level takes what is left over.
+    """Share the evaluations out: an eighth to each coarse level, the rest to the finest.
 
     A level that stops early leaves its rest to the finest (`Engine`).
     """
-    coarse = steps // levels
+    coarse = max(1, min(steps // levels, round(COARSE_SHARE * steps)))
     return [coarse] * (levels - 1) + [steps - coarse * (levels - 1)]
 
 
