@@ -12,6 +12,7 @@ from stylebatch.transfer.reductions import sum_pixels, twice
 
 # Positions of a Gram matrix that are multiplied at a time, by one thread.
 GRAM_CHUNK = 4096
+GRAM_CHUNKS = 4
 # On a GPU every chunk has its blocks of threads: below this many positions there are enough.
 GRAM_SMALLEST_CHUNK = 1024
 # Huang & Belongie's own code adds it under the root, where a channel that is flat has no slope.
@@ -75,14 +76,19 @@ class _Gram(torch.autograd.Function):
 def _gram_of(rows: Tensor) -> Tensor:
     channels, positions = rows.shape
     count = positions // GRAM_CHUNK
-    # A CPU gives a product of bfloat16 in bfloat16 only.
-    rows = rows.float()
     whole = rows[:, : count * GRAM_CHUNK].view(channels, count, GRAM_CHUNK).transpose(0, 1)
-    rest = twice(rows[:, count * GRAM_CHUNK :][None])
-    gram = (rest @ rest.transpose(1, 2))[0]
+    # A CPU gives products of bfloat16 in bfloat16 only; a few chunks at a time take little memory.
+    parts = [_products_of(some.float()) for some in whole.split(GRAM_CHUNKS) if len(some)]
+    rest = _products_of(rows[:, count * GRAM_CHUNK :][None].float())
+    return rest[0] + torch.cat(parts).sum(0) if parts else rest[0]
+
+
+def _products_of(chunks: Tensor) -> Tensor:
+    """Return F·Fᵀ of each chunk, (n, C, p) → (n, C, C), the same bits for any n."""
+    count = len(chunks)
     if count == 1:
-        whole = twice(whole)
-    return gram + (whole @ whole.transpose(1, 2))[:count].sum(0)
+        chunks = twice(chunks)
+    return (chunks @ chunks.transpose(1, 2))[:count]
 
 
 def gram_by_product(rows: Tensor) -> Tensor:
