@@ -7,7 +7,10 @@ from typing import NamedTuple, Protocol
 
 from stylebatch.records import Group, Job
 
+# Bits are the same in batches of up to 16 (`transfer/reductions.py`), and a CPU gains nothing beyond
+# a few. Only a GPU has room for so many pixels that small images need more slots to fill it.
 MAX_SLOTS = 16
+GPU_BUDGET, GPU_MAX_SLOTS = 2**24, 128
 MIN_SPARE = 2
 _READ_AHEAD = 64
 
@@ -30,8 +33,9 @@ class Lost(NamedTuple):
 
 
 def num_slots(width: int, height: int, pixel_budget: int) -> int:
-    """Return how many images of a shape are optimised together: 1 to 16."""
-    return max(1, min(MAX_SLOTS, pixel_budget // max(1, width * height)))
+    """Return how many images of a shape are optimised together: 1 to 16, on a GPU to 128."""
+    most = GPU_MAX_SLOTS if pixel_budget >= GPU_BUDGET else MAX_SLOTS
+    return max(1, min(most, pixel_budget // max(1, width * height)))
 
 
 def capacity(width: int, height: int, pixel_budget: int) -> int:

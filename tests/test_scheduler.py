@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylebatch.records import Group, Job
-from stylebatch.scheduler import MAX_SLOTS, Scheduler, capacity, num_slots
+from stylebatch.scheduler import Scheduler, capacity, num_slots
 
 BUDGET = 4 * 64 * 64
 
@@ -46,10 +46,12 @@ def drain(scheduler: Scheduler, worker: int) -> list[Job]:
     return done
 
 
-def test_slots_come_from_the_pixel_budget_and_stay_within_one_and_sixteen() -> None:
+def test_slots_come_from_the_pixel_budget_and_stay_within_limits() -> None:
     assert num_slots(64, 64, 5 * 64 * 64) == 5
     assert num_slots(4096, 4096, 1000) == 1
-    assert num_slots(8, 8, 10**9) == num_slots(0, 0, 10**9) == MAX_SLOTS
+    assert num_slots(8, 8, 2**16) == num_slots(0, 0, 2**16) == 16
+    assert num_slots(8, 8, 10**9) == num_slots(0, 0, 10**9) == 128
+    assert num_slots(1024, 1024, 40 * 2**20) == 40
     assert capacity(64, 64, 5 * 64 * 64) == 10
     assert capacity(4096, 4096, 1000) == 3
 
