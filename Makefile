@@ -32,7 +32,7 @@ picture: $(VENV)/.installed demo
 	$(BIN)/python docs/make_picture.py
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/solver.py
+	$(BIN)/python benchmarks/solver.py --size 128 --pairs 2
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/batching.py
 	$(BIN)/python benchmarks/overhead.py

@@ -1,6 +1,6 @@
 """Loss against evaluations and against seconds: textbook loops, SciPy, Adam, ours.
 
-    python benchmarks/solver.py --shared ../shared --size 256 --out build/solver
+    python benchmarks/solver.py --shared ../shared --size 256 --plots build
     python benchmarks/solver.py --shared ../shared --quick           # a smoke test
     python benchmarks/solver.py --report docs/solver.jsonl           # tables and plots, no runs
 
