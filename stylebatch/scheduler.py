@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol
 
 from stylebatch.records import Group, Job
 
-# Bits are the same in batches of up to 16 (`transfer/reductions.py`), and a CPU gains nothing beyond
-# a few. Only a GPU has room for so many pixels that small images need more slots to fill it.
+# On a CPU bits are the same in batches of up to 16 (`transfer/reductions.py`), and more than a few
+# gain nothing. Small images need more to fill a GPU, whose budget is never as small as a CPU's.
 MAX_SLOTS = 16
-GPU_BUDGET, GPU_MAX_SLOTS = 2**24, 128
+GPU_BUDGET, GPU_MAX_SLOTS = 2**20, 128
 MIN_SPARE = 2
 _READ_AHEAD = 64
 

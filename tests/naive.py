@@ -389,29 +389,34 @@ BANDS = [(2, 8), (1, 5), (3, 3), (6, 3), (20, 6), (60, 12), (80, 12)]
 def precondition(image: Tensor, levels: int) -> Tensor:
     """Return Σ weight · band of one (3, H, W): bands are differences of ever coarser averages."""
     image = image.double()
-    averages, coarse, sizes = [image], image, []
-    while len(averages) <= levels and min(coarse.shape[1:]) >= 2:
-        sizes.append(coarse.shape[1:])
-        coarse = halve(coarse)
-        full = coarse
-        for size in reversed(sizes):
-            full = F.interpolate(full[None], size, mode="bilinear")[0]
-        averages.append(full)
+    _, height, width = image.shape
+    while 2**levels > min(height, width):
+        levels -= 1
     if not levels:
         return image
-    total = torch.zeros_like(image)
-    following = [*averages[1:], torch.zeros_like(image)]
+    cell = 2**levels
+    filled = image.new_zeros(3, math.ceil(height / cell) * cell, math.ceil(width / cell) * cell)
+    filled[:, :height, :width] = image
+    averages, coarse = [filled], filled
+    for level in range(1, levels + 1):
+        coarse = halve(coarse)
+        full = coarse
+        for _ in range(level):
+            full = F.interpolate(full[None], scale_factor=2, mode="bilinear")[0]
+        averages.append(full)
+    total = torch.zeros_like(filled)
+    following = [*averages[1:], torch.zeros_like(filled)]
     for (grey, colour), finer, coarser in zip(BANDS, averages, following, strict=False):
         band = finer - coarser
         mean = band.mean(0, keepdim=True)
         total += grey * mean + colour * (band - mean)
-    return total
+    return total[:, :height, :width]
 
 
 def halve(image: Tensor) -> Tensor:
-    """Return averages of 2×2 blocks of (C, H, W), of what there is of them at the edges."""
+    """Return averages of 2×2 blocks of (C, H, W)."""
     channels, height, width = image.shape
-    smaller = image.new_zeros(channels, math.ceil(height / 2), math.ceil(width / 2))
+    smaller = image.new_zeros(channels, height // 2, width // 2)
     for row in range(smaller.shape[1]):
         for column in range(smaller.shape[2]):
             block = image[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stylebatch.transfer.optimizer import Optimizer, OptimizerSpec
 from stylebatch.transfer.optimizers import OPTIMIZERS
-from stylebatch.transfer.preconditioner import _enlarge, precondition
+from stylebatch.transfer.preconditioner import _double, precondition
 from stylebatch.transfer.reductions import sum_pixels
 
 LIKE = torch.zeros(0)
@@ -359,12 +359,22 @@ def test_solves_do_not_influence_each_other(changes: dict[str, Any]) -> None:
 # --- the preconditioner ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("here", "there"), [(1, 4), (2, 4), (5, 9), (7, 28), (8, 64)])
-def test_enlarging_is_bilinear_interpolation(here: int, there: int) -> None:
+@pytest.mark.parametrize("here", [1, 2, 5, 8])
+def test_doubling_is_bilinear_interpolation(here: int) -> None:
     image = naive.draw(2, 3, here, here + 1)
-    wanted = F.interpolate(image, (there, 2 * there), mode="bilinear", align_corners=False)
-    found = _enlarge(_enlarge(image, -2, there), -1, 2 * there)
-    assert torch.allclose(found, wanted, atol=1e-6)
+    wanted = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+    assert torch.allclose(_double(_double(image, -2), -1), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (24, 40), (23, 33), (25, 17)], ids=str)
+def test_no_direction_is_uphill_after_the_preconditioner(size: tuple[int, int]) -> None:
+    """vᵀ·P·v > 0 for every grey or coloured v: eigenvalues of the symmetric part."""
+    count = math.prod(size)
+    single = torch.eye(count, dtype=torch.float64).view(count, 1, *size)
+    for colour in ((1.0, 1.0, 1.0), (1.0, -1.0, 0.0)):
+        images = single * torch.tensor(colour, dtype=torch.float64).view(1, 3, 1, 1)
+        P = precondition(images, 6)[:, 0].reshape(count, count)
+        assert float(torch.linalg.eigvalsh(P + P.T)[0]) > 0
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 13), (2, 6), (70, 66)], ids=str)

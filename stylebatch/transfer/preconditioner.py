@@ -42,18 +42,20 @@ def precondition(v: Tensor, levels: int) -> Tensor:
     the weights are `BAND_WEIGHTS`: up to `levels` averages, the coarsest band being all that is
     left.
     """
+    height, width = v.shape[-2:]
+    levels = min(levels, min(height, width).bit_length() - 1)
     if not levels:
         return v
-    averages = [v]
-    while len(averages) <= levels and min(averages[-1].shape[-2:]) >= 2:
-        averages.append(F.avg_pool2d(averages[-1], 2, ceil_mode=True, count_include_pad=False))
+    # Edges that can't be halved so often are filled up with zeros and cut again: so P stays one
+    # with no direction uphill, which shorter blocks at an edge would take from it.
+    averages = [F.pad(v, (0, -width % 2**levels, 0, -height % 2**levels))]
+    for _ in range(levels):
+        averages.append(F.avg_pool2d(averages[-1], 2))
     # Σ wₖ·(aₖ - aₖ₊₁) = w₀·a₀ + Σ (wₖ - wₖ₋₁)·aₖ, from the coarsest average up.
-    total: Tensor | None = None
-    for level in reversed(range(len(averages))):
-        part = _weigh(averages[level], level)
-        total = part if total is None else part + _enlarge_to(total, part)
-    assert total is not None
-    return total
+    total = _weigh(averages[levels], levels)
+    for level in reversed(range(levels)):
+        total = _weigh(averages[level], level) + _double(_double(total, -2), -1)
+    return total[..., :height, :width]
 
 
 def _weigh(average: Tensor, level: int) -> Tensor:
@@ -65,18 +67,13 @@ def _weigh(average: Tensor, level: int) -> Tensor:
     return colour * average + (grey - colour) * mean
 
 
-def _enlarge_to(v: Tensor, like: Tensor) -> Tensor:
-    height, width = like.shape[-2:]
-    return _enlarge(_enlarge(v, -2, height), -1, width)
-
-
-def _enlarge(v: Tensor, dim: int, size: int) -> Tensor:
-    """Resample one dimension bilinearly, as `F.interpolate` does without `align_corners`.
+def _double(v: Tensor, dim: int) -> Tensor:
+    """Resample one dimension to twice its size, bilinearly.
 
     Not by `F.interpolate`: on the CPU its last bits depend on how threads share the pixels.
     """
     here = v.shape[dim]
-    at = ((torch.arange(size, device=v.device) + 0.5) * (here / size) - 0.5).clamp_(0, here - 1)
+    at = ((torch.arange(2 * here, device=v.device) + 0.5) / 2 - 0.5).clamp_(0, here - 1)
     low = at.long()
     share = (at - low).view(-1, 1) if dim == -2 else at - low
     high = v.index_select(dim, (low + 1).clamp_max_(here - 1))
