@@ -248,5 +248,5 @@ METHODS: dict[str, tuple[Callable[[Pair, int, Watch], None], int]] = {
     "Adam": (run_adam, 100),
     # As far as the textbook loop gets at its best.
     "ours": (run_ours, 150),
-    "ours, float32": (run_ours_float32, 100),
+    "ours, float32": (run_ours_float32, 150),
 }
