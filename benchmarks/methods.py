@@ -25,7 +25,7 @@ from stylebatch.architectures import ARCHITECTURES
 from stylebatch.device import choose_precision
 from stylebatch.recipes import Settings
 from stylebatch.specs import objective_spec, solver_spec
-from stylebatch.targets import to_pixels, to_tensor
+from stylebatch.targets import Statistics, to_pixels, to_tensor
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix
@@ -82,9 +82,15 @@ class Pair:
         self.settings = settings_of(shared, tolerance=0.0, start=start)
         self.content = to_tensor(square(photograph, edge))
         self.start = draw_noise(0, (edge, edge)) if start == "noise" else self.content
-        exact = objective_in(self.settings, torch.float32)
-        features = exact.extractor(to_tensor(square(shared / STYLES / f"{style}.jpg", edge)))
-        self.statistics = {
+        self._style = shared / STYLES / f"{style}.jpg"
+        self.statistics = self.statistics_at(edge)
+
+    def statistics_at(self, edge: int) -> Statistics:
+        """Return the style's Gram matrices for each position, at a pyramid level's edge."""
+        features = objective_in(self.settings, torch.float32).extractor(
+            to_tensor(square(self._style, edge))
+        )
+        return {
             layer: gram_matrix(features[layer])[0] / features[layer][0, 0].numel()
             for layer in self.settings.recipe.style_layers
         }
@@ -233,7 +239,7 @@ def _run_engine(pair: Pair, budget: int, watch: Watch, precision: torch.dtype) -
     spec = solver_spec(recipe, settings.weights.normalisation)
     engine = Engine(objective_in(settings, precision), spec, 1, pair.edge, pair.edge)
     seed = 0 if pair.start_name == "noise" else None
-    statistics = (pair.statistics,) * len(engine.sizes)
+    statistics = tuple(pair.statistics_at(edge) for edge, _ in engine.sizes)
     engine.admit(Problem(pair.name, pair.content, statistics, noise_seed=seed))
     while engine.running:
         for snapshot in engine.step().snapshots:

@@ -15,6 +15,7 @@ noted; where a method has timed ways, the median of those gives the others' seco
 import argparse
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +54,11 @@ def main() -> None:
         return
     torch.set_num_threads(options.threads or usable_cores())
     shared = check_shared(options.shared)
+    if options.paths is None:
+        options.paths = Path("build/solver.jsonl")
+        if options.quick or options.budget:
+            # Ways of another budget are not to be taken for whole ones later.
+            options.paths = Path(tempfile.mkdtemp()) / "solver.jsonl"
     if options.quick:
         options.size, options.start, options.pairs, options.budget = [64], ["content"], 1, 12
         options.method = list(METHODS)
@@ -73,7 +79,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="default: the usable cores")
     parser.add_argument("--untimed", action="store_true", help="the machine has other work")
     parser.add_argument("--again", action="store_true", help="run what is there, too")
-    parser.add_argument("--paths", type=Path, default=Path("build/solver.jsonl"))
+    parser.add_argument("--paths", type=Path, help="default: build/solver.jsonl, or a new file")
     parser.add_argument("--report", type=Path, metavar="FILE", help="no runs: report on this file")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots into this folder")
     parser.add_argument("--quiet", action="store_true", help="no report")

@@ -80,7 +80,7 @@ def run_whole(
     """Return the rows of a whole budget, and what would be handed back after each."""
     objective = objective_in(pair.settings, precision)
     engine = Engine(objective, replace(spec, tolerance=0.0), 1, pair.edge, pair.edge)
-    engine.admit(Problem(pair.name, pair.content, (pair.statistics,) * len(engine.sizes)))
+    engine.admit(Problem(pair.name, pair.content, (pair.statistics,)))
     rows, images = [], []
     while engine.running:
         report = engine.step()

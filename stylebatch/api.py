@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from stylebatch.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.contents import Content, decode_mask, make_content
-from stylebatch.device import Device, choose_devices
+from stylebatch.device import Device, choose_devices, within_memory
 from stylebatch.errors import UserError
 from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.fingerprint import draw_noise_seed
@@ -32,7 +32,7 @@ from stylebatch.records import Style, StyleImage
 from stylebatch.scheduler import num_slots
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.problem import Result, Row, Status
+from stylebatch.transfer.problem import Result, Row, Status, StepReport
 from stylebatch.weights import Normalisation, check_layers, find_weights, layers_digest
 
 ImageLike = str | PathLike[str] | Image.Image
@@ -228,23 +228,42 @@ def _solve(
     seed: int,
     on_step: OnStep | None,
 ) -> Iterator[tuple[_Item, Result]]:
-    """Optimise images of one size, refilling slots as images finish."""
+    """Optimise images of one size, refilling slots as images finish.
+
+    Out of memory the rest starts again in half as many slots.
+    """
     width, height = items[0].width, items[0].height
     is_masked = items[0].content.mask is not None
     budget = runner.pixel_budget_of(settings, width, height, is_masked=is_masked)
     slots = min(len(items), num_slots(width, height, budget))
     engine = runner.engine(settings, slots, width, height)
-    by_key: dict[Hashable, _Item] = {str(item.index): item for item in items}
+    left: dict[Hashable, _Item] = {str(item.index): item for item in items}
     waiting = list(reversed(items))
-    while waiting or engine.running:
+
+    def advance() -> StepReport:
         while waiting and engine.running < engine.capacity:
             _admit(waiting.pop(), engine, settings, style, runner, seed)
-        report = engine.step()
+        return engine.step()
+
+    while left:
+        report = within_memory(advance)
+        if report is None:
+            slots //= 2
+            if not slots:
+                allowed = f"{runner.name} has no memory for {width}×{height} px"
+                raise StylizeError(
+                    items[0].where, "out of memory with one image", allowed, "lower size_px"
+                )
+            waiting = list(reversed(left.values()))
+            del engine
+            runner.free_memory()
+            engine = runner.engine(settings, slots, width, height)
+            continue
         for key, row in report.rows:
             if on_step is not None:
-                on_step(by_key[key].index, row)
+                on_step(left[key].index, row)
         for result in report.results:
-            yield by_key[result.key], result
+            yield left.pop(result.key), result
 
 
 def _admit(

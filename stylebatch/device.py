@@ -2,8 +2,9 @@
 
 import gc
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,14 @@ CPU_PIXEL_BUDGET = 2**16
 # No extractor needs less (`slim` in bfloat16: docs/benchmarks.md). What fits is measured for each
 # shape; this only bounds how many jobs the scheduler keeps at hand for a GPU.
 GPU_LEAST_BYTES_PER_PIXEL = 512
+# What torch's allocator on the CPU, the driver and CUDA's libraries say of it.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+T = TypeVar("T")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -115,6 +124,27 @@ def set_cuda_policy() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
+
+
+def within_memory(act: Callable[[], T]) -> T | None:
+    """Return what an act returns, None if memory did not suffice.
+
+    By then nothing of what it held is left: the error, whose traceback holds its frames, does not
+    leave this function.
+    """
+    try:
+        return act()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory did not suffice: torch has a class for its own allocator on CUDA only."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        text in str(error) for text in OUT_OF_MEMORY
+    )
 
 
 class Device:

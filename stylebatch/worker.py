@@ -3,19 +3,19 @@
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 
 from stylebatch.commit import Committer, Finished, Progressed
 from stylebatch.contents import Content, read_content
 from stylebatch.dataset import Dataset
-from stylebatch.device import Device
+from stylebatch.device import Device, within_memory
 from stylebatch.errors import RunError, UserError
 from stylebatch.images import Pixels
 from stylebatch.loss_log import LossRow
@@ -36,7 +36,6 @@ from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
 
 _Group = tuple[str, int, int, bool]
-T = TypeVar("T")
 
 PROGRESS_EVERY_S = 0.25
 DECODE_THREADS = 2
@@ -138,7 +137,7 @@ class Worker:
         self._decode_ahead()
         self._admit(events)
         if self._engine is not None and self._engine.running:
-            report = self._within_memory(self._engine.step)
+            report = within_memory(self._engine.step)
             if report is None:
                 self._halve_slots(events)
             else:
@@ -169,7 +168,7 @@ class Worker:
             job = self._waiting.popleft()
             try:
                 content = self._decoding.pop(job.output).result()
-                running = self._within_memory(partial(self._admit_one, job, content))
+                running = within_memory(partial(self._admit_one, job, content))
             except RunError:
                 raise
             except UserError as error:
@@ -218,19 +217,6 @@ class Worker:
             settings, job.width, job.height, is_masked=bool(job.mask)
         )
         return num_slots(job.width, job.height, budget)
-
-    def _within_memory(self, act: Callable[[], T]) -> T | None:
-        """Return what an act returns, None if memory did not suffice.
-
-        By then nothing of what it held is left: the error, whose traceback holds its frames, does
-        not leave this function.
-        """
-        try:
-            return act()
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            return None
 
     def _take(self, report: StepReport, events: list[Event]) -> None:
         self._evaluations += len(report.rows)
@@ -312,8 +298,3 @@ class Worker:
 def _group(job: Job) -> _Group:
     """Name what shares an engine: one shape, one objective, and all with a mask or none."""
     return (job.settings_id, job.width, job.height, bool(job.mask))
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class for it; torch's CPU allocator only says so."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -173,7 +173,7 @@ class Recipe(BaseModel):
     )
     history: int = Field(ge=1, le=100, description="L-BFGS: curvature pairs")
     preconditioner_levels: int = Field(
-        ge=0, le=6, description="L-BFGS: scales of the initial Hessian's preconditioner; 0: none"
+        ge=0, le=6, description="L-BFGS: scales that the preconditioner tells apart; 0: none"
     )
     first_rms_change: float = Field(gt=0, le=1, description="L-BFGS: RMS change of the first step")
     max_rms_change: float = Field(gt=0, le=1, description="L-BFGS: RMS change of a step at most")

@@ -49,10 +49,11 @@ class Bookkeeping:
 
     An evaluation fails where losses or gradients have been no numbers for the optimiser's
     `max_not_finite` evaluations in a row, or where the loss has climbed (`CLIMB`). The first
-    failure restores the best point, the second is the end of this try; without a best point the
-    first is. `max_refused` refused steps in a row restore it too, as long as anything has been
-    gained since the start or the last restoration; else the image has converged as far as its
-    numbers go. A spent budget ends what has a best point, whatever its last evaluation was.
+    failure restores the best point, the second is the end of this try; so is a first evaluation
+    that leaves no best point. `max_refused` refused steps in a row restore it too, as long as
+    anything has been gained since the start or the last restoration; else the image has converged
+    as far as its numbers go. A spent budget ends what has a best point, whatever its last
+    evaluation was.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class GraphedEvaluation:
                 objective.evaluate(self._images, targets)
         torch.cuda.current_stream(images.device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.device(images.device), torch.cuda.graph(self._graph):
             self._losses, self._gradients = objective.evaluate(self._images, targets)
 
     def __call__(self, images: Tensor) -> tuple[Losses, Tensor]:

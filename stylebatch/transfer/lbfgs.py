@@ -27,7 +27,7 @@ class ProjectedLBFGS:
       of evaluations (docs/solver.md).
     - A rise of the loss within `tolerated_rise` is accepted; else the point is kept and that
       image's step shortened (`_shorter`).
-    - The initial Hessian is γP with a multilevel P (`precondition`).
+    - The initial inverse Hessian is γP with a multilevel P (`precondition`).
     - A refused step leaves a pair of zeros, so an image's window depends on its own steps only.
 
     Asking and telling read nothing back from the device.

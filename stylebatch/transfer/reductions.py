@@ -14,6 +14,8 @@ ROW = 1024
 # torch (2.15) convolves a lone float32 image of up to so many numbers without oneDNN, and so in
 # another order than in a batch: `use_mkldnn` in aten/src/ATen/native/Convolution.cpp.
 MAX_NATIVE_CONVOLUTION = 20480
+# A CUDA grid has at most 65,535 blocks along the dimension that batched products are laid out in.
+MAX_PRODUCTS = 65535
 
 
 def sum_pixels(values: Tensor) -> Tensor:
@@ -64,8 +66,10 @@ def dots_by_product(stack: Tensor, vectors: Tensor) -> Tensor:
     few and very long rows would leave most of the GPU idle.
     """
     num, batch = stack.shape[:2]
-    length = vectors[0].numel()
-    length = ROW if length % ROW == 0 else length
+    numbers = vectors[0].numel()
+    length = ROW if numbers % ROW == 0 else numbers
+    while batch * (numbers // length) > MAX_PRODUCTS and numbers % (2 * length) == 0:
+        length *= 2
     rows = stack.flatten(2).view(num, -1, length).transpose(0, 1)
     parts = torch.bmm(rows, vectors.reshape(-1, length, 1))
     return parts.view(batch, -1, num).sum(1).T
