@@ -71,10 +71,13 @@ def plot_setting(
     """Write the plot of a size and start, an SVG; return where it is.
 
     Args:
-        ways: by method, then by pair; pairs without a way of the textbook loop are left out.
+        ways: by method, then by pair; pairs without a way of the textbook loop are left out, and
+            so are methods that don't have all of its pairs.
     """
     bests = {pair: best_of(way).loss for pair, way in ways.get(TEXTBOOK, {}).items()}
-    lines = {method: line_of(of_method, bests) for method, of_method in ways.items()}
+    # A median of fewer pairs beside those of all would compare other pictures.
+    whole = {method: found for method, found in ways.items() if bests.keys() <= found.keys()}
+    lines = {method: line_of(of_method, bests) for method, of_method in whole.items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"solver-{size}-{start}.svg"
     with mpl.rc_context(STYLE):
