@@ -78,7 +78,8 @@ def _gram_of(rows: Tensor) -> Tensor:
     count = positions // GRAM_CHUNK
     whole = rows[:, : count * GRAM_CHUNK].view(channels, count, GRAM_CHUNK).transpose(0, 1)
     # A CPU gives products of bfloat16 in bfloat16 only; a few chunks at a time take little memory.
-    parts = [_products_of(some.float()) for some in whole.split(GRAM_CHUNKS) if len(some)]
+    firsts = range(0, count, GRAM_CHUNKS)
+    parts = [_products_of(whole[first : first + GRAM_CHUNKS].float()) for first in firsts]
     rest = _products_of(rows[:, count * GRAM_CHUNK :][None].float())
     return rest[0] + torch.cat(parts).sum(0) if parts else rest[0]
 
