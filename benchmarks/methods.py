@@ -19,6 +19,7 @@ import torch
 from machine import STYLES
 from scipy.optimize import minimize
 from setting import photograph_paths, settings_of, square
+from slim import style_statistics
 from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
@@ -28,7 +29,6 @@ from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.targets import Statistics, to_pixels, to_tensor
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.losses import gram_matrix
 from stylebatch.transfer.objective import Objective, Targets
 from stylebatch.transfer.problem import Problem
 from stylebatch.transfer.starts import draw_noise
@@ -72,13 +72,12 @@ class Watch:
 class Pair:
     """A photograph, a style, and `balanced`'s objective between them (VGG-19 to conv3_3).
 
-    Its settings run to the end of the budget; `tolerance` is what `balanced` stops at.
+    Its settings run to the end of the budget.
     """
 
     def __init__(self, shared: Path, photograph: Path, style: str, edge: int, start: str) -> None:
         self.edge, self.start_name = edge, start
         self.name = f"{photograph.stem} × {style}"
-        self.tolerance = settings_of(shared).recipe.tolerance
         self.settings = settings_of(shared, tolerance=0.0, start=start)
         self.content = to_tensor(square(photograph, edge))
         self.start = draw_noise(0, (edge, edge)) if start == "noise" else self.content
@@ -87,13 +86,9 @@ class Pair:
 
     def statistics_at(self, edge: int) -> Statistics:
         """Return the style's Gram matrices for each position, at a pyramid level's edge."""
-        features = objective_in(self.settings, torch.float32).extractor(
-            to_tensor(square(self._style, edge))
-        )
-        return {
-            layer: gram_matrix(features[layer])[0] / features[layer][0, 0].numel()
-            for layer in self.settings.recipe.style_layers
-        }
+        network = objective_in(self.settings, torch.float32).extractor
+        style = to_tensor(square(self._style, edge))
+        return style_statistics(network, style, self.settings.recipe.style_layers)
 
     @cached_property
     def targets(self) -> Targets:

@@ -20,6 +20,7 @@ from methods import Pair, make_pairs, objective_in
 from torch import Tensor
 
 from stylebatch.device import choose_precision, usable_cores
+from stylebatch.recipes import recipe_fields
 from stylebatch.specs import solver_spec
 from stylebatch.transfer.bookkeeping import STATUSES, Bookkeeping
 from stylebatch.transfer.engine import Engine
@@ -70,7 +71,9 @@ def main() -> None:
 def spec_of(pair: Pair) -> SolverSpec:
     """Return `balanced`'s solver with its own tolerance, which a `Pair` does without."""
     settings = pair.settings
-    recipe = settings.recipe.model_copy(update={"tolerance": pair.tolerance, "progress_every": 1})
+    recipe = settings.recipe.model_copy(
+        update={"tolerance": recipe_fields("balanced")["tolerance"], "progress_every": 1}
+    )
     return solver_spec(recipe, settings.weights.normalisation)
 
 
