@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from runs import Small, one_core, small_project
 
-from stylebatch.device import Device
+from stylebatch.api import StylizeError, stylize
+from stylebatch.device import Device, is_out_of_memory
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, StepReport
 
@@ -125,3 +128,44 @@ def test_an_image_that_does_not_fit_alone_fails_and_the_others_do_not(small, mon
     assert ended.code == 3
     assert sorted(small.images()) == ["dogs/b-s.png", "dogs/b-t.png"]
     assert "out of memory on cpu with this image alone: lower size_px" in ended.err
+
+
+@pytest.mark.parametrize("when", ["for_steps", "for_admission"])
+def test_a_library_call_goes_on_with_fewer_images_at_once(small, monkeypatch, when: str) -> None:
+    contents = [np.full((32, 32, 3), grey, np.uint8) for grey in (60, 120, 180, 240)]
+    wanted = stylise(small, contents)
+    scarce = Scarce(monkeypatch, torch.OutOfMemoryError)
+    getattr(scarce, when)(1)
+    assert stylise(small, contents) == wanted
+    assert scarce.failures == 2, "from four to two to one"
+
+
+def test_a_library_call_says_where_one_image_is_too_many(small, monkeypatch) -> None:
+    Scarce(monkeypatch, torch.OutOfMemoryError).for_steps(0)
+    with pytest.raises(StylizeError, match=r"out of memory with one image; .*32×32 px; lower size"):
+        stylise(small, [np.zeros((32, 32, 3), np.uint8)])
+
+
+def stylise(small: Small, contents: list[np.ndarray]) -> list[bytes]:
+    images = [Image.fromarray(content) for content in contents]
+    made = stylize(
+        images, small.root / "styles/s.png", weights="random", size_px=32, steps=3,
+        override={"content_layers": {"conv1_2": 1}, "style_layers": {"conv1_1": 1}}, device="cpu",
+        precision="float32",
+    )  # fmt: skip
+    return [image.tobytes() for image in made]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_memory"),
+    [
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", False),
+    ],
+)
+def test_out_of_memory_is_known_by_what_torch_says(text: str, is_memory: bool) -> None:
+    assert is_out_of_memory(RuntimeError(text)) == is_memory
