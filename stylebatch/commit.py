@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.files import move, sync_folder, write_synced
 from stylebatch.finishing import Canvas, finish, side_by_side
@@ -170,6 +171,7 @@ class Committer:
         for index, (target, data) in enumerate(files.items()):
             temporary = self._folder / f"{number}-{index}{target.suffix}.tmp"
             write_synced(temporary, data)
+            reached("temporary-written")
             moves[temporary] = target
         return _Written(event, moves)
 
@@ -183,13 +185,19 @@ class Committer:
 
     def _publish(self, group: list[_Written]) -> None:
         """Rename a group into place, sync each folder once, then report."""
+        reached("group-written")
         check_owner(self._dataset, self._run_id)
+        reached("owner-checked")
         folders: dict[Path, None] = {}
         for written in group:
             for temporary, target in written.moves.items():
                 move(temporary, target)
+                reached("file-renamed")
                 folders[target.parent] = None
+        reached("group-renamed")
         for folder in folders:
             sync_folder(folder)
+            reached("folder-synced")
+        reached("folders-synced")
         for written in group:
             self._outbox.put(written.event)

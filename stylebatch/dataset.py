@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch import files
+from stylebatch.crash_points import reached
 from stylebatch.ledger import Ledger
 
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
@@ -102,9 +103,13 @@ class Dataset:
             return False
         used: set[str] = set()
         files.write_lines_atomic(self.metadata, _metadata_lines(ledger, used))
+        reached("metadata-written")
         self._write_settings(ledger, used)
+        reached("settings-written")
         self._write_failures(ledger)
+        reached("failures-written")
         ledger.put("written", changes)
+        reached("records-noted")
         return True
 
     def _write_settings(self, ledger: Ledger, used: set[str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from stylebatch.crash_points import reached
 from stylebatch.errors import RunError
 from stylebatch.executors import Executor
 from stylebatch.records import (
@@ -149,7 +150,9 @@ class Feed:
         for worker in list(self.tally.devices):
             if jobs := self._scheduler.jobs_for(worker):
                 self._book.claim(jobs)
+                reached("claimed")
                 self._executor.submit(worker, jobs)
+                reached("submitted")
         for event in self._executor.poll(POLL_S):
             self._take(event)
         if time.monotonic() - self._recorded_at >= RECORD_EVERY_S:
@@ -196,6 +199,7 @@ class Feed:
     def _finish(self, event: JobDone | JobFailed) -> None:
         self._scheduler.finished(event.worker, event.output)
         self._unrecorded.append(event)
+        reached("events-taken")
         self._idle_deaths = 0
         if isinstance(event, JobDone):
             self.tally.done += 1

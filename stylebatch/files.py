@@ -11,6 +11,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from stylebatch.crash_points import reached
+
 DIGEST_BYTES = 16
 
 
@@ -180,7 +182,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write_synced(temporary, data)
+        reached("atomic-written")
         os.replace(temporary, path)
+        reached("atomic-replaced")
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
@@ -195,7 +199,9 @@ def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
+        reached("atomic-written")
         os.replace(temporary, path)
+        reached("atomic-replaced")
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

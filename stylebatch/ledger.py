@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from stylebatch.crash_points import reached
 from stylebatch.errors import RunError
 from stylebatch.inputs import KnownFile, below
 from stylebatch.ledger_plan import PlannedJobs
@@ -149,6 +150,8 @@ class Ledger:
             self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", facts)
             self._connection.executemany(_FAILED, failed)
             self._database.count_change()
+            reached("recording")
+        reached("recorded")
 
     def add_death(self, output: str) -> int:
         """Count a worker's death in which a job was alone; return how many there are now."""

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
+from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError, UserError
 from stylebatch.files import read_bytes, remove_file, write_atomic
@@ -38,6 +39,7 @@ class OutputLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise self._held() from None
+        reached("lock-taken")
         holder = {
             "run_id": self._run_id,
             "pid": os.getpid(),
@@ -45,6 +47,7 @@ class OutputLock:
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_atomic(self._dataset.holder, json.dumps(holder).encode())
+        reached("holder-written")
         return self
 
     def __exit__(
@@ -55,6 +58,7 @@ class OutputLock:
     ) -> None:
         # A worker that outlives its run must find that the output is no longer its own.
         remove_file(self._dataset.holder)
+        reached("holder-removed")
         self._lock.release()
 
     def _held(self) -> OutputHeldError:

@@ -11,6 +11,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.feed import Feed, StopRequest, Tally
 from stylebatch.feed import Watcher as FeedWatcher
@@ -118,6 +119,7 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
         dataset.make_folders()
         with OutputLock(dataset, summary.run_id), _logging_to(dataset.log):
             dataset.sweep_temporaries(summary.run_id)
+            reached("swept")
             with Ledger.open(dataset.ledger) as ledger:
                 _Run(manifest, request, watcher, stop, dataset, ledger, summary).run()
     return summary
@@ -168,6 +170,7 @@ class _Run:
             prepare_all_weights(self.manifest, self.watcher)
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id)
+        reached("planned")
         self._set_stale_aside(planned)
         self.summary.planned = sum(count.total for count in counts)
         self.summary.done_before = sum(count.done for count in counts)
@@ -185,7 +188,9 @@ class _Run:
         planned.find_stale()
         for outputs in planned.stale():
             self.summary.set_aside += self.dataset.set_aside(outputs, self.summary.run_id)
+            reached("stale-moved")
             self.ledger.forget(outputs)
+            reached("stale-forgotten")
 
     def _make(self, planned: PlannedJobs, specs: "list[WorkerSpec]") -> Tally:
         settings = all_settings(self.manifest)
@@ -218,6 +223,7 @@ class _Run:
         summary.seconds = round(time.monotonic() - self.started_s, 3)
         self.dataset.write_records(self.ledger)
         self.dataset.write_summary(asdict(summary))
+        reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))
 
 

@@ -29,6 +29,14 @@ class Style:
     digest: str
 
 
+class Shape(NamedTuple):
+    """What decides how long an evaluation takes: settings, and the size in pixels."""
+
+    settings_id: str
+    width: int
+    height: int
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One image to make.
@@ -63,6 +71,11 @@ class Job:
     mask: str = ""
     mask_digest: str = ""
 
+    @property
+    def shape(self) -> Shape:
+        """What decides how long an evaluation of it takes."""
+        return Shape(self.settings_id, self.width, self.height)
+
 
 class Group(NamedTuple):
     """Jobs that can share a batch: one set of settings, one shape in pixels."""
@@ -71,6 +84,11 @@ class Group(NamedTuple):
     width: int
     height: int
     num_jobs: int
+
+    @property
+    def shape(self) -> Shape:
+        """What its jobs have in common."""
+        return Shape(self.settings_id, self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +144,20 @@ class JobsDropped:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a worker is: images in its slots and evaluations of single images since the last."""
+    """How far a worker is.
+
+    Attributes:
+        running: images in its slots.
+        evaluations: of single images since the last.
+        seconds: that these took the device; the rest of the time it waited for something.
+        shape: of the images that they were of; None where there were none.
+    """
 
     worker: int
     running: int
     evaluations: int
+    seconds: float = 0.0
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import torch
 
 from stylebatch.commit import Committer, Finished, Progressed
 from stylebatch.contents import Content, read_content
+from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.device import Device, within_memory
 from stylebatch.errors import RunError, UserError
@@ -208,6 +209,7 @@ class Worker:
             beside = self._device.targets.picture(self._spec.styles[job.style])
         self._engine.admit(problem)
         self._running[job.output] = _Running(job, content, beside)
+        reached("admitted")
         return len(self._running)
 
     def _num_slots(self, job: Job, settings: Settings) -> int:
@@ -256,6 +258,7 @@ class Worker:
         pixels = to_pixels(result.image, settings.recipe.rounding)
         rows = [LossRow(*row) for row in result.rows]
         facts = self._facts(result)
+        reached("optimised")
         self._committer.put(
             Finished(job, settings.recipe, pixels, content.canvas, beside, rows, facts)
         )

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # Bottom up: a module or package imports only from rows above its own. A row's names don't import
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
-    errors
+    errors crash_points
     files
     records
     architectures
@@ -35,7 +35,7 @@ TABLE = """
     contents
     targets memory_probe
     device
-    scheduler
+    scheduler pace
     commit
     worker
     executors

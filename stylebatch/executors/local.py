@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
+from stylebatch.crash_points import reached
 from stylebatch.errors import UserError
 from stylebatch.records import Event, Job, RunFailed, WorkerJoined, WorkerLost
 from stylebatch.worker import Worker, WorkerSpec
@@ -141,6 +142,7 @@ def run_child(pipe: "Connection[list[Event], Message]", spec: WorkerSpec) -> Non
         while _take_messages(worker, inbox, pipe):
             if events := worker.advance():
                 pipe.send(events)
+                reached("events-sent")
                 if any(isinstance(event, RunFailed) for event in events):
                     break
         worker.close()
