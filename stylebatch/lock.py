@@ -46,7 +46,7 @@ class OutputLock:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_atomic(self._dataset.holder, json.dumps(holder).encode())
+        write_atomic(self._dataset.holder, json.dumps(holder).encode(), make_folders=False)
         reached("holder-written")
         return self
 

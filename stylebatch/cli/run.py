@@ -53,6 +53,10 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="Start nothing after this time, as in 6h.")
     ] = None,
+    max_failures: Annotated[
+        str | None,
+        typer.Option(metavar="N|P%", help="Begin nothing more after so many failed images."),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what has failed.")
     ] = False,
@@ -86,7 +90,9 @@ def run(
     if num_preview is not None:
         _preview(loaded, num_preview, sheet, view)
         return
-    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline))
+    request = RunRequest(
+        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures)
+    )
     with _signals() as stop, view:
         summary = run_pipeline(loaded, request, view, stop)
     _tell(loaded, summary, view)
@@ -123,6 +129,15 @@ def _seconds(deadline: str | None) -> float | None:
         return manifest.parse_duration(deadline)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--deadline") from error
+
+
+def _failures(limit: str | None) -> int | str | None:
+    if limit is None:
+        return None
+    try:
+        return manifest.parse_failures(limit)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-failures") from error
 
 
 @contextmanager
@@ -183,4 +198,6 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
         parts.append(f"{summary.set_aside} out of date, moved to .stylebatch/stale")
     if summary.exit_code == 4:
         parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
+    elif summary.stopped_by:
+        parts.append(f"stopped by {summary.stopped_by} with {summary.remaining} left to make")
     return f"{loaded.output / 'images'}: {', '.join(parts)}"
