@@ -13,6 +13,8 @@ from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError, UserError
 from stylebatch.files import read_bytes, remove_file, write_atomic
 
+HOLDER_KEYS = {"run_id", "pid", "host", "since"}
+
 
 class OutputHeldError(UserError):
     """Another run holds the output."""
@@ -74,10 +76,12 @@ class OutputLock:
 def read_holder(dataset: Dataset) -> dict[str, object]:
     """Return who holds an output: run_id, pid, host, since; {} where nobody says so."""
     try:
-        holder: dict[str, object] = json.loads(read_bytes(dataset.holder))
+        holder = json.loads(read_bytes(dataset.holder))
     except (OSError, ValueError):
         return {}
-    return holder
+    # Whatever else a damaged disk or somebody's editor has left there names nobody.
+    is_one = isinstance(holder, dict) and holder.keys() >= HOLDER_KEYS
+    return holder if is_one else {}
 
 
 def find_running(dataset: Dataset) -> dict[str, object]:
