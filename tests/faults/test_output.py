@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, FEW, IS_LONG, MANY, Running, Trial
+from harness import COUNTS, FEW, IS_LONG, LARGE, MANY, Running, Trial
 from places import Disk, frozen
-from runs import Ended, needs_proc, picture, wait_until
+from runs import Ended, needs_proc, wait_until
 
 pytestmark = [needs_proc, pytest.mark.timeout(900)]
 
@@ -52,13 +52,13 @@ def assert_lost(trial: Trial, ended: Ended) -> str:
 
 
 def _kind_of(path: str) -> str:
-    if "/tmp/" in path:
+    if "/.stylebatch/tmp/" in path:
         return "temporary"
     return Path(path).name.removeprefix(".").split(".")[0]
 
 
 def test_a_disk_that_fills_up(on_disk) -> None:
-    """From full to enough, a few blocks more for every run: it goes on until it has all it needs."""
+    """From full to enough: every run has a few blocks more and goes on."""
     trial, disk = on_disk
     named, blocks = set(), 0
     steps = [*range(8), *range(8, 200, 3)] if IS_LONG else [0, 20, 32]
@@ -79,9 +79,9 @@ def test_a_disk_that_fills_up(on_disk) -> None:
 @pytest.mark.parametrize("on_disk", [MANY], indirect=True)
 def test_a_disk_too_small_is_made_larger(on_disk) -> None:
     trial, disk = on_disk
-    disk.remount("size=300k")
+    disk.remount("size=400k")
     assert_lost(trial, trial.run())
-    assert 0 < len(trial.small.images()) < len(trial.expected.images())
+    assert len(trial.small.images()) < len(trial.expected.images())
     disk.remount("size=4m")
     trial.finish()
 
@@ -123,23 +123,20 @@ def _limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.mark.parametrize("kib", [4, 20, 80, 200] if IS_LONG else [200])
-def test_files_may_not_be_as_large_as_they_have_to_be(make_trial, kib) -> None:
-    """The last of them is enough for all but one image."""
+@pytest.mark.parametrize("kib", [1, 8, 20] if IS_LONG else [20])
+def test_no_file_may_be_so_large(make_trial, kib) -> None:
     trial = make_trial(FEW)
-    large = trial.expected.photo("dogs/large.png", 7)
-    picture(7, 640, 640).save(large)
-    picture(7, 640, 640).save(trial.small.root / "photos/dogs/large.png")
-    shutil.copystat(large, trial.small.root / "photos/dogs/large.png")
-    try:
-        trial.expected.run("--executor", "inline")
-        ended = trial.run(before=partial(_limit_files, kib * 1024))
-        named = assert_lost(trial, ended)
-        assert kib < 200 or _kind_of(named) == "temporary"
-        trial.finish()
-    finally:
-        large.unlink()
-        trial.expected.run("--executor", "inline")
+    assert_lost(trial, trial.run(before=partial(_limit_files, kib * 1024)))
+    trial.finish()
+
+
+@pytest.mark.long
+def test_an_image_may_not_be_as_large_as_it_is(make_trial) -> None:
+    trial = make_trial(LARGE)
+    largest = max(len(data) for data in trial.expected.images().values())
+    ended = trial.run(before=partial(_limit_files, largest - 1))
+    assert _kind_of(assert_lost(trial, ended)) == "temporary"
+    trial.finish()
 
 
 @pytest.fixture
