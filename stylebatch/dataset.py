@@ -68,7 +68,8 @@ class Dataset:
         for name in files.list_folders(self.state / "tmp"):
             if name != run_id:
                 self.remove_temporaries(name)
-        for target in (self.metadata, self.settings, self.failures, self.summary):
+        records = (self.metadata, self.settings, self.failures, self.summary)
+        for target in (*records, self.holder):
             files.sweep_unfinished(target)
 
     def remove_temporaries(self, run_id: str) -> None:
