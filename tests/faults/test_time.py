@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import signal
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import COUNTS, MANY, Running, Trial
-from runs import Ended, needs_proc
+from runs import Ended, needs_proc, wait_until
 
 pytestmark = needs_proc
 
@@ -108,3 +109,20 @@ def test_killed_runs_at_dates_that_go_back_and_forth(make_trial, clock, draw) ->
         run.kill()
         run.end()
     trial.finish()
+
+
+@pytest.mark.long
+def test_workers_that_fall_silent_are_ended(make_trial) -> None:
+    """Both are stopped for ever: nobody but the run's own process can help."""
+    trial = make_trial(MANY)
+    trial.small.document["run"]["image_timeout"] = "5s"
+    trial.small.write()
+    run = trial.start()
+    wait_until(lambda: trial.small.images() or run.is_over, "images")
+    assert not run.is_over
+    for pid in run.workers():
+        os.kill(pid, signal.SIGSTOP)
+        COUNTS["workers stopped for ever"] += 1
+    ended = run.end()
+    assert ended.err.count("no answer for 5 s: killed (run.image_timeout)") == 2
+    trial.check(ended)
