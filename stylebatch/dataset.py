@@ -55,6 +55,17 @@ class Dataset:
         found = map(Shard.from_name, files.list_folders(self._shards))
         return [Dataset(self.root, shard) for shard in sorted(filter(None, found))]
 
+    def rivals(self) -> list["Dataset"]:
+        """Return the output as those see it that may not run while this one does, but itself.
+
+        A shard and its siblings share no output.
+        """
+        if self.shard is None:
+            return self.shards()
+        count = self.shard.count
+        others = [each for each in self.shards() if each.shard and each.shard.count != count]
+        return [self.whole, *others]
+
     def name_run(self, run_id: str) -> str:
         """Return a run's id with its shard: that tells whose its temporaries are."""
         return f"{run_id}{_OF_SHARD}{self.shard.name}" if self.shard else run_id
@@ -84,8 +95,8 @@ class Dataset:
         return self.side_by_side / output
 
     def make_folders(self) -> None:
-        """Make the folders that every run needs."""
-        for folder in (self.images, self.losses, self.home):
+        """Make the folders that every run needs; `home` is for whoever holds the lock."""
+        for folder in (self.images, self.losses, self.state):
             files.make_folder(folder)
 
     def sweep_temporaries(self, run_id: str) -> None:

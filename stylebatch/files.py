@@ -2,6 +2,7 @@
 
 import glob
 import os
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -179,7 +180,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace a file in one step: a reader sees the old bytes or the new, never half of them."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _unfinished(path)
     try:
         write_synced(temporary, data)
         reached("atomic-written")
@@ -192,7 +193,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     """Replace a text file in one step by lines that are never all in memory."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _unfinished(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
@@ -205,6 +206,11 @@ def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _unfinished(path: Path) -> Path:
+    """Name a file beside another; machines that share a folder may share process ids too."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def move(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import read_bytes, remove_file, write_atomic
+from stylebatch.files import make_folder, read_bytes, remove_file, write_atomic
 
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120
@@ -57,9 +57,14 @@ class OutputLock:
             OutputHeldError: a run that it excludes goes on.
         """
         with _gate(self._dataset):
-            for rival in _rivals(self._dataset):
+            rivals = self._dataset.rivals()
+            for rival in rivals:
                 _try_lock(rival, FileLock(rival.lock)).release()
+            make_folder(self._dataset.home)
             _try_lock(self._dataset, self._lock)
+            for rival in rivals:
+                # Killed: a worker that outlives it must not take its name for its run.
+                remove_file(rival.holder)
             reached("lock-taken")
             try:
                 self._write_holder()
@@ -108,15 +113,6 @@ def _gate(dataset: Dataset) -> Iterator[None]:
         yield
     finally:
         gate.release()
-
-
-def _rivals(dataset: Dataset) -> list[Dataset]:
-    """Return what can't be held together with a dataset, but for itself."""
-    if dataset.shard is None:
-        return dataset.shards()
-    count = dataset.shard.count
-    others = [each for each in dataset.shards() if each.shard and each.shard.count != count]
-    return [dataset.whole, *others]
 
 
 def _try_lock(dataset: Dataset, lock: FileLock) -> FileLock:

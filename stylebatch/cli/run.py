@@ -19,6 +19,7 @@ from stylebatch.manifest import Manifest
 from stylebatch.pipeline import RunRequest, RunSummary
 from stylebatch.pipeline import run as run_pipeline
 from stylebatch.preview import preview
+from stylebatch.shard import Shard
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]
 DEFAULT_MANIFEST = Path("pipeline.yaml")
@@ -53,6 +54,14 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="Start nothing after this time, as in 6h.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Make part I (from 0) of N only: N machines share one output; then "
+            "`stylebatch merge`.",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what has failed.")
     ] = False,
@@ -79,14 +88,15 @@ def run(
     The same command again does nothing; after a change it redoes what the change affects.
     """
     loaded = _with_options(manifest.load_manifest(path), executor, devices)
+    part = _shard(shard, num_preview)
     if dry_run:
-        inform.show_plan(loaded, retry_failed=retry_failed)
+        inform.show_plan(loaded, retry_failed=retry_failed, shard=part)
         return
     view = _view(loaded, quiet)
     if num_preview is not None:
         _preview(loaded, num_preview, sheet, view)
         return
-    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline))
+    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline), part)
     with _signals() as stop, view:
         summary = run_pipeline(loaded, request, view, stop)
     _tell(loaded, summary, view)
@@ -123,6 +133,17 @@ def _seconds(deadline: str | None) -> float | None:
         return manifest.parse_duration(deadline)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--deadline") from error
+
+
+def _shard(text: str | None, num_preview: int | None) -> Shard | None:
+    if text is None:
+        return None
+    if num_preview is not None:
+        raise typer.BadParameter("not together with --preview", param_hint="--shard")
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--shard") from error
 
 
 @contextmanager
@@ -164,7 +185,8 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
     line = _summary_line(loaded, summary)
     if summary.exit_code:
         if summary.failed:
-            line += f"; see {loaded.output / 'failures.jsonl'}, `--retry-failed` tries again"
+            where = "`stylebatch status`" if summary.shard else loaded.output / "failures.jsonl"
+            line += f"; see {where}, `--retry-failed` tries again"
         typer.echo(f"stylebatch: {line}", err=True)
     else:
         view.say(line)
@@ -183,4 +205,5 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
         parts.append(f"{summary.set_aside} out of date, moved to .stylebatch/stale")
     if summary.exit_code == 4:
         parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
-    return f"{loaded.output / 'images'}: {', '.join(parts)}"
+    part = f"shard {summary.shard}: " if summary.shard else ""
+    return f"{loaded.output / 'images'}: {part}{', '.join(parts)}"
