@@ -76,7 +76,7 @@ def test_all_tasks_and_the_merge_make_the_data_set(small) -> None:
     assert not (small.out / "metadata.jsonl").exists()
     merged = run_script(MERGE, small)
     assert (merged.code, merged.err) == (0, ""), merged
-    assert merged.out == f"{small.out / 'images'}: 8 shards merged, 4 images are there\n"
+    assert merged.out == "out/images: 8 shards merged, 4 images are there\n"
     assert small.images().keys() == small.metadata().keys() == outputs
 
 
