@@ -106,7 +106,7 @@ class Dataset:
         """
         for name in files.list_folders(self.state / "tmp"):
             if name != run_id and not self._is_of_sibling(name):
-                files.remove_tree(self.state / "tmp" / name)
+                self.remove_temporaries(name)
         for target in (self.metadata, self.settings, self.failures, self.whole.summary):
             files.sweep_unfinished(target)
         for target in (self.holder, self.summary):
@@ -123,6 +123,10 @@ class Dataset:
         files.remove_file(self.ledger)
         files.sync_folder(self.home)
         files.remove_tree(self.home)
+
+    def remove_temporaries(self, run_id: str) -> None:
+        """Remove what a run that has ended wrote and did not rename."""
+        files.remove_tree(self.state / "tmp" / run_id)
 
     def set_aside(self, outputs: Iterable[str], run_id: str) -> int:
         """Move images, and what belongs to them, to the run's stale folder; return how many.
@@ -167,7 +171,7 @@ class Dataset:
 
     def _write_settings(self, ledger: Ledger, used: set[str]) -> None:
         settings = {key: value for key, value in ledger.settings().items() if key in used}
-        files.write_atomic(self.settings, _pretty(settings))
+        files.write_atomic(self.settings, _pretty(settings), make_folders=False)
 
     def _write_failures(self, ledger: Ledger) -> None:
         """No failures, no file."""
@@ -180,7 +184,7 @@ class Dataset:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `run.json`: how the last run went."""
-        files.write_atomic(self.summary, _pretty(summary))
+        files.write_atomic(self.summary, _pretty(summary), make_folders=False)
 
 
 def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:

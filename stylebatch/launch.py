@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylebatch.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.feed import Watcher
 from stylebatch.files import default_cache_folder
@@ -55,7 +56,7 @@ def worker_specs(
     Raises:
         DeviceError: a device that is not there.
     """
-    from stylebatch.device import choose_devices, usable_cores
+    from stylebatch.device import choose_devices
     from stylebatch.worker import WorkerSpec
 
     options = manifest.run
@@ -64,7 +65,8 @@ def worker_specs(
     devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
     if options.executor == "inline":
         devices = devices[:1]
-    threads = max(1, usable_cores() // max(1, devices.count("cpu")))
+    shares = devices.count("cpu")
+    threads = max(1, usable_cores() // max(1, shares))
     first = WorkerSpec(
         worker=0,
         device=devices[0],
@@ -77,7 +79,11 @@ def worker_specs(
         cache=manifest.run.cache or default_cache_folder(),
         threads=threads,
     )
-    return [replace(first, worker=n, device=device) for n, device in enumerate(devices)]
+    cores = iter(share_cores(allowed_cores(), shares) if shares > 1 else [])
+    return [
+        replace(first, worker=n, device=device, cores=next(cores, ()) if device == "cpu" else ())
+        for n, device in enumerate(devices)
+    ]
 
 
 def make_executor(manifest: Manifest, specs: "list[WorkerSpec]") -> Executor:

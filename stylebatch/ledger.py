@@ -275,9 +275,10 @@ class Ledger:
             )
 
     def get(self, key: str) -> Any:
-        """Return what `put` kept, None if nothing."""
-        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        """Return what `put` kept, here or else beneath; None if nothing."""
+        query = "SELECT value FROM main.meta WHERE key = ?"
+        rows = list(self._database.select(query, (key,)))
+        return json.loads(rows[-1][0]) if rows else None
 
     @property
     def changes(self) -> int:

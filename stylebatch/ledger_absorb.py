@@ -7,7 +7,7 @@ from typing import Any
 from stylebatch.crash_points import reached
 from stylebatch.ledger_schema import Database
 
-# What of a ledger another takes, by its key. The rest of `meta` is about its own file.
+# What of a ledger another takes, by its key; of `meta`, see below, the rest is about its own file.
 _TABLES = {
     "jobs": ("folder", "name"),
     "facts": ("folder", "name"),
@@ -15,6 +15,8 @@ _TABLES = {
     "settings": ("id",),
 }
 _PLAN, _PLANNED_AT = "plan", "planned_at"
+# Of these, the ledger that was planned last is believed.
+_LATEST = (_PLAN, _PLANNED_AT, "pace")
 _BLOCK = 10_000
 # Rows by their keys: a JSON array of [folder, name].
 _KEYS = (
@@ -40,8 +42,13 @@ def absorb(database: Database, source: Database) -> None:
                 rows,
             )
         theirs, mine = (_meta(each, _PLANNED_AT) or 0 for each in (source, database))
-        if theirs >= mine and (plan := _meta(source, _PLAN)):
-            note_plan(database, plan, theirs)
+        if theirs >= mine:
+            database.connection.executemany(
+                "INSERT OR REPLACE INTO main.meta VALUES (?, ?)",
+                source.connection.execute(
+                    f"SELECT key, value FROM main.meta WHERE key IN {_LATEST}"
+                ),
+            )
         database.count_change()
         reached("absorbing")
 

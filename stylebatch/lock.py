@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import make_folder, read_bytes, remove_file, write_atomic
+from stylebatch.files import make_folders_below, read_bytes, remove_file, write_atomic
 
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120
@@ -60,13 +60,13 @@ class OutputLock:
             rivals = self._dataset.rivals()
             for rival in rivals:
                 _try_lock(rival, FileLock(rival.lock)).release()
-            make_folder(self._dataset.home)
+            make_folders_below(self._dataset.state, self._dataset.home)
             _try_lock(self._dataset, self._lock)
-            for rival in rivals:
-                # Killed: a worker that outlives it must not take its name for its run.
-                remove_file(rival.holder)
             reached("lock-taken")
             try:
+                for rival in rivals:
+                    # Killed: no worker that outlives it may think that it still goes on.
+                    remove_file(rival.holder)
                 self._write_holder()
                 if self._prepare:
                     self._prepare()
@@ -83,7 +83,7 @@ class OutputLock:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         } | ({"shard": str(shard)} if shard else {})
-        write_atomic(self._dataset.holder, json.dumps(holder).encode())
+        write_atomic(self._dataset.holder, json.dumps(holder).encode(), make_folders=False)
         reached("holder-written")
 
     def __exit__(

@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
-from stylebatch.pipeline import RunSummary, logger, new_summary, writing
+from stylebatch.pipeline import RunSummary, new_summary, writing
+from stylebatch.run_log import logger
 
 
 def merge(dataset: Dataset, manifest: str = "") -> RunSummary:
@@ -20,9 +21,8 @@ def merge(dataset: Dataset, manifest: str = "") -> RunSummary:
     Raises:
         UserError: a run of it, or of one of its shards, goes on (10); the output is lost (5).
     """
-    started_s = time.monotonic()
     summary = new_summary(dataset, manifest)
-    with writing(dataset, summary), Ledger.open(dataset.ledger) as ledger:
+    with writing(dataset, summary) as started_s, Ledger.open(dataset.ledger) as ledger:
         counts = ledger.counts().values()
         summary.done_before = sum(states.get("done", 0) for states in counts)
         summary.failed = sum(states.get("failed", 0) for states in counts)

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # Bottom up: a module or package imports only from rows above its own. A row's names don't import
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
-    errors crash_points
+    errors crash_points cores run_log
     files
     records
     architectures
@@ -39,8 +39,8 @@ TABLE = """
     device
     scheduler pace
     commit
-    worker
-    executors
+    worker orphans
+    executors limits retries watchdog forecast
     feed
     launch
     pipeline

@@ -33,6 +33,23 @@ NumPreview = Annotated[
         "shapes, and one contact sheet of them; nothing is recorded as done.",
     ),
 ]
+ShardText = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Make part I (from 0) of N only: N machines share one output; then "
+        "`stylebatch merge`.",
+    ),
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help=f"Instead of the manifest's run.executor: {', '.join(executors.EXECUTORS)}.",
+    ),
+]
 DEMO_NOTE = (
     "note: weights: random is a demonstration extractor (seeded random filters); "
     "for real results set `arch: slim`, or `weights: imagenet`, under `extractor`"
@@ -54,13 +71,10 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="Start nothing after this time, as in 6h.")
     ] = None,
-    shard: Annotated[
+    shard: ShardText = None,
+    max_failures: Annotated[
         str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Make part I (from 0) of N only: N machines share one output; then "
-            "`stylebatch merge`.",
-        ),
+        typer.Option(metavar="N|P%", help="Begin nothing more after so many failed images."),
     ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what has failed.")
@@ -68,13 +82,7 @@ def run(
     keep_stale: Annotated[
         bool, typer.Option("--keep-stale", help="Leave outputs that the plan no longer has.")
     ] = False,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Instead of the manifest's run.executor: {', '.join(executors.EXECUTORS)}.",
-        ),
-    ] = None,
+    executor: ExecutorName = None,
     devices: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Instead of run.devices: auto, or cuda:0,cuda:1 or cpu."),
@@ -96,7 +104,9 @@ def run(
     if num_preview is not None:
         _preview(loaded, num_preview, sheet, view)
         return
-    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline), part)
+    request = RunRequest(
+        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), part
+    )
     with _signals() as stop, view:
         summary = run_pipeline(loaded, request, view, stop)
     _tell(loaded, summary, view)
@@ -144,6 +154,15 @@ def _shard(text: str | None, num_preview: int | None) -> Shard | None:
         return Shard.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--shard") from error
+
+
+def _failures(limit: str | None) -> int | str | None:
+    if limit is None:
+        return None
+    try:
+        return manifest.parse_failures(limit)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-failures") from error
 
 
 @contextmanager
@@ -205,5 +224,7 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
         parts.append(f"{summary.set_aside} out of date, moved to .stylebatch/stale")
     if summary.exit_code == 4:
         parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
+    elif summary.stopped_by:
+        parts.append(f"stopped by {summary.stopped_by} with {summary.remaining} left to make")
     part = f"shard {summary.shard}: " if summary.shard else ""
     return f"{loaded.output / 'images'}: {part}{', '.join(parts)}"
