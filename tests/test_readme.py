@@ -74,6 +74,7 @@ def test_commands_are_found() -> None:
         "run",
         "plan",
         "status",
+        "merge",
         "recipes",
         "weights list",
         "weights fetch",
