@@ -257,7 +257,7 @@ class Feed:
                 self._scheduler.give_back(worker, outputs)
             case Progress():
                 self._progress(event)
-            case WorkerLost(worker, reason):
+            case WorkerLost(worker, reason, _):
                 self._bury(worker, reason)
             case RunFailed(_, text, is_ours):
                 raise WorkerError(text) if is_ours else RunError.from_text(text)

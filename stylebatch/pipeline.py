@@ -28,7 +28,7 @@ from stylebatch.lock import LostOutputError, check_owner
 from stylebatch.manifest import Manifest
 from stylebatch.pace import Pace
 from stylebatch.plan import PlanSummary, plan_jobs
-from stylebatch.records import Event, JobFailed, Style
+from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run_log import logger, logging_to
 from stylebatch.scheduler import Scheduler
 from stylebatch.shard import Shard
@@ -333,8 +333,15 @@ class _Logged:
         self._watcher = watcher
 
     def event(self, event: Event) -> None:
-        if isinstance(event, JobFailed):
-            logger.warning("failed: %s: %s", event.output, event.reason)
+        match event:
+            case JobFailed(output=output, reason=reason):
+                logger.warning("failed: %s: %s", output, reason)
+            case WorkerLost(worker, reason, pid):
+                logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
+            case WorkerJoined(worker, device):
+                logger.info("worker %d is there, on %s", worker, device)
+            case Notice(worker, text):
+                logger.info("worker %d: %s", worker, text)
         self._watcher.event(event)
 
     def tick(self, tally: Tally) -> None:

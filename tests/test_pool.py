@@ -174,6 +174,9 @@ def test_a_device_that_fails_costs_its_process_and_no_image(small) -> None:
     ended = run_changed(small, FAILING_DEVICE)
     assert ended.returncode == 0, ended
     assert "its device has failed (CUDA error: an illegal memory access" in ended.stderr
+    log = (small.out / ".stylebatch/run.log").read_text()
+    assert "is lost: its device has failed" in log
+    assert log.count("worker 0 is there, on cpu") == 2
     assert len(small.images()) == 4
     assert small.summary()["failed"] == 0
 
