@@ -257,7 +257,7 @@ class Feed:
                 self._scheduler.give_back(worker, outputs)
             case Progress():
                 self._progress(event)
-            case WorkerLost(worker, reason):
+            case WorkerLost(worker, reason, _):
                 self._bury(worker, reason)
             case RunFailed(_, text, is_ours):
                 raise WorkerError(text) if is_ours else RunError.from_text(text)
@@ -283,6 +283,8 @@ class Feed:
         """Let a job wait for its next attempt; what a stopped run leaves, the next one tries."""
         if not self._retries.is_allowed(event.output):
             return False
+        if self._is_draining:
+            return self._scheduler.hold(event.worker, event.output) is not None
         job = self._scheduler.hold(event.worker, event.output)
         if job is None:
             return False
@@ -305,6 +307,8 @@ class Feed:
             self.tally.failed += 1
             if attempts := self._retries.attempts(event.output):
                 event = replace(event, reason=f"{event.reason} ({attempts + 1} attempts)")
+        if not self._scheduler.num_in_flight(event.worker):
+            self._forecast.nothing_begun(event.worker)
         self._unrecorded.append(event)
         reached("events-taken")
         most = self._limits.max_failures
@@ -327,7 +331,7 @@ class Feed:
         if self._idle_deaths > MAX_STARTS_WITHOUT_WORK * self._limits.max_deaths:
             found = f"workers end before they have made an image ({reason})"
             raise WorkersLostError("workers", found, "", "see `stylebatch doctor`, then run again")
-        if not self._scheduler.is_finished:
+        if not (self._scheduler.is_finished or self._is_draining):
             self._executor.replace(worker)
             self._watchdog.started(worker)
 

@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -226,7 +227,7 @@ def write_atomic(path: Path, data: bytes, *, make_folders: bool = True) -> None:
     Args:
         make_folders: as `write_synced` does.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _unfinished(path)
     try:
         write_synced(temporary, data, make_folders=make_folders)
         reached("atomic-written")
@@ -239,7 +240,7 @@ def write_atomic(path: Path, data: bytes, *, make_folders: bool = True) -> None:
 
 def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     """Replace a text file in a folder that is there, as `write_atomic`; lines come one by one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _unfinished(path)
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -251,6 +252,11 @@ def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _unfinished(path: Path) -> Path:
+    """Name a file beside another; machines that share a folder may share process ids too."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def move(source: Path, target: Path) -> None:

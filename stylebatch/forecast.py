@@ -54,6 +54,10 @@ class Forecast:
         if worker in self._kinds:
             self.pace(worker).finished(shape, evaluations)
 
+    def nothing_begun(self, worker: int) -> None:
+        """Take that a worker has no image now: those that failed did not say how far they were."""
+        self._begun.pop(worker, None)
+
     def pace(self, worker: int) -> Pace:
         """Return the pace of a worker's kind of device."""
         return self._paces.setdefault(self._kinds[worker], Pace())

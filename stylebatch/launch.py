@@ -13,6 +13,7 @@ from stylebatch.files import default_cache_folder
 from stylebatch.manifest import Manifest
 from stylebatch.recipes import Settings
 from stylebatch.records import Notice, Style
+from stylebatch.shard import Shard
 from stylebatch.weights import find_download, is_checked_without_torch, load_tensors
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
 
 
 def worker_specs(
-    manifest: Manifest, styles: Mapping[str, Style], output: Path, run_id: str
+    manifest: Manifest,
+    styles: Mapping[str, Style],
+    output: Path,
+    run_id: str,
+    shard: Shard | None = None,
 ) -> "list[WorkerSpec]":
     """Return what each worker is started with: one a device, or shares of the CPU.
 
@@ -68,6 +73,7 @@ def worker_specs(
         run_id=run_id,
         root=manifest.root,
         output=output,
+        shard=shard,
         settings=all_settings(manifest),
         styles=dict(styles),
         cache=manifest.run.cache or default_cache_folder(),

@@ -24,13 +24,15 @@ from stylebatch.launch import (
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PairCounts, PlannedJobs
 from stylebatch.limits import Limits, count_failures
-from stylebatch.lock import LostOutputError, OutputLock, check_owner
+from stylebatch.lock import LostOutputError, check_owner
 from stylebatch.manifest import Manifest
 from stylebatch.pace import Pace
 from stylebatch.plan import PlanSummary, plan_jobs
-from stylebatch.records import Event, JobFailed, Style
+from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run_log import logger, logging_to
 from stylebatch.scheduler import Scheduler
+from stylebatch.shard import Shard
+from stylebatch.shards import hold, merge_shards
 
 if TYPE_CHECKING:
     from stylebatch.worker import WorkerSpec
@@ -51,6 +53,7 @@ class RunRequest:
         limit: make so many images at most, and set nothing aside.
         deadline_s: from the start; None: the manifest's.
         max_failures: as `run.max_failures`; None: the manifest's.
+        shard: make only what is its part, and set nothing aside; records are left to a merge.
     """
 
     limit: int | None = None
@@ -58,13 +61,16 @@ class RunRequest:
     keep_stale: bool = False
     deadline_s: float | None = None
     max_failures: int | str | None = None
+    shard: Shard | None = None
 
 
 @dataclass(slots=True)
 class RunSummary:
-    """What `run.json` says.
+    """What `run.json` says; of a shard's run, that in its own folder, and of its part only.
 
     Attributes:
+        shard: I/N, None for a run of the whole.
+        merged: the shards, as I/N, whose ledgers it has merged.
         failed: in this run and before it.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
@@ -74,6 +80,8 @@ class RunSummary:
     run_id: str
     manifest: str
     started: str
+    shard: str | None = None
+    merged: list[str] = field(default_factory=list)
     seconds: float = 0.0
     planned: int = 0
     done_before: int = 0
@@ -94,9 +102,16 @@ def new_run_id() -> str:
 
 
 def make_plan(
-    manifest: Manifest, ledger: Ledger, *, retry_failed: bool = False, redo: bool = False
+    manifest: Manifest,
+    ledger: Ledger,
+    *,
+    retry_failed: bool = False,
+    redo: bool = False,
+    shard: Shard | None = None,
 ) -> tuple[PlannedJobs, PlanSummary, dict[str, Style]]:
-    """Plan a manifest against a ledger: what is done, failed, to do; writes no output.
+    """Plan a manifest, or a shard of it, against a ledger: what is done, failed, to do.
+
+    Writes no output.
 
     Raises:
         UserError: inputs that can't be read, outputs that collide or that are not ours.
@@ -105,7 +120,7 @@ def make_plan(
     styles = resolve_styles(manifest, ledger)
     images = Dataset(manifest.output).images
     planned = ledger.begin_plan(manifest, styles, images, retry_failed=retry_failed, redo=redo)
-    for folder in plan_jobs(manifest, ledger, styles, summary):
+    for folder in plan_jobs(manifest, ledger, styles, summary, shard):
         planned.add(folder)
     planned.finish()
     return planned, summary, styles
@@ -119,24 +134,47 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
             lost, what is done is kept.
         WorkerError: an error of stylebatch's own in a worker.
     """
-    dataset = Dataset(manifest.output)
-    summary = RunSummary(new_run_id(), str(manifest.path), datetime.now(UTC).isoformat())
+    dataset = Dataset(manifest.output, request.shard)
+    summary = new_summary(dataset, str(manifest.path))
+    with writing(dataset, summary) as started_s:
+        beneath = dataset.whole.ledger if dataset.shard else None
+        with Ledger.open(dataset.ledger, beneath=beneath) as ledger:
+            _Run(manifest, request, watcher, stop, dataset, ledger, summary).run(started_s)
+    return summary
+
+
+def new_summary(dataset: Dataset, manifest: str) -> RunSummary:
+    """Begin what there will be to say of a run that starts now."""
+    run_id = dataset.name_run(new_run_id())
+    shard = str(dataset.shard) if dataset.shard else None
+    return RunSummary(run_id, manifest, datetime.now(UTC).isoformat(), shard)
+
+
+@contextmanager
+def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
+    """Hold an output, or a shard of it, ready to be written: swept, merged, logged to.
+
+    Yields:
+        when that began, by the monotonic clock, in seconds.
+
+    Raises:
+        UserError: the output is held (10) or lost (5).
+    """
     started_s = time.monotonic()
     with _output_errors(dataset):
         dataset.make_folders()
-        with OutputLock(dataset, summary.run_id), logging_to(dataset.log):
+        with hold(dataset, summary.run_id), logging_to(dataset.log):
             try:
-                dataset.sweep_temporaries(summary.run_id)
                 reached("swept")
-                with Ledger.open(dataset.ledger) as ledger:
-                    _Run(manifest, request, watcher, stop, dataset, ledger, summary).run(started_s)
+                if dataset.shard is None:
+                    summary.merged = merge_shards(dataset)
+                yield started_s
             except Exception as error:
                 summary.seconds = round(time.monotonic() - started_s, 3)
                 _note_error(dataset, summary, error)
                 raise
             finally:
                 dataset.remove_temporaries(summary.run_id)
-    return summary
 
 
 def _note_error(dataset: Dataset, summary: RunSummary, error: Exception) -> None:
@@ -185,7 +223,10 @@ class _Run:
     def run(self, started_s: float) -> None:
         self.started_s = started_s
         retry = self.request.retry_failed
-        planned, found, styles = make_plan(self.manifest, self.ledger, retry_failed=retry)
+        shard = self.request.shard
+        planned, found, styles = make_plan(
+            self.manifest, self.ledger, retry_failed=retry, shard=shard
+        )
         # Also where nothing is to be made: other prose in a recipe gives images another id.
         settings = all_settings(self.manifest).items()
         self.ledger.remember_settings({key: describe_settings(value) for key, value in settings})
@@ -195,7 +236,7 @@ class _Run:
             # Before anything in the output is touched: weights or a device may be missing.
             prepare_all_weights(self.manifest, self.watcher)
             output, run_id = self.manifest.output, self.summary.run_id
-            specs = worker_specs(self.manifest, styles, output, run_id)
+            specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")
         self._set_stale_aside(planned)
         self.summary.planned = sum(count.total for count in counts)
@@ -207,7 +248,8 @@ class _Run:
         self._finish(tally)
 
     def _set_stale_aside(self, planned: PlannedJobs) -> None:
-        if self.request.keep_stale or self.request.limit is not None:
+        request = self.request
+        if request.keep_stale or request.limit is not None or request.shard:
             return
         planned.find_stale()
         for outputs in planned.stale():
@@ -277,7 +319,8 @@ class _Run:
         is_resumable = summary.stopped_by in (Stop.DEADLINE, Stop.SIGNAL)
         summary.exit_code = 4 if is_resumable else 3 if summary.failed else 0
         summary.seconds = round(time.monotonic() - self.started_s, 3)
-        self.dataset.write_records(self.ledger)
+        if self.dataset.shard is None:
+            self.dataset.write_records(self.ledger)
         self.dataset.write_summary(asdict(summary))
         reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))
@@ -290,8 +333,15 @@ class _Logged:
         self._watcher = watcher
 
     def event(self, event: Event) -> None:
-        if isinstance(event, JobFailed):
-            logger.warning("failed: %s: %s", event.output, event.reason)
+        match event:
+            case JobFailed(output=output, reason=reason):
+                logger.warning("failed: %s: %s", output, reason)
+            case WorkerLost(worker, reason, pid):
+                logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
+            case WorkerJoined(worker, device):
+                logger.info("worker %d is there, on %s", worker, device)
+            case Notice(worker, text):
+                logger.info("worker %d: %s", worker, text)
         self._watcher.event(event)
 
     def tick(self, tally: Tally) -> None:

@@ -102,10 +102,16 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker has died; its jobs are no longer being worked on."""
+    """A worker has died; its jobs are no longer being worked on.
+
+    Attributes:
+        reason: the same for all that die in one way.
+        pid: of its process, where it had one of its own.
+    """
 
     worker: int
     reason: str
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,15 @@ def num_slots(width: int, height: int, pixel_budget: int) -> int:
     return max(1, min(most, pixel_budget // max(1, width * height)))
 
 
+def num_spare(slots: int) -> int:
+    """Return how many jobs wait at a worker to refill its slots, at most."""
+    return max(slots, MIN_SPARE)
+
+
 def capacity(width: int, height: int, pixel_budget: int) -> int:
     """Return how many jobs of a shape a worker has at most: its slots, and some to refill them."""
     slots = num_slots(width, height, pixel_budget)
-    return slots + max(slots, MIN_SPARE)
+    return slots + num_spare(slots)
 
 
 @dataclass(eq=False)
@@ -248,6 +253,10 @@ class Scheduler:
         """How many more jobs a worker may have: up to its capacity, and near the end its share."""
         has = len(worker.in_flight) + num_taken
         most = capacity(group.width, group.height, worker.pixel_budget)
+        slots = num_slots(group.width, group.height, worker.pixel_budget)
+        if not num_taken and has > slots + num_spare(slots) // 2:
+            # In lots: each is a transaction of the ledger, which waits for the disk.
+            return 0
         feeding = [each for each in self._workers.values() if not each.has_suspect]
         rest = self._left + num_taken + sum(len(each.in_flight) for each in feeding)
         share = -(-rest // max(len(feeding), self._num_workers))

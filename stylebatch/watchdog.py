@@ -28,7 +28,8 @@ class Watchdog:
 
     def heard(self, worker: int) -> None:
         """Note that it has made something: an evaluation, an image."""
-        self._silent_s[worker] = 0.0
+        if worker in self._silent_s:
+            self._silent_s[worker] = 0.0
 
     def lost(self, worker: int) -> None:
         """Expect nothing of a worker any more."""

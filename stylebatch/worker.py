@@ -35,6 +35,7 @@ from stylebatch.records import (
     WorkerLost,
 )
 from stylebatch.scheduler import num_slots
+from stylebatch.shard import Shard
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
@@ -55,6 +56,7 @@ class WorkerSpec:
     Attributes:
         root: the manifest's folder; content and style paths start there.
         output: the data set's root.
+        shard: whose run it belongs to, None for a run of the whole.
         settings, styles: all of the run's, by id and key.
         cache: folder of cached style targets.
         threads: for torch on the CPU; None leaves torch's own choice.
@@ -75,6 +77,7 @@ class WorkerSpec:
     threads: int | None = None
     cores: tuple[int, ...] = ()
     pixel_budget: int | None = None
+    shard: Shard | None = None
     max_slots: Mapping[tuple[Shape, bool], int] = field(default_factory=dict)
 
 
@@ -99,7 +102,7 @@ class Worker:
         self._spec = spec
         self._device = Device(spec.device, spec.root, spec.cache)
         self.pixel_budget = spec.pixel_budget or self._device.pixel_budget
-        self._committer = Committer(Dataset(spec.output), spec.run_id, spec.worker)
+        self._committer = Committer(Dataset(spec.output, spec.shard), spec.run_id, spec.worker)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._waiting: deque[Job] = deque()
         self._decoding: dict[str, Future[Content]] = {}

@@ -159,7 +159,7 @@ def test_a_killed_process_is_told_and_can_be_replaced(work) -> None:
     (worker,) = set(children_of(os.getpid())) - set(_trackers())
     os.kill(worker, signal.SIGKILL)
     (lost,) = poll_until(executor, has(WorkerLost))
-    assert lost == WorkerLost(0, f"its process {worker} has ended (killed by SIGKILL)")
+    assert lost == WorkerLost(0, "its process has ended (killed by SIGKILL)", worker)
     executor.submit(0, work.jobs)  # to nobody: no error
     assert executor.poll(0.0) == []
     executor.replace(0)

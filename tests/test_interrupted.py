@@ -156,7 +156,8 @@ def test_a_killed_worker_is_replaced(tmp_path) -> None:
     os.kill(worker, signal.SIGKILL)
     ended = end(process)
     assert ended.code == 0, ended
-    assert f"its process {worker} has ended (killed by SIGKILL)" in ended.err
+    assert f"a worker (process {worker}) is lost" in ended.err
+    assert "its process has ended (killed by SIGKILL)" in ended.err
     assert (few.images(), _timeless(few)) == (before, facts)
 
 

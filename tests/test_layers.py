@@ -24,13 +24,15 @@ TABLE = """
     transfer
     recipes
     manifest
-    naming assignment fingerprint inputs
+    naming assignment fingerprint inputs shard
     plan
     ledger_schema
+    ledger_absorb
     ledger_plan
     ledger
     dataset
     lock
+    shards
     finishing specs
     contents
     targets memory_probe
@@ -43,7 +45,7 @@ TABLE = """
     launch
     pipeline
     sheets paintings
-    preview demo doctor
+    preview merge demo doctor
     api
     comparison
     stylebatch

@@ -60,8 +60,11 @@ def test_a_worker_gets_its_slots_and_as_many_to_refill_them() -> None:
     scheduler = start({(64, 64): 100}, 0)
     assert len(scheduler.jobs_for(0)) == 8
     assert scheduler.jobs_for(0) == []
+    # Four slots, four that wait: it gets more as soon as half of these are gone, not one by one.
     scheduler.finished(0, "64x64/0003.png")
-    assert [each.output for each in scheduler.jobs_for(0)] == ["64x64/0008.png"]
+    assert scheduler.jobs_for(0) == []
+    scheduler.finished(0, "64x64/0001.png")
+    assert [each.output for each in scheduler.jobs_for(0)] == ["64x64/0008.png", "64x64/0009.png"]
 
 
 def test_larger_images_go_first_and_a_worker_keeps_to_its_group() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +14,12 @@ from rich.table import Table
 from stylebatch import doctor as checks
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
-from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PairCounts
-from stylebatch.lock import find_running
 from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.pipeline import make_plan
 from stylebatch.records import Group, Job
+from stylebatch.shard import Shard
+from stylebatch.shards import open_together, read_standing
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
 MAX_REASONS = 20
@@ -44,7 +45,7 @@ def plan(
     if not jobs:
         show_plan(manifest, retry_failed=retry_failed)
         return
-    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
+    with open_together(Dataset(manifest.output)) as ledger:
         planned, _, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
         for group in planned.groups():
             for job in _jobs_of(planned.take, group):
@@ -58,11 +59,12 @@ def _jobs_of(take: Any, group: Group) -> Any:
         last = block[-1]
 
 
-def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
-    """Print a plan as tables: the pairs, then the shapes of what waits."""
-    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
-        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
-        stale, groups = planned.find_stale(), planned.groups()
+def show_plan(manifest: Manifest, *, retry_failed: bool, shard: Shard | None = None) -> None:
+    """Print a plan, or a shard's part of it: a table of the pairs, then of what waits, by shape."""
+    with open_together(Dataset(manifest.output)) as ledger:
+        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed, shard=shard)
+        groups = planned.groups()
+        stale = 0 if shard else planned.find_stale()
     console = Console(highlight=False)
     pairs = table_of("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
     for pair in manifest.pairs:
@@ -115,21 +117,36 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
-    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
-    if not dataset.ledger.exists():
-        todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
-        raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
-    with Ledger.open(dataset.ledger, read_only=True) as ledger:
-        found = {
-            "output": str(dataset.root),
-            "running": find_running(dataset) or None,
-            "pairs": _pair_states(ledger.counts(), ledger.get("plan") or {}),
-            "failures": _reasons(ledger),
-        }
+    found = read_status(find_output(path))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:
         _show_status(found)
+
+
+def find_output(path: Path) -> Dataset:
+    """Return the output that a manifest's path, or its own, stands for.
+
+    Raises:
+        ArgumentError: no run has written there.
+    """
+    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+    if not dataset.ledger.exists() and not dataset.shards():
+        todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
+        raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
+    return dataset
+
+
+def read_status(dataset: Dataset) -> dict[str, Any]:
+    """Return what `status --json` prints."""
+    standing = read_standing(dataset)
+    return {
+        "output": str(dataset.root),
+        "running": standing.running or None,
+        "shards": {shard: holder or None for shard, holder in standing.shards.items()},
+        "pairs": _pair_states(standing.counts, standing.planned),
+        "failures": _reasons(standing.failures),
+    }
 
 
 def _pair_states(
@@ -145,10 +162,10 @@ def _pair_states(
     return states
 
 
-def _reasons(ledger: Ledger) -> dict[str, list[str]]:
+def _reasons(failures: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     """Group failures by reason, the file's own name left out of it."""
     reasons: dict[str, list[str]] = {}
-    for failure in ledger.failures():
+    for failure in failures:
         reason = str(failure["reason"]).removeprefix(f"{failure['content']}: ")
         reasons.setdefault(reason, []).append(failure["output"])
     return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
@@ -159,6 +176,9 @@ def _show_status(found: dict[str, Any]) -> None:
     console.print(found["output"], style="bold", markup=False)
     if holder := found["running"]:
         console.print("  a run is going on: process {pid} on {host}".format(**holder))
+    for shard, holder in found["shards"].items():
+        state = "process {pid} on {host}".format(**holder) if holder else "not running, not merged"
+        console.print(f"  shard {shard}: {state}", markup=False)
     table = table_of("pair", "jobs", "done", "failed", "to do")
     for pair, state in found["pairs"].items():
         numbers = (state["planned"], state["done"], state["failed"], state["left"])

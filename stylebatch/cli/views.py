@@ -54,8 +54,9 @@ def trouble(event: Event) -> str | None:
     match event:
         case JobFailed(output=output, reason=reason):
             return f"failed: {output}: {reason}"
-        case WorkerLost(reason=reason):
-            return f"a worker is lost, another takes its jobs: {reason}"
+        case WorkerLost(reason=reason, pid=pid):
+            which = f" (process {pid})" if pid else ""
+            return f"a worker{which} is lost, another takes its jobs: {reason}"
         case Notice(text=text):
             return text
         case _:

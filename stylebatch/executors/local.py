@@ -112,12 +112,12 @@ class LocalExecutor:
         child.process.kill()
         child.process.join()
         if child.killed_for:
-            return WorkerLost(worker, child.killed_for)
+            return WorkerLost(worker, child.killed_for, child.process.pid)
         code = child.process.exitcode
         how = (
             f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         )
-        return WorkerLost(worker, f"its process {child.process.pid} has ended ({how})")
+        return WorkerLost(worker, f"its process has ended ({how})", child.process.pid)
 
     def kill(self, worker: int, reason: str) -> None:
         if child := self._children.get(worker):
