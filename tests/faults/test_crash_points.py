@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from harness import BROKEN, COUNTS, IS_LONG, MANY, OTHERWISE, SEED, Kind, describe
-from runs import copy_tree, needs_proc
+from harness import BROKEN, COUNTS, FEW, IS_LONG, MANY, OTHERWISE, SEED, Kind, describe
+from runs import Ended, contents, copy_tree, needs_proc
 
 import stylebatch
 from stylebatch.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
@@ -30,6 +30,7 @@ PARENT = {
     "holder-removed": (1,),
 }
 STALE = {"stale-moved": (1,), "stale-forgotten": (1,)}
+SHARDS = {"absorbing": (1, 2), "absorbed": (1, 2)}
 WORKER = {
     "admitted": (1, 20),
     "optimised": (1, 20),
@@ -45,7 +46,7 @@ WORKER = {
 # In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl, run.json;
 # in a worker: style targets, if they are not cached.
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
-ALL = PARENT | STALE | WORKER | EITHER
+ALL = PARENT | STALE | SHARDS | WORKER | EITHER
 
 pytestmark = needs_proc
 
@@ -62,15 +63,19 @@ def test_every_point_is_in_the_table_in_the_source_and_here() -> None:
 
 
 def _crash(point: str, turn: int, marker: Path) -> dict[str, str]:
-    COUNTS["crash points"] += 1
     return {ENVIRONMENT_VARIABLE: f"{point}@{turn}:{marker}"}
+
+
+def _check_reached(marker: Path, ended: Ended) -> None:
+    assert marker.exists(), ended
+    COUNTS["processes ended at a crash point"] += 1
 
 
 @pytest.mark.parametrize(("point", "turn"), _cases(PARENT, 2))
 def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> None:
     trial = make_trial(BROKEN if point == "failures-written" else MANY)
     ended = trial.run(environment=_crash(point, turn, marker))
-    assert marker.exists(), ended
+    _check_reached(marker, ended)
     assert ended.code == -9, ended
     trial.finish()
 
@@ -79,7 +84,7 @@ def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> 
 def test_a_worker_that_ends_there_is_replaced(make_trial, marker, point, turn) -> None:
     trial = make_trial(MANY)
     ended = trial.run(environment=_crash(point, turn, marker))
-    assert marker.exists(), ended
+    _check_reached(marker, ended)
     assert "has ended (killed by SIGKILL)" in ended.err
     trial.check(ended)
 
@@ -92,7 +97,7 @@ def test_a_file_that_is_being_replaced(make_trial, marker, point, turn, has_targ
     if not has_targets:
         (trial.small.root / "cache").rename(trial.small.root / "no-cache")
     ended = trial.run(environment=_crash(point, turn, marker))
-    assert marker.exists(), ended
+    _check_reached(marker, ended)
     assert ended.code in (-9, 3)
     trial.finish()
 
@@ -107,7 +112,7 @@ def test_outputs_that_are_out_of_date_are_set_aside_once(
     trial = make_trial(MANY)
     copy_tree(old.out, trial.small.out)
     ended = trial.run(environment=_crash(point, turn, marker))
-    assert marker.exists(), ended
+    _check_reached(marker, ended)
     assert ended.code == -9
     describe(trial.small, trial.kind)
     trial.finish()
@@ -117,3 +122,16 @@ def test_outputs_that_are_out_of_date_are_set_aside_once(
         Path(path).name: data for path, data in old.images().items()
     }
     assert len(kept) == len(old.images())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "turn"), _cases(SHARDS, 1))
+def test_ledgers_of_shards_are_taken_in_once(make_trial, marker, point, turn) -> None:
+    trial = make_trial(FEW)
+    for shard in ("0/2", "1/2"):
+        assert trial.small.run("--executor", "inline", "--shard", shard).code == 0
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert ended.code == -9
+    trial.finish()
+    assert contents(trial.small.out / ".stylebatch/shards") == {}

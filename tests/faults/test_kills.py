@@ -13,7 +13,7 @@ from harness import COUNTS, IS_LONG, KILLS, MANY, Running, Trial
 from runs import contents, needs_proc, wait_until
 
 # Of the kills that are asked for; the rest is of whole runs.
-WORKER_KILLS = KILLS * 7 // 10 if IS_LONG else 4
+WORKER_KILLS = KILLS * 3 // 4 if IS_LONG else 4
 PARENT_KILLS = KILLS - WORKER_KILLS if IS_LONG else 2
 KILLS_PER_RUN = 20
 
@@ -55,7 +55,7 @@ def _kill_workers(trial: Trial, draw: random.Random, most: int) -> int:
     """Kill workers of one run; return how many were killed before it was done."""
     run, killed = trial.start(), 0
     while killed < most:
-        _wait_for_a_moment(draw, trial, run, 4)
+        _wait_for_a_moment(draw, trial, run, 3)
         if run.is_over:
             break
         if workers := run.workers():
@@ -70,13 +70,33 @@ def test_runs_killed_at_random(make_trial, draw) -> None:
     left, trial = PARENT_KILLS, make_trial(MANY)
     while left:
         run = trial.start()
-        _wait_for_a_moment(draw, trial, run, 10)
+        _wait_for_a_moment(draw, trial, run, 6)
         if run.is_over:
             trial.check(run.end())
             trial.start_over()
             continue
         _kill_run(draw, run)
         left -= 1
+    trial.finish()
+
+
+@pytest.mark.long
+def test_shards_killed_at_random(make_trial, draw) -> None:
+    """Both work on one output at once; the one that is killed starts again beside the other."""
+    trial = make_trial(MANY)
+    shards = {name: trial.start("--shard", name) for name in ("0/2", "1/2")}
+    for _ in range(KILLS // 30):
+        name = draw.choice(sorted(shards))
+        _wait_for_a_moment(draw, trial, shards[name], 6)
+        if shards[name].is_over:
+            assert shards[name].end().code == 0
+        else:
+            shards[name].kill()
+            assert shards[name].end().code == -9
+            COUNTS["shards killed at random"] += 1
+        shards[name] = trial.start("--shard", name)
+    for run in shards.values():
+        assert run.end().code == 0
     trial.finish()
 
 
