@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b, file_digest
 from pathlib import Path
@@ -215,10 +216,20 @@ def write_synced(path: Path, data: bytes, *, make_folders: bool = True) -> None:
     """
     if make_folders:
         path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    with _naming(path), path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors name the file: the system does so where it's opened, not where it's written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def write_atomic(path: Path, data: bytes, *, make_folders: bool = True) -> None:
@@ -242,7 +253,7 @@ def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     """Replace a text file in a folder that is there, as `write_atomic`; lines come one by one."""
     temporary = _unfinished(path)
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        with _naming(temporary), temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
