@@ -13,7 +13,7 @@ from harness import COUNTS, IS_LONG, KILLS, MANY, Running, Trial
 from runs import contents, needs_proc, wait_until
 
 # Of the kills that are asked for; the rest is of whole runs.
-WORKER_KILLS = KILLS * 3 // 4 if IS_LONG else 4
+WORKER_KILLS = KILLS * 3 // 4 if IS_LONG else 3
 PARENT_KILLS = KILLS - WORKER_KILLS if IS_LONG else 2
 KILLS_PER_RUN = 20
 
