@@ -188,7 +188,7 @@ class Trial:
         environment: dict[str, str] | None = None,
         before: Callable[[], None] | None = None,
     ) -> Running:
-        """Start `stylebatch run` as a user does, on two cores.
+        """Start `stylebatch run` as a user does, on a core for each worker.
 
         Args:
             before: is called in the new process.
@@ -198,7 +198,7 @@ class Trial:
         with (
             log.with_suffix(".out").open("wb") as out,
             log.with_suffix(".err").open("wb") as err,
-            _two_cores(),
+            _cores(self.small.document["run"]["cpu_workers"]),
         ):
             process = subprocess.Popen(
                 asked,
@@ -317,10 +317,10 @@ def _bytes(path: Path) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _two_cores() -> Iterator[None]:
-    """Let what is started within it use two cores, one for each worker."""
+def _cores(count: int) -> Iterator[None]:
+    """Let what is started within it use so many cores: more threads only wait for each other."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, random.sample(sorted(before), min(2, len(before))))
+    os.sched_setaffinity(0, random.sample(sorted(before), min(count, len(before))))
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from runs import contents, needs_proc, wait_until
 
 # Of the kills that are asked for; the rest is of whole runs.
 WORKER_KILLS = KILLS * 3 // 4 if IS_LONG else 3
-PARENT_KILLS = KILLS - WORKER_KILLS if IS_LONG else 2
+PARENT_KILLS = KILLS - WORKER_KILLS if IS_LONG else 1
 KILLS_PER_RUN = 20
 
 pytestmark = [needs_proc, pytest.mark.timeout(3600)]
