@@ -9,6 +9,7 @@ from typing import Protocol
 from stylebatch.crash_points import reached
 from stylebatch.errors import RunError
 from stylebatch.executors import Executor
+from stylebatch.pace import Pace
 from stylebatch.records import (
     Event,
     Job,
@@ -82,6 +83,8 @@ class Tally:
         evaluations: of single images.
         running: images in slots, by worker.
         devices: of the workers that are there.
+        pace: as measured in this run.
+        left_s: how long it still takes, None while that is unknown.
     """
 
     total: int
@@ -91,6 +94,8 @@ class Tally:
     running: dict[int, int] = field(default_factory=dict)
     devices: dict[int, str] = field(default_factory=dict)
     stopped_by: Stop | None = None
+    pace: Pace = field(default_factory=Pace)
+    left_s: float | None = None
 
 
 class Feed:

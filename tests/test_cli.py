@@ -248,13 +248,13 @@ def test_the_summary_says_what_moved_aside(small) -> None:
 
 def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path) -> None:
     small = small_project(tmp_path)
-    small.pair["steps"] = 600  # long enough to be drawn, eight times a second
+    small.pair["steps"] = 600  # long enough to be drawn, four times a second
     small.document["run"] |= {"executor": "local", "cpu_workers": 1}
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     code, written = on_a_terminal("run", str(small.write()))
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
     assert code == 3
-    for shown in ("planning …", "starting workers …", "0/6 images", "cpu (worker 0): 4 images"):
+    for shown in ("planning …", "starting workers …", "0/6 images", "cpu: 4 images at once"):
         assert shown in text
     assert "failed: cats/broken-s.png: photos/cats/broken.png" in text
     last = written.rstrip().splitlines()[-1]

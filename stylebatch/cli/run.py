@@ -98,7 +98,9 @@ def _view(loaded: Manifest, quiet: bool) -> RunView:
         return QuietView()
     if not sys.stdout.isatty():
         return LineView()
-    return LiveView(max(pair.settings.recipe.max_evaluations for pair in loaded.pairs))
+    return LiveView(
+        {pair.settings.id: pair.settings.recipe.max_evaluations for pair in loaded.pairs}
+    )
 
 
 def _with_options(loaded: Manifest, executor: str | None, devices: str | None) -> Manifest:
