@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stylebatch import doctor as checks
+from stylebatch.cli import watch
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger
@@ -113,23 +116,43 @@ def status(
         Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
     ] = DEFAULT_MANIFEST,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    is_watched: Annotated[
+        bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")
+    ] = False,
+    every_s: Annotated[
+        float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often --watch looks.")
+    ] = 2.0,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
     dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+
+    def look() -> dict[str, Any]:
+        return _look(dataset)
+
+    if is_watched and as_json:
+        with suppress(KeyboardInterrupt):
+            for found in watch.looks(look, every_s, lambda error: None):
+                typer.echo(json.dumps(found, ensure_ascii=False))
+    elif is_watched:
+        watch.watch(look, _show_status, every_s)
+    elif as_json:
+        typer.echo(json.dumps(look(), ensure_ascii=False, indent=2))
+    else:
+        _show_status(look(), Console(highlight=False))
+
+
+def _look(dataset: Dataset) -> dict[str, Any]:
+    """Return what a ledger tells now."""
     if not dataset.ledger.exists():
         todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
         raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
     with Ledger.open(dataset.ledger, read_only=True) as ledger:
-        found = {
+        return {
             "output": str(dataset.root),
             "running": find_running(dataset) or None,
             "pairs": _pair_states(ledger.counts(), ledger.get("plan") or {}),
             "failures": _reasons(ledger),
         }
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
-    else:
-        _show_status(found)
 
 
 def _pair_states(
@@ -154,8 +177,7 @@ def _reasons(ledger: Ledger) -> dict[str, list[str]]:
     return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
 
 
-def _show_status(found: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+def _show_status(found: Mapping[str, Any], console: Console) -> None:
     console.print(found["output"], style="bold", markup=False)
     if holder := found["running"]:
         console.print("  a run is going on: process {pid} on {host}".format(**holder))
