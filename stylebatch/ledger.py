@@ -12,6 +12,7 @@ from stylebatch.errors import RunError
 from stylebatch.inputs import KnownFile, below
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.ledger_schema import Database
+from stylebatch.ledger_sizes import LedgerSizes
 from stylebatch.manifest import Manifest
 from stylebatch.records import Job, JobDone, JobFailed, Style
 
@@ -218,6 +219,11 @@ class Ledger:
         ):
             counts.setdefault(pair, {})[state] = count
         return counts
+
+    @property
+    def sizes(self) -> LedgerSizes:
+        """What it knows of sizes; a plan that was begun is the last one's."""
+        return LedgerSizes(self._connection)
 
     def remember_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the resolved settings by their id."""

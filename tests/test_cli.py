@@ -170,7 +170,7 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small) -> None:
     assert "dogs/wide.png" in out
     assert "1 × .txt" in out
     assert out.splitlines()[-1] == "4 images to make"
-    assert command("run", "--dry-run").out == out
+    assert command("run", "--dry-run").out.startswith(out)
 
 
 def test_the_jobs_of_a_plan_are_json_lines(small) -> None:

@@ -27,7 +27,7 @@ TABLE = """
     naming assignment fingerprint inputs
     plan
     ledger_schema
-    ledger_plan
+    ledger_plan ledger_sizes
     ledger
     dataset
     lock
@@ -42,8 +42,8 @@ TABLE = """
     feed
     launch
     pipeline
-    sheets paintings
-    preview demo doctor
+    sheets paintings probe disk_space
+    preview demo doctor estimate
     api
     comparison
     stylebatch
@@ -58,6 +58,7 @@ ALLOWED_LATE = {
     ("stylebatch.cli.single", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.comparison"): BRINGS_TORCH,
     ("stylebatch.doctor", "stylebatch.device"): BRINGS_TORCH,
+    ("stylebatch.estimate", "stylebatch.probe"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.inline"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.local"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.device"): BRINGS_TORCH,
@@ -68,6 +69,7 @@ MAY_IMPORT_TORCH = {
     "comparison",
     "device",
     "memory_probe",
+    "probe",
     "specs",
     "targets",
     "transfer",

@@ -17,10 +17,11 @@ from stylebatch.cli import watch
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger
-from stylebatch.ledger_plan import PairCounts
+from stylebatch.ledger_plan import PairCounts, PlannedJobs
 from stylebatch.lock import find_running
 from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.pipeline import make_plan
+from stylebatch.plan import PlanSummary
 from stylebatch.records import Group, Job
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
@@ -65,7 +66,12 @@ def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
     """Print a plan as tables: the pairs, then the shapes of what waits."""
     with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
         planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
-        stale, groups = planned.find_stale(), planned.groups()
+        print_plan(manifest, planned, summary)
+
+
+def print_plan(manifest: Manifest, planned: PlannedJobs, summary: PlanSummary) -> None:
+    """Print a plan that was made."""
+    stale, groups = planned.find_stale(), planned.groups()
     console = Console(highlight=False)
     pairs = table_of("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
     for pair in manifest.pairs:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stylebatch import executors, manifest
-from stylebatch.cli import inform
+from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView, duration
 from stylebatch.feed import StopRequest
 from stylebatch.manifest import Manifest
@@ -40,8 +40,9 @@ DEMO_NOTE = (
 
 def run(
     path: ManifestPath = DEFAULT_MANIFEST,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
+    is_dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what would be done and take; write nothing."),
     ] = False,
     num_preview: NumPreview = None,
     sheet: Annotated[
@@ -79,14 +80,14 @@ def run(
     The same command again does nothing; after a change it redoes what the change affects.
     """
     loaded = _with_options(manifest.load_manifest(path), executor, devices)
-    if dry_run:
-        inform.show_plan(loaded, retry_failed=retry_failed)
+    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline))
+    if is_dry:
+        dry_run(loaded, request)
         return
     view = _view(loaded, quiet)
     if num_preview is not None:
         _preview(loaded, num_preview, sheet, view)
         return
-    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline))
     with _signals() as stop, view:
         summary = run_pipeline(loaded, request, view, stop)
     _tell(loaded, summary, view)

@@ -57,7 +57,7 @@ def roughly(seconds: float) -> str:
     rounded = max(1, math.floor(seconds / step + 0.5) * step)
     if rounded < 60:
         return f"{rounded} s"
-    return duration(rounded).removesuffix(" 00 min" if rounded >= 36_000 else " 0 s")
+    return duration(rounded).removesuffix(" 00 min").removesuffix(" 0 s")
 
 
 def trouble(event: Event) -> str | None:
