@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,14 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
     return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in stats.items()}
 
 
-def on_a_terminal(*arguments: str, columns: int = 100) -> tuple[int, str]:
-    """Run a command on a terminal of its own; return its exit code and all that was written."""
+def on_a_terminal(
+    *arguments: str, columns: int = 100, on_written: Callable[[str], object] = str
+) -> tuple[int, str]:
+    """Run a command on a terminal of its own; return its exit code and all that was written.
+
+    Args:
+        on_written: is told what was written so far, each time there is more.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
@@ -94,6 +101,7 @@ def on_a_terminal(*arguments: str, columns: int = 100) -> tuple[int, str]:
     try:
         while data := os.read(ours, 65536):
             written += data
+            on_written(written.decode(errors="replace"))
     except OSError:
         pass  # how Linux says that the other end is closed
     os.close(ours)

@@ -68,8 +68,9 @@ def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small) -> None
     assert small.summary()["evaluations"] == told.evaluations
     assert len(small.images()) == told.images
     assert told.output_bytes is not None
-    sizes = sum(map(len, small.images().values())) + sum(map(len, contents(small.out / "losses")))
-    assert sizes < told.output_bytes < sizes + 6 * 4 * BLOCK_BYTES
+    made = [*small.images().values(), *contents(small.out / "losses").values()]
+    beside = told.images * (BLOCK_BYTES + RECORD_BYTES)
+    assert told.output_bytes - beside == pytest.approx(sum(map(len, made)), rel=0.3)
 
 
 def test_evaluations_are_at_most_so_many_where_images_can_end_early(small) -> None:

@@ -6,9 +6,8 @@ import re
 import signal
 import sqlite3
 import subprocess
-import threading
+import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ def test_a_watched_run_is_followed_to_its_end_and_does_not_notice(small, half) -
     assert f"a run is going on: process {run.pid} on" in blocks[0]
     done = [int(n) for n in re.findall(rf"^all +{NUM_IMAGES} +(\d+)", told.out, re.MULTILINE)]
     assert done == sorted(done)
-    assert (done[0], done[-1]) == (NUM_IMAGES // 2, NUM_IMAGES)
+    assert NUM_IMAGES // 2 <= done[0] < done[-1] == NUM_IMAGES
     assert re.match(r"[\d: -]+  no run is going on\n", blocks[-2] if not blocks[-1] else blocks[-1])
     assert len(small.images()) == NUM_IMAGES
     assert {path: small.images()[path] for path in half.images()} == half.images()
@@ -130,7 +129,7 @@ def test_a_locked_ledger_is_waited_for(small, held) -> None:
     with sqlite3.connect(held.ledger, isolation_level=None, timeout=30) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("UPDATE jobs SET state = 'failed', reason = 'x' WHERE state = 'done'")
-        threading.Event().wait(1)
+        time.sleep(1)
         connection.execute("COMMIT")
     connection.close()
     wait_until(lambda: read_json(process)["pairs"]["all"]["failed"] == NUM_IMAGES // 2, "the rest")
@@ -152,12 +151,12 @@ def test_a_ledger_that_can_not_be_read_is_tried_again(small, held) -> None:
 
 
 def test_on_a_terminal_each_look_takes_the_place_of_the_last(small, held) -> None:
-    timer = threading.Timer(3, held.holder.unlink)
-    timer.start()
-    code, written = on_a_terminal(*WATCH, str(small.out), columns=200)
-    timer.join()
+    def end_run(written: str) -> None:
+        if written.count("nothing finished yet") > 2:
+            held.holder.unlink(missing_ok=True)
+
+    code, written = on_a_terminal(*WATCH, str(small.out), columns=200, on_written=end_run)
     assert code == 0
-    assert written.count("nothing finished yet") > 2
     first, *rest = screen(written)
     assert first.endswith("  no run is going on")
     assert [line.split() for line in rest] == [
@@ -176,8 +175,8 @@ def found(done: int, failed: int, left: int) -> dict[str, Any]:
 
 
 def test_the_rate_counts_from_the_first_look() -> None:
-    rate, since = Rate(), f"since {datetime.now():%H:%M}"
-    assert rate.tell(found(100, 0, 60), 1000.0).startswith(since)
+    rate = Rate()
+    assert rate.tell(found(100, 0, 60), 1000.0).startswith("since ")
     assert rate.tell(found(100, 0, 60), 1010.0).endswith(": nothing finished yet")
     told = rate.tell(found(125, 5, 30), 1040.0)
     # 30 images in 40 s: 45 a minute, and 30 more take 40 s again.

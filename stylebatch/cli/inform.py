@@ -126,7 +126,10 @@ def status(
         bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")
     ] = False,
     every_s: Annotated[
-        float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often --watch looks.")
+        float,
+        typer.Option(
+            "--every", min=0.1, metavar="SECONDS", help="--watch looks as often, or less."
+        ),
     ] = 2.0,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
