@@ -34,8 +34,9 @@ from PIL import Image
 from setting import Clock, make_project
 
 from stylebatch import pipeline
+from stylebatch.cores import usable_cores
 from stylebatch.dataset import Dataset
-from stylebatch.device import choose_precision, usable_cores
+from stylebatch.device import choose_precision
 from stylebatch.feed import StopRequest
 from stylebatch.files import digest_file
 from stylebatch.launch import worker_specs

@@ -28,8 +28,9 @@ from machine import add_shared_option, check_shared, describe_machine, describe_
 from setting import Clock, make_project
 
 from stylebatch import commit, contents, pipeline
+from stylebatch.cores import usable_cores
 from stylebatch.dataset import Dataset
-from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision, usable_cores
+from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision
 from stylebatch.feed import StopRequest
 from stylebatch.files import default_cache_folder
 from stylebatch.images import decode, resize

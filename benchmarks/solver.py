@@ -25,7 +25,8 @@ from machine import add_shared_option, check_shared, describe_machine
 from methods import METHODS, NUM_PAIRS, Watch, make_pairs
 from solver_report import print_report
 
-from stylebatch.device import choose_precision, usable_cores
+from stylebatch.cores import usable_cores
+from stylebatch.device import choose_precision
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from machine import add_shared_option, check_shared, describe_machine
 from methods import Pair, make_pairs, objective_in
 from torch import Tensor
 
-from stylebatch.device import choose_precision, usable_cores
+from stylebatch.cores import usable_cores
+from stylebatch.device import choose_precision
 from stylebatch.recipes import recipe_fields
 from stylebatch.specs import solver_spec
 from stylebatch.transfer.bookkeeping import STATUSES, Bookkeeping

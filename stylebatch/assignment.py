@@ -11,7 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stylebatch import files
 from stylebatch.errors import UserError, raise_all
+from stylebatch.manifest import Manifest
 
 _MAX_SCORES = 1 << 18
 _COLUMNS = ["content", "style"]
@@ -107,6 +109,32 @@ class StyleTable:
             for path, row in self.rows.items()
             if path not in self.seen
         ]
+
+
+def read_tables(manifest: Manifest) -> dict[str, StyleTable]:
+    """Return the tables of the pairs that have one, by the pair's name.
+
+    Raises:
+        TableError, Problems: tables that can't be read, and what is wrong in them.
+    """
+    tables: dict[str, StyleTable] = {}
+    problems: list[UserError] = []
+    for pair in manifest.pairs:
+        if pair.assign.kind != "map":
+            continue
+        where = pair.assign.table
+        try:
+            data = files.read_bytes(manifest.root / where)
+            tables[pair.name] = read_table(data, where, pair.styles)
+        except OSError as error:
+            place = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
+            found = f"{where} can't be read ({error.strerror})"
+            problems.append(TableError(place, found, "a CSV with the columns content,style"))
+        except UserError as problem:
+            problems.append(problem)
+    # The points of a sweep share their table, and what is wrong with it.
+    raise_all(list({str(problem): problem for problem in problems}.values()))
+    return tables
 
 
 def read_table(data: bytes, where: str, styles: Sequence[NamedStyle]) -> StyleTable:

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
-from stylebatch.files import move, sync_folder, write_synced
+from stylebatch.files import make_folders_below, rename, sync_folder, write_synced
 from stylebatch.finishing import Canvas, finish, side_by_side
 from stylebatch.images import Pixels, encode_png
 from stylebatch.lock import LostOutputError, check_owner
@@ -77,6 +77,10 @@ class Committer:
         self._inbox: queue.SimpleQueue[Finished | Progressed | _Mark] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[JobDone | BaseException] = queue.SimpleQueue()
         self._pending = 0
+        try:
+            make_folders_below(dataset.root, self._folder)
+        except OSError as error:
+            raise self._lost(error) from error
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
@@ -130,12 +134,14 @@ class Committer:
                 elif isinstance(item, Finished) and self._commit_group(item):
                     break
         except OSError as error:
-            where = str(error.filename or self._dataset.root)
-            found = f"the output can't be written ({error.strerror})"
-            todo = "mend it and run again: what is done is kept"
-            self._outbox.put(LostOutputError(where, found, "", todo))
+            self._outbox.put(self._lost(error))
         except BaseException as error:  # belongs to the worker's own thread
             self._outbox.put(error)
+
+    def _lost(self, error: OSError) -> LostOutputError:
+        where = str(error.filename or self._dataset.root)
+        found = f"the output can't be written ({error.strerror})"
+        return LostOutputError(where, found, "", "mend it and run again: what is done is kept")
 
     def _commit_group(self, first: Finished) -> bool:
         """Commit a group that starts with an image; return whether the end was seen."""
@@ -170,7 +176,7 @@ class Committer:
         moves = {}
         for index, (target, data) in enumerate(files.items()):
             temporary = self._folder / f"{number}-{index}{target.suffix}.tmp"
-            write_synced(temporary, data)
+            write_synced(temporary, data, make_folders=False)
             reached("temporary-written")
             moves[temporary] = target
         return _Written(event, moves)
@@ -180,20 +186,23 @@ class Committer:
         check_owner(self._dataset, self._run_id)
         made = finish(item.pixels, item.canvas, item.recipe)
         temporary = self._folder / "progress.png.tmp"
-        write_synced(temporary, encode_png(made, item.canvas.alpha))
-        move(temporary, self._dataset.progress_path(item.job.output, item.evaluation))
+        write_synced(temporary, encode_png(made, item.canvas.alpha), make_folders=False)
+        target = self._dataset.progress_path(item.job.output, item.evaluation)
+        make_folders_below(self._dataset.root, target.parent)
+        rename(temporary, target)
 
     def _publish(self, group: list[_Written]) -> None:
         """Rename a group into place, sync each folder once, then report."""
         reached("group-written")
         check_owner(self._dataset, self._run_id)
         reached("owner-checked")
-        folders: dict[Path, None] = {}
-        for written in group:
-            for temporary, target in written.moves.items():
-                move(temporary, target)
-                reached("file-renamed")
-                folders[target.parent] = None
+        moves = [move for written in group for move in written.moves.items()]
+        folders = dict.fromkeys(target.parent for _, target in moves)
+        for folder in folders:
+            make_folders_below(self._dataset.root, folder)
+        for temporary, target in moves:
+            rename(temporary, target)
+            reached("file-renamed")
         reached("group-renamed")
         for folder in folders:
             sync_folder(folder)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from stylebatch.errors import UserError
-from stylebatch.files import digest_bytes, read_bytes
+from stylebatch.files import digest_bytes, is_transient, read_bytes
 from stylebatch.finishing import Canvas, make_canvas
 from stylebatch.images import Picture, Pixels, decode, fit_pixels
 from stylebatch.recipes import Recipe
@@ -92,7 +92,9 @@ def _read(root: Path, path: str, digest: str, what: str) -> bytes:
     try:
         data = read_bytes(root / path)
     except OSError as error:
-        raise ContentError(path, f"can't be read ({error.strerror})") from error
+        problem = ContentError(path, f"can't be read ({error.strerror})")
+        problem.is_transient = is_transient(error)
+        raise problem from error
     if digest_bytes(data) != digest:
         todo = "run again: the plan then sees the new file"
         raise ContentError(path, f"this {what} has changed since planning", "", todo)

@@ -14,6 +14,8 @@ CRASH_POINTS = {
     "lock-taken": "the lock is held, and nobody says by whom",
     "holder-written": "the lock names this run; what killed runs left is still there",
     "swept": "temporaries of killed runs are gone; the ledger is not open",
+    "absorbing": "in the transaction in which the ledger takes a shard's, before its end",
+    "absorbed": "the ledger has it; the shard's own is still there",
     "planned": "the plan is made; outputs that are out of date are still in place",
     "stale-moved": "some are moved aside, and the ledger still has them",
     "stale-forgotten": "the ledger has forgotten them",

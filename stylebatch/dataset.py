@@ -8,16 +8,23 @@ from typing import Any
 from stylebatch import files
 from stylebatch.crash_points import reached
 from stylebatch.ledger import Ledger
+from stylebatch.shard import Shard
 
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"
 
+# Between what is a run's own id and the name of its shard.
+_OF_SHARD = "-shard-"
+
 
 class Dataset:
-    """An output folder: images in a tree of their own, everything else beside it."""
+    """An output folder: images in a tree of their own, everything else beside it.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    A shard's run shares the images; ledger, lock, log and summary are its own, in `home`.
+    """
+
+    def __init__(self, root: Path, shard: Shard | None = None) -> None:
+        self.root, self.shard = root, shard
         self.images = root / "images"
         self.losses = root / "losses"
         self.progress = root / "progress"
@@ -25,14 +32,43 @@ class Dataset:
         self.metadata = root / "metadata.jsonl"
         self.settings = root / "settings.json"
         self.failures = root / "failures.jsonl"
-        self.summary = root / "run.json"
         self.state = root / ".stylebatch"
-        self.ledger = self.state / "ledger.sqlite"
-        self.lock = self.state / "lock"
+        # Held while anybody takes a lock on the output.
+        self.gate = self.state / "gate"
+        self._shards = self.state / "shards"
+        self.home = self._shards / shard.name if shard else self.state
+        self.summary = (self.home if shard else root) / "run.json"
+        self.ledger = self.home / "ledger.sqlite"
+        self.lock = self.home / "lock"
         # Written and checked by `lock.py`. Not in the lock's own file: whoever tries to get the
         # lock empties that.
-        self.holder = self.state / "holder.json"
-        self.log = self.state / "run.log"
+        self.holder = self.home / "holder.json"
+        self.log = self.home / "run.log"
+
+    @property
+    def whole(self) -> "Dataset":
+        """The output as a run without a shard sees it."""
+        return Dataset(self.root)
+
+    def shards(self) -> list["Dataset"]:
+        """Return the output as each shard sees it that has left something there."""
+        found = map(Shard.from_name, files.list_folders(self._shards))
+        return [Dataset(self.root, shard) for shard in sorted(filter(None, found))]
+
+    def rivals(self) -> list["Dataset"]:
+        """Return the output as those see it that may not run while this one does, but itself.
+
+        A shard and its siblings share no output.
+        """
+        if self.shard is None:
+            return self.shards()
+        count = self.shard.count
+        others = [each for each in self.shards() if each.shard and each.shard.count != count]
+        return [self.whole, *others]
+
+    def name_run(self, run_id: str) -> str:
+        """Return a run's id with its shard: that tells whose its temporaries are."""
+        return f"{run_id}{_OF_SHARD}{self.shard.name}" if self.shard else run_id
 
     def temporary_folder(self, run_id: str) -> Path:
         """Where a run's workers write before they rename: on the file system of the images."""
@@ -59,17 +95,38 @@ class Dataset:
         return self.side_by_side / output
 
     def make_folders(self) -> None:
-        """Make the folders that every run needs."""
+        """Make the folders that every run needs; `home` is for whoever holds the lock."""
         for folder in (self.images, self.losses, self.state):
             files.make_folder(folder)
 
     def sweep_temporaries(self, run_id: str) -> None:
-        """Remove what killed runs left behind; only whoever holds the lock may."""
+        """Remove what killed runs left behind; only whoever holds the lock may.
+
+        Those of this shard's siblings stay: they may be at work.
+        """
         for name in files.list_folders(self.state / "tmp"):
-            if name != run_id:
-                files.remove_tree(self.state / "tmp" / name)
-        for target in (self.metadata, self.settings, self.failures, self.summary):
+            if name != run_id and not self._is_of_sibling(name):
+                self.remove_temporaries(name)
+        for target in (self.metadata, self.settings, self.failures, self.whole.summary):
             files.sweep_unfinished(target)
+        for target in (self.holder, self.summary):
+            files.sweep_unfinished(target)
+
+    def _is_of_sibling(self, run_id: str) -> bool:
+        owner = Shard.from_name(run_id.rpartition(_OF_SHARD)[2])
+        return owner is not None and self.shard is not None and self.shard.is_sibling(owner)
+
+    def remove_home(self) -> None:
+        """Remove what a shard kept for itself, once another ledger has what its own had."""
+        assert self.shard is not None
+        # First, and for good: a ledger that came back could be older than what replaced it.
+        files.remove_file(self.ledger)
+        files.sync_folder(self.home)
+        files.remove_tree(self.home)
+
+    def remove_temporaries(self, run_id: str) -> None:
+        """Remove what a run that has ended wrote and did not rename."""
+        files.remove_tree(self.state / "tmp" / run_id)
 
     def set_aside(self, outputs: Iterable[str], run_id: str) -> int:
         """Move images, and what belongs to them, to the run's stale folder; return how many.
@@ -114,7 +171,7 @@ class Dataset:
 
     def _write_settings(self, ledger: Ledger, used: set[str]) -> None:
         settings = {key: value for key, value in ledger.settings().items() if key in used}
-        files.write_atomic(self.settings, _pretty(settings))
+        files.write_atomic(self.settings, _pretty(settings), make_folders=False)
 
     def _write_failures(self, ledger: Ledger) -> None:
         """No failures, no file."""
@@ -127,7 +184,7 @@ class Dataset:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `run.json`: how the last run went."""
-        files.write_atomic(self.summary, _pretty(summary))
+        files.write_atomic(self.summary, _pretty(summary), make_folders=False)
 
 
 def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """One device: its extractors, style targets and engines, made from settings and kept."""
 
 import gc
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +35,8 @@ OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
+# What CUDA and its libraries say of anything else. The process can't use the device any more.
+DEVICE_ERRORS = ("CUDA error", "cuDNN error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "cuBLAS error")
 T = TypeVar("T")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -71,16 +72,6 @@ def choose_devices(asked: str | Iterable[str]) -> list[str]:
         if names.count(name) > 1:
             raise DeviceError("devices", f"'{name}' twice", "each device once", "remove the repeat")
     return names
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use: its affinity and its cgroup's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(cores or 1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        return cores or 1
 
 
 def choose_precision(asked: str, device: str) -> torch.dtype:
@@ -134,16 +125,25 @@ def within_memory(act: Callable[[], T]) -> T | None:
     """
     try:
         return act()
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         return None
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether memory did not suffice: torch has a class for its own allocator on CUDA only."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         text in str(error) for text in OUT_OF_MEMORY
+    )
+
+
+def is_device_error(error: Exception) -> bool:
+    """Whether a device has failed so that only another process can go on with it."""
+    if is_out_of_memory(error) or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, torch.AcceleratorError) or any(
+        text in str(error) for text in DEVICE_ERRORS
     )
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from stylebatch.cores import usable_cores
 from stylebatch.files import default_cache_folder
 from stylebatch.weights import (
     NAMED_WEIGHTS,
@@ -66,7 +67,7 @@ def _import(package: str, todo: str) -> Check:
 
 def _devices() -> Check:
     # Only when torch is known to import.
-    from stylebatch.device import available_devices, choose_precision, usable_cores
+    from stylebatch.device import available_devices, choose_precision
 
     names = available_devices()
     precisions = {

@@ -1,14 +1,17 @@
 """The one loop that feeds any executor from the scheduler and takes what comes of it."""
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import inf
 from typing import Protocol
 
 from stylebatch.crash_points import reached
 from stylebatch.errors import RunError
 from stylebatch.executors import Executor
+from stylebatch.forecast import Forecast
+from stylebatch.limits import Limits
 from stylebatch.pace import Pace
 from stylebatch.records import (
     Event,
@@ -19,13 +22,17 @@ from stylebatch.records import (
     Notice,
     Progress,
     RunFailed,
+    SlotsReduced,
     WorkerJoined,
     WorkerLost,
 )
+from stylebatch.retries import Retries
 from stylebatch.scheduler import Scheduler
+from stylebatch.watchdog import Watchdog
 
 POLL_S = 0.1
 RECORD_EVERY_S = 0.25
+LOOK_EVERY_S = 1.0
 MAX_STARTS_WITHOUT_WORK = 3
 
 
@@ -65,6 +72,7 @@ class Stop(StrEnum):
 
     DEADLINE = "deadline"
     SIGNAL = "signal"
+    MAX_FAILURES = "max_failures"
 
 
 @dataclass(slots=True)
@@ -83,8 +91,10 @@ class Tally:
         evaluations: of single images.
         running: images in slots, by worker.
         devices: of the workers that are there.
-        pace: as measured in this run.
-        left_s: how long it still takes, None while that is unknown.
+        there_s, busy_s: seconds that a worker was there, and those in which its device had
+            something to do; of those that died too.
+        pace: how fast the first worker's kind of device is, from earlier runs too.
+        left_s: seconds until all is done, None while nobody can tell.
     """
 
     total: int
@@ -93,9 +103,11 @@ class Tally:
     evaluations: int = 0
     running: dict[int, int] = field(default_factory=dict)
     devices: dict[int, str] = field(default_factory=dict)
-    stopped_by: Stop | None = None
+    there_s: dict[int, float] = field(default_factory=dict)
+    busy_s: dict[int, float] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     left_s: float | None = None
+    stopped_by: Stop | None = None
 
 
 class Feed:
@@ -109,22 +121,28 @@ class Feed:
         watcher: Watcher,
         *,
         stop: StopRequest,
-        deadline_at: float | None = None,
-        max_deaths: int = 2,
+        limits: Limits | None = None,
+        paces: dict[str, Pace] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         """Put a run's parts together.
 
         Args:
-            deadline_at: of `time.monotonic()`.
-            max_deaths: deaths of a worker that was alone with a job after which it has failed.
+            paces: by kind of device, from earlier runs; what is measured is added.
+            check: raises what concerns the whole run (an output that has vanished).
         """
         self._executor, self._scheduler = executor, scheduler
-        self._book, self._watcher = book, watcher
-        self._stop, self._deadline_at, self._max_deaths = stop, deadline_at, max_deaths
+        self._book, self._watcher, self._stop = book, watcher, stop
+        self._limits = limits or Limits()
+        forecast = Forecast({} if paces is None else paces, self._limits.most_evaluations)
+        self._forecast, self._check = forecast, check
+        self._retries = Retries(self._limits.max_retries, self._limits.retry_s)
+        self._watchdog = Watchdog(self._limits.image_timeout_s)
         self._unrecorded: list[JobDone | JobFailed] = []
-        self._recorded_at = time.monotonic()
+        self._recorded_at = self._looked_at = time.monotonic()
+        self._told_to_drop: set[int] = set()
         self._idle_deaths, self._is_draining = 0, False
-        self.tally = Tally(scheduler.left)
+        self.tally = Tally(scheduler.left, there_s=forecast.there_s, busy_s=forecast.busy_s)
 
     def run(self) -> Tally:
         """Run until the end; everything that workers committed is recorded whatever happens.
@@ -135,7 +153,8 @@ class Feed:
         """
         at_once = True
         try:
-            self._executor.start()
+            for worker in self._executor.start():
+                self._watchdog.started(worker)
             while not self._scheduler.is_finished and self._stop.count < 2:
                 self._turn()
             if self._stop.count:
@@ -143,6 +162,8 @@ class Feed:
             self._watcher.tick(self.tally)
             at_once = self._stop.count >= 2
         finally:
+            for worker in self.tally.devices:
+                self._forecast.left(worker)
             # Also when something was raised: what is committed is then still recorded.
             try:
                 self._record()
@@ -151,28 +172,70 @@ class Feed:
         return self.tally
 
     def _turn(self) -> None:
-        self._check_stop()
+        if self._stop.count:
+            self._drain(Stop.SIGNAL)
+        for job in self._retries.due(time.monotonic()):
+            self._scheduler.again(job)
         for worker in list(self.tally.devices):
-            if jobs := self._scheduler.jobs_for(worker):
-                self._book.claim(jobs)
-                reached("claimed")
-                self._executor.submit(worker, jobs)
-                reached("submitted")
+            self._feed(worker)
         for event in self._executor.poll(POLL_S):
             self._take(event)
-        if time.monotonic() - self._recorded_at >= RECORD_EVERY_S:
+        self._end_silent_workers()
+        now = time.monotonic()
+        if now - self._recorded_at >= RECORD_EVERY_S:
             self._record()
             self._watcher.tick(self.tally)
+        if now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            self._check()
+            num_jobs = self._scheduler.left + self._scheduler.in_flight
+            self.tally.left_s = self._forecast.left_s(self._scheduler.groups_left(), num_jobs)
 
-    def _check_stop(self) -> None:
-        if self._stop.count:
-            self.tally.stopped_by = Stop.SIGNAL
-        late = self._deadline_at is not None and time.monotonic() >= self._deadline_at
-        if (self._stop.count or late) and not self._is_draining:
-            self._is_draining = True
-            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
-            self._scheduler.stop_admitting()
-            self._executor.drain()
+    def _feed(self, worker: int) -> None:
+        """Give a worker what it has room for and can finish in time."""
+        now, shape = time.monotonic(), self._scheduler.next_shape(worker)
+        pace, begun = self._forecast.pace(worker), self._forecast.begun(worker)
+        fits = self._limits.num_in_time(now, pace, shape, begun)
+        if fits < inf:
+            in_flight = self._scheduler.num_in_flight(worker)
+            if not in_flight and fits < 1:
+                self._close(worker)
+            elif in_flight > self._limits.num_in_time(now, pace, shape, begun, caution=1.0):
+                # It has become slower. What it has not begun goes back, and may be too much.
+                self._drain_queue(worker)
+            fits -= in_flight
+        if jobs := self._scheduler.jobs_for(worker, fits):
+            self._book.claim(jobs)
+            reached("claimed")
+            self._executor.submit(worker, jobs)
+            reached("submitted")
+
+    def _close(self, worker: int) -> None:
+        self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
+        self._scheduler.close(worker)
+
+    def _drain_queue(self, worker: int) -> None:
+        """Let a worker forget what is in no slot; once, until it has answered."""
+        is_waiting = self._scheduler.num_in_flight(worker) > self.tally.running.get(worker, 0)
+        if is_waiting and worker not in self._told_to_drop:
+            self._told_to_drop.add(worker)
+            self._executor.drain(worker)
+
+    def _drain(self, why: Stop) -> None:
+        if self._is_draining:
+            return
+        self._is_draining = True
+        self.tally.stopped_by = why
+        self._scheduler.stop_admitting()
+        for worker in self.tally.devices:
+            self._executor.drain(worker)
+
+    def _end_silent_workers(self) -> None:
+        busy = {each for each in self.tally.devices if self._scheduler.num_in_flight(each)}
+        for worker, limit_s in self._watchdog.silent(time.monotonic(), busy).items():
+            reason = f"no answer for {limit_s:.0f} s: killed (run.image_timeout)"
+            self._watchdog.heard(worker)
+            self._executor.kill(worker, reason)
 
     def _record(self) -> None:
         if self._unrecorded:
@@ -182,54 +245,99 @@ class Feed:
 
     def _take(self, event: Event) -> None:
         match event:
-            case WorkerJoined(worker, device, pixel_budget):
-                self._scheduler.worker_joined(worker, pixel_budget)
-                self.tally.devices[worker] = device
+            case WorkerJoined():
+                self._welcome(event)
+            case JobFailed(is_transient=True) if self._is_tried_again(event):
+                return
             case JobDone() | JobFailed():
+                self._watchdog.heard(event.worker)
                 self._finish(event)
             case JobsDropped(worker, outputs):
-                for output in outputs:
-                    self._scheduler.finished(worker, output)
-            case Progress(worker, running, evaluations):
-                self.tally.running[worker] = running
-                self.tally.evaluations += evaluations
+                self._told_to_drop.discard(worker)
+                self._scheduler.give_back(worker, outputs)
+            case Progress():
+                self._progress(event)
             case WorkerLost(worker, reason):
                 self._bury(worker, reason)
             case RunFailed(_, text, is_ours):
                 raise WorkerError(text) if is_ours else RunError.from_text(text)
-            case Notice():
+            case Notice() | SlotsReduced():
                 pass
         self._watcher.event(event)
 
+    def _welcome(self, event: WorkerJoined) -> None:
+        self._watchdog.joined(event.worker)
+        self._scheduler.worker_joined(event.worker, event.pixel_budget)
+        self.tally.devices[event.worker] = event.device
+        self._forecast.joined(event.worker, event.device)
+        self.tally.pace = self._forecast.pace(min(self.tally.devices))
+
+    def _progress(self, event: Progress) -> None:
+        self.tally.running[event.worker] = event.running
+        self.tally.evaluations += event.evaluations
+        self._forecast.progress(event)
+        if event.evaluations:
+            self._watchdog.heard(event.worker)
+
+    def _is_tried_again(self, event: JobFailed) -> bool:
+        """Let a job wait for its next attempt; what a stopped run leaves, the next one tries."""
+        if not self._retries.is_allowed(event.output):
+            return False
+        if self._is_draining:
+            return self._scheduler.hold(event.worker, event.output) is not None
+        job = self._scheduler.hold(event.worker, event.output)
+        if job is None:
+            return False
+        self._watchdog.heard(event.worker)
+        pause_s = self._retries.put(job, time.monotonic())
+        count, most = self._retries.attempts(job.output), self._limits.max_retries
+        again = f"tried again in {pause_s:.0f} s ({count} of {most})"
+        self._watcher.event(Notice(event.worker, f"{job.output}: {event.reason}; {again}"))
+        return True
+
     def _finish(self, event: JobDone | JobFailed) -> None:
-        self._scheduler.finished(event.worker, event.output)
-        self._unrecorded.append(event)
-        reached("events-taken")
+        job = self._scheduler.finished(event.worker, event.output)
         self._idle_deaths = 0
         if isinstance(event, JobDone):
             self.tally.done += 1
+            if job is not None:
+                evaluations = int(event.facts.get("evaluations", 0))
+                self._forecast.finished(event.worker, job.shape, evaluations)
         else:
             self.tally.failed += 1
+            if attempts := self._retries.attempts(event.output):
+                event = replace(event, reason=f"{event.reason} ({attempts + 1} attempts)")
+        if not self._scheduler.num_in_flight(event.worker):
+            self._forecast.nothing_begun(event.worker)
+        self._unrecorded.append(event)
+        reached("events-taken")
+        most = self._limits.max_failures
+        if most is not None and self.tally.failed >= most:
+            self._drain(Stop.MAX_FAILURES)
 
     def _bury(self, worker: int, reason: str) -> None:
         """Take a dead worker's jobs back and start another; a job that kills workers fails."""
         # Its last events are older than its death: the ledger must have them first.
         self._record()
+        self._forecast.left(worker)
+        self._watchdog.lost(worker)
         self.tally.devices.pop(worker, None)
         self.tally.running.pop(worker, None)
+        self._told_to_drop.discard(worker)
         lost = self._scheduler.worker_lost(worker)
         if lost.was_alone:
             self._count_death(worker, lost.jobs[0], reason)
-        self._idle_deaths += 1
-        if self._idle_deaths > MAX_STARTS_WITHOUT_WORK * self._max_deaths:
+        self._idle_deaths += not lost.jobs
+        if self._idle_deaths > MAX_STARTS_WITHOUT_WORK * self._limits.max_deaths:
             found = f"workers end before they have made an image ({reason})"
             raise WorkersLostError("workers", found, "", "see `stylebatch doctor`, then run again")
-        if not self._scheduler.is_finished:
+        if not (self._scheduler.is_finished or self._is_draining):
             self._executor.replace(worker)
+            self._watchdog.started(worker)
 
     def _count_death(self, worker: int, job: Job, reason: str) -> None:
         deaths = self._book.add_death(job.output)
-        if deaths >= self._max_deaths:
+        if deaths >= self._limits.max_deaths:
             text = f"its worker died {deaths} times while it was alone with this image ({reason})"
             self._scheduler.drop(job.output)
             failed = JobFailed(worker, job.output, job.fingerprint, text)

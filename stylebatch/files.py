@@ -1,7 +1,9 @@
 """List, stat, hash, write atomically, rename: the only module that touches paths like that."""
 
+import errno
 import glob
 import os
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,22 @@ from platformdirs import user_cache_path
 from stylebatch.crash_points import reached
 
 DIGEST_BYTES = 16
+
+# What a busy machine, a network folder or a disk that wakes up says, and another time does not.
+_TRANSIENT = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENETUNREACH,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOTCONN,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +163,21 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def make_folders_below(root: Path, folder: Path) -> None:
+    """Make a folder and those between it and `root`, which has to be there; all on the disk.
+
+    Raises:
+        FileNotFoundError: no `root`.
+    """
+    missing = []
+    while folder != root and not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync_folder(each.parent)
+
+
 def why_unreadable(path: Path) -> str | None:
     """Return why a file can't be read, in the system's words; None where it can."""
     try:
@@ -154,6 +187,11 @@ def why_unreadable(path: Path) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def is_transient(error: OSError) -> bool:
+    """Whether an input that can't be read now may well be read in a moment."""
+    return error.errno in _TRANSIENT
 
 
 def read_start(path: Path, size: int) -> bytes:
@@ -168,20 +206,30 @@ def read_bytes(path: Path) -> bytes:
         return file.read()
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and wait until its bytes are on the disk; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_synced(path: Path, data: bytes, *, make_folders: bool = True) -> None:
+    """Write a file and wait until its bytes are on the disk.
+
+    Args:
+        make_folders: make those that are missing. In an output they are not: where it has been
+            removed, or its disk unmounted, nothing of it may come back.
+    """
+    if make_folders:
+        path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a reader sees the old bytes or the new, never half of them."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_atomic(path: Path, data: bytes, *, make_folders: bool = True) -> None:
+    """Replace a file in one step: a reader sees the old bytes or the new, never half of them.
+
+    Args:
+        make_folders: as `write_synced` does.
+    """
+    temporary = _unfinished(path)
     try:
-        write_synced(temporary, data)
+        write_synced(temporary, data, make_folders=make_folders)
         reached("atomic-written")
         os.replace(temporary, path)
         reached("atomic-replaced")
@@ -191,9 +239,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
-    """Replace a text file in one step by lines that are never all in memory."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a text file in a folder that is there, as `write_atomic`; lines come one by one."""
+    temporary = _unfinished(path)
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -207,9 +254,19 @@ def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     sync_folder(path.parent)
 
 
+def _unfinished(path: Path) -> Path:
+    """Name a file beside another; machines that share a folder may share process ids too."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
 def move(source: Path, target: Path) -> None:
     """Rename a file within a file system; the target's folder is made, an old target replaced."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file within a file system; the target's folder is there, an old target replaced."""
     os.replace(source, target)
 
 

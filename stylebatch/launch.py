@@ -6,12 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylebatch.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.feed import Watcher
 from stylebatch.files import default_cache_folder
 from stylebatch.manifest import Manifest
 from stylebatch.recipes import Settings
 from stylebatch.records import Notice, Style
+from stylebatch.shard import Shard
 from stylebatch.weights import find_download, is_checked_without_torch, load_tensors
 
 if TYPE_CHECKING:
@@ -43,14 +45,18 @@ def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
 
 
 def worker_specs(
-    manifest: Manifest, styles: Mapping[str, Style], output: Path, run_id: str
+    manifest: Manifest,
+    styles: Mapping[str, Style],
+    output: Path,
+    run_id: str,
+    shard: Shard | None = None,
 ) -> "list[WorkerSpec]":
     """Return what each worker is started with: one a device, or shares of the CPU.
 
     Raises:
         DeviceError: a device that is not there.
     """
-    from stylebatch.device import choose_devices, usable_cores
+    from stylebatch.device import choose_devices
     from stylebatch.worker import WorkerSpec
 
     options = manifest.run
@@ -59,19 +65,25 @@ def worker_specs(
     devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
     if options.executor == "inline":
         devices = devices[:1]
-    threads = max(1, usable_cores() // max(1, devices.count("cpu")))
+    shares = devices.count("cpu")
+    threads = max(1, usable_cores() // max(1, shares))
     first = WorkerSpec(
         worker=0,
         device=devices[0],
         run_id=run_id,
         root=manifest.root,
         output=output,
+        shard=shard,
         settings=all_settings(manifest),
         styles=dict(styles),
         cache=manifest.run.cache or default_cache_folder(),
         threads=threads,
     )
-    return [replace(first, worker=n, device=device) for n, device in enumerate(devices)]
+    cores = iter(share_cores(allowed_cores(), shares) if shares > 1 else [])
+    return [
+        replace(first, worker=n, device=device, cores=next(cores, ()) if device == "cpu" else ())
+        for n, device in enumerate(devices)
+    ]
 
 
 def make_executor(manifest: Manifest, specs: "list[WorkerSpec]") -> Executor:

@@ -10,6 +10,7 @@ from typing import Any
 from stylebatch.crash_points import reached
 from stylebatch.errors import RunError
 from stylebatch.inputs import KnownFile, below
+from stylebatch.ledger_absorb import absorb, copy_up, count_replaced, find_jobs
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.ledger_schema import Database
 from stylebatch.ledger_sizes import LedgerSizes
@@ -35,13 +36,29 @@ class Ledger:
         )
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> "Ledger":
+    def open(cls, path: Path, *, read_only: bool = False, beneath: Path | None = None) -> "Ledger":
         """Open a ledger; one that is not there is made, or with `read_only` thought of as empty.
+
+        Args:
+            beneath: a ledger that is read too, where this one knows nothing: a shard's ledger
+                stands on the whole output's.
 
         Raises:
             LedgerError: no ledger, or one that a newer stylebatch wrote.
         """
-        return cls(Database.open(path, read_only=read_only))
+        database = Database.open(path, read_only=read_only)
+        try:
+            if beneath:
+                database.beneath.append(Database.open(beneath, read_only=True))
+            return cls(database)
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    def open_copy(cls, path: Path) -> "Ledger":
+        """Open a private copy of a ledger: what it absorbs is gone when it is closed."""
+        return cls(Database.open_copy(path))
 
     def __enter__(self) -> "Ledger":
         return self
@@ -66,11 +83,12 @@ class Ledger:
     def known_files(self, folder: str) -> dict[str, KnownFile]:
         """Return what is known of a folder's files, by name; folders are from the manifest's."""
         columns = "name, size, mtime_ns, digest, width, height"
+        query = f"SELECT {columns} FROM {{}} WHERE folder = ?"
         known: dict[str, KnownFile] = {}
-        for table in ("main.files", "temp.read_files"):
-            rows = self._connection.execute(
-                f"SELECT {columns} FROM {table} WHERE folder = ?", (folder,)
-            )
+        for rows in (
+            self._database.select(query.format("main.files"), (folder,)),
+            self._connection.execute(query.format("temp.read_files"), (folder,)),
+        ):
             known.update((row[0], KnownFile(*row[1:])) for row in rows)
         return known
 
@@ -118,6 +136,7 @@ class Ledger:
         rows = [self._claim_row(job) for job in jobs]
         with self._database.transaction():
             self.keep_files()
+            copy_up(self._database, (row[:2] for row in rows))
             self._connection.executemany(_CLAIM, rows)
 
     def _claim_row(self, job: Job) -> tuple[object, ...]:
@@ -175,6 +194,24 @@ class Ledger:
                     f"DELETE FROM {table} WHERE folder = ? AND name = ?", at
                 )
             self._database.count_change()
+
+    # Shards
+
+    def absorb(self, shard: "Ledger") -> None:
+        """Take all that a shard's ledger holds, in one transaction; doing it again is no harm.
+
+        Its rows replace those that are here.
+        """
+        absorb(self._database, shard._database)
+
+    def count_replaced(self, shard: "Ledger") -> dict[str, dict[str, int]]:
+        """Return `counts` of the jobs only that a shard's ledger has too: its own are newer."""
+        return count_replaced(self._database, shard._database)
+
+    def has_jobs(self, outputs: Iterable[str]) -> set[str]:
+        """Return those of some outputs that this ledger knows, whatever their state."""
+        keys = [output.rpartition("/")[::2] for output in outputs]
+        return {below(folder, name) for folder, name in find_jobs(self._database, keys)}
 
     # What to tell of it
 
@@ -244,9 +281,10 @@ class Ledger:
             )
 
     def get(self, key: str) -> Any:
-        """Return what `put` kept, None if nothing."""
-        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        """Return what `put` kept, here or else beneath; None if nothing."""
+        query = "SELECT value FROM main.meta WHERE key = ?"
+        rows = list(self._database.select(query, (key,)))
+        return json.loads(rows[-1][0]) if rows else None
 
     @property
     def changes(self) -> int:

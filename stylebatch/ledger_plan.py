@@ -5,6 +5,7 @@ It lives in temporary tables on disk, so that memory doesn't grow with the numbe
 
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from stylebatch import files, naming
 from stylebatch.errors import UserError, raise_all
 from stylebatch.inputs import below
+from stylebatch.ledger_absorb import copy_up, note_plan
 from stylebatch.ledger_schema import PLAN_ORDER, PLAN_TABLES, Database
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.plan import PlanError, Planned, PlannedFolder
@@ -77,6 +79,8 @@ class PlannedJobs:
         self._obstacles: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
         self.counts = {pair.name: PairCounts() for pair in manifest.pairs}
+        # With the jobs of other shards.
+        self._totals = dict.fromkeys(self.counts, 0)
         self._connection = database.connection
         self._connection.executescript(PLAN_TABLES)
 
@@ -110,6 +114,7 @@ class PlannedJobs:
                 if row[3:] != now:
                     redescribed.append((planned.folder, job.name, *now))
         counts.total += len(planned.jobs)
+        self._totals[planned.pair] += len(planned.jobs) + len(planned.others)
         self._insert(planned, waiting, redescribed, stale)
 
     def _state(self, job: Planned, row: _Row | None, sizes: dict[str, int]) -> str:
@@ -122,10 +127,10 @@ class PlannedJobs:
         return "pending"
 
     def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
-        names = [job.name for job in planned.jobs]
-        rows = self._connection.execute(
+        names = [job.name for job in planned.jobs] or [""]
+        rows = self._database.select(
             "SELECT name, fingerprint, state, size, pair, settings_id, label, content, style, mask "
-            "FROM jobs WHERE folder = ? AND name BETWEEN ? AND ?",
+            "FROM main.jobs WHERE folder = ? AND name BETWEEN ? AND ?",
             (planned.folder, min(names), max(names)),
         )
         return {name: _Row(*rest) for name, *rest in rows}
@@ -142,9 +147,11 @@ class PlannedJobs:
         redescribed: list[_Fields],
         stale: list[_Fields],
     ) -> None:
+        names = [job.name for job in planned.jobs]
+        if self._folds:  # what other shards make collides just the same
+            names += planned.others
         rows = [
-            (planned.folder, job.name, self._key(planned.folder, job.name), planned.pair)
-            for job in planned.jobs
+            (planned.folder, name, self._key(planned.folder, name), planned.pair) for name in names
         ]
         insert = "INSERT INTO temp.planned VALUES (?, ?, ?, ?)"
         with self._database.transaction(is_temporary=True):
@@ -215,11 +222,10 @@ class PlannedJobs:
 
     def _note_plan(self) -> None:
         """Note the plan's size; rename what is as it should be, but has another pair or input."""
-        totals = json.dumps({name: counts.total for name, counts in self.counts.items()})
+        renamed_keys = "SELECT folder, name FROM temp.redescribed"
         with self._database.transaction():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO main.meta VALUES ('plan', ?)", (totals,)
-            )
+            note_plan(self._database, self._totals, time.time())
+            copy_up(self._database, self._connection.execute(renamed_keys))
             renamed = self._connection.execute(
                 "UPDATE main.jobs SET (pair, settings_id, label, content, style, mask) = (r.pair, "
                 "r.settings_id, r.label, r.content, r.style, r.mask) FROM temp.redescribed AS r "

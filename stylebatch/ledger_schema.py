@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from stylebatch import files
@@ -99,6 +100,8 @@ class Database:
 
     def __init__(self, path: Path, connection: sqlite3.Connection, is_read_only: bool) -> None:
         self.path, self.connection, self.is_read_only = path, connection, is_read_only
+        # What a shard's ledger stands on: a row of its own replaces theirs.
+        self.beneath: list[Database] = []
         connection.execute("PRAGMA temp_store = FILE")
         connection.execute(f"PRAGMA temp.cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -120,9 +123,25 @@ class Database:
             todo = "look at the file; without it, stylebatch knows none of the images as its own"
             raise LedgerError(str(path), f"can't be opened ({error})", "", todo) from error
 
+    @classmethod
+    def open_copy(cls, path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> "Database":
+        """Copy a ledger into a private database that may be changed, and is gone when closed.
+
+        Raises:
+            LedgerError: as in `open`.
+        """
+        with closing(cls.open(path, read_only=True, migrations=migrations)) as source:
+            return cls(path, _private_copy(source.connection, path, migrations), True)
+
     def close(self) -> None:
         """Close the connection; a private copy is gone then."""
-        self.connection.close()
+        for each in (self, *self.beneath):
+            each.connection.close()
+
+    def select(self, query: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        """Yield what a query finds in the ledgers beneath, then in this one."""
+        for each in (*self.beneath, self):
+            yield from each.connection.execute(query, values)
 
     @contextmanager
     def transaction(self, *, is_temporary: bool = False) -> Iterator[None]:

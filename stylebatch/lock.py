@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -11,7 +13,10 @@ from filelock import FileLock, Timeout
 from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import read_bytes, remove_file, write_atomic
+from stylebatch.files import make_folders_below, read_bytes, remove_file, write_atomic
+
+# A shard that parts the output anew takes other shards' ledgers in at the gate.
+GATE_S = 120
 
 
 class OutputHeldError(UserError):
@@ -25,30 +30,61 @@ class LostOutputError(RunError):
 
 
 class OutputLock:
-    """Holds an output while a run lasts; the system lets go of it when the process ends.
+    """Holds an output, or a shard of it, while a run lasts; the system lets go when it ends.
 
-    `.stylebatch/holder.json` says which run it is: workers look there before they commit.
+    A run of the whole excludes all others; a shard excludes the whole, itself, and shards that
+    part the output in another way, but not its siblings. Locks are taken at a gate, one run at a
+    time, so that two that exclude each other never both find the other's free.
+
+    `holder.json` beside the lock says which run it is: workers look there before they commit.
     """
 
-    def __init__(self, dataset: Dataset, run_id: str) -> None:
-        self._dataset, self._run_id = dataset, run_id
+    def __init__(
+        self, dataset: Dataset, run_id: str, prepare: Callable[[], object] | None = None
+    ) -> None:
+        """Prepare to hold an output.
+
+        Args:
+            prepare: is called when the lock is taken, and before anybody else can take one.
+        """
+        self._dataset, self._run_id, self._prepare = dataset, run_id, prepare
         self._lock = FileLock(dataset.lock)
 
     def __enter__(self) -> "OutputLock":
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise self._held() from None
-        reached("lock-taken")
+        """Take the lock.
+
+        Raises:
+            OutputHeldError: a run that it excludes goes on.
+        """
+        with _gate(self._dataset):
+            rivals = self._dataset.rivals()
+            for rival in rivals:
+                _try_lock(rival, FileLock(rival.lock)).release()
+            make_folders_below(self._dataset.state, self._dataset.home)
+            _try_lock(self._dataset, self._lock)
+            reached("lock-taken")
+            try:
+                for rival in rivals:
+                    # Killed: no worker that outlives it may think that it still goes on.
+                    remove_file(rival.holder)
+                self._write_holder()
+                if self._prepare:
+                    self._prepare()
+            except BaseException:
+                self._release()
+                raise
+        return self
+
+    def _write_holder(self) -> None:
+        shard = self._dataset.shard
         holder = {
             "run_id": self._run_id,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_atomic(self._dataset.holder, json.dumps(holder).encode())
+        } | ({"shard": str(shard)} if shard else {})
+        write_atomic(self._dataset.holder, json.dumps(holder).encode(), make_folders=False)
         reached("holder-written")
-        return self
 
     def __exit__(
         self,
@@ -56,23 +92,49 @@ class OutputLock:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self._release()
+
+    def _release(self) -> None:
         # A worker that outlives its run must find that the output is no longer its own.
         remove_file(self._dataset.holder)
         reached("holder-removed")
         self._lock.release()
 
-    def _held(self) -> OutputHeldError:
-        holder = read_holder(self._dataset)
-        who = "another run"
-        if holder:
-            who = "process {pid} on {host} (run {run_id}, since {since})".format(**holder)
-        found = f"{who} is writing there"
-        todo = "wait until it has finished, or choose another output"
-        return OutputHeldError(str(self._dataset.root), found, "", todo)
+
+@contextmanager
+def _gate(dataset: Dataset) -> Iterator[None]:
+    gate = FileLock(dataset.gate)
+    try:
+        gate.acquire(timeout=GATE_S)
+    except Timeout:
+        found = f"other runs have been starting there for {GATE_S} s"
+        raise OutputHeldError(str(dataset.root), found, "", "try again later") from None
+    try:
+        yield
+    finally:
+        gate.release()
+
+
+def _try_lock(dataset: Dataset, lock: FileLock) -> FileLock:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise _held(dataset) from None
+    return lock
+
+
+def _held(dataset: Dataset) -> OutputHeldError:
+    holder = read_holder(dataset)
+    who = "another run"
+    if holder:
+        who = "process {pid} on {host} (run {run_id}, since {since})".format(**holder)
+    what = f", shard {dataset.shard} of it" if dataset.shard else ""
+    todo = "wait until it has finished, or choose another output"
+    return OutputHeldError(str(dataset.root), f"{who} is writing there{what}", "", todo)
 
 
 def read_holder(dataset: Dataset) -> dict[str, object]:
-    """Return who holds an output: run_id, pid, host, since; {} where nobody says so."""
+    """Return who holds an output or shard: run_id, pid, host, since; {} where nobody says so."""
     try:
         holder: dict[str, object] = json.loads(read_bytes(dataset.holder))
     except (OSError, ValueError):

@@ -33,8 +33,10 @@ class Measured:
 class Pace:
     """Measured seconds and evaluations by shape (settings, width, height) on one kind of device."""
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: "Pace | None" = None) -> None:
+        """Begin without a measurement; what is not measured anew goes by an earlier one."""
         self._measured: dict[Shape, Measured] = {}
+        self._earlier = earlier
 
     def add(self, shape: Shape, evaluations: int, seconds: float) -> None:
         """Take a measurement: evaluations of single images and the seconds they took a device."""
@@ -57,6 +59,8 @@ class Pace:
         exact = self._measured.get(shape)
         if exact and exact.evaluations:
             return exact.seconds / exact.evaluations
+        if self._earlier and self._earlier.has_measured(shape):
+            return self._earlier.seconds_per_evaluation(shape)
         same = {
             known: each
             for known, each in self._measured.items()
@@ -67,11 +71,18 @@ class Pace:
             for known, each in (same or self._measured).items()
         )
         seconds = sum(each.seconds for each in (same or self._measured).values())
-        return shape.width * shape.height * seconds / pixels if pixels else None
+        if pixels:
+            return shape.width * shape.height * seconds / pixels
+        return self._earlier.seconds_per_evaluation(shape) if self._earlier else None
+
+    def has_measured(self, shape: Shape) -> bool:
+        """Whether a shape was measured itself."""
+        found = self._measured.get(shape)
+        return bool(found and found.evaluations)
 
     def evaluations_per_image(self, settings_id: str, most: int) -> float:
         """Return how many evaluations an image takes: `most` while none is finished."""
-        same = [each for shape, each in self._measured.items() if shape.settings_id == settings_id]
+        same = [each for shape, each in self._all().items() if shape.settings_id == settings_id]
         images = sum(each.images for each in same)
         return sum(each.image_evaluations for each in same) / images if images else most
 
@@ -90,11 +101,24 @@ class Pace:
             total += group.num_jobs * evaluations * each
         return total
 
+    def _all(self) -> dict[Shape, Measured]:
+        """Return what was measured, earlier measurements included."""
+        found = dict(self._earlier._all()) if self._earlier else {}
+        for shape, now in self._measured.items():
+            before = found.get(shape, Measured())
+            found[shape] = Measured(
+                before.evaluations + now.evaluations,
+                before.seconds + now.seconds,
+                before.images + now.images,
+                before.image_evaluations + now.image_evaluations,
+            )
+        return found
+
     def to_json(self) -> list[list[Any]]:
         """Return what `from_json` takes."""
         return [
             [*shape, each.evaluations, round(each.seconds, 3), each.images, each.image_evaluations]
-            for shape, each in sorted(self._measured.items())
+            for shape, each in sorted(self._all().items())
         ]
 
     @classmethod

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
+from itertools import chain, islice
 from typing import NamedTuple
 
 from stylebatch import files, images, naming
-from stylebatch.assignment import StyleTable, read_table, sample_styles
-from stylebatch.errors import UserError, raise_all
+from stylebatch.assignment import StyleTable, read_tables, sample_styles
+from stylebatch.errors import UserError
 from stylebatch.fingerprint import (
     draw_noise_seed,
     draw_strength,
@@ -28,6 +29,7 @@ from stylebatch.inputs import (
 )
 from stylebatch.manifest import Manifest, Pair, base_name
 from stylebatch.records import Style
+from stylebatch.shard import Shard
 
 _MAX_JOBS_AT_ONCE = 4096
 _MAX_ENLARGEMENT = 2
@@ -63,6 +65,7 @@ class PlannedFolder:
     Attributes:
         folder: POSIX path under `images/`, "" for that itself; `Planned.name` is in it.
         content_folder: POSIX path from the manifest's folder; `Planned.content` is in it.
+        others: names of the pair's outputs in the folder that other shards make.
     """
 
     pair: str
@@ -71,6 +74,7 @@ class PlannedFolder:
     label: str | None
     content_folder: str
     jobs: list[Planned]
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -137,47 +141,29 @@ def plan_jobs(
     known: KnownFiles,
     styles: Mapping[str, Style],
     summary: PlanSummary | None = None,
+    shard: Shard | None = None,
 ) -> Iterator[PlannedFolder]:
     """Yield the manifest's jobs, some thousand at a time. Images that can't be read are jobs too.
 
     Args:
         summary: is filled on the way.
+        shard: plan its jobs only, and read no image that none of them needs.
 
     Raises:
         PlanError, TableError, Problems: tables with errors, folders and names that can't be read.
     """
     summary = PlanSummary() if summary is None else summary
-    tables = _read_tables(manifest)
+    tables = read_tables(manifest)
     for pair in manifest.pairs:
         pair_summary = summary.pairs.setdefault(pair.name, PairSummary())
         reader = InputReader(manifest.root, known, summary.read)
-        planner = _PairPlanner(manifest, pair, styles, tables.get(pair.name), reader, pair_summary)
+        table = tables.get(pair.name)
+        planner = _PairPlanner(manifest, pair, styles, table, reader, pair_summary, shard)
         try:
             yield from planner.folders()
         except OSError as error:
             where = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
             raise PlanError(where, f"a folder can't be read ({error})") from error
-
-
-def _read_tables(manifest: Manifest) -> dict[str, StyleTable]:
-    tables: dict[str, StyleTable] = {}
-    problems: list[UserError] = []
-    for pair in manifest.pairs:
-        if pair.assign.kind != "map":
-            continue
-        where = pair.assign.table
-        try:
-            data = files.read_bytes(manifest.root / where)
-            tables[pair.name] = read_table(data, where, pair.styles)
-        except OSError as error:
-            place = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
-            found = f"{where} can't be read ({error.strerror})"
-            problems.append(PlanError(place, found, "a CSV with the columns content,style"))
-        except UserError as problem:
-            problems.append(problem)
-    # The points of a sweep share their table, and what is wrong with it.
-    raise_all(list({str(problem): problem for problem in problems}.values()))
-    return tables
 
 
 class _PairPlanner:
@@ -191,10 +177,11 @@ class _PairPlanner:
         table: StyleTable | None,
         reader: InputReader,
         summary: PairSummary,
+        shard: Shard | None,
     ) -> None:
         self.pair, self.seed, self.summary, self.reader = pair, manifest.seed, summary, reader
         self.root = manifest.root / pair.content
-        self.table = table
+        self.table, self.shard = table, shard
         self.keys = [source.key for source in pair.styles]
         self.suffix = pair.point.suffix if pair.point else ""
         self.style_names = [naming.safe_part(source.name) for source in pair.styles]
@@ -214,26 +201,35 @@ class _PairPlanner:
 
     def _plan_folder(self, folder: str, stats: list[files.FileStat]) -> Iterator[PlannedFolder]:
         content_folder = below(self.pair.content, folder)
-        found = [file or UNREADABLE for file in self.reader.files_of(content_folder, stats)]
+        assigned = self._assign([stat.path for stat in stats])
+        names = self._names(folder, [stat.path for stat in stats], assigned)
+        others: frozenset[str] = frozenset()
+        if self.shard:
+            others = self.shard.find_others(below(self.pair.into, folder), chain(*names))
+            own = [number for number, each in enumerate(names) if not others.issuperset(each)]
+            stats, assigned = [stats[n] for n in own], [assigned[n] for n in own]
+            names = [names[n] for n in own]
         paths = [stat.path for stat in stats]
-        assigned = self._assign(paths)
+        found = [file or UNREADABLE for file in self.reader.files_of(content_folder, stats)]
         masks = self._masks(folder, paths)
         self._count(paths, found, assigned, masks)
-        names = iter(self._names(folder, paths, assigned))
-        jobs: list[Planned] = []
-        for path, file, chosen, mask in zip(paths, found, assigned, masks, strict=True):
-            jobs.extend(self._plan_image(path, file, chosen, mask, names))
-            if len(jobs) >= _MAX_JOBS_AT_ONCE:
-                yield self._chunk(folder, content_folder, jobs)
-                jobs = []
-        if jobs:
-            yield self._chunk(folder, content_folder, jobs)
+        chunk = self._chunk(folder, content_folder, list(others))
+        for path, file, chosen, mask, each in zip(
+            paths, found, assigned, masks, names, strict=True
+        ):
+            planned = self._plan_image(path, file, chosen, mask, iter(each))
+            chunk.jobs.extend(job for job in planned if job.name not in others)
+            if len(chunk.jobs) >= _MAX_JOBS_AT_ONCE:
+                yield chunk
+                chunk = self._chunk(folder, content_folder, [])
+        if chunk.jobs or chunk.others:
+            yield chunk
 
-    def _chunk(self, folder: str, content_folder: str, jobs: list[Planned]) -> PlannedFolder:
+    def _chunk(self, folder: str, content_folder: str, others: list[str]) -> PlannedFolder:
         label = folder.partition("/")[0] or None
         output = below(self.pair.into, folder)
         settings_id = self.pair.settings.id
-        return PlannedFolder(self.pair.name, output, settings_id, label, content_folder, jobs)
+        return PlannedFolder(self.pair.name, output, settings_id, label, content_folder, [], others)
 
     def _masks(self, folder: str, paths: list[str]) -> list[Mask]:
         if not self.pair.masks:
@@ -246,7 +242,8 @@ class _PairPlanner:
         count = self.pair.assign.count if self.pair.assign.kind == "sample" else len(self.keys)
         return sample_styles(self.seed, paths, self.keys, count)
 
-    def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[str]:
+    def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[list[str]]:
+        """Return the names of each image's outputs: by style, then variant."""
         parts = []
         for path, chosen in zip(paths, assigned, strict=True):
             stem = naming.safe_part(path.rpartition("/")[2].rpartition(".")[0])
@@ -254,7 +251,8 @@ class _PairPlanner:
                 name, key = self.style_names[index], self.keys[index]
                 for variant in range(1, self.pair.variants + 1):
                     parts.append(naming.NameParts(stem, name, variant, path, key, self.suffix))
-        return naming.unique_names(parts, hash_all=self._is_twin(folder))
+        left = iter(naming.unique_names(parts, hash_all=self._is_twin(folder)))
+        return [list(islice(left, len(chosen) * self.pair.variants)) for chosen in assigned]
 
     def _plan_image(
         self, path: str, file: KnownFile, chosen: list[int], mask: Mask, names: Iterator[str]

@@ -126,12 +126,17 @@ class JobDone:
 
 @dataclass(frozen=True, slots=True)
 class JobFailed:
-    """An image could not be made; nothing of it is in the output."""
+    """An image could not be made; nothing of it is in the output.
+
+    Attributes:
+        is_transient: the same again may well go better (a network folder, memory that others use).
+    """
 
     worker: int
     output: str
     fingerprint: str
     reason: str
+    is_transient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,20 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotsReduced:
+    """Memory has sufficed for so many images of a shape at once, and not for more.
+
+    Attributes:
+        is_masked: with masks an image takes more.
+    """
+
+    worker: int
+    shape: Shape
+    is_masked: bool
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunFailed:
     """A failure that concerns the whole run.
 
@@ -183,5 +202,13 @@ class RunFailed:
 
 
 Event = (
-    WorkerJoined | WorkerLost | JobDone | JobFailed | JobsDropped | Progress | Notice | RunFailed
+    WorkerJoined
+    | WorkerLost
+    | JobDone
+    | JobFailed
+    | JobsDropped
+    | Progress
+    | Notice
+    | SlotsReduced
+    | RunFailed
 )

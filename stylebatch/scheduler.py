@@ -1,11 +1,12 @@
 """Which jobs go next, together, under a pixel budget: plain numbers, no tensors."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple, Protocol
 
-from stylebatch.records import Group, Job
+from stylebatch.records import Group, Job, Shape
 
 # On a CPU bits are the same in batches of up to 16 (`transfer/reductions.py`), and more than a few
 # gain nothing. Small images need more to fill a GPU, whose budget is never as small as a CPU's.
@@ -38,10 +39,15 @@ def num_slots(width: int, height: int, pixel_budget: int) -> int:
     return max(1, min(most, pixel_budget // max(1, width * height)))
 
 
+def num_spare(slots: int) -> int:
+    """Return how many jobs wait at a worker to refill its slots, at most."""
+    return max(slots, MIN_SPARE)
+
+
 def capacity(width: int, height: int, pixel_budget: int) -> int:
     """Return how many jobs of a shape a worker has at most: its slots, and some to refill them."""
     slots = num_slots(width, height, pixel_budget)
-    return slots + max(slots, MIN_SPARE)
+    return slots + num_spare(slots)
 
 
 @dataclass(eq=False)
@@ -73,6 +79,7 @@ class _Worker:
     in_flight: dict[str, Job] = field(default_factory=dict)
     queue: _Queue | None = None
     has_suspect: bool = False
+    is_closed: bool = False
 
 
 class Scheduler:
@@ -87,18 +94,23 @@ class Scheduler:
         *,
         cost: Callable[[Group], float] = lambda group: group.width * group.height,
         limit: int | None = None,
+        num_workers: int = 1,
     ) -> None:
         """Take the groups of a source.
 
         Args:
             cost: of one job of a group, in any unit.
             limit: hand out so many jobs at most.
+            num_workers: that are to be expected: few jobs are not all for the first to come.
         """
         groups = sorted(source.groups(), key=lambda group: (-cost(group), group))
         self._source, self._cost = source, cost
         self._untouched = deque(_Queue(group, group.num_jobs) for group in groups)
         self._shared: list[_Queue] = []
+        self._queues = {queue.group.shape: queue for queue in self._untouched}
         self._suspects: deque[Job] = deque()
+        self._num_held = 0
+        self._num_workers = num_workers
         self._workers: dict[int, _Worker] = {}
         total = sum(group.num_jobs for group in groups)
         self._left = total if limit is None else min(limit, total)
@@ -111,17 +123,46 @@ class Scheduler:
 
     @property
     def left(self) -> int:
-        """How many jobs no worker has now, suspects included."""
-        return self._left + len(self._suspects)
+        """How many jobs no worker has now, suspects and those held included."""
+        return self._left + len(self._suspects) + self._num_held
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is in flight and nothing more will be handed out."""
         return not self.in_flight and (self._is_stopped or not self.left)
 
+    def num_in_flight(self, worker: int) -> int:
+        """Return how many jobs a worker has now."""
+        state = self._workers.get(worker)
+        return len(state.in_flight) if state else 0
+
+    def groups_left(self) -> list[Group]:
+        """Return what is not finished, in flight included, by settings and shape."""
+        counts: Counter[Shape] = Counter()
+        for queue in (*self._untouched, *self._shared):
+            counts[queue.group.shape] += queue.left
+        jobs = [job for worker in self._workers.values() for job in worker.in_flight.values()]
+        counts.update(job.shape for job in (*jobs, *self._suspects))
+        return [Group(*shape, count) for shape, count in counts.items() if count]
+
+    def next_shape(self, worker: int) -> Shape | None:
+        """Return the shape of what a worker is on, or else would get next; None if nothing."""
+        state = self._workers.get(worker)
+        if state and state.in_flight:
+            return next(iter(state.in_flight.values())).shape
+        if self._suspects:
+            return self._suspects[0].shape
+        queue = self._queue_of(state) if state else None
+        return queue.group.shape if queue else None
+
     def worker_joined(self, worker: int, pixel_budget: int) -> None:
         """Count on a worker, whose device optimises so many pixels at once."""
         self._workers[worker] = _Worker(pixel_budget)
+
+    def close(self, worker: int) -> None:
+        """Hand a worker nothing more; once all are closed, nobody else either."""
+        self._workers[worker].is_closed = True
+        self._is_stopped |= all(each.is_closed for each in self._workers.values())
 
     def worker_lost(self, worker: int) -> Lost:
         """Count a worker out; what it had becomes suspects."""
@@ -134,36 +175,70 @@ class Scheduler:
         """Never hand out a suspect again."""
         self._suspects = deque(job for job in self._suspects if job.output != output)
 
-    def finished(self, worker: int, output: str) -> None:
-        """Note that a job is done or failed, even if it comes from a worker that is lost by now."""
+    def finished(self, worker: int, output: str) -> Job | None:
+        """Note that a job is done or failed, even if it comes from a worker that is lost by now.
+
+        Returns:
+            the job; None from such a worker.
+        """
         state = self._workers.get(worker)
         if state is None or output not in state.in_flight:
             self.drop(output)
-            return
-        del state.in_flight[output]
+            return None
         state.has_suspect = False
+        return state.in_flight.pop(output)
+
+    def give_back(self, worker: int, outputs: Iterable[str]) -> None:
+        """Take back what a worker has not begun."""
+        for output in reversed(list(outputs)):
+            if job := self.finished(worker, output):
+                self._put_back(job).appendleft(job)
+
+    def _put_back(self, job: Job) -> deque[Job]:
+        """Count a job as left again; return where it has to be put."""
+        queue = self._queues[job.shape]
+        if queue not in self._shared and queue not in self._untouched:
+            self._shared.append(queue)
+        queue.left += 1
+        self._left += 1
+        return queue.ahead
+
+    def hold(self, worker: int, output: str) -> Job | None:
+        """Take a job back from a worker, to be handed out `again` later; None if it has it not."""
+        job = self.finished(worker, output)
+        self._num_held += job is not None
+        return job
+
+    def again(self, job: Job) -> None:
+        """Hand a job out again that was held."""
+        self._num_held -= 1
+        self._put_back(job).append(job)
 
     def stop_admitting(self) -> None:
         """Hand out nothing more; what is in flight may finish."""
         self._is_stopped = True
 
-    def jobs_for(self, worker: int) -> list[Job]:
-        """Return what to submit to a worker now, [] if it has enough or there is nothing."""
+    def jobs_for(self, worker: int, most: float = inf) -> list[Job]:
+        """Return what to submit to a worker now, [] if it has enough or there is nothing.
+
+        Args:
+            most: no more than so many.
+        """
         state = self._workers.get(worker)
-        if state is None or self._is_stopped or state.has_suspect:
+        if state is None or self._is_stopped or state.has_suspect or state.is_closed or most < 1:
             return []
         if self._suspects and not state.in_flight:
             jobs = [self._suspects.popleft()]
             state.has_suspect = True
         else:
-            jobs = self._fresh_jobs(state)
+            jobs = self._fresh_jobs(state, most)
         state.in_flight.update((job.output, job) for job in jobs)
         return jobs
 
-    def _fresh_jobs(self, worker: _Worker) -> list[Job]:
+    def _fresh_jobs(self, worker: _Worker, most: float) -> list[Job]:
         jobs: list[Job] = []
         while self._left > 0 and (queue := self._queue_of(worker)):
-            room = self._room(worker, queue.group, len(jobs))
+            room = int(min(self._room(worker, queue.group, len(jobs)), most - len(jobs)))
             if room <= 0:
                 break
             taken = queue.pop(self._source, min(room, self._left))
@@ -178,9 +253,13 @@ class Scheduler:
         """How many more jobs a worker may have: up to its capacity, and near the end its share."""
         has = len(worker.in_flight) + num_taken
         most = capacity(group.width, group.height, worker.pixel_budget)
+        slots = num_slots(group.width, group.height, worker.pixel_budget)
+        if not num_taken and has > slots + num_spare(slots) // 2:
+            # In lots: each is a transaction of the ledger, which waits for the disk.
+            return 0
         feeding = [each for each in self._workers.values() if not each.has_suspect]
         rest = self._left + num_taken + sum(len(each.in_flight) for each in feeding)
-        share = -(-rest // len(feeding))
+        share = -(-rest // max(len(feeding), self._num_workers))
         return max(min(most, share) - has, 0 if has else 1)
 
     def _queue_of(self, worker: _Worker) -> _Queue | None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stylebatch.colors import match_colors
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
+from stylebatch.files import DIGEST_BYTES, digest_bytes, is_transient, read_bytes, write_atomic
 from stylebatch.images import Pixels, decode, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.transfer.extractor import Extractor
@@ -179,7 +179,9 @@ class StyleTargets:
         try:
             data = read_bytes(self._root / image.path)
         except OSError as error:
-            raise StyleError(image.path, f"can't be read ({error.strerror})") from error
+            problem = StyleError(image.path, f"can't be read ({error.strerror})")
+            problem.is_transient = is_transient(error)
+            raise problem from error
         if digest_bytes(data) != image.digest:
             todo = "run again: the plan then sees the new file"
             raise StyleError(image.path, "this style image has changed since planning", "", todo)

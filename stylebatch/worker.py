@@ -3,12 +3,12 @@
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -16,7 +16,7 @@ from stylebatch.commit import Committer, Finished, Progressed
 from stylebatch.contents import Content, read_content
 from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
-from stylebatch.device import Device, within_memory
+from stylebatch.device import Device, is_device_error, within_memory
 from stylebatch.errors import RunError, UserError
 from stylebatch.images import Pixels
 from stylebatch.loss_log import LossRow
@@ -29,15 +29,20 @@ from stylebatch.records import (
     Notice,
     Progress,
     RunFailed,
+    Shape,
+    SlotsReduced,
     Style,
+    WorkerLost,
 )
 from stylebatch.scheduler import num_slots
+from stylebatch.shard import Shard
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
 
-_Group = tuple[str, int, int, bool]
+_Group = tuple[Shape, bool]
 
+T = TypeVar("T")
 PROGRESS_EVERY_S = 0.25
 DECODE_THREADS = 2
 # The images after those in the slots are decoded ahead, and no more: they wait in memory.
@@ -51,10 +56,14 @@ class WorkerSpec:
     Attributes:
         root: the manifest's folder; content and style paths start there.
         output: the data set's root.
+        shard: whose run it belongs to, None for a run of the whole.
         settings, styles: all of the run's, by id and key.
         cache: folder of cached style targets.
         threads: for torch on the CPU; None leaves torch's own choice.
+        cores: that a process of its own keeps to; () leaves the system's choice.
         pixel_budget: pixels optimised at once; None: what suits the device.
+        max_slots: how many images of a shape, with masks or without, its memory suffices for,
+            where that is known from another worker on its device.
     """
 
     worker: int
@@ -66,7 +75,10 @@ class WorkerSpec:
     styles: Mapping[str, Style]
     cache: Path
     threads: int | None = None
+    cores: tuple[int, ...] = ()
     pixel_budget: int | None = None
+    shard: Shard | None = None
+    max_slots: Mapping[tuple[Shape, bool], int] = field(default_factory=dict)
 
 
 class _Running(NamedTuple):
@@ -90,15 +102,15 @@ class Worker:
         self._spec = spec
         self._device = Device(spec.device, spec.root, spec.cache)
         self.pixel_budget = spec.pixel_budget or self._device.pixel_budget
-        self._committer = Committer(Dataset(spec.output), spec.run_id, spec.worker)
+        self._committer = Committer(Dataset(spec.output, spec.shard), spec.run_id, spec.worker)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._waiting: deque[Job] = deque()
         self._decoding: dict[str, Future[Content]] = {}
         self._running: dict[str, _Running] = {}
         self._engine: Engine | None = None
         self._group: _Group | None = None
-        self._max_slots: dict[_Group, int] = {}
-        self._evaluations, self._reported_s = 0, 0.0
+        self._max_slots: dict[_Group, int] = dict(spec.max_slots)
+        self._evaluations, self._seconds, self._reported_s = 0, 0.0, 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -119,13 +131,17 @@ class Worker:
     def advance(self) -> list[Event]:
         """Admit what fits, run one evaluation, and return what has happened since.
 
-        An error of ours comes out as `RunFailed`, never as an exception.
+        An error of ours comes out as `RunFailed`, never as an exception; after `WorkerLost` the
+        process can't go on.
         """
         try:
             return self._advance()
         except RunError as error:
             return [RunFailed(self._spec.worker, str(error), is_ours=False)]
-        except Exception:
+        except Exception as error:
+            if is_device_error(error):
+                found = str(error).strip().partition("\n")[0]
+                return [WorkerLost(self._spec.worker, f"its device has failed ({found})")]
             return [RunFailed(self._spec.worker, traceback.format_exc(), is_ours=True)]
 
     def close(self) -> None:
@@ -138,7 +154,7 @@ class Worker:
         self._decode_ahead()
         self._admit(events)
         if self._engine is not None and self._engine.running:
-            report = within_memory(self._engine.step)
+            report = self._timed(self._engine.step)
             if report is None:
                 self._halve_slots(events)
             else:
@@ -151,6 +167,14 @@ class Worker:
         self._report_progress(events)
         return events
 
+    def _timed(self, act: Callable[[], T]) -> T | None:
+        """Do what keeps the device busy; None if its memory did not suffice."""
+        start = time.perf_counter()
+        try:
+            return within_memory(act)
+        finally:
+            self._seconds += time.perf_counter() - start
+
     def _decode_ahead(self) -> None:
         free = self._engine.capacity - self._engine.running if self._engine else 1
         for job, _ in zip(self._waiting, range(free + DECODE_AHEAD), strict=False):
@@ -162,18 +186,24 @@ class Worker:
 
     def _admit(self, events: list[Event]) -> None:
         while self._waiting and self._has_room_for(self._waiting[0]):
-            decoding = self._decoding[self._waiting[0].output]
+            job = self._waiting[0]
+            decoding = self._decoding[job.output]
             # With nothing to step there is nothing better to do than to wait for the decoder.
             if not decoding.done() and self._running:
                 return
-            job = self._waiting.popleft()
+            if self._group != _group(job):
+                self._report_progress(events, is_due=True)
+            self._waiting.popleft()
             try:
                 content = self._decoding.pop(job.output).result()
-                running = within_memory(partial(self._admit_one, job, content))
+                running = self._timed(partial(self._admit_one, job, content))
             except RunError:
                 raise
+            except MemoryError:
+                reason = "memory did not suffice to decode it"
+                events.append(self._failed(job, reason, is_transient=True))
             except UserError as error:
-                events.append(self._failed(job, str(error)))
+                events.append(self._failed(job, str(error), error.is_transient))
             else:
                 if running is None:
                     self._halve_slots(events, job)
@@ -241,9 +271,11 @@ class Worker:
         self._device.free_memory()
         if not slots:
             reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
-            events.extend(self._failed(job, reason) for job in jobs)
+            # Somebody else may have had the memory.
+            events.extend(self._failed(job, reason, is_transient=True) for job in jobs)
             return
         self._max_slots[self._group] = slots
+        events.append(SlotsReduced(self._spec.worker, *self._group, slots))
         self._waiting.extendleft(reversed(jobs))
         text = f"out of memory on {self._spec.device}: going on with {slots} images at once"
         events.append(Notice(self._spec.worker, text))
@@ -288,16 +320,18 @@ class Worker:
             "device": self._spec.device,
         }
 
-    def _failed(self, job: Job, reason: str) -> JobFailed:
-        return JobFailed(self._spec.worker, job.output, job.fingerprint, reason)
+    def _failed(self, job: Job, reason: str, is_transient: bool = False) -> JobFailed:
+        return JobFailed(self._spec.worker, job.output, job.fingerprint, reason, is_transient)
 
-    def _report_progress(self, events: list[Event]) -> None:
+    def _report_progress(self, events: list[Event], *, is_due: bool = False) -> None:
         now = time.monotonic()
-        if now - self._reported_s >= PROGRESS_EVERY_S or self.is_idle:
-            events.append(Progress(self._spec.worker, len(self._running), self._evaluations))
-            self._evaluations, self._reported_s = 0, now
+        if is_due or now - self._reported_s >= PROGRESS_EVERY_S or self.is_idle:
+            shape = self._group[0] if self._group else None
+            running, made, seconds = len(self._running), self._evaluations, self._seconds
+            events.append(Progress(self._spec.worker, running, made, seconds, shape))
+            self._evaluations, self._seconds, self._reported_s = 0, 0.0, now
 
 
 def _group(job: Job) -> _Group:
     """Name what shares an engine: one shape, one objective, and all with a mask or none."""
-    return (job.settings_id, job.width, job.height, bool(job.mask))
+    return (job.shape, bool(job.mask))

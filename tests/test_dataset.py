@@ -142,5 +142,6 @@ def test_temporaries_of_other_runs_are_swept(tmp_path) -> None:
 
 def test_the_summary_can_be_read_again(tmp_path) -> None:
     dataset = Dataset(tmp_path / "out")
+    dataset.make_folders()
     dataset.write_summary({"done": 3, "pairs": {"é": 1}})
     assert json.loads(dataset.summary.read_bytes()) == {"done": 3, "pairs": {"é": 1}}

@@ -14,6 +14,7 @@ from projects import Project
 from runs import one_core, picture, run_process
 from torch import Tensor
 
+from stylebatch.cores import usable_cores
 from stylebatch.device import (
     CPU_PIXEL_BUDGET,
     Device,
@@ -21,7 +22,6 @@ from stylebatch.device import (
     available_devices,
     choose_devices,
     choose_precision,
-    usable_cores,
 )
 from stylebatch.files import digest_bytes
 from stylebatch.images import Pixels
@@ -99,7 +99,7 @@ def test_auto_on_a_gpu_follows_its_capability() -> None:
 COUNT = """
 import os
 os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
-from stylebatch.device import usable_cores
+from stylebatch.cores import usable_cores
 print(usable_cores())
 """
 

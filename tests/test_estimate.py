@@ -235,6 +235,13 @@ def test_a_dry_run_tells_it_below_the_plan_and_writes_nothing(small) -> None:
     assert "measured now on 1 image\n" in limited
 
 
+def test_shards_are_estimated_apart(small) -> None:
+    told = [small.run("--dry-run", "--shard", f"{index}/2").out for index in (0, 1)]
+    images = [int(re.findall(r"^images: (\d+)$", text, re.MULTILINE)[0]) for text in told]
+    assert sum(images) == 6
+    assert min(images) > 0
+
+
 def test_a_dry_run_with_nothing_to_do_is_the_plan(small) -> None:
     assert small.run().code == 0
     assert small.run("--dry-run").out == command("plan", str(small.manifest)).out

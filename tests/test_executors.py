@@ -140,7 +140,7 @@ def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work) -> None:
     executor.start()
     executor.submit(0, work.jobs)
     events = poll_until(executor, lambda events: any(isinstance(e, Progress) for e in events))
-    executor.drain()
+    executor.drain(work.spec.worker)
     events += poll_until(executor, lambda news: is_over(work.jobs)(events + news))
     executor.stop(at_once=False)
     dropped = {name for event in events if isinstance(event, JobsDropped) for name in event.outputs}

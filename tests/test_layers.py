@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # Bottom up: a module or package imports only from rows above its own. A row's names don't import
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
-    errors crash_points
+    errors crash_points cores run_log
     files
     records
     architectures
@@ -24,26 +24,28 @@ TABLE = """
     transfer
     recipes
     manifest
-    naming assignment fingerprint inputs
+    naming assignment fingerprint inputs shard
     plan
     ledger_schema
-    ledger_plan ledger_sizes
+    ledger_absorb ledger_sizes
+    ledger_plan
     ledger
     dataset
     lock
+    shards
     finishing specs
     contents
     targets memory_probe
     device
     scheduler pace
     commit
-    worker
-    executors
+    worker orphans
+    executors limits retries watchdog forecast
     feed
     launch
     pipeline
     sheets paintings probe disk_space
-    preview demo doctor estimate
+    preview merge demo doctor estimate
     api
     comparison
     stylebatch

@@ -307,7 +307,7 @@ def test_errors_of_all_tables_come_together(project, styles) -> None:
     with pytest.raises(Problems) as caught:
         project.jobs(*pairs)
     kinds = [type(problem) for problem in caught.value.problems]
-    assert kinds == [TableError, PlanError]
+    assert kinds == [TableError, TableError]
 
 
 def test_a_style_that_is_no_image_is_refused(project) -> None:

@@ -11,6 +11,7 @@ import pytest
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.demo import write_demo
 from stylebatch.manifest import load_manifest
+from stylebatch.manifest.schema import Run
 from stylebatch.weights import NAMED_WEIGHTS, SHIPPED_WEIGHTS
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +74,7 @@ def test_commands_are_found() -> None:
         "run",
         "plan",
         "status",
+        "merge",
         "recipes",
         "weights list",
         "weights fetch",
@@ -88,7 +90,8 @@ def test_every_command_and_option_exists(name) -> None:
 
 
 def test_the_table_of_architectures_is_theirs() -> None:
-    rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) \| ([^|;]*); ([^|]*) \|$", README, re.MULTILINE)
+    table = README[README.index("| `arch` |") :]
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) \| ([^|;]*); ([^|]*) \|$", table, re.MULTILINE)
     assert {arch for arch, *_ in rows[1:]} == ARCHITECTURES.keys()
     for arch, weights, style, content in rows[1:]:
         assert tuple(style.split(", ")) == ARCHITECTURES[arch].style_layers
@@ -96,6 +99,15 @@ def test_the_table_of_architectures_is_theirs() -> None:
         sets = (*NAMED_WEIGHTS, *SHIPPED_WEIGHTS)
         named = [name for known, name in sets if known == arch]
         assert re.findall(r"`(\w+)`", weights) == named
+
+
+def test_the_table_of_run_options_tells_their_defaults() -> None:
+    table = README[README.index("| under `run:` |") : README.index("Too little memory halves")]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", table, re.MULTILINE)
+    assert len(rows) == table.strip().count("\n") - 1
+    for name, default in rows:
+        known = Run.model_fields[name].default
+        assert default == ("none" if known is None else str(known)), name
 
 
 def test_the_make_targets_exist() -> None:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from runs import Small, command, contents, copy_tree, end, start, wait_until
 
-from stylebatch import device
+from stylebatch import device, launch
 from stylebatch.images import work_size
 
 # Width and height; the folder is the class. At 96 px and buckets of 32 they share eight shapes.
@@ -152,7 +152,7 @@ def alone(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def _run_here(small: Small, threads: int, pixel_budget: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(device, "usable_cores", lambda: threads)
+        patch.setattr(launch, "usable_cores", lambda: threads)
         patch.setattr(device, "CPU_PIXEL_BUDGET", pixel_budget)
         ended = command("run", str(small.manifest), "--quiet")
     assert ended.code == 0, ended

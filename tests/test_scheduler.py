@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylebatch.records import Group, Job
+from stylebatch.records import Group, Job, Shape
 from stylebatch.scheduler import Scheduler, capacity, num_slots
 
 BUDGET = 4 * 64 * 64
@@ -60,8 +60,11 @@ def test_a_worker_gets_its_slots_and_as_many_to_refill_them() -> None:
     scheduler = start({(64, 64): 100}, 0)
     assert len(scheduler.jobs_for(0)) == 8
     assert scheduler.jobs_for(0) == []
+    # Four slots, four that wait: it gets more as soon as half of these are gone, not one by one.
     scheduler.finished(0, "64x64/0003.png")
-    assert [each.output for each in scheduler.jobs_for(0)] == ["64x64/0008.png"]
+    assert scheduler.jobs_for(0) == []
+    scheduler.finished(0, "64x64/0001.png")
+    assert [each.output for each in scheduler.jobs_for(0)] == ["64x64/0008.png", "64x64/0009.png"]
 
 
 def test_larger_images_go_first_and_a_worker_keeps_to_its_group() -> None:
@@ -220,3 +223,68 @@ def test_each_job_runs_once_within_capacity_and_suspects_alone(
         assert scheduler.in_flight == sum(map(len, has.values()))
     total = sum(map(len, source.jobs.values()))
     assert len(done) == len(set(done)) == min(total, total if limit is None else limit)
+
+
+def test_few_jobs_are_shared_with_workers_that_are_still_starting() -> None:
+    scheduler = Scheduler(Jobs({(64, 64): 6}), num_workers=3)
+    scheduler.worker_joined(0, BUDGET)
+    assert len(scheduler.jobs_for(0)) == 2
+    scheduler.worker_joined(1, BUDGET)
+    assert len(scheduler.jobs_for(1)) == 2
+
+
+def test_what_a_worker_has_not_begun_goes_back_to_its_place() -> None:
+    scheduler = start({(64, 64): 10}, 0, 1)
+    first = [each.output for each in scheduler.jobs_for(0)]
+    scheduler.give_back(0, first[2:])
+    assert (scheduler.left, scheduler.in_flight) == (8, 2)
+    assert [each.output for each in scheduler.jobs_for(1)][: len(first) - 2] == first[2:]
+    done = first[:2] + [each.output for each in drain(scheduler, 1)]
+    for output in first[:2]:
+        scheduler.finished(0, output)
+    assert len(set(done)) == len(done)
+
+
+def test_a_job_that_is_held_is_left_until_it_comes_back() -> None:
+    scheduler = start({(64, 64): 2}, 0)
+    one, other = scheduler.jobs_for(0)
+    assert scheduler.hold(0, one.output) == one
+    assert scheduler.hold(0, "unknown") is None
+    scheduler.finished(0, other.output)
+    assert scheduler.jobs_for(0) == []
+    assert not scheduler.is_finished
+    scheduler.again(one)
+    assert scheduler.jobs_for(0) == [one]
+    scheduler.finished(0, one.output)
+    assert scheduler.is_finished
+
+
+def test_no_more_are_handed_out_than_asked_for() -> None:
+    scheduler = start({(64, 64): 10}, 0)
+    assert scheduler.jobs_for(0, 0.5) == []
+    assert len(scheduler.jobs_for(0, 3)) == 3
+    assert len(scheduler.jobs_for(0)) == 5
+
+
+def test_when_all_workers_are_closed_nothing_more_is_begun() -> None:
+    scheduler = start({(64, 64): 40}, 0, 1)
+    jobs = scheduler.jobs_for(0)
+    scheduler.close(0)
+    assert scheduler.jobs_for(0) == []
+    assert scheduler.jobs_for(1)
+    scheduler.worker_lost(1)
+    for each in jobs:
+        scheduler.finished(0, each.output)
+    assert not scheduler.is_finished
+    scheduler.worker_joined(1, BUDGET)
+    scheduler.close(1)
+    assert scheduler.is_finished
+
+
+def test_what_is_left_is_told_by_shape() -> None:
+    scheduler = start({(64, 64): 10, (32, 32): 3}, 0)
+    assert scheduler.next_shape(0) == Shape("s", 64, 64)
+    jobs = scheduler.jobs_for(0)
+    scheduler.finished(0, jobs[0].output)
+    left = {group.shape: group.num_jobs for group in scheduler.groups_left()}
+    assert left == {Shape("s", 64, 64): 9, Shape("s", 32, 32): 3}

@@ -171,7 +171,7 @@ def found(done: int, failed: int, left: int) -> dict[str, Any]:
         "one": {"planned": 0, "done": done, "failed": 0, "left": left - 1},
         "two": {"planned": 0, "done": 0, "failed": failed, "left": 1},
     }
-    return {"running": {"pid": 1}, "pairs": pairs}
+    return {"running": None, "shards": {"0/2": {"pid": 1}, "1/2": None}, "pairs": pairs}
 
 
 def test_the_rate_counts_from_the_first_look() -> None:

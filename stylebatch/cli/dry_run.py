@@ -9,17 +9,19 @@ from stylebatch.cli.inform import print_plan
 from stylebatch.cli.views import roughly
 from stylebatch.dataset import Dataset
 from stylebatch.estimate import Estimate, estimate
-from stylebatch.ledger import Ledger
 from stylebatch.manifest import Manifest
 from stylebatch.pipeline import RunRequest, make_plan
+from stylebatch.shards import open_together
 
 
 def dry_run(manifest: Manifest, request: RunRequest) -> None:
     """Print what a run would do and take; nothing is written."""
     console = Console(highlight=False)
-    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
-        planned, summary, styles = make_plan(manifest, ledger, retry_failed=request.retry_failed)
-        print_plan(manifest, planned, summary)
+    with open_together(Dataset(manifest.output)) as ledger:
+        planned, summary, styles = make_plan(
+            manifest, ledger, retry_failed=request.retry_failed, shard=request.shard
+        )
+        print_plan(manifest, planned, summary, request.shard)
         if not any(counts.pending for counts in planned.counts.values()):
             return
         is_shown = console.is_terminal

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -16,13 +16,13 @@ from stylebatch import doctor as checks
 from stylebatch.cli import watch
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
-from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PairCounts, PlannedJobs
-from stylebatch.lock import find_running
 from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.pipeline import make_plan
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Group, Job
+from stylebatch.shard import Shard
+from stylebatch.shards import open_together, read_standing
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
 MAX_REASONS = 20
@@ -48,7 +48,7 @@ def plan(
     if not jobs:
         show_plan(manifest, retry_failed=retry_failed)
         return
-    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
+    with open_together(Dataset(manifest.output)) as ledger:
         planned, _, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
         for group in planned.groups():
             for job in _jobs_of(planned.take, group):
@@ -62,16 +62,19 @@ def _jobs_of(take: Any, group: Group) -> Any:
         last = block[-1]
 
 
-def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
-    """Print a plan as tables: the pairs, then the shapes of what waits."""
-    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
-        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
-        print_plan(manifest, planned, summary)
+def show_plan(manifest: Manifest, *, retry_failed: bool, shard: Shard | None = None) -> None:
+    """Print a plan, or a shard's part of it: a table of the pairs, then of what waits, by shape."""
+    with open_together(Dataset(manifest.output)) as ledger:
+        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed, shard=shard)
+        print_plan(manifest, planned, summary, shard)
 
 
-def print_plan(manifest: Manifest, planned: PlannedJobs, summary: PlanSummary) -> None:
-    """Print a plan that was made."""
-    stale, groups = planned.find_stale(), planned.groups()
+def print_plan(
+    manifest: Manifest, planned: PlannedJobs, summary: PlanSummary, shard: Shard | None
+) -> None:
+    """Print a plan that was made; only a whole one has outputs that are out of date."""
+    groups = planned.groups()
+    stale = 0 if shard else planned.find_stale()
     console = Console(highlight=False)
     pairs = table_of("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
     for pair in manifest.pairs:
@@ -133,10 +136,10 @@ def status(
     ] = 2.0,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
-    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+    dataset = find_output(path)
 
     def look() -> dict[str, Any]:
-        return _look(dataset)
+        return read_status(dataset)
 
     if is_watched and as_json:
         with suppress(KeyboardInterrupt):
@@ -150,18 +153,29 @@ def status(
         _show_status(look(), Console(highlight=False))
 
 
-def _look(dataset: Dataset) -> dict[str, Any]:
-    """Return what a ledger tells now."""
-    if not dataset.ledger.exists():
+def find_output(path: Path) -> Dataset:
+    """Return the output that a manifest's path, or its own, stands for.
+
+    Raises:
+        ArgumentError: no run has written there.
+    """
+    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+    if not dataset.ledger.exists() and not dataset.shards():
         todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
         raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
-    with Ledger.open(dataset.ledger, read_only=True) as ledger:
-        return {
-            "output": str(dataset.root),
-            "running": find_running(dataset) or None,
-            "pairs": _pair_states(ledger.counts(), ledger.get("plan") or {}),
-            "failures": _reasons(ledger),
-        }
+    return dataset
+
+
+def read_status(dataset: Dataset) -> dict[str, Any]:
+    """Return what `status --json` prints."""
+    standing = read_standing(dataset)
+    return {
+        "output": str(dataset.root),
+        "running": standing.running or None,
+        "shards": {shard: holder or None for shard, holder in standing.shards.items()},
+        "pairs": _pair_states(standing.counts, standing.planned),
+        "failures": _reasons(standing.failures),
+    }
 
 
 def _pair_states(
@@ -177,10 +191,10 @@ def _pair_states(
     return states
 
 
-def _reasons(ledger: Ledger) -> dict[str, list[str]]:
+def _reasons(failures: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     """Group failures by reason, the file's own name left out of it."""
     reasons: dict[str, list[str]] = {}
-    for failure in ledger.failures():
+    for failure in failures:
         reason = str(failure["reason"]).removeprefix(f"{failure['content']}: ")
         reasons.setdefault(reason, []).append(failure["output"])
     return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
@@ -190,6 +204,9 @@ def _show_status(found: Mapping[str, Any], console: Console) -> None:
     console.print(found["output"], style="bold", markup=False)
     if holder := found["running"]:
         console.print("  a run is going on: process {pid} on {host}".format(**holder))
+    for shard, holder in found["shards"].items():
+        state = "process {pid} on {host}".format(**holder) if holder else "not running, not merged"
+        console.print(f"  shard {shard}: {state}", markup=False)
     table = table_of("pair", "jobs", "done", "failed", "to do")
     for pair, state in found["pairs"].items():
         numbers = (state["planned"], state["done"], state["failed"], state["left"])

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from stylebatch import __version__
-from stylebatch.cli import inform, recipes, run, single, weights
+from stylebatch.cli import inform, merge, recipes, run, single, weights
 from stylebatch.errors import UserError
 from stylebatch.feed import WorkerError
-from stylebatch.pipeline import LOG_NOTE
+from stylebatch.run_log import LOG_NOTE
 
 INTERRUPTED = 4
 # What Typer makes of Ctrl-C, and what no command of ours ends with.
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("plan")(inform.plan)
 app.command("status")(inform.status)
+app.command("merge")(merge.merge)
 app.command("stylize")(single.stylize)
 app.command("demo")(single.demo)
 app.command("recipes")(recipes.recipes)

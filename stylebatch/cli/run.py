@@ -19,6 +19,7 @@ from stylebatch.manifest import Manifest
 from stylebatch.pipeline import RunRequest, RunSummary
 from stylebatch.pipeline import run as run_pipeline
 from stylebatch.preview import preview
+from stylebatch.shard import Shard
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]
 DEFAULT_MANIFEST = Path("pipeline.yaml")
@@ -30,6 +31,23 @@ NumPreview = Annotated[
         metavar="N",
         help="Make N images spread over pairs, styles and "
         "shapes, and one contact sheet of them; nothing is recorded as done.",
+    ),
+]
+ShardText = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Make part I (from 0) of N only: N machines share one output; then "
+        "`stylebatch merge`.",
+    ),
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help=f"Instead of the manifest's run.executor: {', '.join(executors.EXECUTORS)}.",
     ),
 ]
 DEMO_NOTE = (
@@ -54,19 +72,18 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="Start nothing after this time, as in 6h.")
     ] = None,
+    shard: ShardText = None,
+    max_failures: Annotated[
+        str | None,
+        typer.Option(metavar="N|P%", help="Begin nothing more after so many failed images."),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what has failed.")
     ] = False,
     keep_stale: Annotated[
         bool, typer.Option("--keep-stale", help="Leave outputs that the plan no longer has.")
     ] = False,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Instead of the manifest's run.executor: {', '.join(executors.EXECUTORS)}.",
-        ),
-    ] = None,
+    executor: ExecutorName = None,
     devices: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Instead of run.devices: auto, or cuda:0,cuda:1 or cpu."),
@@ -80,7 +97,10 @@ def run(
     The same command again does nothing; after a change it redoes what the change affects.
     """
     loaded = _with_options(manifest.load_manifest(path), executor, devices)
-    request = RunRequest(limit, retry_failed, keep_stale, _seconds(deadline))
+    part = _shard(shard, num_preview)
+    request = RunRequest(
+        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), part
+    )
     if is_dry:
         dry_run(loaded, request)
         return
@@ -128,6 +148,26 @@ def _seconds(deadline: str | None) -> float | None:
         raise typer.BadParameter(str(error), param_hint="--deadline") from error
 
 
+def _shard(text: str | None, num_preview: int | None) -> Shard | None:
+    if text is None:
+        return None
+    if num_preview is not None:
+        raise typer.BadParameter("not together with --preview", param_hint="--shard")
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--shard") from error
+
+
+def _failures(limit: str | None) -> int | str | None:
+    if limit is None:
+        return None
+    try:
+        return manifest.parse_failures(limit)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-failures") from error
+
+
 @contextmanager
 def _signals() -> Iterator[StopRequest]:
     """Let SIGINT and SIGTERM finish what is in the slots; twice stops, three times at any cost."""
@@ -167,7 +207,8 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
     line = _summary_line(loaded, summary)
     if summary.exit_code:
         if summary.failed:
-            line += f"; see {loaded.output / 'failures.jsonl'}, `--retry-failed` tries again"
+            where = "`stylebatch status`" if summary.shard else loaded.output / "failures.jsonl"
+            line += f"; see {where}, `--retry-failed` tries again"
         typer.echo(f"stylebatch: {line}", err=True)
     else:
         view.say(line)
@@ -186,4 +227,7 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
         parts.append(f"{summary.set_aside} out of date, moved to .stylebatch/stale")
     if summary.exit_code == 4:
         parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
-    return f"{loaded.output / 'images'}: {', '.join(parts)}"
+    elif summary.stopped_by:
+        parts.append(f"stopped by {summary.stopped_by} with {summary.remaining} left to make")
+    part = f"shard {summary.shard}: " if summary.shard else ""
+    return f"{loaded.output / 'images'}: {part}{', '.join(parts)}"

@@ -45,10 +45,15 @@ def looks(
         else:
             took_s = time.monotonic() - started
             yield found
-            if not found["running"]:
+            if not is_running(found):
                 return
         is_first = False
         time.sleep(max(every_s, took_s * (1 / LARGEST_SHARE - 1)))
+
+
+def is_running(found: Found) -> bool:
+    """Whether a run is going on: of the whole, or of any shard."""
+    return bool(found["running"] or any(found["shards"].values()))
 
 
 def watch(
@@ -80,7 +85,7 @@ class Rate:
 
     def tell(self, found: Found, now_s: float | None = None) -> str:
         """Return a line: images a minute since the first look, and how long the rest takes so."""
-        if not found["running"]:
+        if not is_running(found):
             return "no run is going on"
         now_s = time.monotonic() if now_s is None else now_s
         states = found["pairs"].values()

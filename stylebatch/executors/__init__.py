@@ -16,8 +16,8 @@ class Executor(Protocol):
     which its number is not used again until `replace` has started another.
     """
 
-    def start(self) -> None:
-        """Start all workers; each announces itself by an event."""
+    def start(self) -> list[int]:
+        """Start all workers and return their numbers; each announces itself by an event."""
 
     def submit(self, worker: int, jobs: list[Job]) -> None:
         """Queue jobs at a worker."""
@@ -28,8 +28,11 @@ class Executor(Protocol):
     def replace(self, worker: int) -> None:
         """Start a worker anew after its death."""
 
-    def drain(self) -> None:
-        """Let every worker finish what is in its slots and forget what waits behind."""
+    def kill(self, worker: int, reason: str) -> None:
+        """End a worker that doesn't answer, if that can be done; `WorkerLost` tells the reason."""
+
+    def drain(self, worker: int) -> None:
+        """Let a worker finish what is in its slots and forget what waits behind."""
 
     def stop(self, at_once: bool) -> None:
         """End the workers: after what they are doing, or at once and without a trace."""

@@ -1,6 +1,6 @@
 """Inline executor: one worker in the calling process, stepped by `poll`."""
 
-from stylebatch.records import Event, Job, WorkerJoined
+from stylebatch.records import Event, Job, RunFailed, WorkerJoined, WorkerLost
 from stylebatch.worker import Worker, WorkerSpec
 
 
@@ -12,10 +12,11 @@ class InlineExecutor:
         self._worker: Worker | None = None
         self._news: list[Event] = []
 
-    def start(self) -> None:
+    def start(self) -> list[int]:
         self._worker = Worker(self._spec)
         joined = WorkerJoined(self._spec.worker, self._spec.device, self._worker.pixel_budget)
         self._news.append(joined)
+        return [self._spec.worker]
 
     def submit(self, worker: int, jobs: list[Job]) -> None:
         assert self._worker is not None
@@ -24,12 +25,22 @@ class InlineExecutor:
     def poll(self, timeout_s: float) -> list[Event]:
         assert self._worker is not None
         news, self._news = self._news, []
-        return news or self._worker.advance()
+        return news or [self._fatal(event) for event in self._worker.advance()]
+
+    def _fatal(self, event: Event) -> Event:
+        """A device that has failed is lost to this process: nothing else can take over here."""
+        if not isinstance(event, WorkerLost):
+            return event
+        todo = "run again: it continues; with run.executor: local another process takes over"
+        return RunFailed(event.worker, f"{self._spec.device}: {event.reason}; {todo}", False)
 
     def replace(self, worker: int) -> None:
         raise AssertionError("a worker in this process can't die alone")
 
-    def drain(self) -> None:
+    def kill(self, worker: int, reason: str) -> None:
+        """Nothing: whoever could end it is waiting for it."""
+
+    def drain(self, worker: int) -> None:
         assert self._worker is not None
         self._news.append(self._worker.drop_waiting())
 

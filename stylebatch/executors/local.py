@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -19,7 +19,15 @@ from typing import Literal
 
 from stylebatch.crash_points import reached
 from stylebatch.errors import UserError
-from stylebatch.records import Event, Job, RunFailed, WorkerJoined, WorkerLost
+from stylebatch.orphans import end_with_parent
+from stylebatch.records import (
+    Event,
+    Job,
+    RunFailed,
+    SlotsReduced,
+    WorkerJoined,
+    WorkerLost,
+)
 from stylebatch.worker import Worker, WorkerSpec
 
 STOP_TIMEOUT_S = 60.0
@@ -30,6 +38,7 @@ Message = list[Job] | Literal["drain", "stop"]
 class _Child:
     process: BaseProcess
     pipe: "Connection[Message, list[Event]]"
+    killed_for: str | None = None
 
 
 class LocalExecutor:
@@ -39,9 +48,10 @@ class LocalExecutor:
         self._specs = {spec.worker: spec for spec in specs}
         self._children: dict[int, _Child] = {}
 
-    def start(self) -> None:
+    def start(self) -> list[int]:
         for worker in self._specs:
             self.replace(worker)
+        return list(self._specs)
 
     def replace(self, worker: int) -> None:
         context = get_context("spawn")
@@ -79,25 +89,43 @@ class LocalExecutor:
         events: list[Event] = []
         try:
             while child.pipe.poll():
-                events.extend(child.pipe.recv())
+                for event in child.pipe.recv():
+                    if isinstance(event, WorkerLost):
+                        child.killed_for = event.reason
+                        raise EOFError
+                    if isinstance(event, SlotsReduced):
+                        self._remember(event)
+                    events.append(event)
         except Exception:  # the end of the pipe, or whatever half a message unpickles to
             events.append(self._bury(worker))
         return events
+
+    def _remember(self, event: SlotsReduced) -> None:
+        """Let whoever replaces a worker know what its device's memory suffices for."""
+        spec = self._specs[event.worker]
+        known = {**spec.max_slots, (event.shape, event.is_masked): event.slots}
+        self._specs[event.worker] = replace(spec, max_slots=known)
 
     def _bury(self, worker: int) -> WorkerLost:
         child = self._children.pop(worker)
         child.pipe.close()
         child.process.kill()
         child.process.join()
+        if child.killed_for:
+            return WorkerLost(worker, child.killed_for)
         code = child.process.exitcode
         how = (
             f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         )
         return WorkerLost(worker, f"its process {child.process.pid} has ended ({how})")
 
-    def drain(self) -> None:
-        for worker in self._children:
-            self._send(worker, "drain")
+    def kill(self, worker: int, reason: str) -> None:
+        if child := self._children.get(worker):
+            child.killed_for = reason
+            child.process.kill()
+
+    def drain(self, worker: int) -> None:
+        self._send(worker, "drain")
 
     def stop(self, at_once: bool) -> None:
         for worker, child in self._children.items():
@@ -132,6 +160,9 @@ def _signals_held() -> Iterator[None]:
 
 def run_child(pipe: "Connection[list[Event], Message]", spec: WorkerSpec) -> None:
     """Run a worker in a process of its own until it is told to stop or its parent is gone."""
+    end_with_parent()
+    if spec.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, spec.cores)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, inbox), name="listen", daemon=True).start()
     try:
@@ -143,7 +174,7 @@ def run_child(pipe: "Connection[list[Event], Message]", spec: WorkerSpec) -> Non
             if events := worker.advance():
                 pipe.send(events)
                 reached("events-sent")
-                if any(isinstance(event, RunFailed) for event in events):
+                if any(isinstance(event, RunFailed | WorkerLost) for event in events):
                     break
         worker.close()
     except OSError:

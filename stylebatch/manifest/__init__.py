@@ -11,7 +11,7 @@ from stylebatch.manifest.model import (
     SweepPoint,
     base_name,
 )
-from stylebatch.manifest.run_options import parse_duration
+from stylebatch.manifest.run_options import parse_duration, parse_failures
 from stylebatch.manifest.schema import json_schema
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "json_schema",
     "load_manifest",
     "parse_duration",
+    "parse_failures",
 ]

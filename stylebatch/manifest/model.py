@@ -87,6 +87,7 @@ class RunOptions:
     Attributes:
         devices: `auto`, or names such as `cuda:0`, `mps`, `cpu`.
         cache: folder for style targets, None for the usual one.
+        max_failures: a number of images, or a share of them such as `5%`; None: any number.
     """
 
     executor: str = "local"
@@ -97,6 +98,9 @@ class RunOptions:
     cache: Path | None = None
     report: bool = False
     max_deaths: int = 2
+    max_retries: int = 2
+    max_failures: int | str | None = None
+    image_timeout_s: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)

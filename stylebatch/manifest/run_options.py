@@ -6,7 +6,7 @@ from typing import Literal
 
 from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import RunOptions
-from stylebatch.manifest.schema import DURATION, Run
+from stylebatch.manifest.schema import DURATION, SHARE, Run
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -19,10 +19,13 @@ def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
         devices=_devices(run, findings),
         cpu_workers=run.cpu_workers,
         precision=run.precision,
-        deadline_s=_deadline_s(run, findings),
+        deadline_s=_seconds("deadline", run.deadline, findings),
         cache=root / Path(run.cache).expanduser() if run.cache else None,
         report=run.report,
         max_deaths=run.max_deaths,
+        max_retries=run.max_retries,
+        max_failures=run.max_failures,
+        image_timeout_s=_seconds("image_timeout", run.image_timeout, findings) or 0.0,
     )
 
 
@@ -45,6 +48,19 @@ def parse_duration(text: str | float) -> float:
     return seconds
 
 
+def parse_failures(text: str) -> int | str:
+    """Return a number of images, or a share of them such as `5%`.
+
+    Raises:
+        ValueError: other text, or a number below 1.
+    """
+    if re.match(SHARE, text):
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"'{text}' is neither a number from 1 nor a share such as 5%")
+    return int(text)
+
+
 def _check_available(run: Run, findings: Findings) -> None:
     if run.executor == "ray":
         found, allowed = "found ray, which is not yet available", "allowed is inline or local"
@@ -65,11 +81,11 @@ def _devices(run: Run, findings: Findings) -> Literal["auto"] | tuple[str, ...]:
     return tuple(run.devices)
 
 
-def _deadline_s(run: Run, findings: Findings) -> float | None:
-    if run.deadline is None:
+def _seconds(key: str, text: str | float | None, findings: Findings) -> float | None:
+    if text is None:
         return None
     try:
-        return parse_duration(run.deadline)
+        return parse_duration(text)
     except ValueError as error:
-        findings.add(("run", "deadline"), str(error), "allowed is any above 0", "change it")
+        findings.add(("run", key), str(error), "allowed is any above 0", "change it")
         return None

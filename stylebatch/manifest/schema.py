@@ -16,6 +16,7 @@ from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
 from stylebatch.weights import NORMALISATIONS
 
 DURATION = r"^([0-9]+(\.[0-9]+)?[dhms])+$"
+SHARE = r"^[0-9]+(\.[0-9]+)?%$"
 DEVICE = r"^(cuda(:[0-9]+)?|mps|cpu)$"
 DEFAULT_RECIPE = "balanced"
 # Stands in a list for an entry whose problem is already noted.
@@ -214,6 +215,19 @@ class Run(Section):
     """write report/index.html at the end"""
     max_deaths: Annotated[int, Field(ge=1, le=100)] = 2
     """an image that ends so many workers on its own is failed"""
+    max_retries: Annotated[int, Field(ge=0, le=100)] = 2
+    """how often an image is tried again whose failure may pass (a network folder, memory)"""
+    max_failures: (
+        Annotated[int, Field(ge=1)]
+        | Annotated[str, Field(pattern=SHARE, json_schema_extra={"examples": ["5%"]})]
+        | None
+    ) = None
+    """begin nothing more after so many failed images, or such a share of those to make"""
+    image_timeout: (
+        Positive
+        | Annotated[str, Field(pattern=DURATION, json_schema_extra={"examples": ["30m", "90s"]})]
+    ) = "30m"
+    """a worker that makes no evaluation for so long is ended and replaced"""
 
 
 class ManifestFields(Section):

@@ -1,0 +1,99 @@
+"""How fast a run's devices are, how busy, and when it will have ended."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from stylebatch.pace import Pace
+from stylebatch.records import Group, Progress, Shape
+
+
+class Forecast:
+    """Takes what workers report, and tells what is left."""
+
+    def __init__(self, paces: dict[str, Pace], most_evaluations: Mapping[str, int]) -> None:
+        """Begin with what is known.
+
+        Args:
+            paces: by kind of device (cpu, cuda, mps); what is measured is added to them.
+            most_evaluations: of an image, by settings.
+        """
+        self._paces, self._most = paces, most_evaluations
+        self._kinds: dict[int, str] = {}
+        self._joined_at: dict[int, float] = {}
+        self._begun: Counter[int] = Counter()
+        self._shapes: dict[int, Shape] = {}
+        self.there_s: dict[int, float] = {}
+        self.busy_s: dict[int, float] = {}
+
+    def joined(self, worker: int, device: str) -> None:
+        """Count on a worker."""
+        self._kinds[worker] = device.partition(":")[0]
+        self._joined_at[worker] = time.monotonic()
+
+    def left(self, worker: int) -> None:
+        """Count a worker out; how long it was there and busy stays counted."""
+        if (joined_at := self._joined_at.pop(worker, None)) is not None:
+            there_s = time.monotonic() - joined_at
+            self.there_s[worker] = self.there_s.get(worker, 0.0) + there_s
+        self._begun.pop(worker, None)
+
+    def progress(self, event: Progress) -> None:
+        """Take how far a worker is."""
+        worker = event.worker
+        self.busy_s[worker] = self.busy_s.get(worker, 0.0) + event.seconds
+        if not event.evaluations or event.shape is None or worker not in self._kinds:
+            return
+        self._begun[worker] += event.evaluations
+        self._shapes[worker] = event.shape
+        self.pace(worker).add(event.shape, event.evaluations, event.seconds)
+
+    def finished(self, worker: int, shape: Shape, evaluations: int) -> None:
+        """Take that an image is finished."""
+        self._begun[worker] = max(0, self._begun[worker] - evaluations)
+        if worker in self._kinds:
+            self.pace(worker).finished(shape, evaluations)
+
+    def nothing_begun(self, worker: int) -> None:
+        """Take that a worker has no image now: those that failed did not say how far they were."""
+        self._begun.pop(worker, None)
+
+    def pace(self, worker: int) -> Pace:
+        """Return the pace of a worker's kind of device."""
+        return self._paces.setdefault(self._kinds[worker], Pace())
+
+    def begun(self, worker: int) -> int:
+        """Return how many evaluations the images have behind them that a worker has now."""
+        return self._begun[worker]
+
+    def left_s(self, groups: Iterable[Group], num_jobs: int) -> float | None:
+        """Return seconds to the end; None while nobody can tell.
+
+        Args:
+            groups: what is not finished, in flight included.
+            num_jobs: how many of these will be made: with a limit not all.
+        """
+        groups = list(groups)
+        alone_s = [self._alone_s(worker, groups) for worker in self._joined_at]
+        rate = sum(1 / max(each, 1e-3) for each in alone_s if each is not None)
+        if not rate or None in alone_s:
+            return None
+        share = num_jobs / max(1, sum(group.num_jobs for group in groups))
+        return share * self._waiting_factor() / rate
+
+    def _alone_s(self, worker: int, groups: list[Group]) -> float | None:
+        """Return how long one worker would take for everything."""
+        pace = self.pace(worker)
+        seconds = pace.seconds_of(groups, self._most)
+        if seconds is None:
+            return None
+        for each, begun in self._begun.items():
+            if shape := self._shapes.get(each):
+                seconds -= begun * (pace.seconds_per_evaluation(shape) or 0.0)
+        return seconds
+
+    def _waiting_factor(self) -> float:
+        """Return how many times as long it takes as devices are busy."""
+        now, busy_s = time.monotonic(), sum(self.busy_s.values())
+        there_s = sum(self.there_s.values()) + sum(now - at for at in self._joined_at.values())
+        return min(2.0, max(1.0, there_s / busy_s)) if busy_s > 1 else 1.0

@@ -1,0 +1,121 @@
+"""Shards' ledgers into the output's own, and what all of them tell together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from stylebatch import files
+from stylebatch.crash_points import reached
+from stylebatch.dataset import Dataset
+from stylebatch.ledger import Ledger
+from stylebatch.lock import OutputLock, find_running
+
+Counts = dict[str, dict[str, int]]
+
+
+def hold(dataset: Dataset, run_id: str) -> OutputLock:
+    """Return the lock on an output, or a shard of it, that also clears away what is over.
+
+    Temporaries of killed runs are swept. Shards that part the output in another way are merged
+    into its ledger before anybody reads it; a run of the whole merges all, see `merge_shards`.
+    """
+
+    def prepare() -> None:
+        dataset.sweep_temporaries(run_id)
+        if dataset.shard:
+            _merge(dataset.whole, [rival for rival in dataset.rivals() if rival.shard])
+            # Nobody may write this ledger any more while shards run: what a killed run left of a
+            # transaction, or of an older version, is mended here.
+            if files.stat_file(dataset.whole.ledger) is not None:
+                Ledger.open(dataset.whole.ledger).close()
+
+    return OutputLock(dataset, run_id, prepare)
+
+
+def merge_shards(dataset: Dataset) -> list[str]:
+    """Merge the ledgers of all shards into the output's own; only who holds the whole may.
+
+    Returns:
+        the shards, as I/N.
+    """
+    shards = dataset.shards()
+    _merge(dataset, shards)
+    return [str(each.shard) for each in shards]
+
+
+def _merge(dataset: Dataset, shards: Iterable[Dataset]) -> None:
+    for shard in shards:
+        if files.stat_file(shard.ledger) is not None:
+            source = Ledger.open(shard.ledger, read_only=True)
+            with source, Ledger.open(dataset.ledger) as ledger:
+                ledger.absorb(source)
+            # The file itself may be new.
+            files.sync_folder(dataset.home)
+            reached("absorbed")
+        shard.remove_home()
+
+
+def open_together(dataset: Dataset) -> Ledger:
+    """Open what an output's ledgers hold together, to read: where there are shards, a copy."""
+    shards = dataset.shards()
+    if not shards:
+        return Ledger.open(dataset.ledger, read_only=True)
+    together = Ledger.open_copy(dataset.ledger)
+    try:
+        for shard in shards:
+            with Ledger.open(shard.ledger, read_only=True) as own:
+                together.absorb(own)
+    except BaseException:
+        together.close()
+        raise
+    return together
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an output is.
+
+    Attributes:
+        counts: jobs by pair and state.
+        planned: jobs of each pair in the last plan, of all shards together.
+        failures: as `Ledger.failures` has them.
+        running: who holds the whole output, {} if nobody.
+        shards: of each shard whose ledger is not merged yet (I/N), who runs it, {} if nobody.
+    """
+
+    counts: Counts
+    planned: dict[str, int]
+    failures: list[dict[str, Any]]
+    running: dict[str, object]
+    shards: dict[str, dict[str, object]]
+
+
+def read_standing(dataset: Dataset) -> Standing:
+    """Add up what an output's ledgers tell; reads only, also while runs go on."""
+    shards = dataset.shards()
+    with Ledger.open(dataset.ledger, read_only=True) as whole:
+        counts, plans = whole.counts(), [_plan(whole)]
+        failures = {failure["output"]: failure for failure in whole.failures()}
+        for shard in shards:
+            with Ledger.open(shard.ledger, read_only=True) as own:
+                _add(counts, own.counts(), 1)
+                _add(counts, whole.count_replaced(own), -1)
+                plans.append(_plan(own))
+                for output in own.has_jobs(failures):
+                    del failures[output]
+                failures |= {failure["output"]: failure for failure in own.failures()}
+    _, planned = max(plans, key=lambda plan: plan[0])
+    running = {str(each.shard): find_running(each) for each in shards}
+    ordered = [failures[output] for output in sorted(failures)]
+    return Standing(counts, planned, ordered, find_running(dataset), running)
+
+
+def _plan(ledger: Ledger) -> tuple[float, dict[str, int]]:
+    return ledger.get("planned_at") or 0.0, ledger.get("plan") or {}
+
+
+def _add(counts: Counts, more: Counts, sign: int) -> None:
+    for pair, states in more.items():
+        of_pair = counts.setdefault(pair, {})
+        for state, count in states.items():
+            of_pair[state] = of_pair.get(state, 0) + sign * count

@@ -1,0 +1,64 @@
+"""What is left of a run, against arithmetic by hand."""
+
+import pytest
+
+from stylebatch.forecast import Forecast
+from stylebatch.pace import Pace
+from stylebatch.records import Group, Progress, Shape
+
+SHAPE, LARGE = Shape("s", 10, 10), Shape("s", 10, 20)
+MOST = {"s": 10}
+
+
+def forecast(*devices: str, **paces: Pace) -> Forecast:
+    found = Forecast(paces, MOST)
+    for worker, device in enumerate(devices):
+        found.joined(worker, device)
+    return found
+
+
+def test_nothing_is_said_before_anything_was_measured() -> None:
+    assert forecast("cpu").left_s([Group(*SHAPE, 3)], 3) is None
+    assert forecast().left_s([Group(*SHAPE, 3)], 3) is None
+
+
+def test_one_device_takes_what_it_took_so_far() -> None:
+    found = forecast("cpu")
+    found.progress(Progress(0, 2, 4, 0.8, SHAPE))
+    # .2 s an evaluation, 10 an image, 6 images, 4 evaluations behind them.
+    assert found.left_s([Group(*SHAPE, 6)], 6) == pytest.approx(0.2 * (60 - 4))
+    groups = [Group(*SHAPE, 6), Group(*LARGE, 1)]
+    assert found.left_s(groups, 7) == pytest.approx(0.2 * (60 - 4) + 0.4 * 10)
+
+
+def test_finished_images_tell_how_many_evaluations_one_takes() -> None:
+    found = forecast("cpu")
+    found.progress(Progress(0, 2, 8, 0.8, SHAPE))
+    found.finished(0, SHAPE, 5)
+    assert found.begun(0) == 3
+    assert found.left_s([Group(*SHAPE, 2)], 2) == pytest.approx(0.1 * (2 * 5 - 3))
+
+
+def test_devices_work_side_by_side_each_kind_at_its_pace() -> None:
+    slow, fast = Pace(), Pace()
+    slow.add(SHAPE, 10, 3.0)
+    fast.add(SHAPE, 10, 1.0)
+    found = forecast("cuda:0", "cuda:1", "cpu", cuda=fast, cpu=slow)
+    alone_s = 0.1 * 10 * 70
+    assert found.left_s([Group(*SHAPE, 70)], 70) == pytest.approx(alone_s / (1 + 1 + 1 / 3))
+
+
+def test_with_a_limit_only_its_share_is_left() -> None:
+    found = forecast("cpu")
+    found.progress(Progress(0, 1, 1, 0.1, SHAPE))
+    found.finished(0, SHAPE, 1)
+    assert found.left_s([Group(*SHAPE, 100)], 10) == pytest.approx(0.1 * 10)
+
+
+def test_time_in_which_a_device_waited_is_counted_and_lost_workers_stay_counted() -> None:
+    found = forecast("cpu")
+    found.progress(Progress(0, 1, 10, 2.0, SHAPE))
+    found.left(0)
+    assert found.busy_s == {0: 2.0}
+    assert 0 <= found.there_s[0] < 2.0
+    assert found.begun(0) == 0
