@@ -217,8 +217,7 @@ class _Clock:
             self._together({kind: pair[index] for kind, pair in self._paces.items()})
             for index in (0, 1)
         )
-        set_up_s = self._set_up_s if self.num_probed else 0.0
-        return fast + set_up_s, slow + set_up_s
+        return fast + self._set_up_s, slow + self._set_up_s
 
     def _together(self, paces: Mapping[str, Pace]) -> float:
         """Return the seconds of all workers together, of which none has less than an image."""

@@ -87,20 +87,23 @@ def test_evaluations_are_at_most_so_many_where_images_can_end_early(small) -> No
 
 def test_the_time_of_earlier_runs_is_told_without_a_probe(small) -> None:
     key, pace = settings_id(small), Pace()
-    pace.add(Shape(key, *SMALL), 10, 20.0)
-    pace.add(Shape(key, *WIDE), 10, 50.0)
+    pace.add(Shape(key, *SMALL), 10, 20_000.0)
+    pace.add(Shape(key, *WIDE), 10, 50_000.0)
     remember(small, "cpu", pace)
+
+    def both(seconds: float) -> Any:
+        return pytest.approx((seconds, seconds), rel=2e-3)  # and until workers are there
+
     told = estimated(small)
     assert (told.num_probed, told.output_bytes) == (0, None)
-    one_worker = 4 * 4 * 2.0 + 2 * 4 * 5.0
-    assert told.seconds == pytest.approx((one_worker, one_worker))
+    one_worker = 4 * 4 * 2000.0 + 2 * 4 * 5000.0
+    assert told.seconds == both(one_worker)
     small.document["run"] |= {"executor": "local", "cpu_workers": 3}
     told = estimated(small)
     assert told.devices == ("cpu",) * 3
-    assert told.seconds == pytest.approx((one_worker / 3, one_worker / 3))
+    assert told.seconds == both(one_worker / 3)
     # The larger ones come first, and two images keep no more than two workers busy.
-    two_images = 2 * 4 * 5.0
-    assert estimated(small, limit=2).seconds == pytest.approx((two_images / 2, two_images / 2))
+    assert estimated(small, limit=2).seconds == both(2 * 4 * 5000.0 / 2)
 
 
 def test_what_earlier_runs_had_of_other_settings_or_devices_does_not_do(small) -> None:
@@ -249,6 +252,7 @@ def test_a_dry_run_with_nothing_to_do_is_the_plan(small) -> None:
 
 def test_a_deadline_that_is_too_short_is_told(small) -> None:
     pace = Pace()
+    # 24 evaluations of which those of 32×16 count twice.
     pace.add(Shape(settings_id(small), *SMALL), 1, 1000.0)
     remember(small, "cpu", pace)
     out = small.run("--dry-run", "--deadline", "6h").out
