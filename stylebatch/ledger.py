@@ -13,6 +13,7 @@ from stylebatch.inputs import KnownFile, below
 from stylebatch.ledger_absorb import absorb, copy_up, count_replaced, find_jobs
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.ledger_schema import Database
+from stylebatch.ledger_sizes import LedgerSizes
 from stylebatch.manifest import Manifest
 from stylebatch.records import Job, JobDone, JobFailed, Style
 
@@ -255,6 +256,11 @@ class Ledger:
         ):
             counts.setdefault(pair, {})[state] = count
         return counts
+
+    @property
+    def sizes(self) -> LedgerSizes:
+        """What it knows of sizes; a plan that was begun is the last one's."""
+        return LedgerSizes(self._connection)
 
     def remember_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the resolved settings by their id."""

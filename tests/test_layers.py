@@ -27,7 +27,7 @@ TABLE = """
     naming assignment fingerprint inputs shard
     plan
     ledger_schema
-    ledger_absorb
+    ledger_absorb ledger_sizes
     ledger_plan
     ledger
     dataset
@@ -44,8 +44,8 @@ TABLE = """
     feed
     launch
     pipeline
-    sheets paintings
-    preview merge demo doctor
+    sheets paintings probe disk_space
+    preview merge demo doctor estimate
     api
     comparison
     stylebatch
@@ -60,6 +60,7 @@ ALLOWED_LATE = {
     ("stylebatch.cli.single", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.comparison"): BRINGS_TORCH,
     ("stylebatch.doctor", "stylebatch.device"): BRINGS_TORCH,
+    ("stylebatch.estimate", "stylebatch.probe"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.inline"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.local"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.device"): BRINGS_TORCH,
@@ -70,6 +71,7 @@ MAY_IMPORT_TORCH = {
     "comparison",
     "device",
     "memory_probe",
+    "probe",
     "specs",
     "targets",
     "transfer",
