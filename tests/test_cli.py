@@ -233,10 +233,13 @@ def test_without_a_terminal_the_result_is_one_line_on_stdout(tmp_path, shared) -
     assert re.fullmatch(r".*/out/images: 4 images made in [\d.]+ s, 4 of 4 are there", line)
 
 
-def test_a_demonstration_extractor_is_named_as_such(tmp_path) -> None:
-    first, second = small_project(tmp_path).run().out.splitlines()
-    assert first.startswith("note: weights: random is a demonstration extractor")
-    assert "4 images made" in second
+def test_a_demonstration_extractor_is_named_as_such_where_somebody_watches(tmp_path) -> None:
+    small = small_project(tmp_path)
+    (line,) = small.run().out.splitlines()
+    assert "4 images made" in line
+    (small.out / "images/cats/a-s.png").unlink()
+    _, shown = on_a_terminal("run", str(small.manifest))
+    assert "note: weights: random is a demonstration extractor" in " ".join(shown.split())
 
 
 def test_a_quiet_run_says_nothing_unless_something_fails(small) -> None:

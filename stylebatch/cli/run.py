@@ -203,7 +203,7 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
     """Print the one line at the end, and what a user has to know beside it."""
     random = any(pair.settings.weights.source == "random" for pair in loaded.pairs)
     if random and summary.done:
-        view.say(DEMO_NOTE)
+        view.remark(DEMO_NOTE)
     line = _summary_line(loaded, summary)
     if summary.exit_code:
         if summary.failed:

@@ -39,6 +39,9 @@ class RunView(Watcher, Protocol):
     def say(self, text: str) -> None:
         """Print a line of the result."""
 
+    def remark(self, text: str) -> None:
+        """Print what somebody who is watching may want to know beside it."""
+
 
 def duration(seconds: float) -> str:
     """Write a time as people do: 42 s, 3 min 20 s, 2 h 05 min."""
@@ -104,6 +107,9 @@ class LineView:
     def say(self, text: str) -> None:
         print(text, flush=True)
 
+    def remark(self, text: str) -> None:
+        pass
+
 
 class QuietView(LineView):
     """With `--quiet`: failures only."""
@@ -168,6 +174,9 @@ class LiveView(LineView):
 
     def say(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False)
+
+    def remark(self, text: str) -> None:
+        self.say(text)
 
 
 def render(tally: Tally, speed: Speed, width: int) -> Group:
