@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml Makefile
 
-.PHONY: run demo test lint format picture bench clean
+.PHONY: run demo test fault-test lint format picture bench clean
 
 run: $(VENV)/.installed demo
 	$(BIN)/stylebatch run $(MANIFEST)
@@ -18,6 +18,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+# Hundreds of killed processes, full disks, jumping clocks: minutes. `make test` runs a sample.
+fault-test: $(VENV)/.installed-dev
+	STYLEBATCH_FAULTS=$${STYLEBATCH_FAULTS:-300} $(BIN)/python -m pytest tests/faults
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -22,6 +22,8 @@ _DISK_ERRORS = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_BUSY,
 )
+# Not what a folder in the ledger's place, or a file that is closed to us, says as well.
+_DISK_ERRORS_ON_OPENING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 # Script n brings a ledger from version n to n + 1. Never change one: add the next.
 MIGRATIONS = (
@@ -114,12 +116,15 @@ class Database:
 
         Raises:
             LedgerError: no ledger, a newer one, or one that can't be opened.
+            RunError: the disk is full, or it can't be written.
         """
         try:
             if read_only:
                 return cls(path, _connect_to_read(path, migrations), True)
             return cls(path, _connect_to_write(path, migrations), False)
         except sqlite3.Error as error:
+            if not read_only and error.sqlite_errorcode & 0xFF in _DISK_ERRORS_ON_OPENING:
+                raise _unwritable(path, error) from error
             todo = "look at the file; without it, stylebatch knows none of the images as its own"
             raise LedgerError(str(path), f"can't be opened ({error})", "", todo) from error
 
@@ -168,8 +173,7 @@ class Database:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _DISK_ERRORS:
                 raise
-            todo = "free space or mend the disk, then run again: it continues"
-            raise RunError(str(self.path), f"can't be written ({error})", "", todo) from error
+            raise _unwritable(self.path, error) from error
 
     def count_change(self) -> None:
         """Note that the metadata would now read otherwise; within a transaction."""
@@ -177,6 +181,11 @@ class Database:
             "INSERT INTO main.meta VALUES ('changes', 1) "
             "ON CONFLICT (key) DO UPDATE SET value = value + 1"
         )
+
+
+def _unwritable(path: Path, error: sqlite3.Error) -> RunError:
+    todo = "free space or mend the disk, then run again: it continues"
+    return RunError(str(path), f"can't be written ({error})", "", todo)
 
 
 def _connect_to_write(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:

@@ -18,6 +18,8 @@ from stylebatch.files import make_folders_below, read_bytes, remove_file, write_
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120
 
+HOLDER_KEYS = {"run_id", "pid", "host", "since"}
+
 
 class OutputHeldError(UserError):
     """Another run holds the output."""
@@ -136,10 +138,12 @@ def _held(dataset: Dataset) -> OutputHeldError:
 def read_holder(dataset: Dataset) -> dict[str, object]:
     """Return who holds an output or shard: run_id, pid, host, since; {} where nobody says so."""
     try:
-        holder: dict[str, object] = json.loads(read_bytes(dataset.holder))
+        holder = json.loads(read_bytes(dataset.holder))
     except (OSError, ValueError):
         return {}
-    return holder
+    # Whatever else a damaged disk or somebody's editor has left there names nobody.
+    is_one = isinstance(holder, dict) and holder.keys() >= HOLDER_KEYS
+    return holder if is_one else {}
 
 
 def find_running(dataset: Dataset) -> dict[str, object]:

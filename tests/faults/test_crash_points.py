@@ -1,0 +1,137 @@
+"""Processes that end between any two steps of a run and of a commit."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+from harness import BROKEN, COUNTS, FEW, IS_LONG, MANY, OTHERWISE, SEED, Kind, describe
+from runs import Ended, contents, copy_tree, needs_proc
+
+import stylebatch
+from stylebatch.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
+
+# Which passings of a point are tried. Parents come by most of theirs once.
+PARENT = {
+    "lock-taken": (1,),
+    "holder-written": (1,),
+    "swept": (1,),
+    "planned": (1,),
+    "claimed": (1, 2),
+    "submitted": (1, 2),
+    "events-taken": (1, 20),
+    "recording": (1, 2),
+    "recorded": (1, 2),
+    "metadata-written": (1,),
+    "settings-written": (1,),
+    "failures-written": (1,),
+    "records-noted": (1,),
+    "summary-written": (1,),
+    "holder-removed": (1,),
+}
+STALE = {"stale-moved": (1,), "stale-forgotten": (1,)}
+SHARDS = {"absorbing": (1, 2), "absorbed": (1, 2)}
+WORKER = {
+    "admitted": (1, 20),
+    "optimised": (1, 20),
+    "temporary-written": (1, 2, 9),
+    "group-written": (1, 2),
+    "owner-checked": (1, 2),
+    "file-renamed": (1, 2, 5),
+    "group-renamed": (1, 2),
+    "folder-synced": (1, 2, 3),
+    "folders-synced": (1, 2),
+    "events-sent": (1, 3),
+}
+# In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl, run.json;
+# in a worker: style targets, if they are not cached.
+EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
+ALL = PARENT | STALE | SHARDS | WORKER | EITHER
+
+pytestmark = needs_proc
+
+
+def _cases(points: dict[str, tuple[int, ...]], in_sample: int) -> list[tuple[str, int]]:
+    cases = [(point, turn) for point, turns in points.items() for turn in turns]
+    return cases if IS_LONG else random.Random(SEED).sample(cases, in_sample)
+
+
+def test_every_point_is_in_the_table_in_the_source_and_here() -> None:
+    folder = Path(stylebatch.__file__).parent
+    text = "".join(path.read_text() for path in folder.rglob("*.py"))
+    assert set(re.findall(r'\breached\("(.+?)"\)', text)) == CRASH_POINTS.keys() == ALL.keys()
+
+
+def _crash(point: str, turn: int, marker: Path) -> dict[str, str]:
+    return {ENVIRONMENT_VARIABLE: f"{point}@{turn}:{marker}"}
+
+
+def _check_reached(marker: Path, ended: Ended) -> None:
+    assert marker.exists(), ended
+    COUNTS["processes ended at a crash point"] += 1
+
+
+@pytest.mark.parametrize(("point", "turn"), _cases(PARENT, 2))
+def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> None:
+    trial = make_trial(BROKEN if point == "failures-written" else MANY)
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert ended.code == -9, ended
+    trial.finish()
+
+
+@pytest.mark.parametrize(("point", "turn"), _cases(WORKER, 1))
+def test_a_worker_that_ends_there_is_replaced(make_trial, marker, point, turn) -> None:
+    trial = make_trial(MANY)
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert "has ended (killed by SIGKILL)" in ended.err
+    trial.check(ended)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "turn"), _cases(EITHER, 1))
+@pytest.mark.parametrize("has_targets", [True, False])
+def test_a_file_that_is_being_replaced(make_trial, marker, point, turn, has_targets) -> None:
+    trial = make_trial(BROKEN)
+    if not has_targets:
+        (trial.small.root / "cache").rename(trial.small.root / "no-cache")
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert ended.code in (-9, 3)
+    trial.finish()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "turn"), _cases(STALE, 1))
+def test_outputs_that_are_out_of_date_are_set_aside_once(
+    make_trial, marker, point, turn, tmp_path_factory
+) -> None:
+    before: Kind = OTHERWISE
+    old = make_trial(before).expected
+    trial = make_trial(MANY)
+    copy_tree(old.out, trial.small.out)
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert ended.code == -9
+    describe(trial.small, trial.kind)
+    trial.finish()
+    stale = trial.small.out / ".stylebatch/stale"
+    kept = {path: path.read_bytes() for path in stale.glob("*/images/**/*.png")}
+    assert {path.name: data for path, data in kept.items()} == {
+        Path(path).name: data for path, data in old.images().items()
+    }
+    assert len(kept) == len(old.images())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "turn"), _cases(SHARDS, 1))
+def test_ledgers_of_shards_are_taken_in_once(make_trial, marker, point, turn) -> None:
+    trial = make_trial(FEW)
+    for shard in ("0/2", "1/2"):
+        assert trial.small.run("--executor", "inline", "--shard", shard).code == 0
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert ended.code == -9
+    trial.finish()
+    assert contents(trial.small.out / ".stylebatch/shards") == {}
