@@ -62,14 +62,14 @@ class InputReader:
 
     def files_of(self, folder: str, stats: Iterable[files.FileStat]) -> list[KnownFile | None]:
         """Return what is known of a folder's files, in their order; None: can't even be opened."""
-        known = self.known.known_files(folder)
+        known, where = self.known.known_files(folder), self.root / folder
         found: list[KnownFile | None] = []
         changed: dict[str, KnownFile] = {}
         for stat in stats:
             name = stat.path.rpartition("/")[2]
             file = known.get(name)
             if file is None or file.mtime_ns != stat.mtime_ns or file.size != stat.size:
-                file = self._read(folder, name, stat)
+                file = self._read(f"{where}/{name}", stat)
                 if file is not None:
                     changed[name] = file
             found.append(file)
@@ -110,10 +110,9 @@ class InputReader:
             raise InputError(path, found, f"one of {', '.join(images.FORMATS)}", "replace it")
         return file.digest
 
-    def _read(self, folder: str, name: str, stat: files.FileStat) -> KnownFile | None:
-        path = below(folder, name)
+    def _read(self, path: str, stat: files.FileStat) -> KnownFile | None:
         try:
-            data = files.read_bytes(self.root / path)
+            data = files.read_bytes(path)
         except OSError:
             return None
         self.count.files += 1

@@ -63,13 +63,13 @@ class Ledger:
 
     def known_files(self, folder: str) -> dict[str, KnownFile]:
         """Return what is known of a folder's files, by name; folders are from the manifest's."""
-        columns = "name, size, mtime_ns, digest, width, height"
         known: dict[str, KnownFile] = {}
-        for table in ("main.files", "temp.read_files"):
+        for table in ("main.files", "temp.read_files") if self._num_read_files else ("main.files",):
             rows = self._connection.execute(
-                f"SELECT {columns} FROM {table} WHERE folder = ?", (folder,)
+                f"SELECT name, size, mtime_ns, digest, width, height FROM {table} WHERE folder = ?",
+                (folder,),
             )
-            known.update((row[0], KnownFile(*row[1:])) for row in rows)
+            known.update((row[0], KnownFile._make(row[1:])) for row in rows)
         return known
 
     def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
@@ -211,7 +211,7 @@ class Ledger:
         """Return how many jobs are in which state, by pair: done, failed, pending (under way)."""
         counts: dict[str, dict[str, int]] = {}
         for pair, state, count in self._connection.execute(
-            "SELECT pair, state, count(*) FROM jobs GROUP BY pair, state"
+            "SELECT pair, state, jobs FROM counts WHERE jobs > 0 ORDER BY pair, state"
         ):
             counts.setdefault(pair, {})[state] = count
         return counts

@@ -196,6 +196,7 @@ class _PairPlanner:
         self.root = manifest.root / pair.content
         self.table = table
         self.keys = [source.key for source in pair.styles]
+        self.variants = range(1, pair.variants + 1)
         self.suffix = pair.point.suffix if pair.point else ""
         self.style_names = [naming.safe_part(source.name) for source in pair.styles]
         recipe = pair.settings.recipe
@@ -247,32 +248,37 @@ class _PairPlanner:
         return sample_styles(self.seed, paths, self.keys, count)
 
     def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[str]:
-        parts = []
-        for path, chosen in zip(paths, assigned, strict=True):
-            stem = naming.safe_part(path.rpartition("/")[2].rpartition(".")[0])
-            for index in chosen:
-                name, key = self.style_names[index], self.keys[index]
-                for variant in range(1, self.pair.variants + 1):
-                    parts.append(naming.NameParts(stem, name, variant, path, key, self.suffix))
+        stems = [naming.safe_part(path.rpartition("/")[2].rpartition(".")[0]) for path in paths]
+        parts = [
+            naming.NameParts(
+                stem, self.style_names[index], variant, path, self.keys[index], self.suffix
+            )
+            for path, stem, chosen in zip(paths, stems, assigned, strict=True)
+            for index in chosen
+            for variant in self.variants
+        ]
         return naming.unique_names(parts, hash_all=self._is_twin(folder))
 
     def _plan_image(
         self, path: str, file: KnownFile, chosen: list[int], mask: Mask, names: Iterator[str]
-    ) -> Iterator[Planned]:
-        content = path.rpartition("/")[2]
+    ) -> list[Planned]:
+        content, digest = path.rpartition("/")[2], file.digest
         width, height, _ = self.sizes(file.width, file.height)
         # Without its mask a job fails: that must not pass for the job of a pair without masks.
         masked = mask.digest or (mask.path and f"none: {mask.path}")
+        jobs = []
         for index in chosen:
             key, prefix = self.keys[index], self.prefix(index)
-            for variant in range(1, self.pair.variants + 1):
+            for variant in self.variants:
                 strength = draw_strength(self.pair.strength, self.seed, path, key, variant)
                 noise = draw_noise_seed(self.seed, path, key, variant) if self.uses_noise else None
-                decides = fingerprint(prefix, file.digest, strength, noise, masked)
-                yield Planned(
-                    next(names), decides, content, file.digest, key, variant, width, height,
-                    strength, noise, *mask,
+                decides = fingerprint(prefix, digest, strength, noise, masked)
+                job = Planned(
+                    next(names), decides, content, digest, key, variant, width, height,
+                    strength, noise, mask.path, mask.digest,
                 )  # fmt: skip
+                jobs.append(job)
+        return jobs
 
     def _count(
         self,
