@@ -194,6 +194,17 @@ class Ledger:
             "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
         )
 
+    def failures_by_reason(self) -> dict[str, list[str]]:
+        """Return the outputs that failed by reason, the content's own name left out of it."""
+        reasons: dict[str, list[str]] = {}
+        for reason, folder, name in self._connection.execute(
+            "SELECT iif(substr(reason, 1, length(content) + 2) = content || ': ', "
+            "substr(reason, length(content) + 3), reason), folder, name "
+            "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
+        ):
+            reasons.setdefault(reason, []).append(below(folder, name))
+        return reasons
+
     def _rows(self, query: str) -> Iterator[dict[str, Any]]:
         cursor = self._connection.execute(query)
         columns = [column[0] for column in cursor.description]

@@ -52,7 +52,7 @@ class PlannedNames:
                         yield Collision(one, pair, below(folder, name))
 
     def find_others(self, pairs: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield folder, name and state of the ledger's outputs of some pairs that nobody planned."""
+        """Yield folder, name and state of what the ledger has of pairs and the plan has not."""
         wanted = json.dumps(sorted(pairs))
         for folder in self._ledger_folders():
             found = dict(

@@ -27,6 +27,7 @@ TABLE = """
     naming assignment fingerprint inputs
     plan
     ledger_schema
+    ledger_names
     ledger_plan
     ledger
     dataset

@@ -146,12 +146,8 @@ def _pair_states(
 
 
 def _reasons(ledger: Ledger) -> dict[str, list[str]]:
-    """Group failures by reason, the file's own name left out of it."""
-    reasons: dict[str, list[str]] = {}
-    for failure in ledger.failures():
-        reason = str(failure["reason"]).removeprefix(f"{failure['content']}: ")
-        reasons.setdefault(reason, []).append(failure["output"])
-    return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
+    """Group failures by reason, the most frequent first."""
+    return dict(sorted(ledger.failures_by_reason().items(), key=lambda item: -len(item[1])))
 
 
 def _show_status(found: dict[str, Any]) -> None:
