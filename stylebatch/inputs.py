@@ -1,6 +1,6 @@
 """Inputs: content and style files by digest and size, reading only those that changed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -28,8 +28,8 @@ class KnownFile(NamedTuple):
 class KnownFiles(Protocol):
     """What remembers inputs by folder (from the manifest's), so that only changed ones are read."""
 
-    def known_files(self, folder: str) -> dict[str, KnownFile]:
-        """Return what is known of a folder's files, by name."""
+    def known_files(self, folder: str, first: str, last: str) -> dict[str, KnownFile]:
+        """Return what is known of a folder's files from one name to another, by name."""
 
     def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
         """Keep what was read of a folder's files."""
@@ -60,13 +60,16 @@ class InputReader:
     def __init__(self, root: Path, known: KnownFiles, count: ReadCount) -> None:
         self.root, self.known, self.count = root, known, count
 
-    def files_of(self, folder: str, stats: Iterable[files.FileStat]) -> list[KnownFile | None]:
+    def files_of(self, folder: str, stats: Sequence[files.FileStat]) -> list[KnownFile | None]:
         """Return what is known of a folder's files, in their order; None: can't even be opened."""
-        known, where = self.known.known_files(folder), self.root / folder
+        names = [stat.path.rpartition("/")[2] for stat in stats]
+        if not names:
+            return []
+        known = self.known.known_files(folder, min(names), max(names))
+        where = self.root / folder
         found: list[KnownFile | None] = []
         changed: dict[str, KnownFile] = {}
-        for stat in stats:
-            name = stat.path.rpartition("/")[2]
+        for stat, name in zip(stats, names, strict=True):
             file = known.get(name)
             if file is None or file.mtime_ns != stat.mtime_ns or file.size != stat.size:
                 file = self._read(f"{where}/{name}", stat)

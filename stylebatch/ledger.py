@@ -61,13 +61,17 @@ class Ledger:
 
     # Inputs
 
-    def known_files(self, folder: str) -> dict[str, KnownFile]:
-        """Return what is known of a folder's files, by name; folders are from the manifest's."""
+    def known_files(self, folder: str, first: str, last: str) -> dict[str, KnownFile]:
+        """Return what is known of a folder's files from one name to another, by name.
+
+        Folders are from the manifest's.
+        """
         known: dict[str, KnownFile] = {}
         for table in ("main.files", "temp.read_files") if self._num_read_files else ("main.files",):
             rows = self._connection.execute(
-                f"SELECT name, size, mtime_ns, digest, width, height FROM {table} WHERE folder = ?",
-                (folder,),
+                f"SELECT name, size, mtime_ns, digest, width, height FROM {table} "
+                "WHERE folder = ? AND name BETWEEN ? AND ?",
+                (folder, first, last),
             )
             known.update((row[0], KnownFile._make(row[1:])) for row in rows)
         return known

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -54,19 +54,21 @@ def folded(name: str) -> str:
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name.casefold())
 
 
-def unique_names(parts: Sequence[NameParts], *, hash_all: bool = False) -> list[str]:
+def unique_names(parts: Iterable[NameParts], *, hash_all: bool = False) -> list[str]:
     """Join the names of one folder; wherever some collide, each of them gets a hash.
 
     The order of `parts` decides nothing but the order of what is returned.
 
     Args:
+        parts: iterated more than once where names collide.
         hash_all: every name gets its hash: the folder's own name collides with another's.
     """
     names = [_join(part, _HASH_DIGITS[hash_all]) for part in parts]
     for digits in _HASH_DIGITS[1 + hash_all :]:
-        keys = [folded(name) for name in names]
-        if len(set(keys)) == len(keys):
+        # By their hashes, which are small: two names of one hash are told apart below.
+        if len({hash(folded(name)) for name in names}) == len(names):
             break
+        keys = [folded(name) for name in names]
         shared = {key for key, count in Counter(keys).items() if count > 1}
         names = [
             _join(part, digits) if key in shared else name

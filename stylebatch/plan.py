@@ -1,7 +1,7 @@
 """The manifest's jobs, streamed: a folder at a time, and no list of them all."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
@@ -29,6 +29,7 @@ from stylebatch.inputs import (
 from stylebatch.manifest import Manifest, Pair, base_name
 from stylebatch.records import Style
 
+_MAX_FILES_AT_ONCE = 4096
 _MAX_JOBS_AT_ONCE = 4096
 _MAX_ENLARGEMENT = 2
 # About 32 GB on a CPU: an image of these many pixels on its own.
@@ -215,18 +216,22 @@ class _PairPlanner:
 
     def _plan_folder(self, folder: str, stats: list[files.FileStat]) -> Iterator[PlannedFolder]:
         content_folder = below(self.pair.content, folder)
-        found = [file or UNREADABLE for file in self.reader.files_of(content_folder, stats)]
         paths = [stat.path for stat in stats]
         assigned = self._assign(paths)
         masks = self._masks(folder, paths)
-        self._count(paths, found, assigned, masks)
         names = iter(self._names(folder, paths, assigned))
         jobs: list[Planned] = []
-        for path, file, chosen, mask in zip(paths, found, assigned, masks, strict=True):
-            jobs.extend(self._plan_image(path, file, chosen, mask, names))
-            if len(jobs) >= _MAX_JOBS_AT_ONCE:
-                yield self._chunk(folder, content_folder, jobs)
-                jobs = []
+        for start in range(0, len(stats), _MAX_FILES_AT_ONCE):
+            block = slice(start, start + _MAX_FILES_AT_ONCE)
+            read = self.reader.files_of(content_folder, stats[block])
+            found = [file or UNREADABLE for file in read]
+            planned = list(zip(paths[block], found, assigned[block], masks[block], strict=True))
+            self._count(planned)
+            for path, file, chosen, mask in planned:
+                jobs.extend(self._plan_image(path, file, chosen, mask, names))
+                if len(jobs) >= _MAX_JOBS_AT_ONCE:
+                    yield self._chunk(folder, content_folder, jobs)
+                    jobs = []
         if jobs:
             yield self._chunk(folder, content_folder, jobs)
 
@@ -248,15 +253,7 @@ class _PairPlanner:
         return sample_styles(self.seed, paths, self.keys, count)
 
     def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[str]:
-        stems = [naming.safe_part(path.rpartition("/")[2].rpartition(".")[0]) for path in paths]
-        parts = [
-            naming.NameParts(
-                stem, self.style_names[index], variant, path, self.keys[index], self.suffix
-            )
-            for path, stem, chosen in zip(paths, stems, assigned, strict=True)
-            for index in chosen
-            for variant in self.variants
-        ]
+        parts = _FolderParts(self, paths, assigned)
         return naming.unique_names(parts, hash_all=self._is_twin(folder))
 
     def _plan_image(
@@ -280,14 +277,8 @@ class _PairPlanner:
                 jobs.append(job)
         return jobs
 
-    def _count(
-        self,
-        paths: list[str],
-        found: list[KnownFile],
-        assigned: list[list[int]],
-        masks: list[Mask],
-    ) -> None:
-        for path, file, chosen, mask in zip(paths, found, assigned, masks, strict=True):
+    def _count(self, planned: Iterable[tuple[str, KnownFile, list[int], Mask]]) -> None:
+        for path, file, chosen, mask in planned:
             self.summary.images += 1
             self.summary.unreadable += not file.width
             width, height, is_enlarged = self.sizes(file.width, file.height)
@@ -327,6 +318,22 @@ class _PairPlanner:
     def _twins(self, folder: str) -> frozenset[str]:
         names = Counter(map(naming.folded, files.list_folders(self.root / folder)))
         return frozenset(name for name, count in names.items() if count > 1)
+
+
+class _FolderParts:
+    """The parts of a folder's names, each made when it is asked for: there may be a million."""
+
+    def __init__(self, planner: _PairPlanner, paths: list[str], assigned: list[list[int]]) -> None:
+        self._planner, self._paths, self._assigned = planner, paths, assigned
+
+    def __iter__(self) -> Iterator[naming.NameParts]:
+        names, keys = self._planner.style_names, self._planner.keys
+        variants, suffix = self._planner.variants, self._planner.suffix
+        for path, chosen in zip(self._paths, self._assigned, strict=True):
+            stem = naming.safe_part(path.rpartition("/")[2].rpartition(".")[0])
+            for index in chosen:
+                for variant in variants:
+                    yield naming.NameParts(stem, names[index], variant, path, keys[index], suffix)
 
 
 def _check_names(pair: Pair, stats: list[files.FileStat]) -> None:
