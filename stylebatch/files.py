@@ -3,16 +3,20 @@
 import glob
 import os
 import shutil
-from collections import Counter
+import sys
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b, file_digest
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
 DIGEST_BYTES = 16
+# Open at once; half of the fewest descriptors that any system allows.
+_FILES_AHEAD = 32
 
 
 class FileStat(NamedTuple):
@@ -178,11 +182,49 @@ def read_start(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def read_bytes(path: Path | str) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """Return a file's bytes."""
-    # Unbuffered: all is read at once, and a million small files are opened a quarter faster.
-    with open(path, "rb", buffering=0) as file:
+    with path.open("rb") as file:
         return file.read()
+
+
+def read_each(paths: Iterable[str]) -> Iterator[bytes | None]:
+    """Yield the bytes of files, None for one that can't be opened or read.
+
+    The system is told of some files in advance, so that a disk fetches them while others are used.
+    """
+    opened: deque[FileIO | None] = deque()
+    try:
+        for path in paths:
+            opened.append(_open_ahead(path))
+            if len(opened) > _FILES_AHEAD:
+                yield _read_and_close(opened.popleft())
+        while opened:
+            yield _read_and_close(opened.popleft())
+    finally:
+        for file in opened:
+            if file is not None:
+                file.close()
+
+
+def _open_ahead(path: str) -> FileIO | None:
+    try:
+        file = FileIO(path)
+    except OSError:
+        return None
+    if sys.platform != "darwin":  # which has no such call
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+    return file
+
+
+def _read_and_close(file: FileIO | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        with file:
+            return file.readall()
+    except OSError:
+        return None
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -68,16 +68,18 @@ class InputReader:
         known = self.known.known_files(folder, min(names), max(names))
         where = self.root / folder
         found: list[KnownFile | None] = []
-        changed: dict[str, KnownFile] = {}
+        changed: list[int] = []
         for stat, name in zip(stats, names, strict=True):
             file = known.get(name)
             if file is None or file.mtime_ns != stat.mtime_ns or file.size != stat.size:
-                file = self._read(f"{where}/{name}", stat)
-                if file is not None:
-                    changed[name] = file
+                changed.append(len(found))
             found.append(file)
         if changed:
-            self.known.remember_files(folder, changed)
+            data = files.read_each(f"{where}/{names[index]}" for index in changed)
+            for index, each in zip(changed, data, strict=True):
+                found[index] = self._examine(each, stats[index])
+            read = {names[index]: file for index in changed if (file := found[index])}
+            self.known.remember_files(folder, read)
         return found
 
     def masks_of(self, folder: str, contents: Iterable[str]) -> list[Mask]:
@@ -113,15 +115,13 @@ class InputReader:
             raise InputError(path, found, f"one of {', '.join(images.FORMATS)}", "replace it")
         return file.digest
 
-    def _read(self, path: str, stat: files.FileStat) -> KnownFile | None:
-        try:
-            data = files.read_bytes(path)
-        except OSError:
+    def _examine(self, data: bytes | None, stat: files.FileStat) -> KnownFile | None:
+        if data is None:
             return None
         self.count.files += 1
         self.count.bytes += len(data)
         try:
-            width, height = images.upright_size(data, path)
+            width, height = images.upright_size(data, stat.path)
         except images.ImageError:
             width, height = 0, 0
         return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)
