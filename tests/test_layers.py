@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
     errors crash_points cores run_log
-    files
+    files reading
     records
     architectures
     images loss_log
@@ -25,9 +25,10 @@ TABLE = """
     recipes
     manifest
     naming assignment fingerprint inputs shard
+    plan_summary
     plan
     ledger_schema
-    ledger_absorb ledger_sizes
+    ledger_absorb ledger_sizes ledger_names
     ledger_plan
     ledger
     dataset

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ from stylebatch.errors import UserError
 from stylebatch.ledger_plan import PairCounts, PlannedJobs
 from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.pipeline import make_plan
-from stylebatch.plan import PlanSummary
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Group, Job
 from stylebatch.shard import Shard
 from stylebatch.shards import open_together, read_standing
@@ -174,7 +174,7 @@ def read_status(dataset: Dataset) -> dict[str, Any]:
         "running": standing.running or None,
         "shards": {shard: holder or None for shard, holder in standing.shards.items()},
         "pairs": _pair_states(standing.counts, standing.planned),
-        "failures": _reasons(standing.failures),
+        "failures": standing.failures,
     }
 
 
@@ -189,15 +189,6 @@ def _pair_states(
         left = max(0, planned - done - failed)
         states[pair] = {"planned": planned, "done": done, "failed": failed, "left": left}
     return states
-
-
-def _reasons(failures: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """Group failures by reason, the file's own name left out of it."""
-    reasons: dict[str, list[str]] = {}
-    for failure in failures:
-        reason = str(failure["reason"]).removeprefix(f"{failure['content']}: ")
-        reasons.setdefault(reason, []).append(failure["output"])
-    return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
 
 
 def _show_status(found: Mapping[str, Any], console: Console) -> None:

@@ -16,7 +16,7 @@ from stylebatch.cli.speed import Speed
 from stylebatch.feed import Tally
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.pipeline import Watcher
-from stylebatch.plan import PlanSummary
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
 
 BAR_WIDTHS = 10, 30
