@@ -40,7 +40,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/limit.py
 	$(BIN)/python benchmarks/batching.py
 	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/plan.py --jobs 10000 100000
 	$(BIN)/python benchmarks/slim.py
 
 clean:

@@ -1,9 +1,11 @@
-"""Planning: many small files for the first time and again, and photo-sized files.
+"""Planning, claims and status at three sizes, and photo-sized files.
 
-    python benchmarks/plan.py                    # 100,000 jobs in 1,000 folders, 5,000 photographs
-    python benchmarks/plan.py --jobs 1000000 --photos 0
+    python benchmarks/plan.py                 # 10,000, 100,000, 1,000,000 jobs; 10 GB, 20 minutes
+    python benchmarks/plan.py --jobs 10000 --photos 0
 
-Each figure is of a process of its own, through the functions that `stylebatch plan` and `run` call.
+Each figure is of a process of its own, through the functions that `stylebatch plan` and `run` call;
+`status` is the whole command. CPU seconds are user and system time: other work on the machine
+changes them less. MB is the peak of memory.
 """
 
 import argparse
@@ -16,16 +18,17 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from struct import pack
 
 from stylebatch.dataset import Dataset
+from stylebatch.feed import Feed, StopRequest, Tally
 from stylebatch.ledger import Ledger
-from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import make_plan
-from stylebatch.records import Job, JobDone
+from stylebatch.records import Event, Job, JobDone, JobFailed, WorkerJoined
+from stylebatch.scheduler import GPU_BUDGET, Scheduler
 
 MANIFEST = """\
 version: 1
@@ -35,15 +38,18 @@ pairs:
   - {name: all, content: photos, styles: [styles], assign: {sample: 1}}
 """
 NUM_STYLES = 20
+NUM_WORKERS = 2
 OUTPUT_BYTES = b"stands for an image"
-ROW = "{:<34}{:>10}{:>10}{:>10}{:>12}{:>12}"
+ROW = "{:<38}{:>9}{:>9}{:>9}{:>9}{:>12}{:>12}"
+
+Figures = dict[str, float]
 
 
 def main() -> None:
     """Print a table of seconds, memory and what was read."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--folders", type=int, default=1_000)
+    parser.add_argument("--jobs", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--per-folder", type=int, default=1_000)
     parser.add_argument("--photos", type=int, default=5_000, help="photo-sized files, 0: none")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
@@ -52,23 +58,36 @@ def main() -> None:
         print(json.dumps(STEPS[options.step](options.root)))
         return
     print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(ROW.format("", "seconds", "MB", "pending", "files read", "MB read"))
-    with tempfile.TemporaryDirectory(prefix="stylebatch-plan-") as folder:
-        small, photos = Path(folder, "small"), Path(folder, "photos")
-        make_small(small, options.jobs, options.folders)
-        title = f"{options.jobs:,} small files in {options.folders:,} folders"
-        print(title)
-        report("  planned for the first time", "plan", small)
-        report("  again, nothing done", "plan", small)
-        run_step("finish", small)
-        report("  again, everything done", "plan", small)
-        report("  a dry run of the same", "dry", small)
-        report("  status", "status", small)
-        if options.photos:
-            make_photos(photos, options.photos)
-            print(f"{options.photos:,} photo-sized files")
-            report("  planned for the first time", "plan", photos)
-            report("  again, nothing done", "plan", photos)
+    print(ROW.format("", "seconds", "CPU s", "MB", "µs a job", "pending", "files read"))
+    for num_jobs in options.jobs:
+        with tempfile.TemporaryDirectory(prefix="stylebatch-plan-") as folder:
+            report_small(Path(folder), num_jobs, options.per_folder)
+    if options.photos:
+        with tempfile.TemporaryDirectory(prefix="stylebatch-plan-") as folder:
+            report_photos(Path(folder), options.photos)
+
+
+def report_small(root: Path, num_jobs: int, per_folder: int) -> None:
+    """Print the rows of so many small files."""
+    make_small(root, num_jobs, per_folder)
+    print(f"{num_jobs:,} small files, {per_folder:,} a folder")
+    report("planned for the first time", "plan", root, num_jobs)
+    report("again, nothing done", "plan", root, num_jobs)
+    report("all claimed and completed", "make", root, num_jobs)
+    report("metadata written", "records", root, num_jobs)
+    report("again, everything done", "plan", root, num_jobs)
+    report("a dry run of the same", "dry", root, num_jobs)
+    report("status", "status", root, num_jobs)
+    run_step("fail", root)
+    report("status, a tenth has failed", "status", root, num_jobs)
+
+
+def report_photos(root: Path, num_files: int) -> None:
+    """Print the rows of so many files that are as large as photographs."""
+    make_photos(root, num_files)
+    print(f"{num_files:,} photo-sized files")
+    report("planned for the first time", "plan", root, num_files)
+    report("again, nothing done", "plan", root, num_files)
 
 
 def processor() -> str:
@@ -79,33 +98,34 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def report(title: str, step: str, root: Path) -> None:
+def report(title: str, step: str, root: Path, num_jobs: int) -> None:
     """Run a step and print its row of the table."""
     row = run_step(step, root)
     print(
         ROW.format(
-            title,
+            f"  {title}",
             f"{row['seconds']:.1f}",
+            f"{row['cpu_seconds']:.1f}",
             f"{row['memory_mb']:.0f}",
+            f"{row['seconds'] / num_jobs * 1e6:.1f}",
             f"{row.get('pending', 0):,}",
             f"{row.get('files', 0):,}",
-            f"{row.get('bytes', 0) / 1e6:,.0f}",
         ),
         flush=True,
     )
 
 
-def run_step(step: str, root: Path) -> dict[str, float]:
+def run_step(step: str, root: Path) -> Figures:
     """Run a step in a process of its own."""
     command = [sys.executable, __file__, "--step", step, "--root", str(root)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    row: dict[str, float] = json.loads(done.stdout)
+    row: Figures = json.loads(done.stdout)
     return row
 
 
-def plan(root: Path, *, read_only: bool = False) -> dict[str, float]:
+def plan(root: Path, *, read_only: bool = False) -> Figures:
     """Plan as a run does: also look for what is stale and bring the records up to date."""
-    start = time.perf_counter()
+    clock = Clock()
     dataset = Dataset(root / "out")
     with Ledger.open(dataset.ledger, read_only=read_only) as ledger:
         planned, summary, _ = make_plan(load_manifest(root / "pipeline.yaml"), ledger)
@@ -114,79 +134,146 @@ def plan(root: Path, *, read_only: bool = False) -> dict[str, float]:
         if not read_only:
             dataset.write_records(ledger)
         pending = sum(counts.pending for counts in planned.counts.values())
-    return measured(start) | {
-        "pending": pending,
-        "groups": num_groups,
-        "files": summary.read.files,
-        "bytes": summary.read.bytes,
-    }
+    return clock.read() | {"pending": pending, "groups": num_groups, "files": summary.read.files}
 
 
-def dry(root: Path) -> dict[str, float]:
+def dry(root: Path) -> Figures:
     """Plan without writing anything."""
     return plan(root, read_only=True)
 
 
-def finish(root: Path) -> dict[str, float]:
-    """Write an output for every job and record it as done."""
-    start = time.perf_counter()
+def make(root: Path) -> Figures:
+    """Hand out and complete every job as a run does, but for the images: those are there before."""
     dataset = Dataset(root / "out")
     with Ledger.open(dataset.ledger) as ledger:
         planned, _, _ = make_plan(load_manifest(root / "pipeline.yaml"), ledger)
-        for jobs in blocks(planned):
-            ledger.claim(jobs)
-            for job in jobs:
-                path = dataset.image_path(job.output)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(OUTPUT_BYTES)
-            ledger.record([done(job) for job in jobs])
-        dataset.write_records(ledger)
-    return measured(start)
+        for group in planned.groups():
+            last = None
+            while jobs := planned.take(group, 5_000, last):
+                for job in jobs:
+                    path = dataset.image_path(job.output)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(OUTPUT_BYTES)
+                last = jobs[-1]
+        os.sync()
+        clock = Clock()
+        feed = Feed(AtOnce(), Scheduler(planned), ledger, Silent(), stop=StopRequest())
+        tally = feed.run()
+    return clock.read() | {"done": tally.done}
 
 
-def blocks(planned: PlannedJobs) -> Iterator[list[Job]]:
-    """Yield all jobs of a plan, some thousand at a time."""
-    for group in planned.groups():
-        last = None
-        while jobs := planned.take(group, 5_000, last):
-            yield jobs
-            last = jobs[-1]
+class AtOnce:
+    """Workers that have done everything as soon as they are asked: the rest of a run is left."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def start(self) -> None:
+        self._events += [WorkerJoined(worker, "none", GPU_BUDGET) for worker in range(NUM_WORKERS)]
+
+    def submit(self, worker: int, jobs: list[Job]) -> None:
+        self._events += [done(worker, job) for job in jobs]
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def replace(self, worker: int) -> None:
+        raise AssertionError("no worker dies here")
+
+    def drain(self) -> None:
+        pass
+
+    def stop(self, at_once: bool) -> None:
+        pass
 
 
-def done(job: Job) -> JobDone:
+class Silent:
+    """Shows nothing."""
+
+    def event(self, event: Event) -> None:
+        pass
+
+    def tick(self, tally: Tally) -> None:
+        pass
+
+
+def done(worker: int, job: Job) -> JobDone:
     """Return an event such as a worker's."""
     facts = {"evaluations": 50, "losses": {"total": 0.5, "content": 0.1, "style": 0.4, "tv": 0.0}}
     facts |= {"status": "converged", "seconds": 2.5, "device": "cpu"}
-    return JobDone(0, job.output, job.fingerprint, len(OUTPUT_BYTES), facts)
+    return JobDone(worker, job.output, job.fingerprint, len(OUTPUT_BYTES), facts)
 
 
-def status(root: Path) -> dict[str, float]:
-    """Count as `stylebatch status` does."""
-    start = time.perf_counter()
-    with Ledger.open(Dataset(root / "out").ledger, read_only=True) as ledger:
-        ledger.counts()
-        next(ledger.failures(), None)
-    return measured(start)
+def records(root: Path) -> Figures:
+    """Write the metadata of all images, as every run does that has made any."""
+    clock, dataset = Clock(), Dataset(root / "out")
+    with Ledger.open(dataset.ledger) as ledger:
+        dataset.write_records(ledger)
+    return clock.read()
 
 
-def measured(start: float) -> dict[str, float]:
-    """Return seconds since, and this process's peak memory."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    in_bytes = peak if sys.platform == "darwin" else peak * 1024
-    return {"seconds": time.perf_counter() - start, "memory_mb": in_bytes / 1e6}
+def fail(root: Path) -> Figures:
+    """Let every tenth job have failed, for one of two reasons."""
+    clock = Clock()
+    with Ledger.open(Dataset(root / "out").ledger) as ledger:
+        failed = [
+            JobFailed(0, row["output"], "", f"{row['content']}: not an image that can be read")
+            for row in islice(ledger.done(), 0, None, 10)
+        ]
+        ledger.record(failed)
+    return clock.read()
 
 
-STEPS = {"plan": plan, "dry": dry, "finish": finish, "status": status}
+def status(root: Path) -> Figures:
+    """Run `stylebatch status`."""
+    clock = Clock(resource.RUSAGE_CHILDREN)
+    program = "from stylebatch.cli import main; main()"
+    command = [sys.executable, "-c", program, "status", str(root / "out")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return clock.read()
 
 
-def make_small(root: Path, num_files: int, num_folders: int) -> None:
+class Clock:
+    """Counts seconds of the wall and of the processor, of this process or of its children."""
+
+    def __init__(self, who: int = resource.RUSAGE_SELF) -> None:
+        self._who, self._start, self._cpu_start = who, time.perf_counter(), self._cpu(who)
+
+    @staticmethod
+    def _cpu(who: int) -> float:
+        usage = resource.getrusage(who)
+        return usage.ru_utime + usage.ru_stime
+
+    def read(self) -> Figures:
+        """Return the seconds since, and the peak of memory."""
+        peak = resource.getrusage(self._who).ru_maxrss
+        in_bytes = peak if sys.platform == "darwin" else peak * 1024
+        return {
+            "seconds": time.perf_counter() - self._start,
+            "cpu_seconds": self._cpu(self._who) - self._cpu_start,
+            "memory_mb": in_bytes / 1e6,
+        }
+
+
+STEPS = {
+    "plan": plan,
+    "dry": dry,
+    "make": make,
+    "records": records,
+    "fail": fail,
+    "status": status,
+}
+
+
+def make_small(root: Path, num_files: int, per_folder: int) -> None:
     """Make PNG files of 24×16 px and more, each with other bytes."""
     make_project(root)
     for number in range(num_files):
-        folder = root / "photos" / f"class{number % num_folders:04d}"
-        if number < num_folders:
+        folder = root / "photos" / f"class{number // per_folder:04d}"
+        if number % per_folder == 0:
             folder.mkdir(parents=True)
-        width = 24 + 8 * (number // num_folders % 10)
+        width = 24 + 8 * (number % 10)
         (folder / f"photo{number:07d}.png").write_bytes(tiny_png(width, 16, number))
 
 

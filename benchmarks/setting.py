@@ -14,7 +14,7 @@ from stylebatch.feed import Tally
 from stylebatch.files import digest_file, list_folders
 from stylebatch.images import Pixels, decode, resize
 from stylebatch.ledger_plan import PairCounts
-from stylebatch.plan import PlanSummary
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Event, JobDone, Style, StyleImage, WorkerJoined
 from stylebatch.transfer.engine import Engine

@@ -1,6 +1,5 @@
 """List, stat, hash, write atomically, rename: the only module that touches paths like that."""
 
-import errno
 import glob
 import os
 import secrets
@@ -8,9 +7,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
@@ -18,25 +17,8 @@ from stylebatch.crash_points import reached
 
 DIGEST_BYTES = 16
 
-# What a busy machine, a network folder or a disk that wakes up says, and another time does not.
-_TRANSIENT = {
-    errno.EAGAIN,
-    errno.EBUSY,
-    errno.ECONNRESET,
-    errno.EHOSTUNREACH,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENETUNREACH,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.ENOTCONN,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
 
-
-@dataclass(frozen=True, slots=True)
-class FileStat:
+class FileStat(NamedTuple):
     """A file below a folder: its POSIX path from there, its bytes and its time of change."""
 
     path: str
@@ -73,20 +55,21 @@ def _walk(
     above: frozenset[tuple[int, int]],
 ) -> Iterator[tuple[str, list[FileStat]]]:
     found, folders = [], []
-    with os.scandir(folder) as entries:
+    with _entries(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            name = entry.name
+            if name.startswith("."):
                 continue
-            suffix = os.path.splitext(entry.name)[1].lower()
+            suffix = _suffix(name)
             if suffix in suffixes and entry.is_file():
                 stat = entry.stat()
-                found.append(FileStat(prefix + entry.name, stat.st_size, stat.st_mtime_ns))
+                found.append(FileStat(prefix + name, stat.st_size, stat.st_mtime_ns))
             elif entry.is_dir():
-                folders.append(entry.name)
+                folders.append(name)
             else:
                 passed_over[suffix] += 1
     if found:
-        found.sort(key=lambda file: file.path)
+        found.sort()
         yield prefix.rstrip("/"), found
     if not folders:
         return
@@ -98,27 +81,44 @@ def _walk(
             yield from _walk(folder / name, f"{prefix}{name}/", suffixes, passed_over, above)
 
 
+@contextmanager
+def _entries(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """Scan a folder by its handle: then no file's stat looks up the folders above it again."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(handle) as entries:
+            yield entries
+    finally:
+        os.close(handle)
+
+
 def list_files(folder: Path, suffixes: frozenset[str]) -> list[FileStat]:
     """Return the files of one folder as `walk_files` does; [] where there is no such folder."""
     try:
-        with os.scandir(folder) as entries:
+        with _entries(folder) as entries:
             found = [
                 FileStat(entry.name, stat.st_size, stat.st_mtime_ns)
                 for entry in entries
                 if not entry.name.startswith(".")
-                and os.path.splitext(entry.name)[1].lower() in suffixes
+                and _suffix(entry.name) in suffixes
                 and entry.is_file()
                 and (stat := entry.stat())
             ]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(found, key=lambda file: file.path)
+    return sorted(found)
+
+
+def _suffix(name: str) -> str:
+    """Return what `os.path.splitext` would, in lower case, of a name that starts with no dot."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
 
 
 def list_folders(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, if it is there; none that starts with a dot."""
     try:
-        with os.scandir(folder) as entries:
+        with _entries(folder) as entries:
             return [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
@@ -127,7 +127,7 @@ def list_folders(folder: Path) -> list[str]:
 def list_sizes(folder: Path) -> dict[str, int]:
     """Return the regular files of a folder with their bytes; {} where there is no such folder."""
     try:
-        with os.scandir(folder) as entries:
+        with _entries(folder) as entries:
             return {e.name: e.stat().st_size for e in entries if e.is_file()}
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -188,11 +188,6 @@ def why_unreadable(path: Path) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-def is_transient(error: OSError) -> bool:
-    """Whether an input that can't be read now may well be read in a moment."""
-    return error.errno in _TRANSIENT
 
 
 def read_start(path: Path, size: int) -> bytes:

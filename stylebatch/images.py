@@ -23,6 +23,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "GIF": (".gif",),
 }
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for row in FORMATS.values() for suffix in row)
+_FORMAT_NAMES = tuple(FORMATS)
 MAX_PIXELS = 89_478_485  # Pillow's own limit: 256 MiB as RGB
 
 # What Pillow reads with another range than its RGB conversion supposes: that one clips.
@@ -203,7 +204,7 @@ def style_size(longest_edge_px: int) -> int:
 
 def _open(data: bytes, where: str) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+        image = Image.open(io.BytesIO(data), formats=_FORMAT_NAMES)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(where, f"more than {MAX_PIXELS:,} pixels") from error
     except MemoryError:

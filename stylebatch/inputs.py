@@ -1,6 +1,6 @@
 """Inputs: content and style files by digest and size, reading only those that changed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from stylebatch import files, images
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, StyleSource
+from stylebatch.reading import read_each
 from stylebatch.records import Style, StyleImage
 
 
@@ -28,8 +29,8 @@ class KnownFile(NamedTuple):
 class KnownFiles(Protocol):
     """What remembers inputs by folder (from the manifest's), so that only changed ones are read."""
 
-    def known_files(self, folder: str) -> dict[str, KnownFile]:
-        """Return what is known of a folder's files, by name."""
+    def known_files(self, folder: str, first: str, last: str) -> dict[str, KnownFile]:
+        """Return what is known of a folder's files from one name to another, by name."""
 
     def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
         """Keep what was read of a folder's files."""
@@ -60,21 +61,26 @@ class InputReader:
     def __init__(self, root: Path, known: KnownFiles, count: ReadCount) -> None:
         self.root, self.known, self.count = root, known, count
 
-    def files_of(self, folder: str, stats: Iterable[files.FileStat]) -> list[KnownFile | None]:
+    def files_of(self, folder: str, stats: Sequence[files.FileStat]) -> list[KnownFile | None]:
         """Return what is known of a folder's files, in their order; None: can't even be opened."""
-        known = self.known.known_files(folder)
+        names = [stat.path.rpartition("/")[2] for stat in stats]
+        if not names:
+            return []
+        known = self.known.known_files(folder, min(names), max(names))
+        where = self.root / folder
         found: list[KnownFile | None] = []
-        changed: dict[str, KnownFile] = {}
-        for stat in stats:
-            name = stat.path.rpartition("/")[2]
+        changed: list[int] = []
+        for stat, name in zip(stats, names, strict=True):
             file = known.get(name)
             if file is None or file.mtime_ns != stat.mtime_ns or file.size != stat.size:
-                file = self._read(folder, name, stat)
-                if file is not None:
-                    changed[name] = file
+                changed.append(len(found))
             found.append(file)
         if changed:
-            self.known.remember_files(folder, changed)
+            data = read_each(f"{where}/{names[index]}" for index in changed)
+            for index, each in zip(changed, data, strict=True):
+                found[index] = self._examine(each, stats[index])
+            read = {names[index]: file for index in changed if (file := found[index])}
+            self.known.remember_files(folder, read)
         return found
 
     def masks_of(self, folder: str, contents: Iterable[str]) -> list[Mask]:
@@ -110,16 +116,13 @@ class InputReader:
             raise InputError(path, found, f"one of {', '.join(images.FORMATS)}", "replace it")
         return file.digest
 
-    def _read(self, folder: str, name: str, stat: files.FileStat) -> KnownFile | None:
-        path = below(folder, name)
-        try:
-            data = files.read_bytes(self.root / path)
-        except OSError:
+    def _examine(self, data: bytes | None, stat: files.FileStat) -> KnownFile | None:
+        if data is None:
             return None
         self.count.files += 1
         self.count.bytes += len(data)
         try:
-            width, height = images.upright_size(data, path)
+            width, height = images.upright_size(data, stat.path)
         except images.ImageError:
             width, height = 0, 0
         return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)

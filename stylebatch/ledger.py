@@ -13,6 +13,7 @@ from stylebatch.inputs import KnownFile, below
 from stylebatch.ledger_absorb import absorb, copy_up, count_replaced, find_jobs
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.ledger_schema import Database
+from stylebatch.ledger_sizes import LedgerSizes
 from stylebatch.manifest import Manifest
 from stylebatch.records import Job, JobDone, JobFailed, Style
 
@@ -79,16 +80,21 @@ class Ledger:
 
     # Inputs
 
-    def known_files(self, folder: str) -> dict[str, KnownFile]:
-        """Return what is known of a folder's files, by name; folders are from the manifest's."""
-        columns = "name, size, mtime_ns, digest, width, height"
-        query = f"SELECT {columns} FROM {{}} WHERE folder = ?"
-        known: dict[str, KnownFile] = {}
-        for rows in (
-            self._database.select(query.format("main.files"), (folder,)),
-            self._connection.execute(query.format("temp.read_files"), (folder,)),
-        ):
-            known.update((row[0], KnownFile(*row[1:])) for row in rows)
+    def known_files(self, folder: str, first: str, last: str) -> dict[str, KnownFile]:
+        """Return what is known of a folder's files from one name to another, by name.
+
+        Folders are from the manifest's.
+        """
+        query = (
+            "SELECT name, size, mtime_ns, digest, width, height FROM {} "
+            "WHERE folder = ? AND name BETWEEN ? AND ?"
+        )
+        at = (folder, first, last)
+        rows = self._database.select(query.format("main.files"), at)
+        known = {row[0]: KnownFile._make(row[1:]) for row in rows}
+        if self._num_read_files:
+            rows = self._connection.execute(query.format("temp.read_files"), at)
+            known.update((row[0], KnownFile._make(row[1:])) for row in rows)
         return known
 
     def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
@@ -234,6 +240,15 @@ class Ledger:
             "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
         )
 
+    def reasons(self) -> dict[str, str]:
+        """Return why outputs failed, the content's own name left out, by folder and name."""
+        rows = self._connection.execute(
+            "SELECT folder, name, iif(substr(reason, 1, length(content) + 2) = content || ': ', "
+            "substr(reason, length(content) + 3), reason) "
+            "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
+        )
+        return {below(folder, name): reason for folder, name, reason in rows}
+
     def _rows(self, query: str) -> Iterator[dict[str, Any]]:
         cursor = self._connection.execute(query)
         columns = [column[0] for column in cursor.description]
@@ -251,10 +266,15 @@ class Ledger:
         """Return how many jobs are in which state, by pair: done, failed, pending (under way)."""
         counts: dict[str, dict[str, int]] = {}
         for pair, state, count in self._connection.execute(
-            "SELECT pair, state, count(*) FROM jobs GROUP BY pair, state"
+            "SELECT pair, state, jobs FROM counts WHERE jobs > 0 ORDER BY pair, state"
         ):
             counts.setdefault(pair, {})[state] = count
         return counts
+
+    @property
+    def sizes(self) -> LedgerSizes:
+        """What it knows of sizes; a plan that was begun is the last one's."""
+        return LedgerSizes(self._connection)
 
     def remember_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the resolved settings by their id."""

@@ -3,8 +3,6 @@
 It lives in temporary tables on disk, so that memory doesn't grow with the number of jobs.
 """
 
-import json
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stylebatch import files, naming
+from stylebatch import files
 from stylebatch.errors import UserError, raise_all
 from stylebatch.inputs import below
 from stylebatch.ledger_absorb import copy_up, note_plan
+from stylebatch.ledger_names import PlannedNames
 from stylebatch.ledger_schema import PLAN_ORDER, PLAN_TABLES, Database
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.plan import PlanError, Planned, PlannedFolder
@@ -40,17 +39,20 @@ class PairCounts:
 
 
 class _Row(NamedTuple):
-    """What the ledger knows of an output; from `pair` on, what describes it in the metadata."""
+    """What the ledger knows of an output; the last four describe it in the metadata.
 
+    Attributes:
+        is_described: whether pair, settings and label are those of the plan.
+    """
+
+    name: str
     fingerprint: str
     state: str
     size: int | None
-    pair: str
-    settings_id: str
-    label: str | None
     content: str
     style: str
     mask: str
+    is_described: bool
 
 
 class PlannedJobs:
@@ -74,7 +76,6 @@ class PlannedJobs:
         """
         self._database, self._manifest, self._images = database, manifest, images
         self._retry_failed, self._redo = retry_failed, redo
-        self._folds = len(manifest.pairs) > 1
         self._sizes: tuple[str, dict[str, int]] | None = None
         self._obstacles: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
@@ -83,110 +84,79 @@ class PlannedJobs:
         self._totals = dict.fromkeys(self.counts, 0)
         self._connection = database.connection
         self._connection.executescript(PLAN_TABLES)
+        self._names = PlannedNames(database)
 
     def add(self, planned: PlannedFolder) -> None:
         """Take some jobs into the plan and tell by the ledger and the files what they need."""
         rows = self._rows(planned)
         sizes = self._output_sizes(planned.folder)
+        above = below(planned.content_folder, "_")[:-1]
         waiting: list[_Fields] = []
         redescribed: list[_Fields] = []
         stale: list[_Fields] = []
         counts = self.counts[planned.pair]
         for job in planned.jobs:
-            content = below(planned.content_folder, job.content)
+            content = above + job.content
             row = rows.get(job.name)
-            state = self._state(job, row, sizes)
-            if state == "pending":
-                counts.pending += 1
-                waiting.append(_waiting_row(planned, job, content))
-            elif state == "done":
-                counts.done += 1
-            else:
-                counts.failed += 1
+            state = "pending"
             if row is None:
                 if job.name in sizes:
                     self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
             elif row.fingerprint != job.fingerprint:
                 stale.append((planned.folder, job.name, row.state))
             else:
-                settings_id, label = planned.settings_id, planned.label
-                now = (planned.pair, settings_id, label, content, job.style, job.mask)
-                if row[3:] != now:
-                    redescribed.append((planned.folder, job.name, *now))
+                state = self._state(row, sizes)
+                if not row.is_described or row[4:7] != (content, job.style, job.mask):
+                    redescribed.append(_description(planned, job, content))
+            if state == "done":
+                counts.done += 1
+            elif state == "failed":
+                counts.failed += 1
+            else:
+                counts.pending += 1
+                waiting.append(_waiting_row(planned, job, content))
         counts.total += len(planned.jobs)
         self._totals[planned.pair] += len(planned.jobs) + len(planned.others)
-        self._insert(planned, waiting, redescribed, stale)
+        with self._database.transaction(is_temporary=True):
+            # What other shards make collides just the same.
+            names = [*(job.name for job in planned.jobs), *planned.others]
+            self._names.add(planned.folder, planned.pair, names)
+            self._many("waiting", waiting)
+            self._many("redescribed", redescribed)
+            self._many("stale", stale)
 
-    def _state(self, job: Planned, row: _Row | None, sizes: dict[str, int]) -> str:
-        if self._redo or row is None or row.fingerprint != job.fingerprint:
+    def _state(self, row: _Row, sizes: dict[str, int]) -> str:
+        """Return the state of a job that the ledger knows with its fingerprint."""
+        if self._redo:
             return "pending"
-        if row.state == "done" and sizes.get(job.name) == row.size:
+        if row.state == "done" and sizes.get(row.name) == row.size:
             return "done"
         if row.state == "failed" and not self._retry_failed:
             return "failed"
         return "pending"
 
     def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
+        """Read what the ledger knows of some jobs' outputs (and of others between them)."""
         names = [job.name for job in planned.jobs] or [""]
         rows = self._database.select(
-            "SELECT name, fingerprint, state, size, pair, settings_id, label, content, style, mask "
+            "SELECT name, fingerprint, state, size, content, style, mask, "
+            "pair = ? AND settings_id = ? AND label IS ? "
             "FROM main.jobs WHERE folder = ? AND name BETWEEN ? AND ?",
-            (planned.folder, min(names), max(names)),
-        )
-        return {name: _Row(*rest) for name, *rest in rows}
+            (planned.pair, planned.settings_id, planned.label, planned.folder, min(names),
+             max(names)),
+        )  # fmt: skip
+        return {row.name: row for row in map(_Row._make, rows)}
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:
             self._sizes = (folder, files.list_sizes(self._images / folder))
         return self._sizes[1]
 
-    def _insert(
-        self,
-        planned: PlannedFolder,
-        waiting: list[_Fields],
-        redescribed: list[_Fields],
-        stale: list[_Fields],
-    ) -> None:
-        names = [job.name for job in planned.jobs]
-        if self._folds:  # what other shards make collides just the same
-            names += planned.others
-        rows = [
-            (planned.folder, name, self._key(planned.folder, name), planned.pair) for name in names
-        ]
-        insert = "INSERT INTO temp.planned VALUES (?, ?, ?, ?)"
-        with self._database.transaction(is_temporary=True):
-            try:
-                # One statement for all: where it fails, it has added some of them.
-                self._connection.execute("SAVEPOINT planned")
-                self._connection.executemany(insert, rows)
-            except sqlite3.IntegrityError:
-                self._connection.execute("ROLLBACK TO planned")
-                self._insert_apart(insert, rows)
-            self._connection.execute("RELEASE planned")
-            self._many("waiting", waiting)
-            self._many("redescribed", redescribed)
-            self._many("stale", stale)
-
     def _many(self, table: str, rows: list[_Fields]) -> None:
         if rows:
             marks = ", ".join("?" * len(rows[0]))
-            self._connection.executemany(
-                f"INSERT OR IGNORE INTO temp.{table} VALUES ({marks})", rows
-            )
-
-    def _key(self, folder: str, name: str) -> str | None:
-        return naming.folded(below(folder, name)) if self._folds else None
-
-    def _insert_apart(self, insert: str, rows: list[tuple[str, str, str | None, str]]) -> None:
-        for folder, name, key, pair in rows:
-            try:
-                self._connection.execute(insert, (folder, name, key, pair))
-            except sqlite3.IntegrityError:
-                (other,) = self._connection.execute(
-                    "SELECT pair FROM temp.planned WHERE (folder = ? AND name = ?) OR key = ?",
-                    (folder, name, key),
-                ).fetchone()
-                self._note_obstacle((other, pair), below(folder, name))
+            insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({marks})"
+            self._connection.executemany(insert, rows)
 
     def _note_obstacle(self, kind: tuple[str, str], output: str) -> None:
         self._obstacles[kind] += 1
@@ -198,6 +168,8 @@ class PlannedJobs:
         Raises:
             PlanError, Problems: two jobs with one output; outputs that stylebatch did not make.
         """
+        for collision in self._names.collisions():
+            self._note_obstacle(collision[:2], collision.output)
         raise_all(list(self._errors()))
         with self._database.transaction(is_temporary=True):
             self._connection.execute(PLAN_ORDER)
@@ -273,15 +245,12 @@ class PlannedJobs:
         Returns:
             how many of them are images that were made.
         """
-        pairs = json.dumps(sorted({base_name(pair) for pair in self.counts}))
-        # What `base_name` does.
-        base = "iif(instr(pair, ':'), substr(pair, 1, instr(pair, ':') - 1), pair)"
+        bases = {base_name(pair) for pair in self.counts}
+        known = self._connection.execute("SELECT DISTINCT pair FROM main.counts").fetchall()
+        ours = [pair for (pair,) in known if base_name(pair) in bases]
         with self._database.transaction(is_temporary=True):
-            self._connection.execute(
-                "INSERT OR IGNORE INTO temp.stale SELECT folder, name, state FROM main.jobs AS j "
-                f"WHERE {base} IN (SELECT value FROM json_each(?)) AND NOT EXISTS "
-                "(SELECT 1 FROM temp.planned AS p WHERE p.folder = j.folder AND p.name = j.name)",
-                (pairs,),
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO temp.stale VALUES (?, ?, ?)", self._names.find_others(ours)
             )
         count = "SELECT count(*) FROM temp.stale WHERE state = 'done'"
         return int(self._connection.execute(count).fetchone()[0])
@@ -304,6 +273,12 @@ def _waiting_row(planned: PlannedFolder, job: Planned, content: str) -> _Fields:
         job.content_digest, planned.label, job.style, job.variant, job.width, job.height,
         job.strength, job.noise_seed, job.mask, job.mask_digest,
     )  # fmt: skip
+
+
+def _description(planned: PlannedFolder, job: Planned, content: str) -> _Fields:
+    """Return the columns of `redescribed`."""
+    pair, settings_id, label = planned.pair, planned.settings_id, planned.label
+    return (planned.folder, job.name, pair, settings_id, label, content, job.style, job.mask)
 
 
 def _job(folder: str, name: str, *fields: Any) -> Job:

@@ -56,6 +56,29 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN mask TEXT NOT NULL DEFAULT '';
     ALTER TABLE jobs ADD COLUMN mask_digest TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- Jobs by pair and state, kept by triggers: counting a million takes seconds. Without a
+    -- conflict clause, as that of the statement which fires a trigger would take its place.
+    CREATE TABLE counts (
+        pair TEXT, state TEXT, jobs INTEGER NOT NULL, PRIMARY KEY (pair, state)
+    ) WITHOUT ROWID;
+    INSERT INTO counts SELECT pair, state, count(*) FROM jobs GROUP BY pair, state;
+    CREATE TRIGGER job_added AFTER INSERT ON jobs BEGIN
+        INSERT INTO counts SELECT new.pair, new.state, 0 WHERE NOT EXISTS
+            (SELECT 1 FROM counts WHERE pair = new.pair AND state = new.state);
+        UPDATE counts SET jobs = jobs + 1 WHERE pair = new.pair AND state = new.state;
+    END;
+    CREATE TRIGGER job_removed AFTER DELETE ON jobs BEGIN
+        UPDATE counts SET jobs = jobs - 1 WHERE pair = old.pair AND state = old.state;
+    END;
+    CREATE TRIGGER job_changed AFTER UPDATE OF pair, state ON jobs
+    WHEN old.pair <> new.pair OR old.state <> new.state BEGIN
+        UPDATE counts SET jobs = jobs - 1 WHERE pair = old.pair AND state = old.state;
+        INSERT INTO counts SELECT new.pair, new.state, 0 WHERE NOT EXISTS
+            (SELECT 1 FROM counts WHERE pair = new.pair AND state = new.state);
+        UPDATE counts SET jobs = jobs + 1 WHERE pair = new.pair AND state = new.state;
+    END;
+    """,
 )
 
 # A plan lives as long as its connection.
@@ -64,11 +87,10 @@ PLAN_TABLES = """
     DROP TABLE IF EXISTS temp.waiting;
     DROP TABLE IF EXISTS temp.redescribed;
     DROP TABLE IF EXISTS temp.stale;
-    -- key: what tells paths apart where case is ignored; kept only where pairs could collide.
-    CREATE TABLE temp.planned (
-        folder TEXT, name TEXT, key TEXT, pair TEXT NOT NULL, PRIMARY KEY (folder, name)
-    ) WITHOUT ROWID;
-    CREATE UNIQUE INDEX temp.planned_keys ON planned (key) WHERE key IS NOT NULL;
+    -- names: of some thousand jobs in one; see `ledger_names.py`.
+    CREATE TABLE temp.planned (folder TEXT, folded TEXT, pair TEXT, names TEXT);
+    CREATE INDEX temp.planned_folder ON planned (folder);
+    CREATE INDEX temp.planned_folded ON planned (folded, pair);
     -- Columns in the order of the fields of `records.Job`.
     CREATE TABLE temp.waiting (
         folder TEXT, name TEXT, fingerprint TEXT, pair TEXT, settings_id TEXT, content TEXT,
@@ -107,6 +129,8 @@ class Database:
         connection.execute("PRAGMA temp_store = FILE")
         connection.execute(f"PRAGMA temp.cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        # So that a row which is replaced leaves the counts too.
+        connection.execute("PRAGMA recursive_triggers = ON")
 
     @classmethod
     def open(

@@ -27,7 +27,8 @@ from stylebatch.limits import Limits, count_failures
 from stylebatch.lock import LostOutputError, check_owner
 from stylebatch.manifest import Manifest
 from stylebatch.pace import Pace
-from stylebatch.plan import PlanSummary, plan_jobs
+from stylebatch.plan import plan_jobs
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run_log import logger, logging_to
 from stylebatch.scheduler import Scheduler

@@ -1,7 +1,7 @@
 """The manifest's jobs, streamed: a folder at a time, and no list of them all."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
@@ -24,17 +24,16 @@ from stylebatch.inputs import (
     KnownFile,
     KnownFiles,
     Mask,
-    ReadCount,
     below,
 )
-from stylebatch.manifest import Manifest, Pair, base_name
+from stylebatch.manifest import Manifest, Pair
+from stylebatch.plan_summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.records import Style
 from stylebatch.shard import Shard
 
+_MAX_FILES_AT_ONCE = 4096
 _MAX_JOBS_AT_ONCE = 4096
 _MAX_ENLARGEMENT = 2
-# About 32 GB on a CPU: an image of these many pixels on its own.
-_MAX_USUAL_PIXELS = 2**24
 
 
 class PlanError(UserError):
@@ -75,65 +74,6 @@ class PlannedFolder:
     content_folder: str
     jobs: list[Planned]
     others: list[str] = field(default_factory=list)
-
-
-@dataclass
-class PairSummary:
-    """What planning a pair came across.
-
-    Attributes:
-        passed_over: files of the content folder that are no images, by suffix.
-        enlarged: images whose output is more than twice as large as they were worked on.
-        huge: images that are worked on at a size which hardly any memory holds.
-        unmasked: images without a mask in a pair with masks.
-        unknown_rows: rows of its table whose content isn't there.
-    """
-
-    images: int = 0
-    unreadable: int = 0
-    enlarged: int = 0
-    enlarged_example: str = ""
-    huge: int = 0
-    huge_example: str = ""
-    unmasked: int = 0
-    unmasked_example: str = ""
-    passed_over: Counter[str] = field(default_factory=Counter)
-    unknown_rows: list[str] = field(default_factory=list)
-
-    def warnings(self) -> Iterator[str]:
-        """Say what a user may not have meant."""
-        if self.enlarged:
-            yield (
-                f"{self.enlarged} images come out enlarged more than twice "
-                f"(such as {self.enlarged_example}); raise size_px, or set output_size: work"
-            )
-        if self.huge:
-            yield (
-                f"{self.huge} images are worked on at more than {_MAX_USUAL_PIXELS / 1e6:.0f} "
-                f"megapixels (such as {self.huge_example}); lower size_px, or use another fit"
-            )
-        if self.unmasked:
-            example = self.unmasked_example
-            yield f"{self.unmasked} images have no mask (such as {example}): they fail"
-        if self.unknown_rows:
-            first = ", ".join(self.unknown_rows[:3])
-            yield f"{len(self.unknown_rows)} rows name no content: {first}"
-
-
-@dataclass
-class PlanSummary:
-    """What planning came across, and what it had to read for it."""
-
-    pairs: dict[str, PairSummary] = field(default_factory=dict)
-    read: ReadCount = field(default_factory=ReadCount)
-
-    def warnings(self) -> list[str]:
-        """Say what a user may not have meant, one line each; of a sweep's points each but once."""
-        lines: dict[tuple[str, str], str] = {}
-        for name, pair in self.pairs.items():
-            for text in pair.warnings():
-                lines.setdefault((base_name(name), text), f"{name}: {text}")
-        return list(lines.values())
 
 
 def plan_jobs(
@@ -183,6 +123,7 @@ class _PairPlanner:
         self.root = manifest.root / pair.content
         self.table, self.shard = table, shard
         self.keys = [source.key for source in pair.styles]
+        self.variants = range(1, pair.variants + 1)
         self.suffix = pair.point.suffix if pair.point else ""
         self.style_names = [naming.safe_part(source.name) for source in pair.styles]
         recipe = pair.settings.recipe
@@ -201,29 +142,44 @@ class _PairPlanner:
 
     def _plan_folder(self, folder: str, stats: list[files.FileStat]) -> Iterator[PlannedFolder]:
         content_folder = below(self.pair.content, folder)
-        assigned = self._assign([stat.path for stat in stats])
-        names = self._names(folder, [stat.path for stat in stats], assigned)
+        paths = [stat.path for stat in stats]
+        assigned = self._assign(paths)
+        names = list(self._names(folder, paths, assigned))
         others: frozenset[str] = frozenset()
         if self.shard:
-            others = self.shard.find_others(below(self.pair.into, folder), chain(*names))
-            own = [number for number, each in enumerate(names) if not others.issuperset(each)]
-            stats, assigned = [stats[n] for n in own], [assigned[n] for n in own]
-            names = [names[n] for n in own]
+            others = self.shard.find_others(below(self.pair.into, folder), names)
+            stats, assigned, names = self._own(stats, assigned, names, others)
         paths = [stat.path for stat in stats]
-        found = [file or UNREADABLE for file in self.reader.files_of(content_folder, stats)]
         masks = self._masks(folder, paths)
-        self._count(paths, found, assigned, masks)
-        chunk = self._chunk(folder, content_folder, list(others))
-        for path, file, chosen, mask, each in zip(
-            paths, found, assigned, masks, names, strict=True
-        ):
-            planned = self._plan_image(path, file, chosen, mask, iter(each))
-            chunk.jobs.extend(job for job in planned if job.name not in others)
-            if len(chunk.jobs) >= _MAX_JOBS_AT_ONCE:
-                yield chunk
-                chunk = self._chunk(folder, content_folder, [])
+        left, chunk = iter(names), self._chunk(folder, content_folder, list(others))
+        for start in range(0, len(stats), _MAX_FILES_AT_ONCE):
+            block = slice(start, start + _MAX_FILES_AT_ONCE)
+            read = self.reader.files_of(content_folder, stats[block])
+            found = [file or UNREADABLE for file in read]
+            planned = list(zip(paths[block], found, assigned[block], masks[block], strict=True))
+            self._count(planned)
+            for path, file, chosen, mask in planned:
+                jobs = self._plan_image(path, file, chosen, mask, left)
+                chunk.jobs.extend(job for job in jobs if job.name not in others)
+                if len(chunk.jobs) >= _MAX_JOBS_AT_ONCE:
+                    yield chunk
+                    chunk = self._chunk(folder, content_folder, [])
         if chunk.jobs or chunk.others:
             yield chunk
+
+    def _own(
+        self,
+        stats: list[files.FileStat],
+        assigned: list[list[int]],
+        names: list[str],
+        others: frozenset[str],
+    ) -> tuple[list[files.FileStat], list[list[int]], list[str]]:
+        """Return the images, with styles and names, that have an output of this shard."""
+        left = iter(names)
+        of_each = [list(islice(left, len(chosen) * len(self.variants))) for chosen in assigned]
+        own = [number for number, each in enumerate(of_each) if not others.issuperset(each)]
+        kept = list(chain.from_iterable(of_each[number] for number in own))
+        return [stats[number] for number in own], [assigned[number] for number in own], kept
 
     def _chunk(self, folder: str, content_folder: str, others: list[str]) -> PlannedFolder:
         label = folder.partition("/")[0] or None
@@ -242,51 +198,40 @@ class _PairPlanner:
         count = self.pair.assign.count if self.pair.assign.kind == "sample" else len(self.keys)
         return sample_styles(self.seed, paths, self.keys, count)
 
-    def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[list[str]]:
-        """Return the names of each image's outputs: by style, then variant."""
-        parts = []
-        for path, chosen in zip(paths, assigned, strict=True):
-            stem = naming.safe_part(path.rpartition("/")[2].rpartition(".")[0])
-            for index in chosen:
-                name, key = self.style_names[index], self.keys[index]
-                for variant in range(1, self.pair.variants + 1):
-                    parts.append(naming.NameParts(stem, name, variant, path, key, self.suffix))
-        left = iter(naming.unique_names(parts, hash_all=self._is_twin(folder)))
-        return [list(islice(left, len(chosen) * self.pair.variants)) for chosen in assigned]
+    def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[str]:
+        parts = _FolderParts(self, paths, assigned)
+        return naming.unique_names(parts, hash_all=self._is_twin(folder))
 
     def _plan_image(
         self, path: str, file: KnownFile, chosen: list[int], mask: Mask, names: Iterator[str]
-    ) -> Iterator[Planned]:
-        content = path.rpartition("/")[2]
+    ) -> list[Planned]:
+        content, digest = path.rpartition("/")[2], file.digest
         width, height, _ = self.sizes(file.width, file.height)
         # Without its mask a job fails: that must not pass for the job of a pair without masks.
         masked = mask.digest or (mask.path and f"none: {mask.path}")
+        jobs = []
         for index in chosen:
             key, prefix = self.keys[index], self.prefix(index)
-            for variant in range(1, self.pair.variants + 1):
+            for variant in self.variants:
                 strength = draw_strength(self.pair.strength, self.seed, path, key, variant)
                 noise = draw_noise_seed(self.seed, path, key, variant) if self.uses_noise else None
-                decides = fingerprint(prefix, file.digest, strength, noise, masked)
-                yield Planned(
-                    next(names), decides, content, file.digest, key, variant, width, height,
-                    strength, noise, *mask,
+                decides = fingerprint(prefix, digest, strength, noise, masked)
+                job = Planned(
+                    next(names), decides, content, digest, key, variant, width, height,
+                    strength, noise, mask.path, mask.digest,
                 )  # fmt: skip
+                jobs.append(job)
+        return jobs
 
-    def _count(
-        self,
-        paths: list[str],
-        found: list[KnownFile],
-        assigned: list[list[int]],
-        masks: list[Mask],
-    ) -> None:
-        for path, file, chosen, mask in zip(paths, found, assigned, masks, strict=True):
+    def _count(self, planned: Iterable[tuple[str, KnownFile, list[int], Mask]]) -> None:
+        for path, file, chosen, mask in planned:
             self.summary.images += 1
             self.summary.unreadable += not file.width
             width, height, is_enlarged = self.sizes(file.width, file.height)
             if chosen and is_enlarged:
                 self.summary.enlarged += 1
                 self.summary.enlarged_example = self.summary.enlarged_example or path
-            if chosen and width * height > _MAX_USUAL_PIXELS:
+            if chosen and width * height > MAX_USUAL_PIXELS:
                 self.summary.huge += 1
                 self.summary.huge_example = self.summary.huge_example or path
             if chosen and mask.path and not mask.digest:
@@ -319,6 +264,22 @@ class _PairPlanner:
     def _twins(self, folder: str) -> frozenset[str]:
         names = Counter(map(naming.folded, files.list_folders(self.root / folder)))
         return frozenset(name for name, count in names.items() if count > 1)
+
+
+class _FolderParts:
+    """The parts of a folder's names, each made when it is asked for: there may be a million."""
+
+    def __init__(self, planner: _PairPlanner, paths: list[str], assigned: list[list[int]]) -> None:
+        self._planner, self._paths, self._assigned = planner, paths, assigned
+
+    def __iter__(self) -> Iterator[naming.NameParts]:
+        names, keys = self._planner.style_names, self._planner.keys
+        variants, suffix = self._planner.variants, self._planner.suffix
+        for path, chosen in zip(self._paths, self._assigned, strict=True):
+            stem = naming.safe_part(path.rpartition("/")[2].rpartition(".")[0])
+            for index in chosen:
+                for variant in variants:
+                    yield naming.NameParts(stem, names[index], variant, path, keys[index], suffix)
 
 
 def _check_names(pair: Pair, stats: list[files.FileStat]) -> None:

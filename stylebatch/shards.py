@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from stylebatch import files
 from stylebatch.crash_points import reached
@@ -78,14 +77,14 @@ class Standing:
     Attributes:
         counts: jobs by pair and state.
         planned: jobs of each pair in the last plan, of all shards together.
-        failures: as `Ledger.failures` has them.
+        failures: the outputs that failed by their reason, the most frequent first.
         running: who holds the whole output, {} if nobody.
         shards: of each shard whose ledger is not merged yet (I/N), who runs it, {} if nobody.
     """
 
     counts: Counts
     planned: dict[str, int]
-    failures: list[dict[str, Any]]
+    failures: dict[str, list[str]]
     running: dict[str, object]
     shards: dict[str, dict[str, object]]
 
@@ -95,19 +94,25 @@ def read_standing(dataset: Dataset) -> Standing:
     shards = dataset.shards()
     with Ledger.open(dataset.ledger, read_only=True) as whole:
         counts, plans = whole.counts(), [_plan(whole)]
-        failures = {failure["output"]: failure for failure in whole.failures()}
+        reasons = whole.reasons()
         for shard in shards:
             with Ledger.open(shard.ledger, read_only=True) as own:
                 _add(counts, own.counts(), 1)
                 _add(counts, whole.count_replaced(own), -1)
                 plans.append(_plan(own))
-                for output in own.has_jobs(failures):
-                    del failures[output]
-                failures |= {failure["output"]: failure for failure in own.failures()}
+                for output in own.has_jobs(reasons):
+                    del reasons[output]
+                reasons |= own.reasons()
     _, planned = max(plans, key=lambda plan: plan[0])
     running = {str(each.shard): find_running(each) for each in shards}
-    ordered = [failures[output] for output in sorted(failures)]
-    return Standing(counts, planned, ordered, find_running(dataset), running)
+    return Standing(counts, planned, _by_reason(reasons), find_running(dataset), running)
+
+
+def _by_reason(reasons: dict[str, str]) -> dict[str, list[str]]:
+    outputs: dict[str, list[str]] = {}
+    for output, reason in sorted(reasons.items()):
+        outputs.setdefault(reason, []).append(output)
+    return dict(sorted(outputs.items(), key=lambda item: -len(item[1])))
 
 
 def _plan(ledger: Ledger) -> tuple[float, dict[str, int]]:

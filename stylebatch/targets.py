@@ -19,8 +19,9 @@ from torch import Tensor
 
 from stylebatch.colors import match_colors
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import DIGEST_BYTES, digest_bytes, is_transient, read_bytes, write_atomic
+from stylebatch.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
 from stylebatch.images import Pixels, decode, fit_pixels, work_size
+from stylebatch.reading import is_transient
 from stylebatch.records import Style, StyleImage
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std

@@ -14,7 +14,8 @@ from stylebatch.inputs import resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
-from stylebatch.plan import PlanSummary, plan_jobs
+from stylebatch.plan import plan_jobs
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
 from stylebatch.weights import find_weights

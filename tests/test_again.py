@@ -475,5 +475,5 @@ def test_the_summary_of_a_run_is_in_a_file(small) -> None:
     assert summary["planned"] == summary["done"] == 4
     assert (summary["failed"], summary["remaining"], summary["exit_code"]) == (0, 0, 0)
     assert summary["evaluations"] == 4 * 3
-    assert summary["devices"] == ["cpu"]
+    assert [worker["device"] for worker in summary["workers"]] == ["cpu"]
     assert summary["stopped_by"] is None

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
     errors crash_points cores run_log
-    files
+    files reading
     records
     architectures
     images loss_log
@@ -25,9 +25,10 @@ TABLE = """
     recipes
     manifest
     naming assignment fingerprint inputs shard
+    plan_summary
     plan
     ledger_schema
-    ledger_absorb
+    ledger_absorb ledger_sizes ledger_names
     ledger_plan
     ledger
     dataset
@@ -44,8 +45,8 @@ TABLE = """
     feed
     launch
     pipeline
-    sheets paintings
-    preview merge demo doctor
+    sheets paintings probe disk_space
+    preview merge demo doctor estimate
     api
     comparison
     stylebatch
@@ -60,6 +61,7 @@ ALLOWED_LATE = {
     ("stylebatch.cli.single", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.comparison"): BRINGS_TORCH,
     ("stylebatch.doctor", "stylebatch.device"): BRINGS_TORCH,
+    ("stylebatch.estimate", "stylebatch.probe"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.inline"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.local"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.device"): BRINGS_TORCH,
@@ -70,6 +72,7 @@ MAY_IMPORT_TORCH = {
     "comparison",
     "device",
     "memory_probe",
+    "probe",
     "specs",
     "targets",
     "transfer",

@@ -5,9 +5,9 @@ from math import inf
 
 import pytest
 
-from stylebatch.files import is_transient
 from stylebatch.limits import CAUTION, COMMIT_S, Limits, count_failures
 from stylebatch.pace import Pace
+from stylebatch.reading import is_transient
 from stylebatch.records import Job, Shape
 from stylebatch.retries import Retries
 from stylebatch.watchdog import MOST_AT_ONCE_S, START_S, Watchdog

@@ -10,7 +10,7 @@ from projects import Project, png
 
 from stylebatch.files import write_synced
 from stylebatch.manifest import Pair
-from stylebatch.plan import PlanSummary
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Job
 
 

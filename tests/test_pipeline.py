@@ -16,7 +16,7 @@ from stylebatch.launch import describe_settings, worker_specs
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import RunRequest, RunSummary, run
-from stylebatch.plan import PlanSummary
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Progress, WorkerJoined, WorkerLost
 
 

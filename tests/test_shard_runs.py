@@ -450,6 +450,53 @@ def test_shards_go_on_where_a_run_of_the_whole_was_killed(small, undisturbed) ->
     assert_as_undisturbed(small, undisturbed)
 
 
+# A transaction of another process, killed when half of it is in the file.
+HALF_WRITTEN = """
+import os, signal, sys
+from pathlib import Path
+from stylebatch.ledger_schema import Database
+database = Database.open(Path(sys.argv[1]))
+database.connection.execute("PRAGMA cache_size = 10")
+with database.transaction():
+    database.connection.execute("UPDATE jobs SET state = 'failed', reason = 'never'")
+    rows = (("f", str(i), 1, 1, "d" * 32, 1, 1) for i in range(20000))
+    database.connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _journal_size(ledger: Path) -> int:
+    journal = ledger.with_name(ledger.name + "-journal")
+    return journal.stat().st_size if journal.exists() else 0
+
+
+def _half_write(ledger: Path) -> None:
+    died = subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(ledger)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert _journal_size(ledger) > 0
+
+
+def test_half_a_transaction_of_a_killed_process_is_undone_in_either_ledger(
+    small, undisturbed
+) -> None:
+    small.run("--limit", "5")
+    first = small.identities()
+    whole, own = Dataset(small.out).ledger, Dataset(small.out, Shard(0, 2)).ledger
+    _half_write(whole)
+    small.run("--shard", "0/2")
+    assert _journal_size(whole) == 0
+    _half_write(own)
+    told = status(small)
+    assert told["pairs"]["all"]["done"] == len(small.images()) < NUM_IMAGES
+    assert "never" not in told["failures"]
+    small.run("--shard", "1/2")
+    _half_write(own)
+    merge(small)
+    kept = small.identities()
+    assert {path: kept[path] for path in first} == first
+    assert_as_undisturbed(small, undisturbed)
+
+
 # The commands
 
 

@@ -13,7 +13,8 @@ from stylebatch.inputs import KnownFile, resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Pair
 from stylebatch.pipeline import new_summary
-from stylebatch.plan import PlanError, PlanSummary, plan_jobs
+from stylebatch.plan import PlanError, plan_jobs
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Job, JobDone, JobFailed
 from stylebatch.shard import Shard
 
@@ -215,7 +216,7 @@ def test_inputs_that_the_whole_knows_are_not_read_again(project, pair) -> None:
     with open_shard(project, HALVES[0]) as ledger:
         ledger.remember_files("photos", {"b": KnownFile(9, 9, "newer", 3, 4)})
         ledger.keep_files()
-        both = ledger.known_files("photos")
+        both = ledger.known_files("photos", "a", "b")
     assert {name: file.digest for name, file in both.items()} == {"a": "digest", "b": "newer"}
 
 
@@ -224,7 +225,8 @@ def test_inputs_that_the_whole_knows_are_not_read_again(project, pair) -> None:
 
 def tables(ledger: Ledger) -> list[object]:
     """Return all that a ledger tells."""
-    told = (ledger.done(), ledger.failures(), ledger.settings(), ledger.known_files("photos/cats"))
+    known = ledger.known_files("photos/cats", "", "z")
+    told = (ledger.done(), ledger.failures(), ledger.settings(), known)
     return [*map(list, told), ledger.counts(), ledger.get("plan")]
 
 

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from stylebatch import doctor as checks
+from stylebatch.cli import watch
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
-from stylebatch.ledger_plan import PairCounts
+from stylebatch.ledger_plan import PairCounts, PlannedJobs
 from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.pipeline import make_plan
+from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Group, Job
 from stylebatch.shard import Shard
 from stylebatch.shards import open_together, read_standing
@@ -63,8 +66,15 @@ def show_plan(manifest: Manifest, *, retry_failed: bool, shard: Shard | None = N
     """Print a plan, or a shard's part of it: a table of the pairs, then of what waits, by shape."""
     with open_together(Dataset(manifest.output)) as ledger:
         planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed, shard=shard)
-        groups = planned.groups()
-        stale = 0 if shard else planned.find_stale()
+        print_plan(manifest, planned, summary, shard)
+
+
+def print_plan(
+    manifest: Manifest, planned: PlannedJobs, summary: PlanSummary, shard: Shard | None
+) -> None:
+    """Print a plan that was made; only a whole one has outputs that are out of date."""
+    groups = planned.groups()
+    stale = 0 if shard else planned.find_stale()
     console = Console(highlight=False)
     pairs = table_of("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
     for pair in manifest.pairs:
@@ -115,13 +125,32 @@ def status(
         Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
     ] = DEFAULT_MANIFEST,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    is_watched: Annotated[
+        bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")
+    ] = False,
+    every_s: Annotated[
+        float,
+        typer.Option(
+            "--every", min=0.1, metavar="SECONDS", help="--watch looks as often, or less."
+        ),
+    ] = 2.0,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
-    found = read_status(find_output(path))
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    dataset = find_output(path)
+
+    def look() -> dict[str, Any]:
+        return read_status(dataset)
+
+    if is_watched and as_json:
+        with suppress(KeyboardInterrupt):
+            for found in watch.looks(look, every_s, lambda error: None):
+                typer.echo(json.dumps(found, ensure_ascii=False))
+    elif is_watched:
+        watch.watch(look, _show_status, every_s)
+    elif as_json:
+        typer.echo(json.dumps(look(), ensure_ascii=False, indent=2))
     else:
-        _show_status(found)
+        _show_status(look(), Console(highlight=False))
 
 
 def find_output(path: Path) -> Dataset:
@@ -145,7 +174,7 @@ def read_status(dataset: Dataset) -> dict[str, Any]:
         "running": standing.running or None,
         "shards": {shard: holder or None for shard, holder in standing.shards.items()},
         "pairs": _pair_states(standing.counts, standing.planned),
-        "failures": _reasons(standing.failures),
+        "failures": standing.failures,
     }
 
 
@@ -162,17 +191,7 @@ def _pair_states(
     return states
 
 
-def _reasons(failures: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """Group failures by reason, the file's own name left out of it."""
-    reasons: dict[str, list[str]] = {}
-    for failure in failures:
-        reason = str(failure["reason"]).removeprefix(f"{failure['content']}: ")
-        reasons.setdefault(reason, []).append(failure["output"])
-    return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
-
-
-def _show_status(found: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+def _show_status(found: Mapping[str, Any], console: Console) -> None:
     console.print(found["output"], style="bold", markup=False)
     if holder := found["running"]:
         console.print("  a run is going on: process {pid} on {host}".format(**holder))

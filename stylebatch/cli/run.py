@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stylebatch import executors, manifest
-from stylebatch.cli import inform
+from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView, duration
 from stylebatch.feed import StopRequest
 from stylebatch.manifest import Manifest
@@ -58,8 +58,9 @@ DEMO_NOTE = (
 
 def run(
     path: ManifestPath = DEFAULT_MANIFEST,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
+    is_dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what would be done and take; write nothing."),
     ] = False,
     num_preview: NumPreview = None,
     sheet: Annotated[
@@ -97,16 +98,16 @@ def run(
     """
     loaded = _with_options(manifest.load_manifest(path), executor, devices)
     part = _shard(shard, num_preview)
-    if dry_run:
-        inform.show_plan(loaded, retry_failed=retry_failed, shard=part)
+    request = RunRequest(
+        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), part
+    )
+    if is_dry:
+        dry_run(loaded, request)
         return
     view = _view(loaded, quiet)
     if num_preview is not None:
         _preview(loaded, num_preview, sheet, view)
         return
-    request = RunRequest(
-        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), part
-    )
     with _signals() as stop, view:
         summary = run_pipeline(loaded, request, view, stop)
     _tell(loaded, summary, view)
@@ -118,7 +119,9 @@ def _view(loaded: Manifest, quiet: bool) -> RunView:
         return QuietView()
     if not sys.stdout.isatty():
         return LineView()
-    return LiveView(max(pair.settings.recipe.max_evaluations for pair in loaded.pairs))
+    return LiveView(
+        {pair.settings.id: pair.settings.recipe.max_evaluations for pair in loaded.pairs}
+    )
 
 
 def _with_options(loaded: Manifest, executor: str | None, devices: str | None) -> Manifest:
@@ -200,7 +203,7 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
     """Print the one line at the end, and what a user has to know beside it."""
     random = any(pair.settings.weights.source == "random" for pair in loaded.pairs)
     if random and summary.done:
-        view.say(DEMO_NOTE)
+        view.remark(DEMO_NOTE)
     line = _summary_line(loaded, summary)
     if summary.exit_code:
         if summary.failed:

@@ -1,7 +1,7 @@
 """How a run is shown: live on a terminal, one line without one, nothing when quiet."""
 
-import time
-from collections import deque
+import math
+from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol
@@ -12,14 +12,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stylebatch.cli.speed import Speed
 from stylebatch.feed import Tally
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.pipeline import Watcher
-from stylebatch.plan import PlanSummary
-from stylebatch.records import Event, JobDone, JobFailed, Notice, WorkerLost
+from stylebatch.plan_summary import PlanSummary
+from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
 
-SPEED_WINDOW_S = 60.0
-TEXT_WIDTH = 62  # of what stands beside the bar, at most
+BAR_WIDTHS = 10, 30
+# An estimate's texts are no finer than this (from, step): its figures would jump about.
+ROUGH_S = ((36_000, 3600), (3600, 300), (600, 60), (60, 10), (0, 1))
 
 
 class RunView(Watcher, Protocol):
@@ -37,6 +39,9 @@ class RunView(Watcher, Protocol):
     def say(self, text: str) -> None:
         """Print a line of the result."""
 
+    def remark(self, text: str) -> None:
+        """Print what somebody who is watching may want to know beside it."""
+
 
 def duration(seconds: float) -> str:
     """Write a time as people do: 42 s, 3 min 20 s, 2 h 05 min."""
@@ -47,6 +52,15 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min"
+
+
+def roughly(seconds: float) -> str:
+    """Write an estimated time no finer than it is known: 40 s, 3 min 20 s, 2 h 05 min, 13 h."""
+    step = next(step for start, step in ROUGH_S if seconds >= start)
+    rounded = max(1, math.floor(seconds / step + 0.5) * step)
+    if rounded < 60:
+        return f"{rounded} s"
+    return duration(rounded).removesuffix(" 00 min").removesuffix(" 0 s")
 
 
 def trouble(event: Event) -> str | None:
@@ -93,6 +107,9 @@ class LineView:
     def say(self, text: str) -> None:
         print(text, flush=True)
 
+    def remark(self, text: str) -> None:
+        pass
+
 
 class QuietView(LineView):
     """With `--quiet`: failures only."""
@@ -108,16 +125,23 @@ class QuietView(LineView):
 class LiveView(LineView):
     """On a terminal: a bar, the speed, the time left, and a line for each worker."""
 
-    def __init__(self, steps: int) -> None:
-        """Show a run whose images take `steps` evaluations at most, until it is known better."""
+    def __init__(
+        self, most: Mapping[str, int], console: Console | None = None, speed: Speed | None = None
+    ) -> None:
+        """Show a run.
+
+        Args:
+            most: evaluations of an image at most, by settings.
+        """
         super().__init__()
-        self._console = Console(highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=8, transient=True)
-        self._pace = _Pace(steps)
+        self._console = console or Console(highlight=False)
+        # Drawn at every tick, four times a second: no thread is needed.
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._speed = speed or Speed(most)
 
     def __enter__(self) -> "LiveView":
         self._live.__enter__()
-        self._live.update(Text("planning …", style="dim"))
+        self._live.update(Text("planning …", style="dim"), refresh=True)
         return self
 
     def __exit__(
@@ -134,38 +158,77 @@ class LiveView(LineView):
             self._console.print(f"warning: {line}", style="yellow", markup=False)
 
     def event(self, event: Event) -> None:
-        if isinstance(event, JobDone):
-            self._pace.finished(event.facts.get("evaluations", 0))
+        match event:
+            case JobDone():
+                self._speed.finished(event)
+            case Progress():
+                self._speed.progressed(event)
+            case WorkerLost(worker=worker):
+                self._speed.lost(worker)
         if text := trouble(event):
             style = "yellow" if isinstance(event, Notice) else "red"
             self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     def tick(self, tally: Tally) -> None:
-        self._pace.tick(tally)
-        self._live.update(self._render(tally))
+        self._live.update(render(tally, self._speed, self._console.width), refresh=True)
 
     def say(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False)
 
-    def _render(self, tally: Tally) -> Group:
-        line = Table.grid(padding=(0, 2))
-        total, made = max(1, tally.total), self._pace.images(tally)
-        bar_width = min(30, max(8, self._console.width - TEXT_WIDTH))
-        bar = ProgressBar(total=total, completed=made, width=bar_width)
-        finished = f"{tally.done + tally.failed}/{tally.total} images"
-        line.add_row(bar, finished, *self._pace.texts(tally))
-        return Group(line, *_worker_lines(tally), *_stop_lines(tally))
+    def remark(self, text: str) -> None:
+        self.say(text)
 
 
-def _worker_lines(tally: Tally) -> list[Text]:
+def render(tally: Tally, speed: Speed, width: int) -> Group:
+    """Draw the live part of a view on a terminal of so many columns."""
+    finished = f"{tally.done + tally.failed:,}/{tally.total:,} images"
+    going = _going(tally, speed)
+    # The bar has what the texts leave; where that is too little, they go to a line of their own.
+    has_room = width - len("  ".join([finished, *going])) - 2 >= BAR_WIDTHS[0]
+    beside = [finished, *going] if has_room else [finished]
+    room = width - len("  ".join(beside)) - 2
+    bar_width = max(1, min(BAR_WIDTHS[1], room))
+    line = Table.grid(padding=(0, 2))
+    line.add_row(
+        ProgressBar(max(1, tally.total), speed.images(tally), width=bar_width),
+        Text("  ".join(beside), no_wrap=True, overflow="ellipsis"),
+    )
+    rest = [] if has_room else [Text("  " + "  ".join(going), no_wrap=True, overflow="ellipsis")]
+    return Group(line, *rest, *_stop_lines(tally), *_worker_lines(tally, speed))
+
+
+def _going(tally: Tally, speed: Speed) -> list[str]:
+    """Return the speed and the time left, as soon as there is something to tell."""
+    if tally.done + tally.failed >= tally.total:
+        return []
+    texts = []
+    if per_minute := speed.images_per_minute(tally.pace):
+        texts.append(f"{per_minute:,.{0 if per_minute >= 10 else 1}f} images/min")
+    # A run that was stopped does not make what is left.
+    if tally.left_s is not None and not tally.stopped_by:
+        texts.append(f"about {roughly(tally.left_s)} left")
+    return texts
+
+
+def _worker_lines(tally: Tally, speed: Speed) -> list[Text]:
     if not tally.devices:
         return [Text("  starting workers …", style="dim")]
+    workers = Counter(tally.devices.values())
     lines = []
     for worker, device in sorted(tally.devices.items()):
-        running = tally.running.get(worker, 0)
-        what = f"{running} {'image' if running == 1 else 'images'} at once" if running else "idle"
-        lines.append(Text(f"  {device} (worker {worker}): {what}", style="dim"))
+        name = f"{device} (worker {worker})" if workers[device] > 1 else device
+        what = ", ".join(_doing(tally.running.get(worker, 0), speed.evaluations_per_second(worker)))
+        lines.append(Text(f"  {name}: {what}", style="dim", no_wrap=True, overflow="ellipsis"))
     return lines
+
+
+def _doing(running: int, per_second: float | None) -> list[str]:
+    if not running:
+        return ["idle"]
+    texts = [f"{running} {'image' if running == 1 else 'images'} at once"]
+    if per_second:
+        texts.append(f"{per_second:,.{0 if per_second >= 10 else 1}f} evaluations/s")
+    return texts
 
 
 def _stop_lines(tally: Tally) -> list[Text]:
@@ -173,45 +236,3 @@ def _stop_lines(tally: Tally) -> list[Text]:
         return []
     text = f"  {tally.stopped_by}: finishing what has begun; once more (Ctrl-C) stops at once"
     return [Text(text, style="yellow")]
-
-
-class _Pace:
-    """How fast it goes, from evaluations: in a batch all images finish at nearly one time."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-        self._images, self._evaluations = 0, 0
-        self._history: deque[tuple[float, int]] = deque()
-
-    def finished(self, evaluations: int) -> None:
-        self._images += 1
-        self._evaluations += evaluations
-
-    def tick(self, tally: Tally) -> None:
-        if not tally.evaluations:
-            return
-        now = time.monotonic()
-        self._history.append((now, tally.evaluations))
-        while now - self._history[0][0] > SPEED_WINDOW_S and len(self._history) > 2:
-            self._history.popleft()
-
-    def images(self, tally: Tally) -> float:
-        """Count images, those that are not finished by their share."""
-        begun = max(0, tally.evaluations - self._evaluations) / self._per_image
-        running = sum(tally.running.values())
-        return min(tally.total, tally.done + tally.failed + min(begun, running))
-
-    @property
-    def _per_image(self) -> float:
-        return max(1.0, self._evaluations / self._images if self._images else self._steps)
-
-    def texts(self, tally: Tally) -> list[str]:
-        """Return the speed and the time left, as soon as there is something to tell."""
-        if not self._history or tally.done + tally.failed >= tally.total:
-            return []
-        (then, before), (now, evaluations) = self._history[0], self._history[-1]
-        if now - then < 1 or evaluations == before:
-            return []
-        per_second = (evaluations - before) / (now - then)
-        left_s = (tally.total - self.images(tally)) * self._per_image / per_second
-        return [f"{per_second:.0f} evaluations/s", f"{duration(left_s)} left"]

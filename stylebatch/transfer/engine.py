@@ -60,6 +60,11 @@ class Engine:
         return self._sizes
 
     @property
+    def budgets(self) -> list[int]:
+        """Evaluations of each level at most, coarsest first."""
+        return self._budgets
+
+    @property
     def running(self) -> int:
         """How many images are in its slots."""
         return sum(len(batch.entries) for batch in self._batches.values()) + len(self._between)

@@ -1,0 +1,73 @@
+"""`stylebatch run --dry-run`: the plan, and what it will take."""
+
+from contextlib import nullcontext
+
+from rich.console import Console
+from rich.filesize import decimal
+
+from stylebatch.cli.inform import print_plan
+from stylebatch.cli.views import roughly
+from stylebatch.dataset import Dataset
+from stylebatch.estimate import Estimate, estimate
+from stylebatch.manifest import Manifest
+from stylebatch.pipeline import RunRequest, make_plan
+from stylebatch.shards import open_together
+
+
+def dry_run(manifest: Manifest, request: RunRequest) -> None:
+    """Print what a run would do and take; nothing is written."""
+    console = Console(highlight=False)
+    with open_together(Dataset(manifest.output)) as ledger:
+        planned, summary, styles = make_plan(
+            manifest, ledger, retry_failed=request.retry_failed, shard=request.shard
+        )
+        print_plan(manifest, planned, summary, request.shard)
+        if not any(counts.pending for counts in planned.counts.values()):
+            return
+        is_shown = console.is_terminal
+        with console.status("planning …") if is_shown else nullcontext() as status:
+            tell = status.update if status else str
+            found = estimate(manifest, planned, ledger, styles, limit=request.limit, tell=tell)
+    deadline_s = request.deadline_s or manifest.run.deadline_s
+    for line in lines(found, manifest, deadline_s):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list[str]:
+    """Say what a run will take: evaluations, disk, time."""
+    at_most = "at most " if found.is_at_most else ""
+    told = [f"images: {found.images:,}", f"evaluations: {at_most}{found.evaluations:,}"]
+    free = f"{decimal(found.free_bytes)} are free at {manifest.output}"
+    if found.output_bytes is None:
+        told.append(f"disk: not known; {free}")
+    else:
+        told.append(f"disk: about {decimal(found.output_bytes)}; {free}")
+        if found.output_bytes > found.free_bytes:
+            told.append("warning: it does not fit: free space, or choose another output")
+    if found.seconds is None:
+        return [*told, f"time: not known ({found.trouble})"]
+    told.append(f"time: {_time(found)} on {_devices(found.devices)}, {_source(found)}")
+    if deadline_s and found.seconds[1] > deadline_s:
+        told.append(f"the deadline ({roughly(deadline_s)}) may come first: run it again to go on")
+    return told
+
+
+def _time(found: Estimate) -> str:
+    assert found.seconds is not None
+    low, high = map(roughly, found.seconds)
+    if found.is_at_most:
+        return f"at most {high}"
+    return f"about {low}" if low == high else f"{low} to {high}"
+
+
+def _devices(devices: tuple[str, ...]) -> str:
+    counts = {device: devices.count(device) for device in devices}
+    return ", ".join(
+        device if count == 1 else f"{count} workers on {device}" for device, count in counts.items()
+    )
+
+
+def _source(found: Estimate) -> str:
+    if not found.num_probed:
+        return "from earlier runs"
+    return f"measured now on {found.num_probed} image{'s' if found.num_probed > 1 else ''}"
