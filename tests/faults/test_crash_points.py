@@ -80,6 +80,7 @@ def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> 
     trial.finish()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("point", "turn"), _cases(WORKER, 1))
 def test_a_worker_that_ends_there_is_replaced(make_trial, marker, point, turn) -> None:
     trial = make_trial(MANY)

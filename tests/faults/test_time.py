@@ -75,6 +75,7 @@ def _days_in_log(trial: Trial) -> set[str]:
     return set(re.findall(r"^(\d{4}-\d\d-\d\d) ", log, re.MULTILINE))
 
 
+@pytest.mark.long
 def test_a_clock_that_jumps_changes_nothing(make_trial, clock) -> None:
     trial = make_trial(MANY)
     run = trial.start("--deadline", "10h", environment=clock.environment)
