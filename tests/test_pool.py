@@ -155,14 +155,14 @@ Engine.__init__, Engine.step = init, step
 """
 
 
-def run_changed(small: Small, change: str) -> "subprocess.CompletedProcess[str]":
+def run_changed(small: Small, change: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     small.document["run"]["executor"] = "local"
     script = small.root / "changed.py"
     script.write_text(CHANGED.replace("{change}", change.replace("\\\\n", "\\n")))
     markers = small.root / "markers"
     markers.mkdir()
     return subprocess.run(
-        [sys.executable, str(script), "run", str(small.write())],
+        [sys.executable, str(script), "run", str(small.write()), *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -179,6 +179,12 @@ def test_a_device_that_fails_costs_its_process_and_no_image(small) -> None:
     assert log.count("worker 0 is there, on cpu") == 2
     assert len(small.images()) == 4
     assert small.summary()["failed"] == 0
+
+
+def test_what_the_pool_has_mended_itself_is_no_news_for_a_quiet_run(small) -> None:
+    ended = run_changed(small, FAILING_DEVICE, "--quiet")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert "is lost: its device has failed" in (small.out / ".stylebatch/run.log").read_text()
 
 
 def test_slots_that_memory_suffices_for_are_remembered_beyond_a_workers_death(small) -> None:
