@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import inf
 from typing import Protocol
 
 from stylebatch.crash_points import reached
@@ -193,26 +192,30 @@ class Feed:
 
     def _feed(self, worker: int) -> None:
         """Give a worker what it has room for and can finish in time."""
-        now, shape = time.monotonic(), self._scheduler.next_shape(worker)
+        now, in_flight = time.monotonic(), self._scheduler.num_in_flight(worker)
         pace, begun = self._forecast.pace(worker), self._forecast.begun(worker)
+        shape = self._scheduler.next_shape(worker)
         fits = self._limits.num_in_time(now, pace, shape, begun)
-        if fits < inf:
-            in_flight = self._scheduler.num_in_flight(worker)
-            if not in_flight and fits < 1:
-                self._close(worker)
-            elif in_flight > self._limits.num_in_time(now, pace, shape, begun, caution=1.0):
-                # It has become slower. What it has not begun goes back, and may be too much.
-                self._drain_queue(worker)
-            fits -= in_flight
-        if jobs := self._scheduler.jobs_for(worker, fits):
+        while shape and not in_flight and fits < 1:
+            # Smaller images may still be made in the time that is left.
+            self._scheduler.pass_over(worker, shape)
+            shape = self._scheduler.next_shape(worker)
+            fits = self._limits.num_in_time(now, pace, shape, begun)
+        if not in_flight and (fits < 1 or self._scheduler.has_passed_over_all(worker)):
+            self._close(worker)
+        if in_flight > self._limits.num_in_time(now, pace, shape, begun, caution=1.0):
+            # It has become slower. What it has not begun goes back, and may be too much.
+            self._drain_queue(worker)
+        if jobs := self._scheduler.jobs_for(worker, fits - in_flight):
             self._book.claim(jobs)
             reached("claimed")
             self._executor.submit(worker, jobs)
             reached("submitted")
 
     def _close(self, worker: int) -> None:
-        self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
-        self._scheduler.close(worker)
+        if self._scheduler.left:
+            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
+            self._scheduler.close(worker)
 
     def _drain_queue(self, worker: int) -> None:
         """Let a worker forget what is in no slot; once, until it has answered."""
