@@ -175,8 +175,7 @@ class Feed:
             self._drain(Stop.SIGNAL)
         for job in self._retries.due(time.monotonic()):
             self._scheduler.again(job)
-        for worker in list(self.tally.devices):
-            self._feed(worker)
+        self._feed({worker: self._jobs_for(worker) for worker in self.tally.devices})
         for event in self._executor.poll(POLL_S):
             self._take(event)
         self._end_silent_workers()
@@ -190,8 +189,19 @@ class Feed:
             num_jobs = self._scheduler.left + self._scheduler.in_flight
             self.tally.left_s = self._forecast.left_s(self._scheduler.groups_left(), num_jobs)
 
-    def _feed(self, worker: int) -> None:
-        """Give a worker what it has room for and can finish in time."""
+    def _feed(self, handed: dict[int, list[Job]]) -> None:
+        """Give workers their jobs: noted in one transaction, which waits for the disk."""
+        if not any(handed.values()):
+            return
+        self._book.claim([job for jobs in handed.values() for job in jobs])
+        reached("claimed")
+        for worker, jobs in handed.items():
+            if jobs:
+                self._executor.submit(worker, jobs)
+                reached("submitted")
+
+    def _jobs_for(self, worker: int) -> list[Job]:
+        """Take what a worker has room for and can finish in time."""
         now, in_flight = time.monotonic(), self._scheduler.num_in_flight(worker)
         pace, begun = self._forecast.pace(worker), self._forecast.begun(worker)
         shape = self._scheduler.next_shape(worker)
@@ -201,21 +211,14 @@ class Feed:
             self._scheduler.pass_over(worker, shape)
             shape = self._scheduler.next_shape(worker)
             fits = self._limits.num_in_time(now, pace, shape, begun)
-        if not in_flight and (fits < 1 or self._scheduler.has_passed_over_all(worker)):
-            self._close(worker)
+        is_over = fits < 1 or self._scheduler.has_passed_over_all(worker)
+        if not in_flight and is_over and self._scheduler.left:
+            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
+            self._scheduler.close(worker)
         if in_flight > self._limits.num_in_time(now, pace, shape, begun, caution=1.0):
             # It has become slower. What it has not begun goes back, and may be too much.
             self._drain_queue(worker)
-        if jobs := self._scheduler.jobs_for(worker, fits - in_flight):
-            self._book.claim(jobs)
-            reached("claimed")
-            self._executor.submit(worker, jobs)
-            reached("submitted")
-
-    def _close(self, worker: int) -> None:
-        if self._scheduler.left:
-            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
-            self._scheduler.close(worker)
+        return self._scheduler.jobs_for(worker, fits - in_flight)
 
     def _drain_queue(self, worker: int) -> None:
         """Let a worker forget what is in no slot; once, until it has answered."""
