@@ -289,11 +289,9 @@ class Feed:
         """Let a job wait for its next attempt; what a stopped run leaves, the next one tries."""
         if not self._retries.is_allowed(event.output):
             return False
-        if self._is_draining:
-            return self._scheduler.hold(event.worker, event.output) is not None
         job = self._scheduler.hold(event.worker, event.output)
-        if job is None:
-            return False
+        if job is None or self._is_draining:
+            return job is not None
         self._watchdog.heard(event.worker)
         pause_s = self._retries.put(job, time.monotonic())
         count, most = self._retries.attempts(job.output), self._limits.max_retries
@@ -346,6 +344,4 @@ class Feed:
         if deaths >= self._limits.max_deaths:
             text = f"its worker died {deaths} times while it was alone with this image ({reason})"
             self._scheduler.drop(job.output)
-            failed = JobFailed(worker, job.output, job.fingerprint, text)
-            self._finish(failed)
-            self._watcher.event(failed)
+            self._take(JobFailed(worker, job.output, job.fingerprint, text))
