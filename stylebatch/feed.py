@@ -1,6 +1,7 @@
 """The one loop that feeds any executor from the scheduler and takes what comes of it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -21,7 +22,6 @@ from stylebatch.records import (
     Notice,
     Progress,
     RunFailed,
-    SlotsReduced,
     WorkerJoined,
     WorkerLost,
 )
@@ -32,7 +32,8 @@ from stylebatch.watchdog import Watchdog
 POLL_S = 0.1
 RECORD_EVERY_S = 0.25
 LOOK_EVERY_S = 1.0
-MAX_STARTS_WITHOUT_WORK = 3
+# Of one worker in a row, with nothing in flight.
+MAX_IDLE_DEATHS = 6
 
 
 class WorkerError(Exception):
@@ -140,7 +141,7 @@ class Feed:
         self._unrecorded: list[JobDone | JobFailed] = []
         self._recorded_at = self._looked_at = time.monotonic()
         self._told_to_drop: set[int] = set()
-        self._idle_deaths, self._is_draining = 0, False
+        self._idle_deaths, self._is_draining = Counter[int](), False
         self.tally = Tally(scheduler.left, there_s=forecast.there_s, busy_s=forecast.busy_s)
 
     def run(self) -> Tally:
@@ -267,8 +268,6 @@ class Feed:
                 self._bury(worker, reason)
             case RunFailed(_, text, is_ours):
                 raise WorkerError(text) if is_ours else RunError.from_text(text)
-            case Notice() | SlotsReduced():
-                pass
         self._watcher.event(event)
 
     def _welcome(self, event: WorkerJoined) -> None:
@@ -301,7 +300,7 @@ class Feed:
 
     def _finish(self, event: JobDone | JobFailed) -> None:
         job = self._scheduler.finished(event.worker, event.output)
-        self._idle_deaths = 0
+        self._idle_deaths.pop(event.worker, None)
         if isinstance(event, JobDone):
             self.tally.done += 1
             if job is not None:
@@ -331,11 +330,14 @@ class Feed:
         lost = self._scheduler.worker_lost(worker)
         if lost.was_alone:
             self._count_death(worker, lost.jobs[0], reason)
-        self._idle_deaths += not lost.jobs
-        if self._idle_deaths > MAX_STARTS_WITHOUT_WORK * self._limits.max_deaths:
+        self._idle_deaths[worker] += not lost.jobs
+        is_given_up = self._idle_deaths[worker] > MAX_IDLE_DEATHS
+        if is_given_up and not self._watchdog.is_expecting:
             found = f"workers end before they have made an image ({reason})"
             raise WorkersLostError("workers", found, "", "see `stylebatch doctor`, then run again")
-        if not (self._scheduler.is_finished or self._is_draining):
+        if is_given_up:
+            self._watcher.event(Notice(worker, "its worker is given up: others go on without it"))
+        elif not (self._scheduler.is_finished or self._is_draining):
             self._executor.replace(worker)
             self._watchdog.started(worker)
 

@@ -61,6 +61,38 @@ def test_a_device_that_fails_costs_its_process_and_no_image(small) -> None:
     assert small.summary()["failed"] == 0
 
 
+ONE_NEVER_STARTS = """
+from stylebatch.worker import Worker
+opened = Worker.__init__
+def init(self, spec):
+    if spec.worker == 1:
+        with open(os.environ["MARKERS"] + "/starts", "a") as file:
+            file.write("start ")
+        os.kill(os.getpid(), signal.SIGKILL)
+    opened(self, spec)
+Worker.__init__ = init
+
+import pathlib, time
+real = Engine.step
+def step(self):
+    # The other one is given up before any image is finished.
+    starts = pathlib.Path(os.environ["MARKERS"], "starts")
+    while not starts.exists() or len(starts.read_text().split()) < 7:
+        time.sleep(0.05)
+    return real(self)
+Engine.step = step
+"""
+
+
+def test_a_device_that_never_comes_up_does_not_keep_the_others_from_working(small) -> None:
+    small.document["run"]["cpu_workers"] = 2
+    ended = run_changed(small, ONE_NEVER_STARTS)
+    assert ended.returncode == 0, ended
+    assert "given up" in ended.stderr
+    assert len((small.root / "markers/starts").read_text().split()) == 7
+    assert len(small.images()) == 4
+
+
 def test_what_the_pool_has_mended_itself_is_no_news_for_a_quiet_run(small) -> None:
     ended = run_changed(small, FAILING_DEVICE, "--quiet")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
