@@ -32,11 +32,19 @@ GPU_LEAST_BYTES_PER_PIXEL = 512
 OUT_OF_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
 # What CUDA and its libraries say of anything else. The process can't use the device any more.
-DEVICE_ERRORS = ("CUDA error", "cuDNN error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "cuBLAS error")
+DEVICE_ERRORS = (
+    "CUDA error",
+    "CUDA driver error",
+    "cuDNN error",
+    "CUDNN_STATUS_",
+    "CUBLAS_STATUS_",
+    "cuBLAS error",
+)
 T = TypeVar("T")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -1,10 +1,10 @@
 """The one loop that feeds any executor from the scheduler and takes what comes of it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import inf
 from typing import Protocol
 
 from stylebatch.crash_points import reached
@@ -22,7 +22,6 @@ from stylebatch.records import (
     Notice,
     Progress,
     RunFailed,
-    SlotsReduced,
     WorkerJoined,
     WorkerLost,
 )
@@ -33,7 +32,8 @@ from stylebatch.watchdog import Watchdog
 POLL_S = 0.1
 RECORD_EVERY_S = 0.25
 LOOK_EVERY_S = 1.0
-MAX_STARTS_WITHOUT_WORK = 3
+# Of one worker in a row, with nothing in flight.
+MAX_IDLE_DEATHS = 6
 
 
 class WorkerError(Exception):
@@ -141,7 +141,7 @@ class Feed:
         self._unrecorded: list[JobDone | JobFailed] = []
         self._recorded_at = self._looked_at = time.monotonic()
         self._told_to_drop: set[int] = set()
-        self._idle_deaths, self._is_draining = 0, False
+        self._idle_deaths, self._is_draining = Counter[int](), False
         self.tally = Tally(scheduler.left, there_s=forecast.there_s, busy_s=forecast.busy_s)
 
     def run(self) -> Tally:
@@ -203,19 +203,23 @@ class Feed:
 
     def _jobs_for(self, worker: int) -> list[Job]:
         """Take what a worker has room for and can finish in time."""
-        now, shape = time.monotonic(), self._scheduler.next_shape(worker)
+        now, in_flight = time.monotonic(), self._scheduler.num_in_flight(worker)
         pace, begun = self._forecast.pace(worker), self._forecast.begun(worker)
+        shape = self._scheduler.next_shape(worker)
         fits = self._limits.num_in_time(now, pace, shape, begun)
-        if fits < inf:
-            in_flight = self._scheduler.num_in_flight(worker)
-            if not in_flight and fits < 1:
-                self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
-                self._scheduler.close(worker)
-            elif in_flight > self._limits.num_in_time(now, pace, shape, begun, caution=1.0):
-                # It has become slower. What it has not begun goes back, and may be too much.
-                self._drain_queue(worker)
-            fits -= in_flight
-        return self._scheduler.jobs_for(worker, fits)
+        while shape and not in_flight and fits < 1:
+            # Smaller images may still be made in the time that is left.
+            self._scheduler.pass_over(worker, shape)
+            shape = self._scheduler.next_shape(worker)
+            fits = self._limits.num_in_time(now, pace, shape, begun)
+        is_over = fits < 1 or self._scheduler.has_passed_over_all(worker)
+        if not in_flight and is_over and self._scheduler.left:
+            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
+            self._scheduler.close(worker)
+        if in_flight > self._limits.num_in_time(now, pace, shape, begun, caution=1.0):
+            # It has become slower. What it has not begun goes back, and may be too much.
+            self._drain_queue(worker)
+        return self._scheduler.jobs_for(worker, fits - in_flight)
 
     def _drain_queue(self, worker: int) -> None:
         """Let a worker forget what is in no slot; once, until it has answered."""
@@ -264,8 +268,6 @@ class Feed:
                 self._bury(worker, reason)
             case RunFailed(_, text, is_ours):
                 raise WorkerError(text) if is_ours else RunError.from_text(text)
-            case Notice() | SlotsReduced():
-                pass
         self._watcher.event(event)
 
     def _welcome(self, event: WorkerJoined) -> None:
@@ -286,11 +288,9 @@ class Feed:
         """Let a job wait for its next attempt; what a stopped run leaves, the next one tries."""
         if not self._retries.is_allowed(event.output):
             return False
-        if self._is_draining:
-            return self._scheduler.hold(event.worker, event.output) is not None
         job = self._scheduler.hold(event.worker, event.output)
-        if job is None:
-            return False
+        if job is None or self._is_draining:
+            return job is not None
         self._watchdog.heard(event.worker)
         pause_s = self._retries.put(job, time.monotonic())
         count, most = self._retries.attempts(job.output), self._limits.max_retries
@@ -300,7 +300,7 @@ class Feed:
 
     def _finish(self, event: JobDone | JobFailed) -> None:
         job = self._scheduler.finished(event.worker, event.output)
-        self._idle_deaths = 0
+        self._idle_deaths.pop(event.worker, None)
         if isinstance(event, JobDone):
             self.tally.done += 1
             if job is not None:
@@ -330,11 +330,14 @@ class Feed:
         lost = self._scheduler.worker_lost(worker)
         if lost.was_alone:
             self._count_death(worker, lost.jobs[0], reason)
-        self._idle_deaths += not lost.jobs
-        if self._idle_deaths > MAX_STARTS_WITHOUT_WORK * self._limits.max_deaths:
+        self._idle_deaths[worker] += not lost.jobs
+        is_given_up = self._idle_deaths[worker] > MAX_IDLE_DEATHS
+        if is_given_up and not self._watchdog.is_expecting:
             found = f"workers end before they have made an image ({reason})"
             raise WorkersLostError("workers", found, "", "see `stylebatch doctor`, then run again")
-        if not (self._scheduler.is_finished or self._is_draining):
+        if is_given_up:
+            self._watcher.event(Notice(worker, "its worker is given up: others go on without it"))
+        elif not (self._scheduler.is_finished or self._is_draining):
             self._executor.replace(worker)
             self._watchdog.started(worker)
 
@@ -343,6 +346,4 @@ class Feed:
         if deaths >= self._limits.max_deaths:
             text = f"its worker died {deaths} times while it was alone with this image ({reason})"
             self._scheduler.drop(job.output)
-            failed = JobFailed(worker, job.output, job.fingerprint, text)
-            self._finish(failed)
-            self._watcher.event(failed)
+            self._take(JobFailed(worker, job.output, job.fingerprint, text))

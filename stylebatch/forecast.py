@@ -60,7 +60,10 @@ class Forecast:
 
     def pace(self, worker: int) -> Pace:
         """Return the pace of a worker's kind of device."""
-        return self._paces.setdefault(self._kinds[worker], Pace())
+        return self._pace_of(self._kinds[worker])
+
+    def _pace_of(self, kind: str) -> Pace:
+        return self._paces.setdefault(kind, Pace())
 
     def begun(self, worker: int) -> int:
         """Return how many evaluations the images have behind them that a worker has now."""
@@ -74,16 +77,20 @@ class Forecast:
             num_jobs: how many of these will be made: with a limit not all.
         """
         groups = list(groups)
-        alone_s = [self._alone_s(worker, groups) for worker in self._joined_at]
-        rate = sum(1 / max(each, 1e-3) for each in alone_s if each is not None)
-        if not rate or None in alone_s:
+        # Workers of one kind would all take as long.
+        kinds = Counter(self._kinds[worker] for worker in self._joined_at)
+        alone_s = {kind: self._alone_s(kind, groups) for kind in kinds}
+        rate = sum(
+            kinds[kind] / max(each, 1e-3) for kind, each in alone_s.items() if each is not None
+        )
+        if not rate or None in alone_s.values():
             return None
         share = num_jobs / max(1, sum(group.num_jobs for group in groups))
         return share * self._waiting_factor() / rate
 
-    def _alone_s(self, worker: int, groups: list[Group]) -> float | None:
-        """Return how long one worker would take for everything."""
-        pace = self.pace(worker)
+    def _alone_s(self, kind: str, groups: list[Group]) -> float | None:
+        """Return how long one worker on such a device would take for everything."""
+        pace = self._pace_of(kind)
         seconds = pace.seconds_of(groups, self._most)
         if seconds is None:
             return None

@@ -73,7 +73,9 @@ class OutputLock:
                 if self._prepare:
                     self._prepare()
             except BaseException:
-                self._release()
+                # Also of a run that was killed, if this one's name could not be written.
+                remove_file(self._dataset.holder)
+                self._lock.release()
                 raise
         return self
 
@@ -97,8 +99,10 @@ class OutputLock:
         self._release()
 
     def _release(self) -> None:
-        # A worker that outlives its run must find that the output is no longer its own.
-        remove_file(self._dataset.holder)
+        # A worker that outlives its run must find that the output is no longer its own. Where the
+        # output was removed meanwhile, there may be another one in its place, which others hold.
+        if read_holder(self._dataset).get("run_id", self._run_id) == self._run_id:
+            remove_file(self._dataset.holder)
         reached("holder-removed")
         self._lock.release()
 

@@ -13,7 +13,7 @@ from stylebatch.records import Group, Shape
 MOST_EVALUATIONS = 100_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What one shape has taken.
 
@@ -29,6 +29,36 @@ class Measured:
     images: int = 0
     image_evaluations: int = 0
 
+    def plus(self, more: "Measured") -> "Measured":
+        """Return both together."""
+        return Measured(
+            self.evaluations + more.evaluations,
+            self.seconds + more.seconds,
+            self.images + more.images,
+            self.image_evaluations + more.image_evaluations,
+        )
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What several shapes have taken: kept, as there may be thousands of them.
+
+    Attributes:
+        pixels: of each evaluation's image.
+        seconds, images, image_evaluations: as in `Measured`.
+    """
+
+    pixels: int = 0
+    seconds: float = 0.0
+    images: int = 0
+    image_evaluations: int = 0
+
+    def add(self, shape: Shape, more: Measured) -> None:
+        self.pixels += shape.width * shape.height * more.evaluations
+        self.seconds += more.seconds
+        self.images += more.images
+        self.image_evaluations += more.image_evaluations
+
 
 class Pace:
     """Measured seconds and evaluations by shape (settings, width, height) on one kind of device."""
@@ -36,20 +66,22 @@ class Pace:
     def __init__(self, earlier: "Pace | None" = None) -> None:
         """Begin without a measurement; what is not measured anew goes by an earlier one."""
         self._measured: dict[Shape, Measured] = {}
+        self._by_settings: dict[str, _Sum] = {}
+        self._total = _Sum()
         self._earlier = earlier
 
     def add(self, shape: Shape, evaluations: int, seconds: float) -> None:
         """Take a measurement: evaluations of single images and the seconds they took a device."""
-        self._of(shape).evaluations += evaluations
-        self._of(shape).seconds += seconds
+        self._take(shape, Measured(evaluations, seconds))
 
     def finished(self, shape: Shape, evaluations: int) -> None:
         """Take that an image is finished after so many evaluations."""
-        self._of(shape).images += 1
-        self._of(shape).image_evaluations += evaluations
+        self._take(shape, Measured(images=1, image_evaluations=evaluations))
 
-    def _of(self, shape: Shape) -> Measured:
-        return self._measured.setdefault(shape, Measured())
+    def _take(self, shape: Shape, more: Measured) -> None:
+        self._measured[shape] = self._measured.get(shape, Measured()).plus(more)
+        for each in (self._total, self._by_settings.setdefault(shape.settings_id, _Sum())):
+            each.add(shape, more)
 
     def seconds_per_evaluation(self, shape: Shape) -> float | None:
         """Return seconds of a device per evaluation of one image; None if nothing was measured.
@@ -61,18 +93,10 @@ class Pace:
             return exact.seconds / exact.evaluations
         if self._earlier and self._earlier.has_measured(shape):
             return self._earlier.seconds_per_evaluation(shape)
-        same = {
-            known: each
-            for known, each in self._measured.items()
-            if known.settings_id == shape.settings_id and each.evaluations
-        }
-        pixels = sum(
-            known.width * known.height * each.evaluations
-            for known, each in (same or self._measured).items()
-        )
-        seconds = sum(each.seconds for each in (same or self._measured).values())
-        if pixels:
-            return shape.width * shape.height * seconds / pixels
+        same = self._by_settings.get(shape.settings_id)
+        known = same if same and same.pixels else self._total
+        if known.pixels:
+            return shape.width * shape.height * known.seconds / known.pixels
         return self._earlier.seconds_per_evaluation(shape) if self._earlier else None
 
     def has_measured(self, shape: Shape) -> bool:
@@ -82,9 +106,14 @@ class Pace:
 
     def evaluations_per_image(self, settings_id: str, most: int) -> float:
         """Return how many evaluations an image takes: `most` while none is finished."""
-        same = [each for shape, each in self._all().items() if shape.settings_id == settings_id]
-        images = sum(each.images for each in same)
-        return sum(each.image_evaluations for each in same) / images if images else most
+        images, evaluations = self._ended(settings_id)
+        return evaluations / images if images else most
+
+    def _ended(self, settings_id: str) -> tuple[int, int]:
+        """Return the images that were finished and their evaluations, earlier ones included."""
+        images, evaluations = self._earlier._ended(settings_id) if self._earlier else (0, 0)
+        now = self._by_settings.get(settings_id, _Sum())
+        return images + now.images, evaluations + now.image_evaluations
 
     def seconds_of(self, groups: Iterable[Group], most: Mapping[str, int]) -> float | None:
         """Return how long one device takes for groups of images; None if nothing was measured.
@@ -105,13 +134,7 @@ class Pace:
         """Return what was measured, earlier measurements included."""
         found = dict(self._earlier._all()) if self._earlier else {}
         for shape, now in self._measured.items():
-            before = found.get(shape, Measured())
-            found[shape] = Measured(
-                before.evaluations + now.evaluations,
-                before.seconds + now.seconds,
-                before.images + now.images,
-                before.image_evaluations + now.image_evaluations,
-            )
+            found[shape] = found.get(shape, Measured()).plus(now)
         return found
 
     def to_json(self) -> list[list[Any]]:
@@ -127,10 +150,11 @@ class Pace:
         pace = cls()
         for settings_id, width, height, evaluations, seconds, images, image_evaluations in rows:
             share = min(1.0, MOST_EVALUATIONS / max(1, evaluations))
-            pace._measured[Shape(settings_id, width, height)] = Measured(
+            before = Measured(
                 round(evaluations * share),
                 seconds * share,
                 round(images * share),
                 round(image_evaluations * share),
             )
+            pace._take(Shape(settings_id, width, height), before)
         return pace

@@ -80,6 +80,10 @@ class _Worker:
     queue: _Queue | None = None
     has_suspect: bool = False
     is_closed: bool = False
+    passed_over: set[Shape] = field(default_factory=set)
+
+    def takes(self, shape: Shape) -> bool:
+        return shape not in self.passed_over
 
 
 class Scheduler:
@@ -150,14 +154,25 @@ class Scheduler:
         state = self._workers.get(worker)
         if state and state.in_flight:
             return next(iter(state.in_flight.values())).shape
-        if self._suspects:
-            return self._suspects[0].shape
-        queue = self._queue_of(state) if state else None
+        if state is None:
+            return None
+        if suspect := self._suspect_for(state):
+            return suspect.shape
+        queue = self._queue_of(state) if self._left else None
         return queue.group.shape if queue else None
 
     def worker_joined(self, worker: int, pixel_budget: int) -> None:
         """Count on a worker, whose device optimises so many pixels at once."""
         self._workers[worker] = _Worker(pixel_budget)
+
+    def pass_over(self, worker: int, shape: Shape) -> None:
+        """Hand a worker nothing more of a shape; others may get it, and it may get others."""
+        self._workers[worker].passed_over.add(shape)
+
+    def has_passed_over_all(self, worker: int) -> bool:
+        """Whether a worker passes over all that is left; what is held may be of another shape."""
+        state = self._workers[worker]
+        return bool(state.passed_over and not self._num_held) and self.next_shape(worker) is None
 
     def close(self, worker: int) -> None:
         """Hand a worker nothing more; once all are closed, nobody else either."""
@@ -227,8 +242,10 @@ class Scheduler:
         state = self._workers.get(worker)
         if state is None or self._is_stopped or state.has_suspect or state.is_closed or most < 1:
             return []
-        if self._suspects and not state.in_flight:
-            jobs = [self._suspects.popleft()]
+        suspect = None if state.in_flight else self._suspect_for(state)
+        if suspect:
+            self._suspects.remove(suspect)
+            jobs = [suspect]
             state.has_suspect = True
         else:
             jobs = self._fresh_jobs(state, most)
@@ -244,10 +261,13 @@ class Scheduler:
             taken = queue.pop(self._source, min(room, self._left))
             self._left -= len(taken)
             jobs.extend(taken)
-        else:
+        if not any(queue.left for queue in (*self._untouched, *self._shared)):
             # The source may hold fewer jobs than its groups say.
             self._left = 0
         return jobs
+
+    def _suspect_for(self, worker: _Worker) -> Job | None:
+        return next((job for job in self._suspects if worker.takes(job.shape)), None)
 
     def _room(self, worker: _Worker, group: Group, num_taken: int) -> int:
         """How many more jobs a worker may have: up to its capacity, and near the end its share."""
@@ -264,14 +284,18 @@ class Scheduler:
 
     def _queue_of(self, worker: _Worker) -> _Queue | None:
         """Return what a worker is on, else the next untouched group, else the longest of others."""
-        if worker.queue is None or not worker.queue.left:
-            self._shared = [queue for queue in self._shared if queue.left]
-            if self._untouched:
-                self._shared.append(self._untouched.popleft())
-                worker.queue = self._shared[-1]
+        queue = worker.queue
+        if queue is None or not queue.left or not worker.takes(queue.group.shape):
+            self._shared = [each for each in self._shared if each.left]
+            fresh = (each for each in self._untouched if worker.takes(each.group.shape))
+            if queue := next(fresh, None):
+                self._untouched.remove(queue)
+                self._shared.append(queue)
             else:
-                worker.queue = max(self._shared, key=self._remaining_cost, default=None)
-        return worker.queue
+                begun = (each for each in self._shared if worker.takes(each.group.shape))
+                queue = max(begun, key=self._remaining_cost, default=None)
+            worker.queue = queue
+        return queue
 
     def _remaining_cost(self, queue: _Queue) -> float:
         return queue.left * self._cost(queue.group)

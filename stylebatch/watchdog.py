@@ -26,6 +26,11 @@ class Watchdog:
         self._starting.discard(worker)
         self._silent_s[worker] = 0.0
 
+    @property
+    def is_expecting(self) -> bool:
+        """Whether any worker is there or on its way."""
+        return bool(self._silent_s)
+
     def heard(self, worker: int) -> None:
         """Note that it has made something: an evaluation, an image."""
         if worker in self._silent_s:

@@ -1,4 +1,5 @@
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from projects import OUTPUT, Project, project_of_three, waiting
 
 from stylebatch.dataset import Dataset, metadata_row
 from stylebatch.files import write_synced
+from stylebatch.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.records import JobFailed
 
 
@@ -145,3 +147,16 @@ def test_the_summary_can_be_read_again(tmp_path) -> None:
     dataset.make_folders()
     dataset.write_summary({"done": 3, "pairs": {"é": 1}})
     assert json.loads(dataset.summary.read_bytes()) == {"done": 3, "pairs": {"é": 1}}
+
+
+def test_a_run_whose_output_was_removed_leaves_the_next_one_its_own(tmp_path) -> None:
+    dataset = Dataset(tmp_path / "out")
+    dataset.make_folders()
+    with ExitStack() as next_run:
+        with OutputLock(dataset, "first"):
+            (tmp_path / "out").rename(tmp_path / "elsewhere")
+            dataset.make_folders()
+            next_run.enter_context(OutputLock(dataset, "next"))
+            with pytest.raises(LostOutputError):
+                check_owner(dataset, "first")
+        check_owner(dataset, "next")

@@ -1,5 +1,8 @@
 """What is left of a run, against arithmetic by hand."""
 
+import sys
+from types import FrameType
+
 import pytest
 
 from stylebatch.forecast import Forecast
@@ -62,3 +65,34 @@ def test_time_in_which_a_device_waited_is_counted_and_lost_workers_stay_counted(
     assert found.busy_s == {0: 2.0}
     assert 0 <= found.there_s[0] < 2.0
     assert found.begun(0) == 0
+
+
+def test_the_work_of_telling_what_is_left_grows_with_the_number_of_shapes_and_no_faster() -> None:
+    """Exact sizes give a folder of photographs thousands of shapes, and the loop asks each second.
+
+    The oracle is Python's own count of function calls.
+    """
+    few, many = num_calls(50), num_calls(400)
+    assert many < 12 * few
+
+
+def num_calls(num_shapes: int) -> int:
+    """Return how many functions are called to tell what is left of so many shapes."""
+    shapes = [Shape("s", 100 + number, 100) for number in range(num_shapes)]
+    found = forecast("cpu", "cpu", "cpu", "cpu")
+    for shape in shapes[::2]:
+        found.progress(Progress(0, 1, 10, 0.1, shape))
+        found.finished(0, shape, 10)
+    groups = [Group(*shape, 3) for shape in shapes]
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        assert found.left_s(groups, 3 * num_shapes)
+    finally:
+        sys.setprofile(None)
+    return calls

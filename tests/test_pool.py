@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +28,6 @@ from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import RunRequest, RunSummary, run
 from stylebatch.records import Event, Notice, WorkerJoined
-from stylebatch.transfer.engine import Engine
 
 IS_EIO = Path("/proc/self/mem").exists()
 
@@ -107,107 +104,6 @@ def test_a_worker_keeps_to_its_cores(small) -> None:
         }
     finally:
         executor.stop(at_once=True)
-
-
-# A run whose workers are changed before they start: spawned processes read this file again.
-CHANGED = """
-import os, signal, sys
-import torch
-from stylebatch.cli import main
-from stylebatch.transfer.engine import Engine
-
-def once(name):
-    try:
-        os.close(os.open(os.environ["MARKERS"] + "/" + name, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return False
-    return True
-
-{change}
-
-if __name__ == "__main__":
-    main()
-"""
-FAILING_DEVICE = """
-real = Engine.step
-def step(self):
-    if once("failed"):
-        raise RuntimeError("CUDA error: an illegal memory access was encountered\\nmore")
-    return real(self)
-Engine.step = step
-"""
-SCARCE_AND_KILLED = """
-make, real = Engine.__init__, Engine.step
-def init(self, objective, spec, capacity, *size):
-    with open(os.environ["MARKERS"] + "/slots", "a") as file:
-        file.write(f"{os.getpid()} {capacity}\\\\n")
-    make(self, objective, spec, capacity, *size)
-def step(self):
-    if self.running > 1:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
-    if once("killed"):
-        once("first-step")
-        return real(self)
-    if os.path.exists(os.environ["MARKERS"] + "/first-step") and once("kill"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(self)
-Engine.__init__, Engine.step = init, step
-"""
-
-
-def run_changed(small: Small, change: str) -> "subprocess.CompletedProcess[str]":
-    small.document["run"]["executor"] = "local"
-    script = small.root / "changed.py"
-    script.write_text(CHANGED.replace("{change}", change.replace("\\\\n", "\\n")))
-    markers = small.root / "markers"
-    markers.mkdir()
-    return subprocess.run(
-        [sys.executable, str(script), "run", str(small.write())],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "MARKERS": str(markers)},
-    )
-
-
-def test_a_device_that_fails_costs_its_process_and_no_image(small) -> None:
-    ended = run_changed(small, FAILING_DEVICE)
-    assert ended.returncode == 0, ended
-    assert "its device has failed (CUDA error: an illegal memory access" in ended.stderr
-    log = (small.out / ".stylebatch/run.log").read_text()
-    assert "is lost: its device has failed" in log
-    assert log.count("worker 0 is there, on cpu") == 2
-    assert len(small.images()) == 4
-    assert small.summary()["failed"] == 0
-
-
-def test_slots_that_memory_suffices_for_are_remembered_beyond_a_workers_death(small) -> None:
-    ended = run_changed(small, SCARCE_AND_KILLED)
-    assert ended.returncode == 0, ended
-    assert "killed by SIGKILL" in ended.stderr
-    rows = (small.root / "markers/slots").read_text().split("\n")[:-1]
-    by_process: dict[str, list[int]] = {}
-    for row in rows:
-        pid, capacity = row.split()
-        by_process.setdefault(pid, []).append(int(capacity))
-    first, second = by_process.values()
-    assert (first[0], first[-1]) == (16, 1)
-    assert set(second) == {1}
-    assert len(small.images()) == 4
-
-
-def test_in_this_process_a_device_that_fails_ends_the_run_resumably(small, monkeypatch) -> None:
-    def step(self: Engine) -> None:
-        raise RuntimeError("CUDA error: unspecified launch failure")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, "step", step)
-        ended = small.run()
-    assert ended.code == 5
-    assert "cpu: its device has failed (CUDA error: unspecified launch failure)" in ended.err
-    assert "another process takes over" in ended.err
-    assert small.summary()["exit_code"] == 5
-    assert small.run().code == 0
 
 
 # Images

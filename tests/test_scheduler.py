@@ -288,3 +288,37 @@ def test_what_is_left_is_told_by_shape() -> None:
     scheduler.finished(0, jobs[0].output)
     left = {group.shape: group.num_jobs for group in scheduler.groups_left()}
     assert left == {Shape("s", 64, 64): 9, Shape("s", 32, 32): 3}
+
+
+def test_a_worker_passes_a_shape_over_and_others_do_not() -> None:
+    large, small = Shape("s", 128, 64), Shape("s", 32, 32)
+    scheduler = start({(128, 64): 3, (32, 32): 5}, 0, 1)
+    assert scheduler.next_shape(0) == large
+    scheduler.pass_over(0, large)
+    assert scheduler.next_shape(0) == small
+    assert not scheduler.has_passed_over_all(0)
+    assert {each.width for each in drain(scheduler, 0)} == {32}
+    assert scheduler.has_passed_over_all(0)
+    assert scheduler.next_shape(0) is None
+    assert (scheduler.left, scheduler.is_finished) == (3, False)
+    assert {each.width for each in drain(scheduler, 1)} == {128}
+    assert scheduler.is_finished
+
+
+def test_suspects_of_a_shape_that_is_passed_over_wait_for_another_worker() -> None:
+    scheduler = start({(64, 64): 1, (32, 32): 1}, 0)
+    (first,) = (each for each in scheduler.jobs_for(0) if each.width == 64)
+    scheduler.worker_lost(0)
+    scheduler.worker_joined(0, BUDGET)
+    scheduler.pass_over(0, first.shape)
+    assert {each.width for each in drain(scheduler, 0)} == {32}
+    assert scheduler.has_passed_over_all(0)
+    scheduler.worker_joined(1, BUDGET)
+    assert drain(scheduler, 1) == [first]
+    assert scheduler.is_finished
+
+
+def test_a_limit_that_is_reached_leaves_nothing_that_could_come_next() -> None:
+    scheduler = start({(64, 64): 5}, 0, 1, limit=1)
+    assert len(scheduler.jobs_for(0)) == 1
+    assert scheduler.next_shape(1) is None

@@ -112,10 +112,10 @@ class LineView:
 
 
 class QuietView(LineView):
-    """With `--quiet`: failures only."""
+    """With `--quiet`: images that failed; what the pool mends itself is in the log."""
 
     def event(self, event: Event) -> None:
-        if not isinstance(event, Notice):
+        if isinstance(event, JobFailed):
             super().event(event)
 
     def say(self, text: str) -> None:

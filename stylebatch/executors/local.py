@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Literal
 
 from stylebatch.crash_points import reached
+from stylebatch.device import is_device_error, is_out_of_memory
 from stylebatch.errors import UserError
 from stylebatch.orphans import end_with_parent
 from stylebatch.records import (
@@ -184,13 +185,21 @@ def run_child(pipe: "Connection[list[Event], Message]", spec: WorkerSpec) -> Non
 
 
 def _start_worker(spec: WorkerSpec, pipe: "Connection[list[Event], Message]") -> Worker | None:
-    """Make the worker; what goes wrong concerns the whole run, as any other would fare the same."""
+    """Make the worker.
+
+    What goes wrong concerns the whole run, as any other would fare the same; but for its device,
+    which may be in use or just being reset, while others go on.
+    """
     try:
         return Worker(spec)
     except UserError as error:
         pipe.send([RunFailed(spec.worker, str(error), is_ours=False)])
-    except Exception:
-        pipe.send([RunFailed(spec.worker, traceback.format_exc(), is_ours=True)])
+    except Exception as error:
+        if is_device_error(error) or is_out_of_memory(error):
+            found = str(error).strip().partition("\n")[0]
+            pipe.send([WorkerLost(spec.worker, f"its device can't be opened ({found})")])
+        else:
+            pipe.send([RunFailed(spec.worker, traceback.format_exc(), is_ours=True)])
     return None
 
 
