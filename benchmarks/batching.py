@@ -37,7 +37,6 @@ from stylebatch import pipeline
 from stylebatch.cores import usable_cores
 from stylebatch.dataset import Dataset
 from stylebatch.device import choose_precision
-from stylebatch.feed import StopRequest
 from stylebatch.files import digest_file
 from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
@@ -45,6 +44,7 @@ from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
 from stylebatch.records import Group
 from stylebatch.scheduler import Scheduler, num_slots
+from stylebatch.tally import StopRequest
 from stylebatch.worker import WorkerSpec
 
 MIXED_STYLES = ("hokusai_wave", "van_gogh_la_cafe", "gauguin_tahiti")

@@ -31,13 +31,13 @@ from stylebatch import commit, contents, pipeline
 from stylebatch.cores import usable_cores
 from stylebatch.dataset import Dataset
 from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision
-from stylebatch.feed import StopRequest
 from stylebatch.files import default_cache_folder
 from stylebatch.images import decode, resize
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import RunRequest
 from stylebatch.scheduler import num_slots
+from stylebatch.tally import StopRequest
 from stylebatch.transfer.engine import Engine
 
 # What is wrapped: label → (owner, name). A label's calls are never within another's.

@@ -23,12 +23,13 @@ from pathlib import Path
 from struct import pack
 
 from stylebatch.dataset import Dataset
-from stylebatch.feed import Feed, StopRequest, Tally
+from stylebatch.feed import Feed
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import make_plan
 from stylebatch.records import Event, Job, JobDone, JobFailed, WorkerJoined
 from stylebatch.scheduler import GPU_BUDGET, Scheduler
+from stylebatch.tally import StopRequest, Tally
 
 MANIFEST = """\
 version: 1

@@ -26,10 +26,10 @@ from setting import Clock, make_project
 from stylebatch import pipeline
 from stylebatch.dataset import Dataset
 from stylebatch.device import choose_precision
-from stylebatch.feed import StopRequest, Tally
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
+from stylebatch.tally import StopRequest, Tally
 
 STYLES = ("hokusai_wave", "van_gogh_la_cafe", "gauguin_tahiti")
 

@@ -3,15 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
+from functools import partial
+from math import inf
 from typing import Protocol
 
 from stylebatch.crash_points import reached
 from stylebatch.errors import RunError
 from stylebatch.executors import Executor
 from stylebatch.forecast import Forecast
-from stylebatch.limits import Limits
+from stylebatch.limits import CAUTION, Limits
 from stylebatch.pace import Pace
 from stylebatch.records import (
     Event,
@@ -27,6 +28,7 @@ from stylebatch.records import (
 )
 from stylebatch.retries import Retries
 from stylebatch.scheduler import Scheduler
+from stylebatch.tally import Stop, StopRequest, Tally
 from stylebatch.watchdog import Watchdog
 
 POLL_S = 0.1
@@ -63,51 +65,8 @@ class Watcher(Protocol):
     def event(self, event: Event) -> None:
         """Take an event as it comes."""
 
-    def tick(self, tally: "Tally") -> None:
+    def tick(self, tally: Tally) -> None:
         """Take the numbers, several times a second."""
-
-
-class Stop(StrEnum):
-    """Why a run ended before its plan did."""
-
-    DEADLINE = "deadline"
-    SIGNAL = "signal"
-    MAX_FAILURES = "max_failures"
-
-
-@dataclass(slots=True)
-class StopRequest:
-    """Set from outside (a signal handler): once to finish what is in the slots, twice to stop."""
-
-    count: int = 0
-
-
-@dataclass(slots=True)
-class Tally:
-    """The numbers of a run so far.
-
-    Attributes:
-        total: images to make in this run.
-        evaluations: of single images.
-        running: images in slots, by worker.
-        devices: of the workers that are there.
-        there_s, busy_s: seconds that a worker was there, and those in which its device had
-            something to do; of those that died too.
-        pace: how fast the first worker's kind of device is, from earlier runs too.
-        left_s: seconds until all is done, None while nobody can tell.
-    """
-
-    total: int
-    done: int = 0
-    failed: int = 0
-    evaluations: int = 0
-    running: dict[int, int] = field(default_factory=dict)
-    devices: dict[int, str] = field(default_factory=dict)
-    there_s: dict[int, float] = field(default_factory=dict)
-    busy_s: dict[int, float] = field(default_factory=dict)
-    pace: Pace = field(default_factory=Pace)
-    left_s: float | None = None
-    stopped_by: Stop | None = None
 
 
 class Feed:
@@ -176,6 +135,9 @@ class Feed:
             self._drain(Stop.SIGNAL)
         for job in self._retries.due(time.monotonic()):
             self._scheduler.again(job)
+        if not self.tally.devices and self._limits.left_s(time.monotonic()) <= 0:
+            # Nobody is there yet who could be told that it is too late.
+            self._drain(Stop.DEADLINE)
         self._feed({worker: self._jobs_for(worker) for worker in self.tally.devices})
         for event in self._executor.poll(POLL_S):
             self._take(event)
@@ -203,23 +165,22 @@ class Feed:
 
     def _jobs_for(self, worker: int) -> list[Job]:
         """Take what a worker has room for and can finish in time."""
-        now, in_flight = time.monotonic(), self._scheduler.num_in_flight(worker)
-        pace, begun = self._forecast.pace(worker), self._forecast.begun(worker)
-        shape = self._scheduler.next_shape(worker)
-        fits = self._limits.num_in_time(now, pace, shape, begun)
-        while shape and not in_flight and fits < 1:
-            # Smaller images may still be made in the time that is left.
-            self._scheduler.pass_over(worker, shape)
-            shape = self._scheduler.next_shape(worker)
-            fits = self._limits.num_in_time(now, pace, shape, begun)
-        is_over = fits < 1 or self._scheduler.has_passed_over_all(worker)
-        if not in_flight and is_over and self._scheduler.left:
-            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
-            self._scheduler.close(worker)
-        if in_flight > self._limits.num_in_time(now, pace, shape, begun, caution=1.0):
+        left_s = self._limits.left_s(time.monotonic())
+        if left_s == inf:
+            return self._scheduler.jobs_for(worker)
+        takes_s = partial(self._limits.image_s, self._forecast.pace(worker))
+        in_flight = self._scheduler.shapes_in_flight(worker)
+        begun_s = CAUTION * self._forecast.begun_s(worker)
+        busy_s = max(0.0, sum(map(takes_s, in_flight)) - begun_s)
+        if busy_s > CAUTION * left_s:
             # It has become slower. What it has not begun goes back, and may be too much.
             self._drain_queue(worker)
-        return self._scheduler.jobs_for(worker, fits - in_flight)
+        jobs = self._scheduler.jobs_for(worker, left_s - busy_s, takes_s)
+        is_over = left_s <= 0 or self._scheduler.has_passed_over_all(worker)
+        if not (jobs or in_flight) and is_over and self._scheduler.left:
+            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
+            self._scheduler.close(worker, others_come=self._watchdog.is_starting)
+        return jobs
 
     def _drain_queue(self, worker: int) -> None:
         """Let a worker forget what is in no slot; once, until it has answered."""
@@ -310,8 +271,6 @@ class Feed:
             self.tally.failed += 1
             if attempts := self._retries.attempts(event.output):
                 event = replace(event, reason=f"{event.reason} ({attempts + 1} attempts)")
-        if not self._scheduler.num_in_flight(event.worker):
-            self._forecast.nothing_begun(event.worker)
         self._unrecorded.append(event)
         reached("events-taken")
         most = self._limits.max_failures

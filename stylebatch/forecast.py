@@ -42,21 +42,16 @@ class Forecast:
         """Take how far a worker is."""
         worker = event.worker
         self.busy_s[worker] = self.busy_s.get(worker, 0.0) + event.seconds
+        self._begun[worker] = event.behind
         if not event.evaluations or event.shape is None or worker not in self._kinds:
             return
-        self._begun[worker] += event.evaluations
         self._shapes[worker] = event.shape
         self.pace(worker).add(event.shape, event.evaluations, event.seconds)
 
     def finished(self, worker: int, shape: Shape, evaluations: int) -> None:
         """Take that an image is finished."""
-        self._begun[worker] = max(0, self._begun[worker] - evaluations)
         if worker in self._kinds:
             self.pace(worker).finished(shape, evaluations)
-
-    def nothing_begun(self, worker: int) -> None:
-        """Take that a worker has no image now: those that failed did not say how far they were."""
-        self._begun.pop(worker, None)
 
     def pace(self, worker: int) -> Pace:
         """Return the pace of a worker's kind of device."""
@@ -65,9 +60,11 @@ class Forecast:
     def _pace_of(self, kind: str) -> Pace:
         return self._paces.setdefault(kind, Pace())
 
-    def begun(self, worker: int) -> int:
-        """Return how many evaluations the images have behind them that a worker has now."""
-        return self._begun[worker]
+    def begun_s(self, worker: int) -> float:
+        """Return how many seconds of work the images have behind them that a worker has now."""
+        shape = self._shapes.get(worker)
+        each_s = self.pace(worker).seconds_per_evaluation(shape) if shape else None
+        return self._begun[worker] * (each_s or 0.0)
 
     def left_s(self, groups: Iterable[Group], num_jobs: int) -> float | None:
         """Return seconds to the end; None while nobody can tell.

@@ -40,26 +40,11 @@ class Limits:
     deadline_at: float | None = None
     most_evaluations: Mapping[str, int] = field(default_factory=dict)
 
-    def num_in_time(
-        self, now_s: float, pace: Pace, shape: Shape | None, begun: float, caution: float = CAUTION
-    ) -> float:
-        """Return how many images a device can have in flight so that all end by the deadline.
+    def left_s(self, now_s: float) -> float:
+        """Return seconds in which images may still be worked on; without a deadline any number."""
+        return inf if self.deadline_at is None else self.deadline_at - COMMIT_S - now_s
 
-        As long as nothing was measured, any number.
-
-        Args:
-            pace: of the device.
-            shape: of the images.
-            begun: evaluations that those in flight have behind them.
-            caution: images may take so many times what was measured.
-        """
-        if self.deadline_at is None:
-            return inf
-        left_s = self.deadline_at - now_s
-        if left_s <= 0 or shape is None:
-            return 0 if left_s <= 0 else inf
-        each_s = pace.seconds_per_evaluation(shape)
-        most = self.most_evaluations.get(shape.settings_id)
-        if not each_s or not most:
-            return inf
-        return max(0.0, ((left_s - COMMIT_S) / (caution * each_s) + begun) // most)
+    def image_s(self, pace: Pace, shape: Shape) -> float:
+        """Return how many seconds of a device to allow for an image; 0 while nobody can tell."""
+        each_s = pace.seconds_per_evaluation(shape) or 0.0
+        return CAUTION * each_s * self.most_evaluations.get(shape.settings_id, 0)

@@ -1,17 +1,15 @@
 """One run from start to end: plan, set stale outputs aside, make what is missing, write records."""
 
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
-from stylebatch.errors import RunError, UserError
-from stylebatch.feed import Feed, Stop, StopRequest, Tally
+from stylebatch.errors import RunError
+from stylebatch.feed import Feed
 from stylebatch.feed import Watcher as FeedWatcher
 from stylebatch.inputs import resolve_styles
 from stylebatch.launch import (
@@ -23,17 +21,18 @@ from stylebatch.launch import (
 )
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PairCounts, PlannedJobs
-from stylebatch.limits import Limits, count_failures
-from stylebatch.lock import LostOutputError, check_owner
+from stylebatch.limits import COMMIT_S, Limits, count_failures
+from stylebatch.lock import check_owner
 from stylebatch.manifest import Manifest
 from stylebatch.pace import Pace
 from stylebatch.plan import plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
-from stylebatch.run_log import logger, logging_to
+from stylebatch.run_log import logger
+from stylebatch.run_session import RunSummary, new_summary, writing
 from stylebatch.scheduler import Scheduler
 from stylebatch.shard import Shard
-from stylebatch.shards import hold, merge_shards
+from stylebatch.tally import Stop, StopRequest, Tally
 
 if TYPE_CHECKING:
     from stylebatch.worker import WorkerSpec
@@ -65,43 +64,6 @@ class RunRequest:
     shard: Shard | None = None
 
 
-@dataclass(slots=True)
-class RunSummary:
-    """What `run.json` says; of a shard's run, that in its own folder, and of its part only.
-
-    Attributes:
-        shard: I/N, None for a run of the whole.
-        merged: the shards, as I/N, whose ledgers it has merged.
-        failed: in this run and before it.
-        workers: the device of each, seconds that it was there, and those that the device was busy.
-        stopped_by: deadline, signal or max_failures; None where nothing is left to do.
-        error: what ended the run, None where it came to its end.
-    """
-
-    run_id: str
-    manifest: str
-    started: str
-    shard: str | None = None
-    merged: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    planned: int = 0
-    done_before: int = 0
-    done: int = 0
-    failed: int = 0
-    remaining: int = 0
-    set_aside: int = 0
-    evaluations: int = 0
-    workers: list[dict[str, Any]] = field(default_factory=list)
-    stopped_by: str | None = None
-    exit_code: int = 0
-    error: str | None = None
-
-
-def new_run_id() -> str:
-    """Name a run by its time and process, so that names sort by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
-
-
 def make_plan(
     manifest: Manifest,
     ledger: Ledger,
@@ -109,10 +71,14 @@ def make_plan(
     retry_failed: bool = False,
     redo: bool = False,
     shard: Shard | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[PlannedJobs, PlanSummary, dict[str, Style]]:
     """Plan a manifest, or a shard of it, against a ledger: what is done, failed, to do.
 
     Writes no output.
+
+    Args:
+        check: is called between folders, and may raise.
 
     Raises:
         UserError: inputs that can't be read, outputs that collide or that are not ours.
@@ -123,6 +89,7 @@ def make_plan(
     planned = ledger.begin_plan(manifest, styles, images, retry_failed=retry_failed, redo=redo)
     for folder in plan_jobs(manifest, ledger, styles, summary, shard):
         planned.add(folder)
+        check()
     planned.finish()
     return planned, summary, styles
 
@@ -144,66 +111,6 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
     return summary
 
 
-def new_summary(dataset: Dataset, manifest: str) -> RunSummary:
-    """Begin what there will be to say of a run that starts now."""
-    run_id = dataset.name_run(new_run_id())
-    shard = str(dataset.shard) if dataset.shard else None
-    return RunSummary(run_id, manifest, datetime.now(UTC).isoformat(), shard)
-
-
-@contextmanager
-def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
-    """Hold an output, or a shard of it, ready to be written: swept, merged, logged to.
-
-    Yields:
-        when that began, by the monotonic clock, in seconds.
-
-    Raises:
-        UserError: the output is held (10) or lost (5).
-    """
-    started_s = time.monotonic()
-    with _output_errors(dataset):
-        dataset.make_folders()
-        with hold(dataset, summary.run_id), logging_to(dataset.log):
-            try:
-                reached("swept")
-                if dataset.shard is None:
-                    summary.merged = merge_shards(dataset)
-                yield started_s
-            except Exception as error:
-                summary.seconds = round(time.monotonic() - started_s, 3)
-                _note_error(dataset, summary, error)
-                raise
-            finally:
-                dataset.remove_temporaries(summary.run_id)
-
-
-def _note_error(dataset: Dataset, summary: RunSummary, error: Exception) -> None:
-    """Let `run.json` say what ended a run, if the output is still there and ours."""
-    summary.exit_code = error.exit_code if isinstance(error, UserError) else 1
-    summary.error = str(error).strip() or repr(error)
-    with suppress(OSError, LostOutputError):
-        check_owner(dataset, summary.run_id)
-        dataset.write_summary(asdict(summary))
-
-
-@contextmanager
-def _output_errors(dataset: Dataset) -> Iterator[None]:
-    """Let what the system says of the output concern the whole run.
-
-    Inputs that can't be read are told apart where they are read.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # of the terminal or pipe that we print to
-    except OSError as error:
-        where = str(error.filename or dataset.root)
-        found = f"the output can't be written ({error.strerror})"
-        todo = "mend it and run again: what is done is kept"
-        raise LostOutputError(where, found, "", todo) from error
-
-
 class _Run:
     """One run under its lock."""
 
@@ -223,30 +130,41 @@ class _Run:
 
     def run(self, started_s: float) -> None:
         self.started_s = started_s
-        retry = self.request.retry_failed
-        shard = self.request.shard
+        retry, shard = self.request.retry_failed, self.request.shard
         planned, found, styles = make_plan(
-            self.manifest, self.ledger, retry_failed=retry, shard=shard
+            self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
         )
         # Also where nothing is to be made: other prose in a recipe gives images another id.
         settings = all_settings(self.manifest).items()
         self.ledger.remember_settings({key: describe_settings(value) for key, value in settings})
         counts = planned.counts.values()
         specs: list[WorkerSpec] = []
-        if any(count.pending for count in counts):
+        stopped_by = self._stopped_by()
+        if any(count.pending for count in counts) and not stopped_by:
             # Before anything in the output is touched: weights or a device may be missing.
             prepare_all_weights(self.manifest, self.watcher)
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")
-        self._set_stale_aside(planned)
+        if not stopped_by:
+            self._set_stale_aside(planned)
         self.summary.planned = sum(count.total for count in counts)
         self.summary.done_before = sum(count.done for count in counts)
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
         self.watcher.planned(planned.counts, found, self.summary.set_aside)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
-        tally = self._make(planned, specs) if specs else Tally(0)
-        self._finish(tally)
+        self._finish(self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by))
+
+    def _check_stop(self) -> None:
+        """Let a second signal end the planning, which may take minutes, at once."""
+        if self.stop.count >= 2:
+            raise KeyboardInterrupt
+
+    def _stopped_by(self) -> Stop | None:
+        """Return what makes it too late to begin anything."""
+        if self.stop.count:
+            return Stop.SIGNAL
+        return Stop.DEADLINE if self._limits(0).left_s(time.monotonic()) <= -COMMIT_S else None
 
     def _set_stale_aside(self, planned: PlannedJobs) -> None:
         request = self.request

@@ -160,6 +160,7 @@ class Progress:
     Attributes:
         running: images in its slots.
         evaluations: of single images since the last.
+        behind: evaluations of all images that it has not handed over yet.
         seconds: that these took the device; the rest of the time it waited for something.
         shape: of the images that they were of; None where there were none.
     """
@@ -169,6 +170,7 @@ class Progress:
     evaluations: int
     seconds: float = 0.0
     shape: Shape | None = None
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True)

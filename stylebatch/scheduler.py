@@ -113,6 +113,7 @@ class Scheduler:
         self._shared: list[_Queue] = []
         self._queues = {queue.group.shape: queue for queue in self._untouched}
         self._suspects: deque[Job] = deque()
+        self._suspected: set[str] = set()
         self._num_held = 0
         self._num_workers = num_workers
         self._workers: dict[int, _Worker] = {}
@@ -135,6 +136,11 @@ class Scheduler:
         """Whether nothing is in flight and nothing more will be handed out."""
         return not self.in_flight and (self._is_stopped or not self.left)
 
+    def shapes_in_flight(self, worker: int) -> list[Shape]:
+        """Return the shapes of a worker's jobs, each as often as it has one."""
+        state = self._workers.get(worker)
+        return [job.shape for job in state.in_flight.values()] if state else []
+
     def num_in_flight(self, worker: int) -> int:
         """Return how many jobs a worker has now."""
         state = self._workers.get(worker)
@@ -149,41 +155,33 @@ class Scheduler:
         counts.update(job.shape for job in (*jobs, *self._suspects))
         return [Group(*shape, count) for shape, count in counts.items() if count]
 
-    def next_shape(self, worker: int) -> Shape | None:
-        """Return the shape of what a worker is on, or else would get next; None if nothing."""
-        state = self._workers.get(worker)
-        if state and state.in_flight:
-            return next(iter(state.in_flight.values())).shape
-        if state is None:
-            return None
-        if suspect := self._suspect_for(state):
-            return suspect.shape
-        queue = self._queue_of(state) if self._left else None
-        return queue.group.shape if queue else None
-
     def worker_joined(self, worker: int, pixel_budget: int) -> None:
         """Count on a worker, whose device optimises so many pixels at once."""
         self._workers[worker] = _Worker(pixel_budget)
 
-    def pass_over(self, worker: int, shape: Shape) -> None:
-        """Hand a worker nothing more of a shape; others may get it, and it may get others."""
-        self._workers[worker].passed_over.add(shape)
-
     def has_passed_over_all(self, worker: int) -> bool:
-        """Whether a worker passes over all that is left; what is held may be of another shape."""
+        """Whether a worker takes too long for all that is left; what is held may be smaller."""
         state = self._workers[worker]
-        return bool(state.passed_over and not self._num_held) and self.next_shape(worker) is None
+        if not state.passed_over or self._num_held or self._suspect_for(state):
+            return False
+        return not (self._left and self._queue_of(state))
 
-    def close(self, worker: int) -> None:
-        """Hand a worker nothing more; once all are closed, nobody else either."""
+    def close(self, worker: int, *, others_come: bool = False) -> None:
+        """Hand a worker nothing more; once all are closed, nobody else either.
+
+        Args:
+            others_come: workers that have not joined yet, and may be faster.
+        """
         self._workers[worker].is_closed = True
-        self._is_stopped |= all(each.is_closed for each in self._workers.values())
+        are_closed = all(each.is_closed for each in self._workers.values())
+        self._is_stopped |= are_closed and not others_come
 
     def worker_lost(self, worker: int) -> Lost:
         """Count a worker out; what it had becomes suspects."""
         lost = self._workers.pop(worker, None)
         jobs = list(lost.in_flight.values()) if lost else []
         self._suspects.extend(jobs)
+        self._suspected.update(job.output for job in jobs)
         return Lost(jobs, len(jobs) == 1)
 
     def drop(self, output: str) -> None:
@@ -207,10 +205,12 @@ class Scheduler:
         """Take back what a worker has not begun."""
         for output in reversed(list(outputs)):
             if job := self.finished(worker, output):
-                self._put_back(job).appendleft(job)
+                self._place_of(job).appendleft(job)
 
-    def _put_back(self, job: Job) -> deque[Job]:
-        """Count a job as left again; return where it has to be put."""
+    def _place_of(self, job: Job) -> deque[Job]:
+        """Count a job as left again; return where it has to be put: a suspect stays one."""
+        if job.output in self._suspected:
+            return self._suspects
         queue = self._queues[job.shape]
         if queue not in self._shared and queue not in self._untouched:
             self._shared.append(queue)
@@ -227,39 +227,54 @@ class Scheduler:
     def again(self, job: Job) -> None:
         """Hand a job out again that was held."""
         self._num_held -= 1
-        self._put_back(job).append(job)
+        self._place_of(job).append(job)
 
     def stop_admitting(self) -> None:
         """Hand out nothing more; what is in flight may finish."""
         self._is_stopped = True
 
-    def jobs_for(self, worker: int, most: float = inf) -> list[Job]:
+    def jobs_for(
+        self, worker: int, left_s: float = inf, takes_s: Callable[[Shape], float] = lambda shape: 0
+    ) -> list[Job]:
         """Return what to submit to a worker now, [] if it has enough or there is nothing.
 
+        A worker with nothing in flight passes over what takes longer than is left, from then on.
+
         Args:
-            most: no more than so many.
+            left_s: seconds for all of them together.
+            takes_s: how many of these a job of a shape takes.
         """
         state = self._workers.get(worker)
-        if state is None or self._is_stopped or state.has_suspect or state.is_closed or most < 1:
+        if state is None or self._is_stopped or state.has_suspect or state.is_closed or left_s <= 0:
             return []
-        suspect = None if state.in_flight else self._suspect_for(state)
-        if suspect:
+        while not state.in_flight and (suspect := self._suspect_for(state)):
+            if takes_s(suspect.shape) > left_s:
+                state.passed_over.add(suspect.shape)
+                continue
             self._suspects.remove(suspect)
-            jobs = [suspect]
             state.has_suspect = True
-        else:
-            jobs = self._fresh_jobs(state, most)
+            state.in_flight[suspect.output] = suspect
+            return [suspect]
+        jobs = self._fresh_jobs(state, left_s, takes_s)
         state.in_flight.update((job.output, job) for job in jobs)
         return jobs
 
-    def _fresh_jobs(self, worker: _Worker, most: float) -> list[Job]:
+    def _fresh_jobs(
+        self, worker: _Worker, left_s: float, takes_s: Callable[[Shape], float]
+    ) -> list[Job]:
         jobs: list[Job] = []
         while self._left > 0 and (queue := self._queue_of(worker)):
-            room = int(min(self._room(worker, queue.group, len(jobs)), most - len(jobs)))
+            room, each_s = self._room(worker, queue.group, len(jobs)), takes_s(queue.group.shape)
+            if room > 0 and each_s > left_s and not (jobs or worker.in_flight):
+                worker.passed_over.add(queue.group.shape)
+                continue
+            if each_s > 0 and left_s < inf:
+                room = min(room, int(left_s / each_s))
             if room <= 0:
                 break
             taken = queue.pop(self._source, min(room, self._left))
             self._left -= len(taken)
+            left_s -= len(taken) * each_s
             jobs.extend(taken)
         if not any(queue.left for queue in (*self._untouched, *self._shared)):
             # The source may hold fewer jobs than its groups say.

@@ -31,6 +31,11 @@ class Watchdog:
         """Whether any worker is there or on its way."""
         return bool(self._silent_s)
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether any worker is on its way."""
+        return bool(self._starting)
+
     def heard(self, worker: int) -> None:
         """Note that it has made something: an evaluation, an image."""
         if worker in self._silent_s:

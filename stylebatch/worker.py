@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -111,6 +111,7 @@ class Worker:
         self._group: _Group | None = None
         self._max_slots: dict[_Group, int] = dict(spec.max_slots)
         self._evaluations, self._seconds, self._reported_s = 0, 0.0, 0.0
+        self._behind: Counter[str] = Counter()
 
     @property
     def is_idle(self) -> bool:
@@ -163,7 +164,9 @@ class Worker:
         if not self._running and not self._waiting:
             self._committer.flush()
             wait_s = 0.05
-        events.extend(self._committer.done(wait_s))
+        for done in self._committer.done(wait_s):
+            self._behind.pop(done.output, None)
+            events.append(done)
         self._report_progress(events)
         return events
 
@@ -252,6 +255,7 @@ class Worker:
 
     def _take(self, report: StepReport, events: list[Event]) -> None:
         self._evaluations += len(report.rows)
+        self._behind.update(str(key) for key, _ in report.rows)
         for snapshot in report.snapshots:
             self._show_progress(snapshot)
         for result in report.results:
@@ -267,6 +271,7 @@ class Worker:
         jobs = [*(running.job for running in self._running.values()), *admitting]
         slots = (self._engine.capacity if self._engine else 1) // 2
         self._running.clear()
+        self._behind.clear()
         self._engine = None
         self._device.free_memory()
         if not slots:
@@ -283,6 +288,7 @@ class Worker:
     def _finish(self, result: Result, events: list[Event]) -> None:
         job, content, beside = self._running.pop(str(result.key))
         if result.status is Status.DIVERGED:
+            self._behind.pop(job.output, None)
             reason = "diverged: the loss was no number or climbed, from a second start as well"
             events.append(self._failed(job, reason))
             return
@@ -328,7 +334,8 @@ class Worker:
         if is_due or now - self._reported_s >= PROGRESS_EVERY_S or self.is_idle:
             shape = self._group[0] if self._group else None
             running, made, seconds = len(self._running), self._evaluations, self._seconds
-            events.append(Progress(self._spec.worker, running, made, seconds, shape))
+            behind = self._behind.total()
+            events.append(Progress(self._spec.worker, running, made, seconds, shape, behind))
             self._evaluations, self._seconds, self._reported_s = 0, 0.0, now
 
 

@@ -27,7 +27,7 @@ def test_nothing_is_said_before_anything_was_measured() -> None:
 
 def test_one_device_takes_what_it_took_so_far() -> None:
     found = forecast("cpu")
-    found.progress(Progress(0, 2, 4, 0.8, SHAPE))
+    found.progress(Progress(0, 2, 4, 0.8, SHAPE, 4))
     # .2 s an evaluation, 10 an image, 6 images, 4 evaluations behind them.
     assert found.left_s([Group(*SHAPE, 6)], 6) == pytest.approx(0.2 * (60 - 4))
     groups = [Group(*SHAPE, 6), Group(*LARGE, 1)]
@@ -36,9 +36,9 @@ def test_one_device_takes_what_it_took_so_far() -> None:
 
 def test_finished_images_tell_how_many_evaluations_one_takes() -> None:
     found = forecast("cpu")
-    found.progress(Progress(0, 2, 8, 0.8, SHAPE))
+    found.progress(Progress(0, 2, 8, 0.8, SHAPE, 3))
     found.finished(0, SHAPE, 5)
-    assert found.begun(0) == 3
+    assert found.begun_s(0) == pytest.approx(0.3)
     assert found.left_s([Group(*SHAPE, 2)], 2) == pytest.approx(0.1 * (2 * 5 - 3))
 
 
@@ -60,11 +60,11 @@ def test_with_a_limit_only_its_share_is_left() -> None:
 
 def test_time_in_which_a_device_waited_is_counted_and_lost_workers_stay_counted() -> None:
     found = forecast("cpu")
-    found.progress(Progress(0, 1, 10, 2.0, SHAPE))
+    found.progress(Progress(0, 1, 10, 2.0, SHAPE, 10))
     found.left(0)
     assert found.busy_s == {0: 2.0}
     assert 0 <= found.there_s[0] < 2.0
-    assert found.begun(0) == 0
+    assert found.begun_s(0) == 0
 
 
 def test_the_work_of_telling_what_is_left_grows_with_the_number_of_shapes_and_no_faster() -> None:

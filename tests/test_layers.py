@@ -41,9 +41,9 @@ TABLE = """
     scheduler pace
     commit
     worker orphans
-    executors limits retries watchdog forecast
+    executors limits retries watchdog forecast tally
     feed
-    launch
+    launch run_session
     pipeline
     sheets paintings probe disk_space
     preview merge demo doctor estimate

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from stylebatch.limits import CAUTION, COMMIT_S, Limits, count_failures
+from stylebatch.limits import COMMIT_S, Limits, count_failures
 from stylebatch.pace import Pace
 from stylebatch.reading import is_transient
 from stylebatch.records import Job, Shape
@@ -28,28 +28,16 @@ def job(output: str) -> Job:
 # Deadlines
 
 
-def test_without_a_deadline_or_a_measurement_any_number_fits() -> None:
-    assert Limits().num_in_time(0, pace(1), SHAPE, 0) == inf
-    limits = Limits(deadline_at=100, most_evaluations={"s": 10})
-    assert limits.num_in_time(0, Pace(), SHAPE, 0) == inf
-    assert limits.num_in_time(0, pace(1), None, 0) == inf
+def test_what_is_left_leaves_time_to_commit() -> None:
+    assert Limits().left_s(1e9) == inf
+    assert Limits(deadline_at=100 + COMMIT_S).left_s(90) == 10
 
 
-def test_images_fit_that_take_no_longer_than_what_is_left() -> None:
-    limits = Limits(deadline_at=1000 + COMMIT_S, most_evaluations={"s": 10})
-    # 10 evaluations of 2 s each, a tenth more to be careful: 22 s an image.
-    assert limits.num_in_time(1000 - 3 * 22 - 0.5, pace(2), SHAPE, 0) == 3
-    assert limits.num_in_time(1000 - 3 * 22 + 0.5, pace(2), SHAPE, 0) == 2
-    assert limits.num_in_time(1000 - 21, pace(2), SHAPE, 0) == 0
-    assert limits.num_in_time(1000 - 21, pace(2), SHAPE, 0, caution=1.0) == 1
-    assert limits.num_in_time(1000 + COMMIT_S, Pace(), SHAPE, 0) == 0
-    assert CAUTION * 20 == 22
-
-
-def test_what_the_images_in_flight_have_behind_them_counts() -> None:
-    limits = Limits(deadline_at=1000 + COMMIT_S, most_evaluations={"s": 10})
-    # Two in flight, half done each, and time for one whole one: all three fit, two more don't.
-    assert limits.num_in_time(1000 - 2 * 22 - 0.5, pace(2), SHAPE, 10) == 3
+def test_an_image_takes_all_its_evaluations_and_a_tenth_more() -> None:
+    limits = Limits(most_evaluations={"s": 10})
+    assert limits.image_s(pace(2), SHAPE) == pytest.approx(22)
+    assert limits.image_s(pace(2), SHAPE._replace(width=20)) == pytest.approx(44)
+    assert limits.image_s(Pace(), SHAPE) == 0
 
 
 # Failures

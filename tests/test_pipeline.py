@@ -11,13 +11,14 @@ import pytest
 from runs import Small, children_of, lines, needs_proc, one_core, small_project
 
 from stylebatch.errors import RunError, UserError
-from stylebatch.feed import StopRequest, Tally
 from stylebatch.launch import describe_settings, worker_specs
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.manifest import load_manifest
-from stylebatch.pipeline import RunRequest, RunSummary, run
+from stylebatch.pipeline import RunRequest, run
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Progress, WorkerJoined, WorkerLost
+from stylebatch.run_session import RunSummary
+from stylebatch.tally import StopRequest, Tally
 
 
 @pytest.fixture(autouse=True)

@@ -23,11 +23,12 @@ from runs import (
 )
 
 from stylebatch.executors.local import LocalExecutor
-from stylebatch.feed import StopRequest, Tally
 from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
-from stylebatch.pipeline import RunRequest, RunSummary, run
+from stylebatch.pipeline import RunRequest, run
 from stylebatch.records import Event, Notice, WorkerJoined
+from stylebatch.run_session import RunSummary
+from stylebatch.tally import StopRequest, Tally
 
 IS_EIO = Path("/proc/self/mem").exists()
 

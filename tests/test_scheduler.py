@@ -259,11 +259,23 @@ def test_a_job_that_is_held_is_left_until_it_comes_back() -> None:
     assert scheduler.is_finished
 
 
-def test_no_more_are_handed_out_than_asked_for() -> None:
+def one_second_per_64(shape: Shape) -> float:
+    return shape.width / 64
+
+
+def test_no_more_are_handed_out_than_there_is_time_for() -> None:
     scheduler = start({(64, 64): 10}, 0)
-    assert scheduler.jobs_for(0, 0.5) == []
-    assert len(scheduler.jobs_for(0, 3)) == 3
+    assert scheduler.jobs_for(0, 0.0) == []
+    assert len(scheduler.jobs_for(0, 3.5, one_second_per_64)) == 3
+    assert scheduler.jobs_for(0, 0.9, one_second_per_64) == []
     assert len(scheduler.jobs_for(0)) == 5
+
+
+def test_jobs_of_several_shapes_together_take_no_longer_than_is_left() -> None:
+    scheduler = start({(128, 64): 2, (64, 64): 2, (32, 32): 20}, 0)
+    jobs = scheduler.jobs_for(0, 5.7, one_second_per_64)
+    # 2 + 2 s, one of the two that take 1 s; the other would not fit, and what follows waits.
+    assert [each.width for each in jobs] == [128, 128, 64]
 
 
 def test_when_all_workers_are_closed_nothing_more_is_begun() -> None:
@@ -283,42 +295,64 @@ def test_when_all_workers_are_closed_nothing_more_is_begun() -> None:
 
 def test_what_is_left_is_told_by_shape() -> None:
     scheduler = start({(64, 64): 10, (32, 32): 3}, 0)
-    assert scheduler.next_shape(0) == Shape("s", 64, 64)
     jobs = scheduler.jobs_for(0)
     scheduler.finished(0, jobs[0].output)
     left = {group.shape: group.num_jobs for group in scheduler.groups_left()}
     assert left == {Shape("s", 64, 64): 9, Shape("s", 32, 32): 3}
 
 
-def test_a_worker_passes_a_shape_over_and_others_do_not() -> None:
-    large, small = Shape("s", 128, 64), Shape("s", 32, 32)
+def test_an_idle_worker_passes_over_what_takes_too_long_and_others_do_not() -> None:
     scheduler = start({(128, 64): 3, (32, 32): 5}, 0, 1)
-    assert scheduler.next_shape(0) == large
-    scheduler.pass_over(0, large)
-    assert scheduler.next_shape(0) == small
-    assert not scheduler.has_passed_over_all(0)
-    assert {each.width for each in drain(scheduler, 0)} == {32}
+    done: list[Job] = []
+    while jobs := scheduler.jobs_for(0, 1.5, one_second_per_64):
+        for each in jobs:
+            scheduler.finished(0, each.output)
+        done += jobs
+    assert [each.width for each in done] == [32] * 5
     assert scheduler.has_passed_over_all(0)
-    assert scheduler.next_shape(0) is None
+    assert not scheduler.has_passed_over_all(1)
     assert (scheduler.left, scheduler.is_finished) == (3, False)
     assert {each.width for each in drain(scheduler, 1)} == {128}
     assert scheduler.is_finished
 
 
-def test_suspects_of_a_shape_that_is_passed_over_wait_for_another_worker() -> None:
+def test_suspects_that_take_too_long_wait_for_another_worker() -> None:
     scheduler = start({(64, 64): 1, (32, 32): 1}, 0)
     (first,) = (each for each in scheduler.jobs_for(0) if each.width == 64)
     scheduler.worker_lost(0)
     scheduler.worker_joined(0, BUDGET)
-    scheduler.pass_over(0, first.shape)
-    assert {each.width for each in drain(scheduler, 0)} == {32}
+    (small,) = scheduler.jobs_for(0, 0.7, one_second_per_64)
+    assert small.width == 32
+    scheduler.finished(0, small.output)
+    assert scheduler.jobs_for(0, 0.7, one_second_per_64) == []
     assert scheduler.has_passed_over_all(0)
     scheduler.worker_joined(1, BUDGET)
     assert drain(scheduler, 1) == [first]
     assert scheduler.is_finished
 
 
-def test_a_limit_that_is_reached_leaves_nothing_that_could_come_next() -> None:
-    scheduler = start({(64, 64): 5}, 0, 1, limit=1)
-    assert len(scheduler.jobs_for(0)) == 1
-    assert scheduler.next_shape(1) is None
+def test_a_closed_worker_ends_nothing_while_another_is_on_its_way() -> None:
+    scheduler = start({(64, 64): 4}, 0)
+    scheduler.close(0, others_come=True)
+    assert not scheduler.is_finished
+    scheduler.worker_joined(1, BUDGET)
+    assert drain(scheduler, 1)
+    assert scheduler.is_finished
+
+
+def test_a_suspect_that_comes_back_stays_one() -> None:
+    scheduler = start({(64, 64): 3}, 0)
+    jobs = scheduler.jobs_for(0)
+    scheduler.worker_lost(0)
+    scheduler.worker_joined(0, BUDGET)
+    (suspect,) = scheduler.jobs_for(0)
+    scheduler.give_back(0, [suspect.output])
+    (suspect,) = scheduler.jobs_for(0)
+    assert scheduler.hold(0, suspect.output) == suspect
+    scheduler.again(suspect)
+    alone = []
+    while some := scheduler.jobs_for(0):
+        (each,) = some
+        scheduler.finished(0, each.output)
+        alone.append(each)
+    assert sorted(each.output for each in alone) == sorted(each.output for each in jobs)

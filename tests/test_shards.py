@@ -12,10 +12,10 @@ from stylebatch.files import write_synced
 from stylebatch.inputs import KnownFile, resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Pair
-from stylebatch.pipeline import new_summary
 from stylebatch.plan import PlanError, plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Job, JobDone, JobFailed
+from stylebatch.run_session import new_summary
 from stylebatch.shard import Shard
 
 HALVES = [Shard(0, 2), Shard(1, 2)]

@@ -8,7 +8,7 @@ import typer
 from stylebatch.cli.inform import DEFAULT_MANIFEST, find_output
 from stylebatch.dataset import Dataset
 from stylebatch.merge import merge as merge_output
-from stylebatch.pipeline import RunSummary
+from stylebatch.run_session import RunSummary
 
 
 def merge(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stylebatch.feed import Tally
 from stylebatch.pace import Pace
 from stylebatch.records import JobDone, Progress
+from stylebatch.tally import Tally
 
 WINDOW_S = 60.0
 # What is reported before says more of how a worker starts than of how fast it goes.

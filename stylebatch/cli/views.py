@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from stylebatch.cli.speed import Speed
-from stylebatch.feed import Tally
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.pipeline import Watcher
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
+from stylebatch.tally import Tally
 
 BAR_WIDTHS = 10, 30
 # An estimate's texts are no finer than this (from, step): its figures would jump about.

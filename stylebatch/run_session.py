@@ -1,0 +1,117 @@
+"""One run's hold on an output: from its lock to its `run.json`, however it ends."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from stylebatch.crash_points import reached
+from stylebatch.dataset import Dataset
+from stylebatch.errors import UserError
+from stylebatch.lock import LostOutputError, check_owner
+from stylebatch.run_log import logging_to
+from stylebatch.shards import hold, merge_shards
+from stylebatch.tally import Stop
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What `run.json` says; of a shard's run, that in its own folder, and of its part only.
+
+    Attributes:
+        shard: I/N, None for a run of the whole.
+        merged: the shards, as I/N, whose ledgers it has merged.
+        failed: in this run and before it.
+        workers: the device of each, seconds that it was there, and those that the device was busy.
+        stopped_by: deadline, signal or max_failures; None where nothing is left to do.
+        error: what ended the run, None where it came to its end.
+    """
+
+    run_id: str
+    manifest: str
+    started: str
+    shard: str | None = None
+    merged: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    planned: int = 0
+    done_before: int = 0
+    done: int = 0
+    failed: int = 0
+    remaining: int = 0
+    set_aside: int = 0
+    evaluations: int = 0
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    stopped_by: str | None = None
+    exit_code: int = 0
+    error: str | None = None
+
+
+def new_run_id() -> str:
+    """Name a run by its time and process, so that names sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+
+
+def new_summary(dataset: Dataset, manifest: str) -> RunSummary:
+    """Begin what there will be to say of a run that starts now."""
+    run_id = dataset.name_run(new_run_id())
+    shard = str(dataset.shard) if dataset.shard else None
+    return RunSummary(run_id, manifest, datetime.now(UTC).isoformat(), shard)
+
+
+@contextmanager
+def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
+    """Hold an output, or a shard of it, ready to be written: swept, merged, logged to.
+
+    Yields:
+        when that began, by the monotonic clock, in seconds.
+
+    Raises:
+        UserError: the output is held (10) or lost (5).
+    """
+    started_s = time.monotonic()
+    with _output_errors(dataset):
+        dataset.make_folders()
+        with hold(dataset, summary.run_id), logging_to(dataset.log):
+            try:
+                reached("swept")
+                if dataset.shard is None:
+                    summary.merged = merge_shards(dataset)
+                yield started_s
+            except BaseException as error:
+                summary.seconds = round(time.monotonic() - started_s, 3)
+                _note_error(dataset, summary, error)
+                raise
+            finally:
+                dataset.remove_temporaries(summary.run_id)
+
+
+def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> None:
+    """Let `run.json` say what ended a run, if the output is still there and ours."""
+    if isinstance(error, KeyboardInterrupt):
+        summary.exit_code, summary.stopped_by = 4, str(Stop.SIGNAL)
+    else:
+        summary.exit_code = error.exit_code if isinstance(error, UserError) else 1
+        summary.error = str(error).strip() or repr(error)
+    with suppress(OSError, LostOutputError):
+        check_owner(dataset, summary.run_id)
+        dataset.write_summary(asdict(summary))
+
+
+@contextmanager
+def _output_errors(dataset: Dataset) -> Iterator[None]:
+    """Let what the system says of the output concern the whole run.
+
+    Inputs that can't be read are told apart where they are read.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # of the terminal or pipe that we print to
+    except OSError as error:
+        where = str(error.filename or dataset.root)
+        found = f"the output can't be written ({error.strerror})"
+        todo = "mend it and run again: what is done is kept"
+        raise LostOutputError(where, found, "", todo) from error
