@@ -268,8 +268,12 @@ class Worker:
             admitting: what was on its way into a slot.
         """
         assert self._group is not None
+        if self._engine is None:
+            found = "memory does not suffice for the network alone"
+            todo = "free what other processes hold of it, then run again: it continues"
+            raise RunError(self._spec.device, found, "", todo)
         jobs = [*(running.job for running in self._running.values()), *admitting]
-        slots = (self._engine.capacity if self._engine else 1) // 2
+        slots = self._engine.capacity // 2
         self._running.clear()
         self._behind.clear()
         self._engine = None

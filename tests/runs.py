@@ -123,6 +123,10 @@ class Small:
         rows = lines(self.out / "metadata.jsonl")
         return {row["file_name"]: row for row in rows}
 
+    def log(self) -> str:
+        """Return the log of all runs."""
+        return (self.out / ".stylebatch/run.log").read_text(encoding="utf-8")
+
     def summary(self) -> dict[str, Any]:
         """Return `run.json`."""
         summary: dict[str, Any] = json.loads((self.out / "run.json").read_bytes())

@@ -277,6 +277,12 @@ def test_a_quiet_run_shows_nothing_on_a_terminal_either(small) -> None:
     assert on_a_terminal("run", "--quiet") == (0, "")
 
 
+def test_a_dry_run_makes_no_preview(small) -> None:
+    ended = command("run", "--dry-run", "--preview", "2")
+    assert ended.code == 2
+    assert "--dry-run" in ended.err
+
+
 def test_nothing_to_do_is_said_on_a_terminal(small) -> None:
     code, written = on_a_terminal("run")
     assert code == 0

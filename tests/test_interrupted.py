@@ -156,8 +156,9 @@ def test_a_killed_worker_is_replaced(tmp_path) -> None:
     os.kill(worker, signal.SIGKILL)
     ended = end(process)
     assert ended.code == 0, ended
-    assert f"a worker (process {worker}) is lost" in ended.err
-    assert "its process has ended (killed by SIGKILL)" in ended.err
+    log = few.log()
+    assert f"(process {worker}) is lost: its process has ended (killed by SIGKILL)" in log
+    assert (len(ended.out.splitlines()), ended.err) == (1, "")
     assert (few.images(), _timeless(few)) == (before, facts)
 
 

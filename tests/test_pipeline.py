@@ -150,10 +150,18 @@ def _kill_worker() -> None:
 
 def test_a_stop_that_was_asked_for_before_the_first_job_makes_nothing(small) -> None:
     manifest = load_manifest(small.write())
-    for count in (1, 2):
-        summary = run(manifest, RunRequest(), Onlooker(), StopRequest(count))
-        assert (summary.done, summary.remaining, summary.exit_code) == (0, 4, 4)
-        assert summary.stopped_by == "signal"
+    summary = run(manifest, RunRequest(), Onlooker(), StopRequest(1))
+    assert (summary.done, summary.remaining, summary.exit_code) == (0, 4, 4)
+    assert summary.stopped_by == "signal"
+    assert summary.workers == []
+
+
+def test_a_second_stop_ends_the_planning_too_and_is_told(small) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(load_manifest(small.write()), RunRequest(), Onlooker(), StopRequest(2))
+    told = small.summary()
+    assert (told["exit_code"], told["stopped_by"], told["error"]) == (4, "signal", None)
+    assert go(small, Onlooker()).done == 4
 
 
 def test_a_stop_that_comes_when_all_is_done_changes_nothing(small) -> None:

@@ -102,6 +102,8 @@ def run(
     request = RunRequest(
         limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), part
     )
+    if is_dry and num_preview is not None:
+        raise typer.BadParameter("not together with --preview", param_hint="--dry-run")
     if is_dry:
         dry_run(loaded, request)
         return

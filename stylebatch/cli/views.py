@@ -78,7 +78,10 @@ def trouble(event: Event) -> str | None:
 
 
 class LineView:
-    """Without a terminal: failures on stderr as they come, the result on stdout."""
+    """Without a terminal: the result on stdout, and images that failed on stderr as they come.
+
+    What the pool mends itself is in the log: a run that ends well prints one line.
+    """
 
     def __init__(self) -> None:
         self._errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -98,8 +101,8 @@ class LineView:
         pass
 
     def event(self, event: Event) -> None:
-        if text := trouble(event):
-            self._errors.print(f"stylebatch: {text}")
+        if isinstance(event, JobFailed):
+            self._errors.print(f"stylebatch: {trouble(event)}")
 
     def tick(self, tally: Tally) -> None:
         pass
@@ -112,11 +115,7 @@ class LineView:
 
 
 class QuietView(LineView):
-    """With `--quiet`: images that failed; what the pool mends itself is in the log."""
-
-    def event(self, event: Event) -> None:
-        if isinstance(event, JobFailed):
-            super().event(event)
+    """With `--quiet`: images that failed, and nothing else."""
 
     def say(self, text: str) -> None:
         pass

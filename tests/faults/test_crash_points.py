@@ -90,7 +90,7 @@ def test_a_worker_that_ends_there_is_replaced(make_trial, marker, point, turn) -
         trial.small.write()
     ended = trial.run(environment=_crash(point, turn, marker))
     _check_reached(marker, ended)
-    assert "has ended (killed by SIGKILL)" in ended.err
+    assert "has ended (killed by SIGKILL)" in trial.small.log()
     trial.check(ended)
 
 

@@ -125,5 +125,5 @@ def test_workers_that_fall_silent_are_ended(make_trial) -> None:
         os.kill(pid, signal.SIGSTOP)
         COUNTS["workers stopped for ever"] += 1
     ended = run.end()
-    assert ended.err.count("no answer for 5 s: killed (run.image_timeout)") == 2
+    assert trial.small.log().count("no answer for 5 s: killed (run.image_timeout)") == 2
     trial.check(ended)
