@@ -2,10 +2,11 @@
 
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import BROKEN, COUNTS, FEW, IS_LONG, MANY, OTHERWISE, SEED, Kind, describe
+from harness import BROKEN, COUNTS, FEW, IS_LONG, MANY, OTHERWISE, SEED, Kind, Trial, describe
 from runs import Ended, contents, copy_tree, needs_proc
 
 import stylebatch
@@ -66,6 +67,16 @@ def _crash(point: str, turn: int, marker: Path) -> dict[str, str]:
     return {ENVIRONMENT_VARIABLE: f"{point}@{turn}:{marker}"}
 
 
+def _trial(make_trial: Callable[[Kind], Trial], turn: int, kind: Kind) -> Trial:
+    """Make a project in which a later passing is certain: one worker, several groups in a row."""
+    if turn == 1:
+        return make_trial(kind)
+    trial = make_trial(kind._replace(steps=100))
+    trial.small.document["run"]["cpu_workers"] = 1
+    trial.small.write()
+    return trial
+
+
 def _check_reached(marker: Path, ended: Ended) -> None:
     assert marker.exists(), ended
     COUNTS["processes ended at a crash point"] += 1
@@ -73,7 +84,7 @@ def _check_reached(marker: Path, ended: Ended) -> None:
 
 @pytest.mark.parametrize(("point", "turn"), _cases(PARENT, 1))
 def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> None:
-    trial = make_trial(BROKEN if point == "failures-written" else MANY)
+    trial = _trial(make_trial, turn, BROKEN if point == "failures-written" else MANY)
     ended = trial.run(environment=_crash(point, turn, marker))
     _check_reached(marker, ended)
     assert ended.code == -9, ended
@@ -83,11 +94,7 @@ def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> 
 @pytest.mark.long
 @pytest.mark.parametrize(("point", "turn"), _cases(WORKER, 1))
 def test_a_worker_that_ends_there_is_replaced(make_trial, marker, point, turn) -> None:
-    trial = make_trial(MANY)
-    if turn > 1:
-        # It has more images than a group takes, and so two groups at least.
-        trial.small.document["run"]["cpu_workers"] = 1
-        trial.small.write()
+    trial = _trial(make_trial, turn, MANY)
     ended = trial.run(environment=_crash(point, turn, marker))
     _check_reached(marker, ended)
     assert "has ended (killed by SIGKILL)" in trial.small.log()
