@@ -169,8 +169,9 @@ class AtOnce:
     def __init__(self) -> None:
         self._events: list[Event] = []
 
-    def start(self) -> None:
+    def start(self) -> list[int]:
         self._events += [WorkerJoined(worker, "none", GPU_BUDGET) for worker in range(NUM_WORKERS)]
+        return list(range(NUM_WORKERS))
 
     def submit(self, worker: int, jobs: list[Job]) -> None:
         self._events += [done(worker, job) for job in jobs]
@@ -182,7 +183,10 @@ class AtOnce:
     def replace(self, worker: int) -> None:
         raise AssertionError("no worker dies here")
 
-    def drain(self) -> None:
+    def kill(self, worker: int, reason: str) -> None:
+        raise AssertionError("no worker is silent here")
+
+    def drain(self, worker: int) -> None:
         pass
 
     def stop(self, at_once: bool) -> None:
