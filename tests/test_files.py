@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylebatch.files import read_each
+from stylebatch.reading import read_each
 
 
 @pytest.fixture
