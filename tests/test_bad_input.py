@@ -1,5 +1,6 @@
 """Bad input: through the command line, exit code 2 with a message that says what to do, or 3."""
 
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,9 @@ def refused(small: Small, *parts: str, arguments: tuple[str, ...] = ()) -> str:
         assert found >= 0, f"{part!r} is not (there) in {ended.err}"
         position = found + len(part)
     made = {path: data for path, data in contents(small.root).items() if path not in inputs}
+    # What was refused with the output in hand is told there too.
+    if told := made.pop("out/run.json", None):
+        assert (json.loads(told)["exit_code"], json.loads(told)["done"]) == (2, 0)
     assert not [path for path in made if not path.startswith("out/.stylebatch/")]
     return ended.err
 

@@ -248,7 +248,7 @@ def test_a_run_fetches_what_it_needs_and_says_so(server, named, tmp_path) -> Non
     small = project(tmp_path)
     ended = small.run()
     assert ended.code == 0, ended.err
-    assert f"downloading {named.url} (0 MiB) to {named.place}" in ended.err
+    assert f"downloading {named.url} (0 MiB) to {named.place}" in small.log()
     assert len(ended.out.splitlines()) == 1
     assert small.run().err == ""
     assert len(server.asked) == 1
