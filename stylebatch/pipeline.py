@@ -142,7 +142,7 @@ class _Run:
         stopped_by = self._stopped_by()
         if any(count.pending for count in counts) and not stopped_by:
             # Before anything in the output is touched: weights or a device may be missing.
-            prepare_all_weights(self.manifest, self.watcher)
+            prepare_all_weights(self.manifest, _Logged(self.watcher))
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")
