@@ -412,6 +412,11 @@ def _age(ledger: Path) -> None:
     """Make a ledger one of the first version."""
     assert len(MIGRATIONS) >= 2
     with sqlite3.connect(ledger) as connection:
+        for (trigger,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("DROP TABLE counts")
         columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
         for column in columns[columns.index("reason") + 1 :]:
             connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
