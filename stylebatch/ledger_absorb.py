@@ -1,7 +1,7 @@
 """Several ledgers of one output: a shard's that stands on another, and is taken into it."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from stylebatch.crash_points import reached
@@ -90,8 +90,8 @@ def count_replaced(database: Database, source: Database) -> dict[str, dict[str, 
     counts: dict[str, dict[str, int]] = {}
     if database.connection.execute("SELECT 1 FROM main.jobs LIMIT 1").fetchone():
         query = f"SELECT j.pair, j.state, count(*) FROM {_KEYS} GROUP BY j.pair, j.state"
-        for keys in _keys(source):
-            for pair, state, count in database.connection.execute(query, (keys,)):
+        for keys in source.keys("main.jobs", _BLOCK):
+            for pair, state, count in database.connection.execute(query, (json.dumps(keys),)):
                 of_pair = counts.setdefault(pair, {})
                 of_pair[state] = of_pair.get(state, 0) + count
     return counts
@@ -101,14 +101,3 @@ def find_jobs(database: Database, keys: Iterable[tuple[str, ...]]) -> set[tuple[
     """Return those of some jobs (folder, name) that a ledger has."""
     query = f"SELECT j.folder, j.name FROM {_KEYS}"
     return set(database.connection.execute(query, (json.dumps(list(keys)),)))
-
-
-def _keys(database: Database) -> Iterator[str]:
-    last = ("", "")
-    while rows := database.connection.execute(
-        "SELECT folder, name FROM main.jobs WHERE (folder, name) > (?, ?) "
-        f"ORDER BY folder, name LIMIT {_BLOCK}",
-        last,
-    ).fetchall():
-        yield json.dumps(rows)
-        last = rows[-1]

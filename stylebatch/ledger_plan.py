@@ -257,14 +257,8 @@ class PlannedJobs:
 
     def stale(self) -> Iterator[list[str]]:
         """Yield the paths that `find_stale` found, a block at a time."""
-        last = ("", "")
-        while rows := self._connection.execute(
-            "SELECT folder, name FROM temp.stale WHERE (folder, name) > (?, ?) "
-            f"ORDER BY folder, name LIMIT {_BLOCK}",
-            last,
-        ).fetchall():
+        for rows in self._database.keys("temp.stale", _BLOCK):
             yield [below(folder, name) for folder, name in rows]
-            last = rows[-1]
 
 
 def _waiting_row(planned: PlannedFolder, job: Planned, content: str) -> _Fields:

@@ -172,6 +172,17 @@ class Database:
         for each in (*self.beneath, self):
             yield from each.connection.execute(query, values)
 
+    def keys(self, table: str, block: int) -> Iterator[list[tuple[str, str]]]:
+        """Yield a table's folders and names in order, in blocks: it may change meanwhile."""
+        last = ("", "")
+        while rows := self.connection.execute(
+            f"SELECT folder, name FROM {table} WHERE (folder, name) > (?, ?) "
+            f"ORDER BY folder, name LIMIT {block}",
+            last,
+        ).fetchall():
+            yield rows
+            last = rows[-1]
+
     @contextmanager
     def transaction(self, *, is_temporary: bool = False) -> Iterator[None]:
         """Make what is written within it one step; inside another it belongs to that one.
