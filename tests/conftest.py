@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,24 @@ def _init_local_socket(
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:
     raise RuntimeError("the network is off limits in tests")
+
+
+@pytest.fixture
+def on_one_core() -> Iterator[None]:
+    """Let a test, and what it starts, use one core and so one thread."""
+    # Here and not above: it brings stylebatch, which reads the environment that is set above.
+    from runs import one_core
+
+    with one_core():
+        yield
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Any:
+    """A project of two photographs and two styles that is not begun; see `runs.Small`."""
+    from runs import small_project
+
+    return small_project(tmp_path)
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from runs import SHALLOW, Small, one_core, picture, small_project
+from runs import SHALLOW, Small, picture, small_project
 
 import stylebatch
 from stylebatch.demo import write_demo
 from stylebatch.errors import UserError
 from stylebatch.transfer.problem import Row
 from stylebatch.weights import NORMALISATIONS
+
+pytestmark = pytest.mark.usefixtures("on_one_core")
 
 A_B_AND_STYLE = ("photos/cats/a.png", "photos/dogs/b.png", "styles/s.png")
 CHEAP: dict[str, Any] = {
@@ -25,12 +27,6 @@ CHEAP: dict[str, Any] = {
     "device": "cpu",
     "precision": "float32",
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_core():
-    with one_core():
-        yield
 
 
 def stylize(contents: Any, style: Any, **options: Any) -> list[Image.Image]:

@@ -1,7 +1,7 @@
 """Devices: which there are, what is asked of them, and how many cores are ours."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from projects import Project
-from runs import one_core, picture, run_process
+from runs import picture, run_process
 from torch import Tensor
 
 from stylebatch.cores import usable_cores
@@ -221,13 +221,7 @@ def test_only_matched_targets_are_made_with_the_content_s_colours(
         assert np.array_equal(colors, np.asarray(picture(1, 32, 24)))
 
 
-@pytest.fixture
-def _one_core() -> Iterator[None]:
-    with one_core():
-        yield
-
-
-@pytest.mark.usefixtures("_one_core")
+@pytest.mark.usefixtures("on_one_core")
 def test_targets_of_several_scales_are_the_mean_of_each_alone(tmp_path: Path) -> None:
     picture(11, 60, 40).save(tmp_path / "s.png")
     digest = digest_bytes((tmp_path / "s.png").read_bytes())

@@ -1,14 +1,13 @@
 """What a run will take, against sums by hand and against what a run then takes."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from runs import Small, command, contents, one_core, small_project
+from runs import Small, command, contents, small_project
 from test_cli import listing, on_a_terminal
 
 from stylebatch.disk_space import BLOCK_BYTES, RECORD_BYTES, free_bytes
@@ -20,13 +19,9 @@ from stylebatch.pace import Pace
 from stylebatch.pipeline import make_plan
 from stylebatch.records import Group, Shape
 
+pytestmark = pytest.mark.usefixtures("on_one_core")
+
 SMALL, WIDE = (16, 16), (32, 16)
-
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    with one_core():
-        yield
 
 
 @pytest.fixture

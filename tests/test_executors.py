@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import Small, children_of, needs_proc, one_core, small_project
+from runs import Small, children_of, needs_proc, small_project
 
 from stylebatch.dataset import Dataset
 from stylebatch.executors import EXECUTORS, Executor
@@ -31,13 +31,9 @@ from stylebatch.records import (
 )
 from stylebatch.worker import WorkerSpec
 
+pytestmark = pytest.mark.usefixtures("on_one_core")
+
 RUN = "run"
-
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    with one_core():
-        yield
 
 
 class Work:

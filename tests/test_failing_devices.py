@@ -1,19 +1,14 @@
 """Devices that fail and memory that does not suffice: real processes, with the errors of CUDA."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from changed import run_changed
-from runs import Small, one_core, small_project
+from runs import Small, small_project
 
 from stylebatch.transfer.engine import Engine
 
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    with one_core():
-        yield
+pytestmark = pytest.mark.usefixtures("on_one_core")
 
 
 @pytest.fixture

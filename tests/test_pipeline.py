@@ -3,12 +3,12 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runs import Small, children_of, lines, needs_proc, one_core, small_project
+from runs import Small, children_of, lines, needs_proc
 
 from stylebatch.errors import RunError, UserError
 from stylebatch.launch import describe_settings, worker_specs
@@ -20,16 +20,7 @@ from stylebatch.records import Event, JobDone, JobFailed, Progress, WorkerJoined
 from stylebatch.run_session import RunSummary
 from stylebatch.tally import StopRequest, Tally
 
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    with one_core():
-        yield
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Small:
-    return small_project(tmp_path)
+pytestmark = pytest.mark.usefixtures("on_one_core")
 
 
 class Onlooker:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from runs import (
     end,
     lines,
     needs_proc,
-    one_core,
     small_project,
     start,
     wait_until,
@@ -30,13 +28,9 @@ from stylebatch.records import Event, Notice, WorkerJoined
 from stylebatch.run_session import RunSummary
 from stylebatch.tally import StopRequest, Tally
 
+pytestmark = pytest.mark.usefixtures("on_one_core")
+
 IS_EIO = Path("/proc/self/mem").exists()
-
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    with one_core():
-        yield
 
 
 @pytest.fixture

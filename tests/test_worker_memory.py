@@ -2,33 +2,23 @@
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import Small, one_core, small_project
+from runs import Small, small_project
 
 from stylebatch.api import StylizeError, stylize
 from stylebatch.device import Device, is_out_of_memory
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, StepReport
 
+pytestmark = pytest.mark.usefixtures("on_one_core")
+
 ALL = 4
-
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    with one_core():
-        yield
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Small:
-    return small_project(tmp_path)
 
 
 def test_the_usual_run_has_all_images_in_slots_at_once(small, monkeypatch) -> None:
