@@ -34,16 +34,16 @@ from PIL import Image
 from setting import Clock, make_project
 
 from stylebatch import pipeline
-from stylebatch.cores import usable_cores
 from stylebatch.dataset import Dataset
 from stylebatch.device import choose_precision
-from stylebatch.files import digest_file
 from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
 from stylebatch.records import Group
 from stylebatch.scheduler import Scheduler, num_slots
+from stylebatch.system.cores import usable_cores
+from stylebatch.system.files import digest_file
 from stylebatch.tally import StopRequest
 from stylebatch.worker import WorkerSpec
 

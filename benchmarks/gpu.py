@@ -35,11 +35,11 @@ from torch import Tensor
 
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.device import Device, choose_precision
-from stylebatch.files import digest_bytes
 from stylebatch.images import Pixels
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
 from stylebatch.specs import solver_spec
+from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.graphs import GraphedEvaluation
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS

@@ -18,9 +18,9 @@ from machine import add_shared_option, check_shared, describe_machine
 from methods import Pair, extractor_in, make_pairs, objective_in
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.cores import usable_cores
 from stylebatch.device import choose_precision
 from stylebatch.specs import solver_spec
+from stylebatch.system.cores import usable_cores
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
 

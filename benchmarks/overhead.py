@@ -28,15 +28,15 @@ from machine import add_shared_option, check_shared, describe_machine, describe_
 from setting import Clock, make_project
 
 from stylebatch import commit, contents, pipeline
-from stylebatch.cores import usable_cores
 from stylebatch.dataset import Dataset
 from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision
-from stylebatch.files import default_cache_folder
 from stylebatch.images import decode, resize
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.pipeline import RunRequest
 from stylebatch.scheduler import num_slots
+from stylebatch.system.cores import usable_cores
+from stylebatch.system.files import default_cache_folder
 from stylebatch.tally import StopRequest
 from stylebatch.transfer.engine import Engine
 

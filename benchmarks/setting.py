@@ -10,12 +10,12 @@ import yaml
 from machine import PHOTOGRAPHS, STYLES, WEIGHTS
 
 from stylebatch.device import Device
-from stylebatch.files import digest_file, list_folders
 from stylebatch.images import Pixels, decode, resize
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Event, JobDone, Style, StyleImage, WorkerJoined
+from stylebatch.system.files import digest_file, list_folders
 from stylebatch.tally import Tally
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem

@@ -25,8 +25,8 @@ from machine import add_shared_option, check_shared, describe_machine
 from methods import METHODS, NUM_PAIRS, Watch, make_pairs
 from solver_report import print_report
 
-from stylebatch.cores import usable_cores
 from stylebatch.device import choose_precision
+from stylebatch.system.cores import usable_cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from machine import add_shared_option, check_shared, describe_machine
 from methods import Pair, make_pairs, objective_in
 from torch import Tensor
 
-from stylebatch.cores import usable_cores
 from stylebatch.device import choose_precision
 from stylebatch.recipes import recipe_fields
 from stylebatch.specs import solver_spec
+from stylebatch.system.cores import usable_cores
 from stylebatch.transfer.bookkeeping import STATUSES, Bookkeeping
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, Row, SolverSpec

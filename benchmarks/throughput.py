@@ -27,8 +27,8 @@ from setting import (
     style_of,
 )
 
-from stylebatch.cores import usable_cores
 from stylebatch.device import Device, choose_precision
+from stylebatch.system.cores import usable_cores
 from stylebatch.transfer.engine import Engine
 
 BATCHES = {128: (1, 2, 4, 8, 16), 256: (1, 2, 4), 512: (1,)}

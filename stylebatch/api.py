@@ -16,7 +16,6 @@ from stylebatch.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.contents import Content, decode_mask, make_content
 from stylebatch.device import Device, choose_devices, within_memory
 from stylebatch.errors import UserError
-from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.fingerprint import draw_noise_seed
 from stylebatch.finishing import finish
 from stylebatch.images import decode
@@ -30,6 +29,7 @@ from stylebatch.recipes import (
 )
 from stylebatch.records import Style, StyleImage
 from stylebatch.scheduler import num_slots
+from stylebatch.system.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Row, Status, StepReport

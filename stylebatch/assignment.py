@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stylebatch import files
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest
+from stylebatch.system import files
 
 _MAX_SCORES = 1 << 18
 _COLUMNS = ["content", "style"]

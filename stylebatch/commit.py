@@ -8,15 +8,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
-from stylebatch.files import make_folders_below, rename, sync_folder, write_synced
 from stylebatch.finishing import Canvas, finish, side_by_side
 from stylebatch.images import Pixels, encode_png
 from stylebatch.lock import LostOutputError, check_owner
 from stylebatch.loss_log import LossRow, encode_log
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job, JobDone
+from stylebatch.system.crash_points import reached
+from stylebatch.system.files import make_folders_below, rename, sync_folder, write_synced
 
 GROUP_IMAGES = 32
 GROUP_S = 0.5

@@ -10,10 +10,10 @@ import numpy as np
 
 from stylebatch.api import stylize
 from stylebatch.errors import UserError, raise_all
-from stylebatch.files import read_bytes
 from stylebatch.images import Pixels, decode
 from stylebatch.recipes import recipe_fields, recipe_names
 from stylebatch.sheets import Cell, contact_sheet
+from stylebatch.system.files import read_bytes
 from stylebatch.transfer.problem import Row
 
 COLUMNS, CELL_PX = 4, 320

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from stylebatch.errors import UserError
-from stylebatch.files import digest_bytes, read_bytes
 from stylebatch.finishing import Canvas, make_canvas
 from stylebatch.images import Picture, Pixels, decode, fit_pixels
-from stylebatch.reading import is_transient
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job
+from stylebatch.system.files import digest_bytes, read_bytes
+from stylebatch.system.read_ahead import is_transient
 
 
 class ContentError(UserError):

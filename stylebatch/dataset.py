@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stylebatch import files
-from stylebatch.crash_points import reached
 from stylebatch.ledger import Ledger
 from stylebatch.shard import Shard
+from stylebatch.system import files
+from stylebatch.system.crash_points import reached
 
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"

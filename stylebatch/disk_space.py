@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stylebatch import files
 from stylebatch.dataset import Dataset
 from stylebatch.ledger_sizes import MadeImage
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Group, Shape
+from stylebatch.system import files
 
 # A line of the metadata (530 where paths are short), and what the ledger has of it (550).
 RECORD_BYTES = 1200

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from stylebatch.cores import usable_cores
-from stylebatch.files import default_cache_folder
+from stylebatch.system.cores import usable_cores
+from stylebatch.system.files import default_cache_folder
 from stylebatch.weights import (
     NAMED_WEIGHTS,
     SHIPPED_WEIGHTS,

@@ -8,7 +8,6 @@ from functools import partial
 from math import inf
 from typing import Protocol
 
-from stylebatch.crash_points import reached
 from stylebatch.errors import RunError
 from stylebatch.executors import Executor
 from stylebatch.forecast import Forecast
@@ -28,6 +27,7 @@ from stylebatch.records import (
 )
 from stylebatch.retries import Retries
 from stylebatch.scheduler import Scheduler
+from stylebatch.system.crash_points import reached
 from stylebatch.tally import Stop, StopRequest, Tally
 from stylebatch.watchdog import Watchdog
 

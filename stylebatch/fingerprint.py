@@ -3,8 +3,8 @@
 import json
 from hashlib import blake2b
 
-from stylebatch.files import DIGEST_BYTES
 from stylebatch.recipes import Settings
+from stylebatch.system.files import DIGEST_BYTES
 
 # Raised whenever the same inputs give other pixels than before: every image is then made again.
 ALGORITHM = 3

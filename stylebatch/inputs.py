@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from stylebatch import files, images
+from stylebatch import images
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, StyleSource
-from stylebatch.reading import read_each
 from stylebatch.records import Style, StyleImage
+from stylebatch.system import files
+from stylebatch.system.paths import below
+from stylebatch.system.read_ahead import read_each
 
 
 class InputError(UserError):
@@ -159,10 +161,3 @@ def _resolve_style(source: StyleSource, reader: InputReader) -> Style:
 
 def _stem(path: str) -> str:
     return path.rpartition("/")[2].rpartition(".")[0]
-
-
-def below(folder: str, path: str) -> str:
-    """Join two POSIX paths, either of which may be "" or (the folder) "."."""
-    if folder in ("", "."):
-        return path
-    return f"{folder}/{path}" if path else folder

@@ -6,14 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylebatch.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.feed import Watcher
-from stylebatch.files import default_cache_folder
 from stylebatch.manifest import Manifest
 from stylebatch.recipes import Settings
 from stylebatch.records import Notice, Style
 from stylebatch.shard import Shard
+from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
+from stylebatch.system.files import default_cache_folder
 from stylebatch.weights import find_download, is_checked_without_torch, load_tensors
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from stylebatch.crash_points import reached
 from stylebatch.ledger_schema import Database
+from stylebatch.system.crash_points import reached
 
 # What of a ledger another takes, by its key; of `meta`, see below, the rest is about its own file.
 _TABLES = {

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from stylebatch import naming
-from stylebatch.inputs import below
 from stylebatch.ledger_schema import Database
+from stylebatch.system.paths import below
 
 # Names are parts of paths: none has one.
 _SEPARATOR = "/"

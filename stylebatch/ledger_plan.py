@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stylebatch import files
 from stylebatch.errors import UserError, raise_all
-from stylebatch.inputs import below
 from stylebatch.ledger_absorb import copy_up, note_plan
 from stylebatch.ledger_names import PlannedNames
 from stylebatch.ledger_schema import PLAN_ORDER, PLAN_TABLES, Database
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.plan import PlanError, Planned, PlannedFolder
 from stylebatch.records import Group, Job
+from stylebatch.system import files
+from stylebatch.system.paths import below
 
 _BLOCK = 1000
 

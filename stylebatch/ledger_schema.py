@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from stylebatch import files
 from stylebatch.errors import RunError, UserError
+from stylebatch.system import files
 
 _APPLICATION_ID = 0x53544C42  # "STLB": tells a ledger from other SQLite files
 _BUSY_TIMEOUT_S = 60

@@ -3,8 +3,8 @@
 import sqlite3
 from typing import NamedTuple
 
-from stylebatch.inputs import below
 from stylebatch.records import Shape
+from stylebatch.system.paths import below
 
 
 class MadeImage(NamedTuple):

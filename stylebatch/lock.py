@@ -10,10 +10,10 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import make_folders_below, read_bytes, remove_file, write_atomic
+from stylebatch.system.crash_points import reached
+from stylebatch.system.files import make_folders_below, read_bytes, remove_file, write_atomic
 
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
-from stylebatch.run_log import logger
 from stylebatch.run_session import RunSummary, new_summary, writing
+from stylebatch.system.log import logger
 
 
 def merge(dataset: Dataset, manifest: str = "") -> RunSummary:

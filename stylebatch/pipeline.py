@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError
 from stylebatch.feed import Feed
@@ -28,10 +27,11 @@ from stylebatch.pace import Pace
 from stylebatch.plan import plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
-from stylebatch.run_log import logger
 from stylebatch.run_session import RunSummary, new_summary, writing
 from stylebatch.scheduler import Scheduler
 from stylebatch.shard import Shard
+from stylebatch.system.crash_points import reached
+from stylebatch.system.log import logger
 from stylebatch.tally import Stop, StopRequest, Tally
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import NamedTuple
 
-from stylebatch import files, images, naming
+from stylebatch import images, naming
 from stylebatch.assignment import StyleTable, read_tables, sample_styles
 from stylebatch.errors import UserError
 from stylebatch.fingerprint import (
@@ -24,12 +24,13 @@ from stylebatch.inputs import (
     KnownFile,
     KnownFiles,
     Mask,
-    below,
 )
 from stylebatch.manifest import Manifest, Pair
 from stylebatch.plan_summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.records import Style
 from stylebatch.shard import Shard
+from stylebatch.system import files
+from stylebatch.system.paths import below
 
 _MAX_FILES_AT_ONCE = 4096
 _MAX_JOBS_AT_ONCE = 4096

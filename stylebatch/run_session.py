@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
 from stylebatch.lock import LostOutputError, check_owner
-from stylebatch.run_log import logging_to
 from stylebatch.shards import hold, merge_shards
+from stylebatch.system.crash_points import reached
+from stylebatch.system.log import logging_to
 from stylebatch.tally import Stop
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stylebatch import files
-from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
 from stylebatch.lock import OutputLock, find_running
+from stylebatch.system import files
+from stylebatch.system.crash_points import reached
 
 Counts = dict[str, dict[str, int]]
 

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from stylebatch.colors import match_colors
 from stylebatch.errors import RunError, UserError
-from stylebatch.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
 from stylebatch.images import Pixels, decode, fit_pixels, work_size
-from stylebatch.reading import is_transient
 from stylebatch.records import Style, StyleImage
+from stylebatch.system.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
+from stylebatch.system.read_ahead import is_transient
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX

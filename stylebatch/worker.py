@@ -14,7 +14,6 @@ import torch
 
 from stylebatch.commit import Committer, Finished, Progressed
 from stylebatch.contents import Content, read_content
-from stylebatch.crash_points import reached
 from stylebatch.dataset import Dataset
 from stylebatch.device import Device, is_device_error, within_memory
 from stylebatch.errors import RunError, UserError
@@ -36,6 +35,7 @@ from stylebatch.records import (
 )
 from stylebatch.scheduler import num_slots
 from stylebatch.shard import Shard
+from stylebatch.system.crash_points import reached
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport

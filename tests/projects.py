@@ -9,7 +9,6 @@ from typing import Any
 from PIL import Image
 
 from stylebatch.dataset import Dataset
-from stylebatch.files import write_synced
 from stylebatch.inputs import resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
@@ -18,6 +17,7 @@ from stylebatch.plan import plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
+from stylebatch.system.files import write_synced
 from stylebatch.weights import find_weights
 
 OUTPUT = b"stands for an image"

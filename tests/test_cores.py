@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stylebatch import cores
-from stylebatch.cores import share_cores
+from stylebatch.system import cores
+from stylebatch.system.cores import share_cores
 
 
 def groups(root: Path, proc: str, files: dict[str, str]) -> None:

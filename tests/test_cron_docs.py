@@ -13,7 +13,7 @@ from runs import Ended, Small, contents, needs_proc, small_project, start, wait_
 
 from stylebatch.dataset import Dataset
 from stylebatch.lock import OutputLock
-from stylebatch.run_log import LOG_BYTES, LOG_FILES
+from stylebatch.system.log import LOG_BYTES, LOG_FILES
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/cron.md").read_text(encoding="utf-8")

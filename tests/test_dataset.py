@@ -7,9 +7,9 @@ import pytest
 from projects import OUTPUT, Project, project_of_three, waiting
 
 from stylebatch.dataset import Dataset, metadata_row
-from stylebatch.files import write_synced
 from stylebatch.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.records import JobFailed
+from stylebatch.system.files import write_synced
 
 
 @pytest.fixture

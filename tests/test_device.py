@@ -14,7 +14,6 @@ from projects import Project
 from runs import picture, run_process
 from torch import Tensor
 
-from stylebatch.cores import usable_cores
 from stylebatch.device import (
     CPU_PIXEL_BUDGET,
     Device,
@@ -23,10 +22,11 @@ from stylebatch.device import (
     choose_devices,
     choose_precision,
 )
-from stylebatch.files import digest_bytes
 from stylebatch.images import Pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Style, StyleImage
+from stylebatch.system.cores import usable_cores
+from stylebatch.system.files import digest_bytes
 from stylebatch.targets import TargetRequest
 from stylebatch.transfer.problem import Problem
 
@@ -99,7 +99,7 @@ def test_auto_on_a_gpu_follows_its_capability() -> None:
 COUNT = """
 import os
 os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
-from stylebatch.cores import usable_cores
+from stylebatch.system.cores import usable_cores
 print(usable_cores())
 """
 

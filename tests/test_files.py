@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylebatch.reading import read_each
+from stylebatch.system.read_ahead import read_each
 
 
 @pytest.fixture

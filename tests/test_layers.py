@@ -14,9 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # Bottom up: a module or package imports only from rows above its own. A row's names don't import
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
-    errors crash_points cores run_log
-    files reading
-    records
+    errors system records
     architectures
     images loss_log
     colors
@@ -40,7 +38,7 @@ TABLE = """
     device
     scheduler pace
     commit
-    worker orphans
+    worker
     executors limits retries watchdog forecast tally
     feed
     launch run_session
@@ -219,8 +217,8 @@ def test_only_the_modules_that_compute_import_torch(found) -> None:
     ],
 )
 def test_an_upward_import_is_found_however_it_is_written(source: str) -> None:
-    found = imports("stylebatch.files", source)
-    assert upward(found) == ["stylebatch.files imports stylebatch.pipeline"]
+    found = imports("stylebatch.system.files", source)
+    assert upward(found) == ["stylebatch.system.files imports stylebatch.pipeline"]
     assert upward(imports("stylebatch.preview", source)) == []
 
 
@@ -241,7 +239,7 @@ def test_a_cycle_is_found() -> None:
 
 def test_imports_are_told_by_when_they_happen() -> None:
     source = "if TYPE_CHECKING:\n    import torch\ndef late():\n    import torch"
-    first, second = imports("stylebatch.files", source)
+    first, second = imports("stylebatch.system.files", source)
     assert (first.is_for_types, first.is_late) == (True, False)
     assert (second.is_for_types, second.is_late) == (False, True)
 

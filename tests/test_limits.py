@@ -7,9 +7,9 @@ import pytest
 
 from stylebatch.limits import COMMIT_S, Limits, count_failures
 from stylebatch.pace import Pace
-from stylebatch.reading import is_transient
 from stylebatch.records import Job, Shape
 from stylebatch.retries import Retries
+from stylebatch.system.read_ahead import is_transient
 from stylebatch.watchdog import MOST_AT_ONCE_S, START_S, Watchdog
 
 SHAPE = Shape("s", 10, 10)

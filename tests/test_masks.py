@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from projects import Project, png
 
-from stylebatch.files import write_synced
 from stylebatch.manifest import Pair
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Job
+from stylebatch.system.files import write_synced
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from projects import Project, png, project_of_three
 from stylebatch import fingerprint
 from stylebatch.assignment import TableError
 from stylebatch.errors import Problems
-from stylebatch.files import write_synced
 from stylebatch.fingerprint import draw_noise_seed, draw_strength
 from stylebatch.inputs import InputError, resolve_styles
 from stylebatch.manifest import Assign, StyleSource
@@ -19,6 +18,7 @@ from stylebatch.naming import folded
 from stylebatch.plan import PlanError
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import SecondPass
+from stylebatch.system.files import write_synced
 
 CHANGED_FIELDS = {
     "steps": 7,

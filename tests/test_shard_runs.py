@@ -28,11 +28,11 @@ from runs import (
 )
 
 from stylebatch import lock
-from stylebatch.crash_points import ENVIRONMENT_VARIABLE
 from stylebatch.dataset import Dataset
 from stylebatch.ledger_schema import MIGRATIONS
 from stylebatch.lock import LostOutputError, OutputHeldError, OutputLock, check_owner
 from stylebatch.shard import Shard
+from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 
 NUM_IMAGES = 18
 RECORDS = ("metadata.jsonl", "settings.json", "failures.jsonl", "run.json")

@@ -8,7 +8,6 @@ import pytest
 from projects import Project, waiting
 
 from stylebatch.dataset import Dataset
-from stylebatch.files import write_synced
 from stylebatch.inputs import KnownFile, resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Pair
@@ -17,6 +16,7 @@ from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Job, JobDone, JobFailed
 from stylebatch.run_session import new_summary
 from stylebatch.shard import Shard
+from stylebatch.system.files import write_synced
 
 HALVES = [Shard(0, 2), Shard(1, 2)]
 

@@ -15,9 +15,9 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from stylebatch.architectures import ARCHITECTURES
 from stylebatch.colors import match_colors
-from stylebatch.files import digest_bytes
 from stylebatch.images import ImageError
 from stylebatch.records import Style, StyleImage
+from stylebatch.system.files import digest_bytes
 from stylebatch.targets import (
     CacheError,
     StyleError,
@@ -479,7 +479,7 @@ from stylebatch.architectures import ARCHITECTURES
 from stylebatch.images import decode
 from stylebatch.targets import StyleTargets, TargetRequest
 from stylebatch.records import Style, StyleImage
-from stylebatch.files import digest_bytes
+from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.weights import find_weights, load_tensors
 

@@ -23,7 +23,7 @@ from student import LAYERS, SLIM, VGG, Student
 from torch import Tensor, nn
 
 from stylebatch.device import choose_precision
-from stylebatch.files import sha256_file
+from stylebatch.system.files import sha256_file
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix
 from stylebatch.weights import find_weights, load_tensors

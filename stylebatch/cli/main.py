@@ -12,7 +12,7 @@ from stylebatch import __version__
 from stylebatch.cli import inform, merge, recipes, run, single, weights
 from stylebatch.errors import UserError
 from stylebatch.feed import WorkerError
-from stylebatch.run_log import LOG_NOTE
+from stylebatch.system.log import LOG_NOTE
 
 INTERRUPTED = 4
 # What Typer makes of Ctrl-C, and what no command of ours ends with.

@@ -10,9 +10,9 @@ from rich.console import Console
 from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, UnknownLayerError
 from stylebatch.cli.inform import ArgumentError, table_of
 from stylebatch.cli.single import Arch, WeightsOption, check_arch, evaluations_bar
-from stylebatch.files import write_atomic
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.sheets import check_sheet_path
+from stylebatch.system.files import write_atomic
 
 
 def recipes(

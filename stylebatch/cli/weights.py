@@ -10,7 +10,7 @@ import typer
 from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.cli.inform import ArgumentError
 from stylebatch.errors import UserError, raise_all
-from stylebatch.files import stat_file
+from stylebatch.system.files import stat_file
 from stylebatch.weights import (
     NAMED_WEIGHTS,
     NORMALISATIONS,

@@ -17,10 +17,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
-from stylebatch.crash_points import reached
 from stylebatch.device import is_device_error, is_out_of_memory
 from stylebatch.errors import UserError
-from stylebatch.orphans import end_with_parent
 from stylebatch.records import (
     Event,
     Job,
@@ -29,6 +27,8 @@ from stylebatch.records import (
     WorkerJoined,
     WorkerLost,
 )
+from stylebatch.system.crash_points import reached
+from stylebatch.system.processes import end_with_parent
 from stylebatch.worker import Worker, WorkerSpec
 
 STOP_TIMEOUT_S = 60.0

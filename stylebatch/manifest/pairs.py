@@ -4,7 +4,6 @@ import posixpath
 from pathlib import Path
 from typing import Any, Literal
 
-from stylebatch.files import walk_files
 from stylebatch.images import IMAGE_SUFFIXES
 from stylebatch.manifest.document import Loc
 from stylebatch.manifest.findings import Findings
@@ -15,6 +14,7 @@ from stylebatch.manifest.settings import SettingsResolver, Strength
 from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
 from stylebatch.recipes import LAYER_FIELDS, Settings
+from stylebatch.system.files import walk_files
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
 _DECIDE_CHANCE = ("start", "strength")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylebatch.architectures import ARCHITECTURES
-from stylebatch.files import write_atomic
+from stylebatch.system.files import write_atomic
 from stylebatch.weights.digest import TENSORS_SHA256, tensors_sha256
 from stylebatch.weights.found import WeightsError, WeightSet
 from stylebatch.weights.names import Normalisation

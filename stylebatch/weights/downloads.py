@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.error import HTTPError
 
-from stylebatch.files import make_folder, sha256_file
+from stylebatch.system.files import make_folder, sha256_file
 from stylebatch.weights.found import WeightsError, WeightSet
 from stylebatch.weights.names import NAMED_WEIGHTS, NamedWeights, hub_folder
 

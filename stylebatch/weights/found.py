@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylebatch.architectures import ARCHITECTURES, Convolution
 from stylebatch.errors import UserError
-from stylebatch.files import DIGEST_BYTES, digest_file, why_unreadable
+from stylebatch.system.files import DIGEST_BYTES, digest_file, why_unreadable
 from stylebatch.weights.digest import TENSORS_SHA256, file_sha256
 from stylebatch.weights.names import (
     NAMED_WEIGHTS,

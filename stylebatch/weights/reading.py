@@ -8,7 +8,7 @@ from zipfile import is_zipfile
 
 from safetensors import safe_open
 
-from stylebatch.files import read_start
+from stylebatch.system.files import read_start
 from stylebatch.weights.found import PICKLED, WeightsError
 
 if TYPE_CHECKING:

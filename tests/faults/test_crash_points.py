@@ -10,7 +10,7 @@ from harness import BROKEN, COUNTS, FEW, IS_LONG, MANY, OTHERWISE, SEED, Kind, T
 from runs import Ended, contents, copy_tree, needs_proc
 
 import stylebatch
-from stylebatch.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
+from stylebatch.system.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
 
 # Which passings of a point are tried. Parents come by most of theirs once.
 PARENT = {

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
-from stylebatch.crash_points import reached
+from stylebatch.system.crash_points import reached
 
 DIGEST_BYTES = 16
 
