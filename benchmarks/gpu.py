@@ -33,9 +33,10 @@ from PIL import Image
 from setting import STYLE, photograph_paths, problems_of, settings_of, square, style_of
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
 from stylebatch.device import Device, choose_precision
-from stylebatch.images import Pixels
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import find_weights
+from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
 from stylebatch.specs import solver_spec
@@ -43,7 +44,6 @@ from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.graphs import GraphedEvaluation
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS
-from stylebatch.weights import find_weights
 
 SIZES, BATCHES = (256, 512), (1, 2, 4, 8, 16, 32)
 # The objective as it is, but no image ends before the timing does, and on one level.

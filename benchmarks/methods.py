@@ -22,8 +22,9 @@ from setting import photograph_paths, settings_of, square
 from slim import style_statistics
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
 from stylebatch.device import choose_precision
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import load_tensors
 from stylebatch.recipes import Settings
 from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.targets import Statistics, to_pixels, to_tensor
@@ -32,7 +33,6 @@ from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective, Targets
 from stylebatch.transfer.problem import Problem
 from stylebatch.transfer.starts import draw_noise
-from stylebatch.weights import load_tensors
 
 # Every evaluation while losses fall fast, then every fifth: judging takes a third of an evaluation.
 JUDGED = frozenset([*range(1, 21), *range(25, 1001, 5)])

@@ -30,9 +30,9 @@ from setting import Clock, make_project
 from stylebatch import commit, contents, pipeline
 from stylebatch.dataset import Dataset
 from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision
-from stylebatch.images import decode, resize
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
+from stylebatch.pictures.images import decode, resize
 from stylebatch.pipeline import RunRequest
 from stylebatch.scheduler import num_slots
 from stylebatch.system.cores import usable_cores

@@ -10,8 +10,9 @@ import yaml
 from machine import PHOTOGRAPHS, STYLES, WEIGHTS
 
 from stylebatch.device import Device
-from stylebatch.images import Pixels, decode, resize
+from stylebatch.extractors.weights import find_weights, layers_digest
 from stylebatch.ledger_plan import PairCounts
+from stylebatch.pictures.images import Pixels, decode, resize
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Event, JobDone, Style, StyleImage, WorkerJoined
@@ -19,7 +20,6 @@ from stylebatch.system.files import digest_file, list_folders
 from stylebatch.tally import Tally
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
-from stylebatch.weights import find_weights, layers_digest
 
 STYLE = "hokusai_wave"
 

@@ -18,8 +18,9 @@ from setting import photograph_paths, square
 from slim import style_pixels, style_statistics, time_by_turns
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
 from stylebatch.device import choose_precision
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.targets import to_tensor
@@ -27,7 +28,6 @@ from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
-from stylebatch.weights import find_weights, load_tensors
 
 STYLES = ("hokusai_wave", "van_gogh_la_cafe")
 

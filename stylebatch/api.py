@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from stylebatch.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.contents import Content, decode_mask, make_content
 from stylebatch.device import Device, choose_devices, within_memory
 from stylebatch.errors import UserError
+from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
+from stylebatch.extractors.weights import Normalisation, check_layers, find_weights, layers_digest
 from stylebatch.fingerprint import draw_noise_seed
 from stylebatch.finishing import finish
-from stylebatch.images import decode
+from stylebatch.pictures.images import decode
 from stylebatch.recipes import (
     Recipe,
     Settings,
@@ -33,7 +34,6 @@ from stylebatch.system.files import default_cache_folder, digest_bytes, read_byt
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Row, Status, StepReport
-from stylebatch.weights import Normalisation, check_layers, find_weights, layers_digest
 
 ImageLike = str | PathLike[str] | Image.Image
 OnStep = Callable[[int, Row], None]

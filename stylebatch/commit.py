@@ -10,9 +10,9 @@ from typing import Any
 
 from stylebatch.dataset import Dataset
 from stylebatch.finishing import Canvas, finish, side_by_side
-from stylebatch.images import Pixels, encode_png
 from stylebatch.lock import LostOutputError, check_owner
 from stylebatch.loss_log import LossRow, encode_log
+from stylebatch.pictures.images import Pixels, encode_png
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job, JobDone
 from stylebatch.system.crash_points import reached

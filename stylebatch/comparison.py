@@ -10,9 +10,9 @@ import numpy as np
 
 from stylebatch.api import stylize
 from stylebatch.errors import UserError, raise_all
-from stylebatch.images import Pixels, decode
+from stylebatch.pictures.contact_sheet import Cell, contact_sheet
+from stylebatch.pictures.images import Pixels, decode
 from stylebatch.recipes import recipe_fields, recipe_names
-from stylebatch.sheets import Cell, contact_sheet
 from stylebatch.system.files import read_bytes
 from stylebatch.transfer.problem import Row
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stylebatch.errors import UserError
 from stylebatch.finishing import Canvas, make_canvas
-from stylebatch.images import Picture, Pixels, decode, fit_pixels
+from stylebatch.pictures.images import Picture, Pixels, decode, fit_pixels
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job
 from stylebatch.system.files import digest_bytes, read_bytes

@@ -8,10 +8,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
 from stylebatch.errors import UserError
-from stylebatch.images import Pixels, style_size
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import load_tensors
 from stylebatch.memory_probe import Peaks, free_bytes, max_images, measure_peaks
+from stylebatch.pictures.images import Pixels, style_size
 from stylebatch.recipes import Settings
 from stylebatch.records import Style
 from stylebatch.specs import input_constants, objective_spec, solver_spec
@@ -20,7 +21,6 @@ from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem, SolverSpec
-from stylebatch.weights import load_tensors
 
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/throughput.py.

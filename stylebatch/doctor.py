@@ -10,15 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from stylebatch.system.cores import usable_cores
-from stylebatch.system.files import default_cache_folder
-from stylebatch.weights import (
+from stylebatch.extractors.weights import (
     NAMED_WEIGHTS,
     SHIPPED_WEIGHTS,
     WeightsError,
     find_weights,
     is_fetched,
 )
+from stylebatch.system.cores import usable_cores
+from stylebatch.system.files import default_cache_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylebatch.dataset import Dataset
 from stylebatch.disk_space import DiskSpace, free_bytes
+from stylebatch.extractors.weights import find_download
 from stylebatch.launch import all_settings, worker_specs
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
@@ -15,7 +16,6 @@ from stylebatch.manifest import Manifest
 from stylebatch.pace import Pace
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, Style
-from stylebatch.weights import find_download
 
 if TYPE_CHECKING:
     from stylebatch.probe import Probe

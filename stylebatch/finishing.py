@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from stylebatch.colors import keep_colors
-from stylebatch.images import Pixels, fit_pixels, resize
+from stylebatch.pictures.colors import keep_colors
+from stylebatch.pictures.images import Pixels, fit_pixels, resize
 from stylebatch.recipes import Recipe
 
 

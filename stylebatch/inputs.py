@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from stylebatch import images
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, StyleSource
+from stylebatch.pictures import images
 from stylebatch.records import Style, StyleImage
 from stylebatch.system import files
 from stylebatch.system.paths import below

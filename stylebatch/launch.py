@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylebatch.executors import EXECUTORS, Executor
+from stylebatch.extractors.weights import find_download, is_checked_without_torch, load_tensors
 from stylebatch.feed import Watcher
 from stylebatch.manifest import Manifest
 from stylebatch.recipes import Settings
@@ -14,7 +15,6 @@ from stylebatch.records import Notice, Style
 from stylebatch.shard import Shard
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import default_cache_folder
-from stylebatch.weights import find_download, is_checked_without_torch, load_tensors
 
 if TYPE_CHECKING:
     from stylebatch.worker import WorkerSpec

@@ -9,16 +9,16 @@ from pathlib import Path
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
 from stylebatch.feed import Feed
-from stylebatch.images import decode
 from stylebatch.launch import make_executor, prepare_all_weights, worker_specs
 from stylebatch.ledger import Ledger
 from stylebatch.lock import OutputLock
 from stylebatch.manifest import Manifest, SweepPoint, base_name
+from stylebatch.pictures.contact_sheet import Cell, check_sheet_path, contact_sheet
+from stylebatch.pictures.images import decode
 from stylebatch.pipeline import Watcher, make_plan
 from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Style
 from stylebatch.run_session import new_run_id
 from stylebatch.scheduler import Scheduler
-from stylebatch.sheets import Cell, check_sheet_path, contact_sheet
 from stylebatch.system.files import read_bytes, write_atomic
 from stylebatch.tally import StopRequest
 

@@ -13,8 +13,8 @@ from stylebatch.contents import Content, read_content
 from stylebatch.device import Device, within_memory
 from stylebatch.errors import UserError
 from stylebatch.finishing import finish
-from stylebatch.images import encode_png, fit_pixels
 from stylebatch.loss_log import LossRow, encode_log
+from stylebatch.pictures.images import encode_png, fit_pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Job, Shape
 from stylebatch.scheduler import num_slots

@@ -1,12 +1,12 @@
 """A recipe, on weights with these constants → what `transfer` takes."""
 
+from stylebatch.extractors.weights import Normalisation
 from stylebatch.recipes import Recipe
 from stylebatch.transfer.objective import ObjectiveSpec
 from stylebatch.transfer.optimizer import OptimizerSpec
 from stylebatch.transfer.problem import SecondPass, SolverSpec
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec
-from stylebatch.weights import Normalisation
 
 Triple = tuple[float, float, float]
 

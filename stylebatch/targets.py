@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylebatch.colors import match_colors
 from stylebatch.errors import RunError, UserError
-from stylebatch.images import Pixels, decode, fit_pixels, work_size
+from stylebatch.pictures.colors import match_colors
+from stylebatch.pictures.images import Pixels, decode, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
 from stylebatch.system.read_ahead import is_transient

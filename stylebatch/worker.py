@@ -17,8 +17,8 @@ from stylebatch.contents import Content, read_content
 from stylebatch.dataset import Dataset
 from stylebatch.device import Device, is_device_error, within_memory
 from stylebatch.errors import RunError, UserError
-from stylebatch.images import Pixels
 from stylebatch.loss_log import LossRow
+from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import (
     Event,

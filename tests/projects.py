@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from stylebatch.dataset import Dataset
+from stylebatch.extractors.weights import find_weights
 from stylebatch.inputs import resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
@@ -18,7 +19,6 @@ from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
 from stylebatch.system.files import write_synced
-from stylebatch.weights import find_weights
 
 OUTPUT = b"stands for an image"
 

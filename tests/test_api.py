@@ -13,8 +13,8 @@ from runs import SHALLOW, Small, picture, small_project
 import stylebatch
 from stylebatch.demo import write_demo
 from stylebatch.errors import UserError
+from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.transfer.problem import Row
-from stylebatch.weights import NORMALISATIONS
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
 

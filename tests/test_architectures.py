@@ -4,7 +4,7 @@ import naive
 import pytest
 from torch import nn
 
-from stylebatch.architectures import (
+from stylebatch.extractors.architectures import (
     ARCHITECTURES,
     Architecture,
     Convolution,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from runs import command, picture, small_project
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import load_manifest
 from stylebatch.manifest.findings import ManifestError
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from runs import COMMAND, Small, command, contents, lines, small_project
 
-from stylebatch.weights import NAMED_WEIGHTS
+from stylebatch.extractors.weights import NAMED_WEIGHTS
 
 
 @pytest.fixture

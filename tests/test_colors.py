@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import picture
 
-from stylebatch.colors import keep_colors, match_colors
-from stylebatch.images import Pixels
+from stylebatch.pictures.colors import keep_colors, match_colors
+from stylebatch.pictures.images import Pixels
 
 # ITU-R BT.601 for the full range, as in JPEG (JFIF 1.02): rows Y, Cb, Cr; the last two around 128.
 YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])

@@ -12,10 +12,10 @@ from PIL import Image
 
 from stylebatch.demo import MANIFEST, manifest_text, write_demo
 from stylebatch.errors import Problems
-from stylebatch.images import decode
 from stylebatch.manifest import load_manifest
 from stylebatch.paintings import PAINTINGS
-from stylebatch.sheets import Cell, contact_sheet
+from stylebatch.pictures.contact_sheet import Cell, contact_sheet
+from stylebatch.pictures.images import decode
 
 ROOT = Path(__file__).parents[1]
 

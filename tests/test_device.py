@@ -22,7 +22,7 @@ from stylebatch.device import (
     choose_devices,
     choose_precision,
 )
-from stylebatch.images import Pixels
+from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.cores import usable_cores

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import recipe_fields, recipe_names, recipe_on
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ import pytest
 import torch
 from runs import Small, command, small_project
 
-from stylebatch.weights import (
+from stylebatch.extractors.weights import (
     NAMED_WEIGHTS,
     WeightsError,
     fetch,
@@ -20,8 +20,8 @@ from stylebatch.weights import (
     is_fetched,
     load_tensors,
 )
-from stylebatch.weights import downloads as of_downloads
-from stylebatch.weights.names import NamedWeights
+from stylebatch.extractors.weights import downloads as of_downloads
+from stylebatch.extractors.weights.names import NamedWeights
 
 KEY = ("vgg19", "of-a-test")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.lbfgs import ProjectedLBFGS

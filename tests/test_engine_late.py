@@ -13,7 +13,7 @@ from synchronisation import NoReadingBack
 from test_engine import SPEC, Stub, Terms, bowl, problem, real_objective, real_problem, solver
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective

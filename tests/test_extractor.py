@@ -14,10 +14,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.models import get_weight
 from torchvision.transforms.functional import normalize
 
-from stylebatch.architectures import ARCHITECTURES, Layer
+from stylebatch.extractors.architectures import ARCHITECTURES, Layer
+from stylebatch.extractors.weights import NAMED_WEIGHTS, NORMALISATIONS, find_weights, load_tensors
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.frozen import convolve_back
-from stylebatch.weights import NAMED_WEIGHTS, NORMALISATIONS, find_weights, load_tensors
 
 LAYERS = ("conv1_1", "relu1_1", "relu1_2", "pool1", "conv2_2", "relu2_2", "conv3_3")
 

@@ -11,7 +11,7 @@ from runs import picture
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from stylebatch.finishing import Canvas, finish, make_canvas, side_by_side
-from stylebatch.images import Pixels
+from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.targets import to_pixels
 

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageCms
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 from torchvision.transforms.functional import resize as torchvision_resize
 
-from stylebatch.images import (
+from stylebatch.pictures.images import (
     FORMATS,
     MAX_PIXELS,
     ImageError,

@@ -15,10 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
     errors system records
-    architectures
-    images loss_log
-    colors
-    weights
+    pictures extractors loss_log
     transfer
     recipes
     manifest
@@ -43,7 +40,7 @@ TABLE = """
     feed
     launch run_session
     pipeline
-    sheets paintings probe disk_space
+    paintings probe disk_space
     preview merge demo doctor estimate
     api
     comparison
@@ -76,7 +73,7 @@ MAY_IMPORT_TORCH = {
     "transfer",
     "worker",
 }
-MAY_IMPORT_TORCH_LATE = {"doctor", "weights"}
+MAY_IMPORT_TORCH_LATE = {"doctor", "extractors"}
 TORCH = ("torch", "torchvision", "safetensors.torch")
 
 MAX_LINES, MAX_FUNCTION_LINES, MAX_MEDIAN_LINES = 350, 60, 12
@@ -188,8 +185,9 @@ def test_no_modules_import_each_other(found) -> None:
 
 
 def test_the_optimisation_knows_of_nothing_but_architectures(found) -> None:
-    known = {place(each.imported) for each in found if place(each.importer) == "transfer"}
-    assert known & ROWS.keys() == {"transfer", "architectures"}
+    known = {each.imported for each in found if place(each.importer) == "transfer"}
+    ours = {name for name in known if is_ours(name) and place(name) != "transfer"}
+    assert ours == {"stylebatch.extractors.architectures"}
 
 
 def test_imports_inside_functions_are_those_that_have_a_reason(found) -> None:
@@ -223,8 +221,8 @@ def test_an_upward_import_is_found_however_it_is_written(source: str) -> None:
 
 
 def test_imports_along_a_row_and_within_a_package_are_told_apart() -> None:
-    along = imports("stylebatch.loss_log", "from stylebatch.images import decode")
-    assert upward(along) == ["stylebatch.loss_log imports stylebatch.images"]
+    along = imports("stylebatch.loss_log", "from stylebatch.pictures.images import decode")
+    assert upward(along) == ["stylebatch.loss_log imports stylebatch.pictures.images"]
     within = imports("stylebatch.transfer.losses", "from stylebatch.transfer import engine")
     assert [each.imported for each in within] == ["stylebatch.transfer.engine"]
     assert upward(within) == []
@@ -251,7 +249,9 @@ def test_no_module_but_those_brings_torch_when_it_is_imported() -> None:
     executors = {"stylebatch.executors.inline", "stylebatch.executors.local"}
     light = [name for name in MODULES if place(name) not in MAY_IMPORT_TORCH]
     light = [name for name in light if name not in executors]
-    assert {"stylebatch.cli.main", "stylebatch.pipeline", "stylebatch.weights"} <= set(light)
+    assert {"stylebatch.cli.main", "stylebatch.pipeline", "stylebatch.extractors.weights"} <= set(
+        light
+    )
     code = f"import sys, {', '.join(light)}\n{TELL_TORCH}"
     assert run_process(code) == (0, "[]\n", "")
 

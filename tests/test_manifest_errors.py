@@ -6,8 +6,8 @@ from manifests import GOOD, changed, load, messages, write_inputs
 from PIL import Image
 from safetensors.numpy import save_file
 
-from stylebatch.images import IMAGE_SUFFIXES
 from stylebatch.manifest import ManifestError, load_manifest
+from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import recipe_names
 
 SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))

@@ -6,13 +6,13 @@ import naive
 import pytest
 import torch
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.memory_probe import SHARE, Peaks, max_images, run_once
 from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
-from stylebatch.weights import NORMALISATIONS
 
 MB = 2**20
 

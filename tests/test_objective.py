@@ -9,7 +9,7 @@ import torch
 from synchronisation import NoReadingBack
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec, Targets

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 from runs import Small, command, contents, small_project
 
-from stylebatch.images import decode
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import SweepPoint, load_manifest
+from stylebatch.pictures.contact_sheet import Cell, contact_sheet
+from stylebatch.pictures.images import decode
 from stylebatch.pipeline import make_plan
 from stylebatch.preview import CELL_PX, choose, sheet_rows
 from stylebatch.records import Job
-from stylebatch.sheets import Cell, contact_sheet
 
 
 @pytest.fixture

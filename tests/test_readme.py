@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from stylebatch.architectures import ARCHITECTURES
 from stylebatch.demo import write_demo
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import NAMED_WEIGHTS, SHIPPED_WEIGHTS
 from stylebatch.manifest import load_manifest
 from stylebatch.manifest.schema import Run
-from stylebatch.weights import NAMED_WEIGHTS, SHIPPED_WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

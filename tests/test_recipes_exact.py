@@ -14,8 +14,9 @@ import torch
 from published import MEAN, PUBLISHED, STD, adain_style, noise_in, published_terms
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.images import Pixels
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import Normalisation
+from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.specs import input_constants, objective_spec, solver_spec
 from stylebatch.targets import to_tensor
@@ -25,7 +26,6 @@ from stylebatch.transfer.losses import gram_matrix, mean_std
 from stylebatch.transfer.objective import Losses, Objective
 from stylebatch.transfer.problem import Problem
 from stylebatch.transfer.starts import make_start
-from stylebatch.weights import Normalisation
 
 NAMES = sorted(PUBLISHED)
 CONSTANTS = Normalisation(naive.MEAN, naive.STD)

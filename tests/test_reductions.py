@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.architectures import ARCHITECTURES, Architecture, Convolution, Layer
+from stylebatch.extractors.architectures import ARCHITECTURES, Architecture, Convolution, Layer
 from stylebatch.transfer.curvature import CurvaturePairs, add_by_product
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, total_variation

@@ -15,10 +15,10 @@ from test_extractor import MEAN, STD, of, relative_error
 from torch import Tensor
 
 from stylebatch import stylize
-from stylebatch.architectures import ARCHITECTURES, UnknownLayerError
+from stylebatch.extractors.architectures import ARCHITECTURES, UnknownLayerError
+from stylebatch.extractors.weights import WeightsError, find_weights, layers_digest, load_tensors
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective, ObjectiveSpec
-from stylebatch.weights import WeightsError, find_weights, layers_digest, load_tensors
 
 SLIM = ARCHITECTURES["slim"]
 LAYERS = tuple(SLIM.heads)

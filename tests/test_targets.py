@@ -13,9 +13,10 @@ from runs import picture, run_process
 from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.colors import match_colors
-from stylebatch.images import ImageError
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import find_weights, load_tensors
+from stylebatch.pictures.colors import match_colors
+from stylebatch.pictures.images import ImageError
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_bytes
 from stylebatch.targets import (
@@ -27,7 +28,6 @@ from stylebatch.targets import (
     to_tensor,
 )
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.weights import find_weights, load_tensors
 
 LAYERS = ("conv1_1", "conv2_1")
 REQUEST = TargetRequest(
@@ -475,13 +475,13 @@ WITH_THREADS = """
 import sys
 from pathlib import Path
 import torch
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.images import decode
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.pictures.images import decode
 from stylebatch.targets import StyleTargets, TargetRequest
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.weights import find_weights, load_tensors
+from stylebatch.extractors.weights import find_weights, load_tensors
 
 root, layers = Path(sys.argv[1]), ("conv1_1", "conv2_1", "conv3_1")
 tensors = load_tensors(find_weights("vgg19", "random", root), layers)

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.weights import find_weights, load_tensors
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import find_weights, load_tensors
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "training" / "train_slim.py"

@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_weights import Harmful, draw_weights
 
-from stylebatch.weights import NORMALISATIONS, WeightsError, find_weights, load_tensors
-from stylebatch.weights.digest import file_sha256, tensors_sha256
+from stylebatch.extractors.weights import NORMALISATIONS, WeightsError, find_weights, load_tensors
+from stylebatch.extractors.weights.digest import file_sha256, tensors_sha256
 
 IMAGENET = NORMALISATIONS["imagenet"]
 TOLD = {"mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225"}
@@ -199,7 +199,7 @@ import re, sys
 from pathlib import Path
 import torch
 from safetensors.torch import load_file
-from stylebatch.weights import NORMALISATIONS, find_weights, load_tensors
+from stylebatch.extractors.weights import NORMALISATIONS, find_weights, load_tensors
 def anonymous_mb():
     text = Path("/proc/self/status").read_text()
     return int(re.search(r"RssAnon:\\s+(\\d+) kB", text)[1]) / 1e3

@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import get_weight
 
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.transfer.extractor import Extractor
-from stylebatch.weights import (
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import (
     NAMED_WEIGHTS,
     NORMALISATIONS,
     Normalisation,
@@ -28,6 +27,7 @@ from stylebatch.weights import (
     layers_digest,
     load_tensors,
 )
+from stylebatch.transfer.extractor import Extractor
 
 Tensors = dict[str, Tensor]
 IMAGENET = NORMALISATIONS["imagenet"]

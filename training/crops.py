@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylebatch.images import IMAGE_SUFFIXES, decode
+from stylebatch.pictures.images import IMAGE_SUFFIXES, decode
 
 # Images are kept at this longest edge: no crop looks at more detail.
 KEPT_PX = 640

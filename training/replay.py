@@ -8,13 +8,13 @@ from student import INPUT_STD, LAYERS, SLIM, Student
 from torch import Tensor
 
 from stylebatch.device import choose_precision
+from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
-from stylebatch.weights import NORMALISATIONS
 
 EDGE_PX = 128
 # Old images show what an old version did not see: only the last few hundred steps' are kept.

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.weights import Normalisation
-from stylebatch.weights.convert import write_weights
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import Normalisation
+from stylebatch.extractors.weights.convert import write_weights
 
 SLIM, VGG = ARCHITECTURES["slim"], ARCHITECTURES["vgg19"]
 LAYERS = tuple(SLIM.heads)

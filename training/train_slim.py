@@ -23,10 +23,10 @@ from student import LAYERS, SLIM, VGG, Student
 from torch import Tensor, nn
 
 from stylebatch.device import choose_precision
+from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.system.files import sha256_file
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix
-from stylebatch.weights import find_weights, load_tensors
 
 SOURCE = (
     "distilled from VGG-19 (Simonyan & Zisserman, CC BY 4.0) on CC0 photographs and "

@@ -7,11 +7,15 @@ import typer
 import yaml
 from rich.console import Console
 
-from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, UnknownLayerError
 from stylebatch.cli.inform import ArgumentError, table_of
 from stylebatch.cli.single import Arch, WeightsOption, check_arch, evaluations_bar
+from stylebatch.extractors.architectures import (
+    ARCHITECTURES,
+    DEFAULT_ARCHITECTURE,
+    UnknownLayerError,
+)
+from stylebatch.pictures.contact_sheet import check_sheet_path
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
-from stylebatch.sheets import check_sheet_path
 from stylebatch.system.files import write_atomic
 
 

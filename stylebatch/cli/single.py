@@ -9,9 +9,9 @@ import yaml
 from PIL import Image
 from rich.progress import BarColumn, Progress, TextColumn
 
-from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.cli.inform import ArgumentError
 from stylebatch.demo import write_demo
+from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 WeightsOption = Annotated[

@@ -4,7 +4,6 @@ import posixpath
 from pathlib import Path
 from typing import Any, Literal
 
-from stylebatch.images import IMAGE_SUFFIXES
 from stylebatch.manifest.document import Loc
 from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import Assign, Pair, StyleSource
@@ -13,6 +12,7 @@ from stylebatch.manifest.schema import Choice, Defaults, ManifestFields, PairFie
 from stylebatch.manifest.settings import SettingsResolver, Strength
 from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
+from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import LAYER_FIELDS, Settings
 from stylebatch.system.files import walk_files
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
-from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
-from stylebatch.weights import NORMALISATIONS
 
 DURATION = r"^([0-9]+(\.[0-9]+)?[dhms])+$"
 SHARE = r"^[0-9]+(\.[0-9]+)?%$"

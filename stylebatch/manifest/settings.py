@@ -7,7 +7,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylebatch.architectures import UnknownLayerError
+from stylebatch.extractors.architectures import UnknownLayerError
+from stylebatch.extractors.weights import (
+    NORMALISATIONS,
+    Normalisation,
+    WeightsError,
+    WeightSet,
+    check_layers,
+    find_weights,
+    layers_digest,
+)
 from stylebatch.manifest.document import Loc
 from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
@@ -20,15 +29,6 @@ from stylebatch.recipes import (
     make_settings,
     recipe_fields,
     recipe_on,
-)
-from stylebatch.weights import (
-    NORMALISATIONS,
-    Normalisation,
-    WeightsError,
-    WeightSet,
-    check_layers,
-    find_weights,
-    layers_digest,
 )
 
 # Fields of a pair that name its recipe, or are fields of it too.

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights.digest import TENSORS_SHA256, tensors_sha256
+from stylebatch.extractors.weights.names import Normalisation
+from stylebatch.extractors.weights.tensors import load_all_tensors, load_tensors
+from stylebatch.extractors.weights.weight_set import WeightsError, WeightSet
 from stylebatch.system.files import write_atomic
-from stylebatch.weights.digest import TENSORS_SHA256, tensors_sha256
-from stylebatch.weights.found import WeightsError, WeightSet
-from stylebatch.weights.names import Normalisation
-from stylebatch.weights.tensors import load_all_tensors, load_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

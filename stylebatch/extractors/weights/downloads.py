@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.error import HTTPError
 
+from stylebatch.extractors.weights.names import NAMED_WEIGHTS, NamedWeights, hub_folder
+from stylebatch.extractors.weights.weight_set import WeightsError, WeightSet
 from stylebatch.system.files import make_folder, sha256_file
-from stylebatch.weights.found import WeightsError, WeightSet
-from stylebatch.weights.names import NAMED_WEIGHTS, NamedWeights, hub_folder
 
 # A server that sends nothing for so long has gone; torch.hub alone would wait for ever.
 SILENCE_S = 60.0

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from stylebatch.architectures import ARCHITECTURES, Convolution
 from stylebatch.errors import UserError
-from stylebatch.system.files import DIGEST_BYTES, digest_file, why_unreadable
-from stylebatch.weights.digest import TENSORS_SHA256, file_sha256
-from stylebatch.weights.names import (
+from stylebatch.extractors.architectures import ARCHITECTURES, Convolution
+from stylebatch.extractors.weights.digest import TENSORS_SHA256, file_sha256
+from stylebatch.extractors.weights.names import (
     NAMED_WEIGHTS,
     NORMALISATIONS,
     SHIPPED_WEIGHTS,
     Normalisation,
     names_of,
 )
+from stylebatch.system.files import DIGEST_BYTES, digest_file, why_unreadable
 
 PICKLED = (".pth", ".pt")
 # Of safetensors files: what numpy reads.

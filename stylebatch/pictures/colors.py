@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stylebatch.images import Pixels
+from stylebatch.pictures.images import Pixels
 
 _Matrix = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from stylebatch.errors import UserError
-from stylebatch.images import Pixels, resize
+from stylebatch.pictures.images import Pixels, resize
 
 _PAPER, _INK, _SOFT = (252, 252, 250), (38, 38, 40), (120, 120, 124)
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}

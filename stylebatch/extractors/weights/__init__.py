@@ -4,9 +4,17 @@ Normalisation and channel order belong to the weights, never to a recipe: a file
 metadata, a named set in the table of names, or the manifest says them.
 """
 
-from stylebatch.weights.convert import convert_weights
-from stylebatch.weights.downloads import fetch, find_download, find_named, is_fetched
-from stylebatch.weights.found import (
+from stylebatch.extractors.weights.convert import convert_weights
+from stylebatch.extractors.weights.downloads import fetch, find_download, find_named, is_fetched
+from stylebatch.extractors.weights.names import (
+    NAMED_WEIGHTS,
+    NORMALISATIONS,
+    SHIPPED_WEIGHTS,
+    Normalisation,
+    hub_folder,
+)
+from stylebatch.extractors.weights.tensors import load_tensors
+from stylebatch.extractors.weights.weight_set import (
     WeightsError,
     WeightSet,
     check_layers,
@@ -15,14 +23,6 @@ from stylebatch.weights.found import (
     layers_digest,
     read_normalisation,
 )
-from stylebatch.weights.names import (
-    NAMED_WEIGHTS,
-    NORMALISATIONS,
-    SHIPPED_WEIGHTS,
-    Normalisation,
-    hub_folder,
-)
-from stylebatch.weights.tensors import load_tensors
 
 __all__ = [
     "NAMED_WEIGHTS",

@@ -5,17 +5,17 @@ from hashlib import blake2b
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from stylebatch.architectures import ARCHITECTURES, Convolution
-from stylebatch.weights.downloads import fetch
-from stylebatch.weights.found import (
+from stylebatch.extractors.architectures import ARCHITECTURES, Convolution
+from stylebatch.extractors.weights.downloads import fetch
+from stylebatch.extractors.weights.files import read_tensors
+from stylebatch.extractors.weights.names import NAMED_WEIGHTS
+from stylebatch.extractors.weights.weight_set import (
     WeightsError,
     WeightSet,
     check_shape,
     missing_layers,
     not_finite,
 )
-from stylebatch.weights.names import NAMED_WEIGHTS
-from stylebatch.weights.reading import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from zipfile import is_zipfile
 
 from safetensors import safe_open
 
+from stylebatch.extractors.weights.weight_set import PICKLED, WeightsError
 from stylebatch.system.files import read_start
-from stylebatch.weights.found import PICKLED, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
