@@ -28,7 +28,6 @@ from machine import add_shared_option, check_shared, describe_machine, describe_
 from setting import Clock, make_project
 
 from stylebatch import commit, contents, pipeline
-from stylebatch.dataset import Dataset
 from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
@@ -55,9 +54,9 @@ AROUND: dict[str, list[tuple[Any, str]]] = {
     "encode PNG": [(commit, "encode_png")],
     "loss log": [(commit, "encode_log")],
     "write and fsync files": [(commit, "write_synced")],
-    "rename, fsync folders": [(commit, "move"), (commit, "sync_folder")],
+    "rename, fsync folders": [(commit, "rename"), (commit, "sync_folder")],
     "ledger": [(Ledger, "claim"), (Ledger, "record"), (Ledger, "remember_settings")],
-    "metadata, run.json": [(Dataset, "write_records"), (Dataset, "write_summary")],
+    "metadata, run.json": [(pipeline, "write_records"), (pipeline, "write_summary")],
 }
 
 

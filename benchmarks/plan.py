@@ -26,6 +26,7 @@ from stylebatch.dataset import Dataset
 from stylebatch.feed import Feed
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
+from stylebatch.metadata import write_records
 from stylebatch.pipeline import make_plan
 from stylebatch.records import Event, Job, JobDone, JobFailed, WorkerJoined
 from stylebatch.scheduler import GPU_BUDGET, Scheduler
@@ -133,7 +134,7 @@ def plan(root: Path, *, read_only: bool = False) -> Figures:
         planned.find_stale()
         num_groups = len(planned.groups())
         if not read_only:
-            dataset.write_records(ledger)
+            write_records(dataset, ledger)
         pending = sum(counts.pending for counts in planned.counts.values())
     return clock.read() | {"pending": pending, "groups": num_groups, "files": summary.read.files}
 
@@ -214,7 +215,7 @@ def records(root: Path) -> Figures:
     """Write the metadata of all images, as every run does that has made any."""
     clock, dataset = Clock(), Dataset(root / "out")
     with Ledger.open(dataset.ledger) as ledger:
-        dataset.write_records(ledger)
+        write_records(dataset, ledger)
     return clock.read()
 
 

@@ -1,17 +1,10 @@
-"""The output tree: where things are, the metadata, what is moved aside."""
+"""The output tree: where things are, and what is made, swept and moved aside there."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from stylebatch.ledger import Ledger
 from stylebatch.shard import Shard
 from stylebatch.system import files
-from stylebatch.system.crash_points import reached
-
-# What loaders take for the path of an image inside the tree, wherever a key ends in it.
-_PATH_KEY = "file_name"
 
 # Between what is a run's own id and the name of its shard.
 _OF_SHARD = "-shard-"
@@ -148,73 +141,6 @@ class Dataset:
             folder = output.rpartition(".")[0]
             yield from (f"{folder}/{name}" for name in files.list_sizes(self.progress / folder))
 
-    def write_records(self, ledger: Ledger) -> bool:
-        """Write `metadata.jsonl`, `settings.json` and `failures.jsonl` if anything has changed.
-
-        Returns:
-            whether they were written.
-        """
-        changes = ledger.changes
-        is_there = files.stat_file(self.metadata) and files.stat_file(self.settings)
-        if is_there and ledger.get("written") == changes:
-            return False
-        used: set[str] = set()
-        files.write_lines_atomic(self.metadata, _metadata_lines(ledger, used))
-        reached("metadata-written")
-        self._write_settings(ledger, used)
-        reached("settings-written")
-        self._write_failures(ledger)
-        reached("failures-written")
-        ledger.put("written", changes)
-        reached("records-noted")
-        return True
-
-    def _write_settings(self, ledger: Ledger, used: set[str]) -> None:
-        settings = {key: value for key, value in ledger.settings().items() if key in used}
-        files.write_atomic(self.settings, _pretty(settings), make_folders=False)
-
-    def _write_failures(self, ledger: Ledger) -> None:
-        """No failures, no file."""
-        lines = (_line(_as_row(failure)) for failure in ledger.failures())
-        first = next(lines, None)
-        if first is None:
-            files.remove_file(self.failures)
-        else:
-            files.write_lines_atomic(self.failures, _chain(first, lines))
-
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write `run.json`: how the last run went."""
-        files.write_atomic(self.summary, _pretty(summary), make_folders=False)
-
-
-def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an image's line of the metadata from what `Ledger.done` tells of it.
-
-    Raises:
-        ValueError: a key that loaders would take for the path of another image.
-    """
-    row = _as_row(fields)
-    row |= row.pop("facts", {})
-    if wrong := [key for key in row if key.endswith(f"_{_PATH_KEY}")]:
-        raise ValueError(f"metadata keys that loaders take for paths of images: {wrong}")
-    return row
-
-
-def _as_row(fields: Mapping[str, Any]) -> dict[str, Any]:
-    rest = dict(fields)
-    return {_PATH_KEY: rest.pop("output"), **rest}
-
-
-def _metadata_lines(ledger: Ledger, used: set[str]) -> Iterator[str]:
-    for fields in ledger.done():
-        used.add(fields["settings_id"])
-        yield _line(metadata_row(fields))
-
-
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
 
 def _losses_name(output: str) -> str:
     return output.rpartition(".")[0] + ".csv"
@@ -232,11 +158,3 @@ def _move_aside(root: Path, paths: Iterable[str], target: Path) -> int:
         files.sync_folder(target / folder)
         files.sync_folder(files.remove_empty_folders(root / folder, root))
     return moved
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)
-
-
-def _pretty(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

@@ -1,10 +1,9 @@
 """What a run starts its workers with: weights that are there, devices, settings, styles."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.extractors.weights import find_download, is_checked_without_torch, load_tensors
@@ -18,8 +17,6 @@ from stylebatch.system.files import default_cache_folder
 
 if TYPE_CHECKING:
     from stylebatch.worker import WorkerSpec
-
-PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
 
 
 def all_settings(manifest: Manifest) -> dict[str, Settings]:
@@ -89,26 +86,3 @@ def worker_specs(
 def make_executor(manifest: Manifest, specs: "list[WorkerSpec]") -> Executor:
     """Make the executor that a manifest asks for; it has started nothing yet."""
     return EXECUTORS[manifest.run.executor](specs)
-
-
-def describe_settings(settings: Settings) -> dict[str, Any]:
-    """Return what `settings.json` says of settings: recipe, extractor, precision, versions."""
-    return {
-        # Jobs with the same settings may differ in strength: the metadata says each one's.
-        "recipe": settings.recipe.model_dump(mode="json", exclude={"strength"}),
-        "extractor": {
-            "arch": settings.weights.arch,
-            "weights": settings.weights.source,
-            "normalisation": asdict(settings.weights.normalisation),
-            "layers_digest": settings.layers_digest,
-        },
-        "precision": settings.precision,
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

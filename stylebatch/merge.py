@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
+from stylebatch.metadata import write_records, write_summary
 from stylebatch.run_session import RunSummary, new_summary, writing
 from stylebatch.system.log import logger
 
@@ -30,8 +31,8 @@ def merge(dataset: Dataset, manifest: str = "") -> RunSummary:
         summary.planned = max(ended, sum((ledger.get("plan") or {}).values()))
         summary.remaining = summary.planned - ended
         summary.exit_code = 3 if summary.failed else 0
-        dataset.write_records(ledger)
+        write_records(dataset, ledger)
         summary.seconds = round(time.monotonic() - started_s, 3)
-        dataset.write_summary(asdict(summary))
+        write_summary(dataset, asdict(summary))
         logger.info("merge %s: %s", summary.run_id, asdict(summary))
     return summary

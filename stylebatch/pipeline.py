@@ -13,7 +13,6 @@ from stylebatch.feed import Watcher as FeedWatcher
 from stylebatch.inputs import resolve_styles
 from stylebatch.launch import (
     all_settings,
-    describe_settings,
     make_executor,
     prepare_all_weights,
     worker_specs,
@@ -23,6 +22,7 @@ from stylebatch.ledger_plan import PairCounts, PlannedJobs
 from stylebatch.limits import COMMIT_S, Limits, count_failures
 from stylebatch.lock import check_owner
 from stylebatch.manifest import Manifest
+from stylebatch.metadata import describe_settings, write_records, write_summary
 from stylebatch.pace import Pace
 from stylebatch.plan import plan_jobs
 from stylebatch.plan_summary import PlanSummary
@@ -239,8 +239,8 @@ class _Run:
         summary.exit_code = 4 if is_resumable else 3 if summary.failed else 0
         summary.seconds = round(time.monotonic() - self.started_s, 3)
         if self.dataset.shard is None:
-            self.dataset.write_records(self.ledger)
-        self.dataset.write_summary(asdict(summary))
+            write_records(self.dataset, self.ledger)
+        write_summary(self.dataset, asdict(summary))
         reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))
 

@@ -11,6 +11,7 @@ from typing import Any
 from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
 from stylebatch.lock import LostOutputError, check_owner
+from stylebatch.metadata import write_summary
 from stylebatch.shards import hold, merge_shards
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logging_to
@@ -97,7 +98,7 @@ def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> 
         summary.error = str(error).strip() or repr(error)
     with suppress(OSError, LostOutputError):
         check_owner(dataset, summary.run_id)
-        dataset.write_summary(asdict(summary))
+        write_summary(dataset, asdict(summary))
 
 
 @contextmanager

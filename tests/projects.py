@@ -14,6 +14,7 @@ from stylebatch.inputs import resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
+from stylebatch.metadata import write_records
 from stylebatch.plan import plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
@@ -108,7 +109,7 @@ class Project:
             jobs = waiting(planned)
             ledger.claim(jobs)
             self.finish(ledger, jobs)
-            self.dataset.write_records(ledger)
+            write_records(self.dataset, ledger)
         return {job.output for job in jobs}, moved
 
     def finish(self, ledger: Ledger, jobs: Iterable[Job]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from projects import OUTPUT, Project, project_of_three, waiting
 
-from stylebatch.dataset import Dataset, metadata_row
+from stylebatch.dataset import Dataset
 from stylebatch.lock import LostOutputError, OutputLock, check_owner
+from stylebatch.metadata import metadata_row, write_records, write_summary
 from stylebatch.records import JobFailed
 from stylebatch.system.files import write_synced
 
@@ -92,13 +93,13 @@ def test_failures_have_a_file_as_long_as_there_are_any(project, pair) -> None:
         job = waiting(project.plan(ledger, pair))[0]
         ledger.claim([job])
         ledger.record([JobFailed(0, job.output, job.fingerprint, "broken")])
-        project.dataset.write_records(ledger)
+        write_records(project.dataset, ledger)
         (row,) = lines(project.dataset.failures)
         assert (row["file_name"], row["reason"]) == (job.output, "broken")
         project.finish(ledger, waiting(project.plan(ledger, pair, retry_failed=True)))
         ledger.claim([job])
         project.finish(ledger, [job])
-        project.dataset.write_records(ledger)
+        write_records(project.dataset, ledger)
     assert not project.dataset.failures.exists()
 
 
@@ -145,7 +146,7 @@ def test_temporaries_of_other_runs_are_swept(tmp_path) -> None:
 def test_the_summary_can_be_read_again(tmp_path) -> None:
     dataset = Dataset(tmp_path / "out")
     dataset.make_folders()
-    dataset.write_summary({"done": 3, "pairs": {"é": 1}})
+    write_summary(dataset, {"done": 3, "pairs": {"é": 1}})
     assert json.loads(dataset.summary.read_bytes()) == {"done": 3, "pairs": {"é": 1}}
 
 

@@ -27,7 +27,7 @@ TABLE = """
     ledger_plan
     ledger
     dataset
-    lock
+    metadata lock
     shards
     finishing specs
     contents

@@ -11,9 +11,10 @@ import pytest
 from runs import Small, children_of, lines, needs_proc
 
 from stylebatch.errors import RunError, UserError
-from stylebatch.launch import describe_settings, worker_specs
+from stylebatch.launch import worker_specs
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.manifest import load_manifest
+from stylebatch.metadata import describe_settings
 from stylebatch.pipeline import RunRequest, run
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Progress, WorkerJoined, WorkerLost
