@@ -34,10 +34,10 @@ from PIL import Image
 from setting import Clock, make_project
 
 from stylebatch import pipeline
-from stylebatch.dataset import Dataset
 from stylebatch.device import choose_precision
 from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
 from stylebatch.records import Group

@@ -22,11 +22,11 @@ from itertools import islice
 from pathlib import Path
 from struct import pack
 
-from stylebatch.dataset import Dataset
 from stylebatch.feed import Feed
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.metadata import write_records
+from stylebatch.output.layout import Dataset
 from stylebatch.pipeline import make_plan
 from stylebatch.records import Event, Job, JobDone, JobFailed, WorkerJoined
 from stylebatch.scheduler import GPU_BUDGET, Scheduler

@@ -24,9 +24,9 @@ from machine import add_shared_option, check_shared, describe_machine, describe_
 from setting import Clock, make_project
 
 from stylebatch import pipeline
-from stylebatch.dataset import Dataset
 from stylebatch.device import choose_precision
 from stylebatch.manifest import load_manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
 from stylebatch.tally import StopRequest, Tally

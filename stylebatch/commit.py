@@ -8,10 +8,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from stylebatch.dataset import Dataset
 from stylebatch.finishing import Canvas, finish, side_by_side
-from stylebatch.lock import LostOutputError, check_owner
-from stylebatch.loss_log import LossRow, encode_log
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import LostOutputError, check_owner
+from stylebatch.output.loss_log import LossRow, encode_log
 from stylebatch.pictures.images import Pixels, encode_png
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job, JobDone

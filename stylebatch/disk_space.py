@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stylebatch.dataset import Dataset
 from stylebatch.ledger_sizes import MadeImage
+from stylebatch.output.layout import Dataset
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Group, Shape
 from stylebatch.system import files

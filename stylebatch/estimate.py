@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stylebatch.dataset import Dataset
 from stylebatch.disk_space import DiskSpace, free_bytes
 from stylebatch.extractors.weights import find_download
 from stylebatch.launch import all_settings, worker_specs
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.pace import Pace
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, Style

@@ -9,9 +9,9 @@ from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.extractors.weights import find_download, is_checked_without_torch, load_tensors
 from stylebatch.feed import Watcher
 from stylebatch.manifest import Manifest
+from stylebatch.output.shard import Shard
 from stylebatch.recipes import Settings
 from stylebatch.records import Notice, Style
-from stylebatch.shard import Shard
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import default_cache_folder
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from stylebatch import naming
 from stylebatch.ledger_schema import Database
+from stylebatch.output import naming
 from stylebatch.system.paths import below
 
 # Names are parts of paths: none has one.

@@ -3,9 +3,9 @@
 import time
 from dataclasses import asdict
 
-from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
 from stylebatch.metadata import write_records, write_summary
+from stylebatch.output.layout import Dataset
 from stylebatch.run_session import RunSummary, new_summary, writing
 from stylebatch.system.log import logger
 

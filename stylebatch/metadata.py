@@ -6,8 +6,8 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
+from stylebatch.output.layout import Dataset
 from stylebatch.recipes import Settings
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError
 from stylebatch.feed import Feed
 from stylebatch.feed import Watcher as FeedWatcher
@@ -20,16 +19,17 @@ from stylebatch.launch import (
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PairCounts, PlannedJobs
 from stylebatch.limits import COMMIT_S, Limits, count_failures
-from stylebatch.lock import check_owner
 from stylebatch.manifest import Manifest
 from stylebatch.metadata import describe_settings, write_records, write_summary
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import check_owner
+from stylebatch.output.shard import Shard
 from stylebatch.pace import Pace
 from stylebatch.plan import plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run_session import RunSummary, new_summary, writing
 from stylebatch.scheduler import Scheduler
-from stylebatch.shard import Shard
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
 from stylebatch.tally import Stop, StopRequest, Tally

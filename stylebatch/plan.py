@@ -8,7 +8,6 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import NamedTuple
 
-from stylebatch import naming
 from stylebatch.assignment import StyleTable, read_tables, sample_styles
 from stylebatch.errors import UserError
 from stylebatch.fingerprint import (
@@ -26,10 +25,11 @@ from stylebatch.inputs import (
     Mask,
 )
 from stylebatch.manifest import Manifest, Pair
+from stylebatch.output import naming
+from stylebatch.output.shard import Shard
 from stylebatch.pictures import images
 from stylebatch.plan_summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.records import Style
-from stylebatch.shard import Shard
 from stylebatch.system import files
 from stylebatch.system.paths import below
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
 from stylebatch.feed import Feed
 from stylebatch.launch import make_executor, prepare_all_weights, worker_specs
 from stylebatch.ledger import Ledger
-from stylebatch.lock import OutputLock
 from stylebatch.manifest import Manifest, SweepPoint, base_name
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import OutputLock
 from stylebatch.pictures.contact_sheet import Cell, check_sheet_path, contact_sheet
 from stylebatch.pictures.images import decode
 from stylebatch.pipeline import Watcher, make_plan

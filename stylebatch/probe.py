@@ -13,7 +13,7 @@ from stylebatch.contents import Content, read_content
 from stylebatch.device import Device, within_memory
 from stylebatch.errors import UserError
 from stylebatch.finishing import finish
-from stylebatch.loss_log import LossRow, encode_log
+from stylebatch.output.loss_log import LossRow, encode_log
 from stylebatch.pictures.images import encode_png, fit_pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Job, Shape

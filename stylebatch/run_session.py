@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from stylebatch.dataset import Dataset
 from stylebatch.errors import UserError
-from stylebatch.lock import LostOutputError, check_owner
 from stylebatch.metadata import write_summary
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import LostOutputError, check_owner
 from stylebatch.shards import hold, merge_shards
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logging_to

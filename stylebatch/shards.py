@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
-from stylebatch.lock import OutputLock, find_running
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import OutputLock, find_running
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 

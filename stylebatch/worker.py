@@ -14,10 +14,11 @@ import torch
 
 from stylebatch.commit import Committer, Finished, Progressed
 from stylebatch.contents import Content, read_content
-from stylebatch.dataset import Dataset
 from stylebatch.device import Device, is_device_error, within_memory
 from stylebatch.errors import RunError, UserError
-from stylebatch.loss_log import LossRow
+from stylebatch.output.layout import Dataset
+from stylebatch.output.loss_log import LossRow
+from stylebatch.output.shard import Shard
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import (
@@ -34,7 +35,6 @@ from stylebatch.records import (
     WorkerLost,
 )
 from stylebatch.scheduler import num_slots
-from stylebatch.shard import Shard
 from stylebatch.system.crash_points import reached
 from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine

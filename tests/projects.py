@@ -8,13 +8,13 @@ from typing import Any
 
 from PIL import Image
 
-from stylebatch.dataset import Dataset
 from stylebatch.extractors.weights import find_weights
 from stylebatch.inputs import resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
 from stylebatch.metadata import write_records
+from stylebatch.output.layout import Dataset
 from stylebatch.plan import plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from runs import Ended, Small, one_core, small_project
 
-from stylebatch.shard import Shard
+from stylebatch.output.shard import Shard
 
 TEXT = (Path(__file__).parent.parent / "docs/cluster.md").read_text(encoding="utf-8")
 ARRAY, MERGE, SUBMIT = re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

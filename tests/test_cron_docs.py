@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from runs import Ended, Small, contents, needs_proc, small_project, start, wait_until
 
-from stylebatch.dataset import Dataset
-from stylebatch.lock import OutputLock
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import OutputLock
 from stylebatch.system.log import LOG_BYTES, LOG_FILES
 
 ROOT = Path(__file__).parent.parent

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from projects import OUTPUT, Project, project_of_three, waiting
 
-from stylebatch.dataset import Dataset
-from stylebatch.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.metadata import metadata_row, write_records, write_summary
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.records import JobFailed
 from stylebatch.system.files import write_synced
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylebatch.demo import MANIFEST, manifest_text, write_demo
+from stylebatch.demo.demo import MANIFEST, manifest_text, write_demo
+from stylebatch.demo.paintings import PAINTINGS
 from stylebatch.errors import Problems
 from stylebatch.manifest import load_manifest
-from stylebatch.paintings import PAINTINGS
 from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.pictures.images import decode
 
@@ -117,7 +117,7 @@ def test_without_scikit_image_the_message_says_what_to_install(tmp_path: Path) -
         text=True,
     )
     assert done.stderr.splitlines()[-1] == (
-        "stylebatch.demo.DemoError: x: the photographs come with scikit-image, which is not "
+        "stylebatch.demo.demo.DemoError: x: the photographs come with scikit-image, which is not "
         "installed; allowed is scikit-image 0.22 or newer; pip install 'stylebatch[demo]'"
     )
     assert not (tmp_path / "x").exists()

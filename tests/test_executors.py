@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from runs import Small, children_of, needs_proc, small_project
 
-from stylebatch.dataset import Dataset
 from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.executors.local import run_child
 from stylebatch.ledger import Ledger
-from stylebatch.lock import OutputLock
 from stylebatch.manifest import load_manifest
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import OutputLock
 from stylebatch.pipeline import make_plan, worker_specs
 from stylebatch.records import (
     Event,

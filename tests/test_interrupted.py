@@ -22,8 +22,8 @@ from runs import (
     wait_until,
 )
 
-from stylebatch.dataset import Dataset
 from stylebatch.ledger import Ledger
+from stylebatch.output.layout import Dataset
 
 NUM_IMAGES = 64
 

@@ -15,19 +15,18 @@ PACKAGE = Path(__file__).parents[1] / "stylebatch"
 # each other. `stylebatch` is the package's own `__init__`.
 TABLE = """
     errors system records
-    pictures extractors loss_log
+    pictures extractors output demo
     transfer
     recipes
     manifest
-    naming assignment fingerprint inputs shard
+    assignment fingerprint inputs
     plan_summary
     plan
     ledger_schema
     ledger_absorb ledger_sizes ledger_names
     ledger_plan
     ledger
-    dataset
-    metadata lock
+    metadata
     shards
     finishing specs
     contents
@@ -40,8 +39,8 @@ TABLE = """
     feed
     launch run_session
     pipeline
-    paintings probe disk_space
-    preview merge demo doctor estimate
+    probe disk_space
+    preview merge doctor estimate
     api
     comparison
     stylebatch
@@ -221,8 +220,8 @@ def test_an_upward_import_is_found_however_it_is_written(source: str) -> None:
 
 
 def test_imports_along_a_row_and_within_a_package_are_told_apart() -> None:
-    along = imports("stylebatch.loss_log", "from stylebatch.pictures.images import decode")
-    assert upward(along) == ["stylebatch.loss_log imports stylebatch.pictures.images"]
+    along = imports("stylebatch.output.loss_log", "from stylebatch.pictures.images import decode")
+    assert upward(along) == ["stylebatch.output.loss_log imports stylebatch.pictures.images"]
     within = imports("stylebatch.transfer.losses", "from stylebatch.transfer import engine")
     assert [each.imported for each in within] == ["stylebatch.transfer.engine"]
     assert upward(within) == []

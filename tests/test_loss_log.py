@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylebatch.loss_log import LossRow, decode_log, encode_log
+from stylebatch.output.loss_log import LossRow, decode_log, encode_log
 
 ROW = LossRow(
     evaluation=3, level=1, total=0.5, content=0.25, style=0.125, tv=0.0, accepted=True, seconds=1.5

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylebatch.manifest.sweeps import MAX_SUFFIX
-from stylebatch.naming import MAX_PART_BYTES, NameParts, folded, safe_part, unique_names
+from stylebatch.output.naming import MAX_PART_BYTES, NameParts, folded, safe_part, unique_names
 
 names = st.text(min_size=0, max_size=120)
 # Few letters, so that names collide by case, by hyphens and by suffixes that look like ours.

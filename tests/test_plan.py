@@ -14,7 +14,7 @@ from stylebatch.errors import Problems
 from stylebatch.fingerprint import draw_noise_seed, draw_strength
 from stylebatch.inputs import InputError, resolve_styles
 from stylebatch.manifest import Assign, StyleSource
-from stylebatch.naming import folded
+from stylebatch.output.naming import folded
 from stylebatch.plan import PlanError
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.recipes import SecondPass

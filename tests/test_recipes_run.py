@@ -17,7 +17,7 @@ from runs import Small, contents, picture
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stylebatch.loss_log import LossRow, decode_log
+from stylebatch.output.loss_log import LossRow, decode_log
 from stylebatch.recipes import recipe_names
 
 Box = tuple[int, int, int, int]

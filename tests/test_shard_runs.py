@@ -27,11 +27,11 @@ from runs import (
     wait_until,
 )
 
-from stylebatch import lock
-from stylebatch.dataset import Dataset
 from stylebatch.ledger_schema import MIGRATIONS
-from stylebatch.lock import LostOutputError, OutputHeldError, OutputLock, check_owner
-from stylebatch.shard import Shard
+from stylebatch.output import lock
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import LostOutputError, OutputHeldError, OutputLock, check_owner
+from stylebatch.output.shard import Shard
 from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 
 NUM_IMAGES = 18
@@ -220,9 +220,9 @@ def test_while_a_run_of_the_whole_goes_on_no_shard_may(small) -> None:
 CONTENDER = """
 import random, sys, time
 from pathlib import Path
-from stylebatch.dataset import Dataset
-from stylebatch.lock import OutputHeldError, OutputLock
-from stylebatch.shard import Shard
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import OutputHeldError, OutputLock
+from stylebatch.output.shard import Shard
 
 root, seed = Path(sys.argv[1]), sys.argv[2]
 choice, taken = random.Random(seed), 0

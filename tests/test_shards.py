@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from projects import Project, waiting
 
-from stylebatch.dataset import Dataset
 from stylebatch.inputs import KnownFile, resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Pair
+from stylebatch.output.layout import Dataset
+from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanError, plan_jobs
 from stylebatch.plan_summary import PlanSummary
 from stylebatch.records import Job, JobDone, JobFailed
 from stylebatch.run_session import new_summary
-from stylebatch.shard import Shard
 from stylebatch.system.files import write_synced
 
 HALVES = [Shard(0, 2), Shard(1, 2)]

@@ -27,8 +27,8 @@ from test_cli import on_a_terminal
 from test_views import screen
 
 from stylebatch.cli.watch import Rate
-from stylebatch.dataset import Dataset
-from stylebatch.lock import OutputLock
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import OutputLock
 
 NUM_IMAGES = 64
 WATCH = ("status", "--watch", "--every", "0.1")

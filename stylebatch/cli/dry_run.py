@@ -7,9 +7,9 @@ from rich.filesize import decimal
 
 from stylebatch.cli.inform import print_plan
 from stylebatch.cli.views import roughly
-from stylebatch.dataset import Dataset
 from stylebatch.estimate import Estimate, estimate
 from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.pipeline import RunRequest, make_plan
 from stylebatch.shards import open_together
 

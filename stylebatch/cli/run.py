@@ -15,11 +15,11 @@ from stylebatch import executors, manifest
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView, duration
 from stylebatch.manifest import Manifest
+from stylebatch.output.shard import Shard
 from stylebatch.pipeline import RunRequest
 from stylebatch.pipeline import run as run_pipeline
 from stylebatch.preview import preview
 from stylebatch.run_session import RunSummary
-from stylebatch.shard import Shard
 from stylebatch.tally import StopRequest
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]

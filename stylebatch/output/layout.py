@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stylebatch.shard import Shard
+from stylebatch.output.shard import Shard
 from stylebatch.system import files
 
 # Between what is a run's own id and the name of its shard.

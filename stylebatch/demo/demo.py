@@ -8,8 +8,8 @@ from typing import Protocol
 
 from PIL import Image, PngImagePlugin
 
+from stylebatch.demo.paintings import PAINTINGS
 from stylebatch.errors import Problems, UserError
-from stylebatch.paintings import PAINTINGS
 from stylebatch.system.files import write_atomic
 
 # Public domain, and in the wheel itself: nothing is downloaded. Class, and file of skimage/data.

@@ -10,8 +10,8 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from stylebatch.dataset import Dataset
 from stylebatch.errors import RunError, UserError
+from stylebatch.output.layout import Dataset
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import make_folders_below, read_bytes, remove_file, write_atomic
 
