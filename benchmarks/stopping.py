@@ -23,8 +23,8 @@ from stylebatch.device import choose_precision
 from stylebatch.recipes import recipe_fields
 from stylebatch.specs import solver_spec
 from stylebatch.system.cores import usable_cores
-from stylebatch.transfer.bookkeeping import STATUSES, Bookkeeping
 from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.outcomes import STATUSES, Bookkeeping
 from stylebatch.transfer.problem import Problem, Row, SolverSpec
 
 TOLERANCES = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02)

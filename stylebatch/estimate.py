@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylebatch.disk_space import DiskSpace, free_bytes
 from stylebatch.extractors.weights import find_download
-from stylebatch.launch import all_settings, worker_specs
+from stylebatch.launch import worker_specs
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import Manifest
@@ -72,7 +72,7 @@ def estimate(
     Raises:
         UserError: weights or devices that a run could not start with either.
     """
-    settings = all_settings(manifest)
+    settings = manifest.all_settings()
     groups = first_groups(planned.groups(), settings, limit)
     earlier = {kind: Pace.from_json(rows) for kind, rows in (ledger.get("pace") or {}).items()}
     evaluations, is_at_most = expected_evaluations(settings, groups, earlier.values())

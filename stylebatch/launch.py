@@ -10,18 +10,12 @@ from stylebatch.extractors.weights import find_download, is_checked_without_torc
 from stylebatch.feed import Watcher
 from stylebatch.manifest import Manifest
 from stylebatch.output.shard import Shard
-from stylebatch.recipes import Settings
 from stylebatch.records import Notice, Style
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import default_cache_folder
 
 if TYPE_CHECKING:
     from stylebatch.worker import WorkerSpec
-
-
-def all_settings(manifest: Manifest) -> dict[str, Settings]:
-    """Return the settings of all pairs by their id."""
-    return {pair.settings.id: pair.settings for pair in manifest.pairs}
 
 
 def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
@@ -32,7 +26,7 @@ def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
     Raises:
         WeightsError: no download, a file that is none, a layer that is missing.
     """
-    for settings in all_settings(manifest).values():
+    for settings in manifest.all_settings().values():
         if not is_checked_without_torch(settings.weights):
             if named := find_download(settings.weights):
                 size = f" ({named.size_mib:.0f} MiB)" if named.size_mib else ""
@@ -71,7 +65,7 @@ def worker_specs(
         root=manifest.root,
         output=output,
         shard=shard,
-        settings=all_settings(manifest),
+        settings=manifest.all_settings(),
         styles=dict(styles),
         cache=manifest.run.cache or default_cache_folder(),
         threads=threads,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 
 from stylebatch.transfer.objective import Objective
-from stylebatch.transfer.optimizer import OptimizerSpec
 from stylebatch.transfer.optimizers import OPTIMIZERS
+from stylebatch.transfer.optimizers.protocol import OptimizerSpec
 
 # Of what is free. The rest is for what the probe does not see: coarser levels' slots, a second try
 # with Adam, results on their way out, larger workspaces of cuDNN's, and fragments.

@@ -11,7 +11,6 @@ from stylebatch.feed import Feed
 from stylebatch.feed import Watcher as FeedWatcher
 from stylebatch.inputs import resolve_styles
 from stylebatch.launch import (
-    all_settings,
     make_executor,
     prepare_all_weights,
     worker_specs,
@@ -135,7 +134,7 @@ class _Run:
             self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
         )
         # Also where nothing is to be made: other prose in a recipe gives images another id.
-        settings = all_settings(self.manifest).items()
+        settings = self.manifest.all_settings().items()
         self.ledger.remember_settings({key: describe_settings(value) for key, value in settings})
         counts = planned.counts.values()
         specs: list[WorkerSpec] = []
@@ -178,7 +177,7 @@ class _Run:
             reached("stale-forgotten")
 
     def _make(self, planned: PlannedJobs, specs: "list[WorkerSpec]") -> Tally:
-        settings = all_settings(self.manifest)
+        settings = self.manifest.all_settings()
         self.summary.workers = [{"device": spec.device} for spec in specs]
         scheduler = Scheduler(
             planned,
@@ -208,7 +207,7 @@ class _Run:
                 self.ledger.put("pace", {kind: pace.to_json() for kind, pace in paces.items()})
 
     def _limits(self, num_jobs: int) -> Limits:
-        options, settings = self.manifest.run, all_settings(self.manifest)
+        options, settings = self.manifest.run, self.manifest.all_settings()
         deadline_s = self.request.deadline_s or options.deadline_s
         return Limits(
             max_deaths=options.max_deaths,

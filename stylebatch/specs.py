@@ -3,7 +3,7 @@
 from stylebatch.extractors.weights import Normalisation
 from stylebatch.recipes import Recipe
 from stylebatch.transfer.objective import ObjectiveSpec
-from stylebatch.transfer.optimizer import OptimizerSpec
+from stylebatch.transfer.optimizers.protocol import OptimizerSpec
 from stylebatch.transfer.problem import SecondPass, SolverSpec
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec

@@ -8,7 +8,7 @@ from runs import command, picture, small_project
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import load_manifest
-from stylebatch.manifest.findings import ManifestError
+from stylebatch.manifest.problems import ManifestError
 
 SMALL = {"bucket_px": 16, "tolerance": 0, "style_size_px": 16}
 

@@ -10,9 +10,9 @@ import torch
 from test_engine import solver
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stylebatch.transfer.bookkeeping import STATUSES, Bookkeeping
 from stylebatch.transfer.objective import Losses
 from stylebatch.transfer.optimizers import OPTIMIZERS
+from stylebatch.transfer.outcomes import STATUSES, Bookkeeping
 from stylebatch.transfer.problem import SolverSpec, Status
 
 LIKE = torch.zeros(0)

@@ -21,8 +21,8 @@ from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.graphs import GraphedEvaluation
 from stylebatch.transfer.losses import gram_matrix
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec, Targets
-from stylebatch.transfer.optimizer import Optimizer
 from stylebatch.transfer.optimizers import OPTIMIZERS
+from stylebatch.transfer.optimizers.protocol import Optimizer
 
 pytestmark = [
     pytest.mark.cuda,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylebatch.transfer.curvature import CurvaturePairs
+from stylebatch.transfer.optimizers.curvature import CurvaturePairs
 
 SHAPE = (3, 6, 7)
 LIKE = torch.zeros(0)

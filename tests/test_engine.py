@@ -12,9 +12,9 @@ from torch import Tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.lbfgs import ProjectedLBFGS
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec
-from stylebatch.transfer.optimizer import OptimizerSpec
+from stylebatch.transfer.optimizers.lbfgs import ProjectedLBFGS
+from stylebatch.transfer.optimizers.protocol import OptimizerSpec
 from stylebatch.transfer.problem import Problem, Result, Row, SecondPass, SolverSpec, Status
 from stylebatch.transfer.pyramid import level_sizes, shrink
 from stylebatch.transfer.reductions import sum_pixels

@@ -12,7 +12,6 @@ from test_cli import listing, on_a_terminal
 
 from stylebatch.disk_space import BLOCK_BYTES, RECORD_BYTES, free_bytes
 from stylebatch.estimate import Estimate, estimate, expected_evaluations, first_groups, spread
-from stylebatch.launch import all_settings
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.pace import Pace
@@ -47,7 +46,7 @@ def remember(small: Small, kind: str, pace: Pace) -> None:
 
 
 def settings_id(small: Small) -> str:
-    (key,) = all_settings(load_manifest(small.write()))
+    (key,) = load_manifest(small.write()).all_settings()
     return key
 
 
@@ -173,7 +172,7 @@ def test_weights_are_not_downloaded_for_it(small, monkeypatch, tmp_path) -> None
 
 
 def test_a_limit_takes_the_groups_in_a_runs_order(small) -> None:
-    settings = all_settings(load_manifest(small.manifest))
+    settings = load_manifest(small.manifest).all_settings()
     (key,) = settings
     groups = [Group(key, *SMALL, 4), Group(key, 0, 0, 9), Group(key, *WIDE, 2)]
     assert first_groups(groups, settings, None) == [Group(key, *WIDE, 2), Group(key, *SMALL, 4)]
@@ -198,7 +197,7 @@ def test_a_few_shapes_stand_for_many() -> None:
 def test_expected_evaluations_are_those_of_the_settings_that_are_needed(small) -> None:
     small.pair["override"]["tolerance"] = 0.01
     small.document["pairs"].append(small.pair | {"name": "two", "into": "two", "steps": 9})
-    settings = all_settings(load_manifest(small.write()))
+    settings = load_manifest(small.write()).all_settings()
     one, two = settings
     pace = Pace()
     pace.finished(Shape(one, *SMALL), 3)

@@ -13,9 +13,9 @@ from synchronisation import NoReadingBack
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stylebatch.transfer.optimizer import Optimizer, OptimizerSpec
 from stylebatch.transfer.optimizers import OPTIMIZERS
-from stylebatch.transfer.preconditioner import _double, precondition
+from stylebatch.transfer.optimizers.preconditioner import _double, precondition
+from stylebatch.transfer.optimizers.protocol import Optimizer, OptimizerSpec
 from stylebatch.transfer.reductions import sum_pixels
 
 LIKE = torch.zeros(0)

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylebatch.extractors.architectures import ARCHITECTURES, Architecture, Convolution, Layer
-from stylebatch.transfer.curvature import CurvaturePairs, add_by_product
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, total_variation
-from stylebatch.transfer.preconditioner import precondition
+from stylebatch.transfer.optimizers.curvature import CurvaturePairs, add_by_product
+from stylebatch.transfer.optimizers.preconditioner import precondition
 from stylebatch.transfer.pyramid import enlarge, shrink
 from stylebatch.transfer.reductions import (
     ROW,

@@ -117,3 +117,7 @@ class Manifest:
     seed: int
     pairs: tuple[Pair, ...]
     run: RunOptions
+
+    def all_settings(self) -> dict[str, Settings]:
+        """Return the settings of all pairs by their id."""
+        return {pair.settings.id: pair.settings for pair in self.pairs}

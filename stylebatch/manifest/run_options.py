@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import RunOptions
+from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import DURATION, SHARE, Run
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -17,11 +17,11 @@ from stylebatch.extractors.weights import (
     find_weights,
     layers_digest,
 )
-from stylebatch.manifest.document import Loc
-from stylebatch.manifest.findings import Findings
+from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
 from stylebatch.manifest.schema import Normalisation as NormalisationFields
 from stylebatch.manifest.sweeps import Point
+from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.recipes import (
     LAYER_FIELDS,
     Recipe,

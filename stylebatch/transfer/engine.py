@@ -14,10 +14,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from stylebatch.transfer import pyramid
-from stylebatch.transfer.batch import Batch, Flight, MakeReadback, Numbers
-from stylebatch.transfer.bookkeeping import STATUSES
 from stylebatch.transfer.objective import Objective, compose
-from stylebatch.transfer.optimizer import CARE
+from stylebatch.transfer.optimizers.protocol import CARE
+from stylebatch.transfer.outcomes import STATUSES
 from stylebatch.transfer.problem import (
     Entry,
     Problem,
@@ -28,6 +27,7 @@ from stylebatch.transfer.problem import (
     StepReport,
 )
 from stylebatch.transfer.readback import Readback
+from stylebatch.transfer.slots import Batch, Flight, MakeReadback, Numbers
 from stylebatch.transfer.starts import make_start
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stylebatch.transfer.optimizer import OptimizerSpec
+from stylebatch.transfer.optimizers.protocol import OptimizerSpec
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from stylebatch.transfer.curvature import CurvaturePairs
-from stylebatch.transfer.optimizer import CARE, OptimizerSpec, unit_of
-from stylebatch.transfer.preconditioner import precondition
+from stylebatch.transfer.optimizers.curvature import CurvaturePairs
+from stylebatch.transfer.optimizers.preconditioner import precondition
+from stylebatch.transfer.optimizers.protocol import CARE, OptimizerSpec, unit_of
 from stylebatch.transfer.reductions import dot_pixels, max_abs_pixels
 
 TINY = 1e-30

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from stylebatch.manifest.document import Loc
 from stylebatch.manifest.schema import json_schema
+from stylebatch.manifest.yaml_lines import Loc
 
 Schema = dict[str, Any]
 

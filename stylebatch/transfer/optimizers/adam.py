@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from stylebatch.transfer.optimizer import CARE, OptimizerSpec, unit_of
+from stylebatch.transfer.optimizers.protocol import CARE, OptimizerSpec, unit_of
 from stylebatch.transfer.reductions import max_abs_pixels
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stylebatch.transfer.bookkeeping import Bookkeeping, Verdict
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS
+from stylebatch.transfer.outcomes import Bookkeeping, Verdict
 from stylebatch.transfer.problem import Entry, Snapshot, SolverSpec
 from stylebatch.transfer.readback import Readback
 from stylebatch.transfer.reductions import max_abs_pixels

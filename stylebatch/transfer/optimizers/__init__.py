@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from stylebatch.transfer.adam import Adam
-from stylebatch.transfer.lbfgs import ProjectedLBFGS
-from stylebatch.transfer.optimizer import Optimizer, OptimizerSpec
+from stylebatch.transfer.optimizers.adam import Adam
+from stylebatch.transfer.optimizers.lbfgs import ProjectedLBFGS
+from stylebatch.transfer.optimizers.protocol import Optimizer, OptimizerSpec
 
 OPTIMIZERS: dict[str, Callable[[OptimizerSpec, int, tuple[int, int], Tensor], Optimizer]] = {
     "lbfgs": ProjectedLBFGS,

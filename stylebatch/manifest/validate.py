@@ -5,16 +5,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylebatch.manifest.document import Loc
-from stylebatch.manifest.findings import Findings, nearest
+from stylebatch.manifest.problems import Findings, nearest
 from stylebatch.manifest.schema import LEFT_OUT, ManifestFields
-from stylebatch.manifest.wording import (
+from stylebatch.manifest.schema_text import (
     describe,
     describe_value,
     known_keys,
     known_words,
     schemas_at,
 )
+from stylebatch.manifest.yaml_lines import Loc
 
 
 def check_shape(findings: Findings) -> ManifestFields:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from stylebatch.errors import Problems, UserError
-from stylebatch.manifest.document import Document, Loc, ManifestError
+from stylebatch.manifest.yaml_lines import Document, Loc, ManifestError
 
 
 class Findings:
