@@ -34,14 +34,14 @@ from PIL import Image
 from setting import Clock, make_project
 
 from stylebatch import pipeline
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
 from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
-from stylebatch.records import Group
-from stylebatch.scheduler import Scheduler, num_slots
+from stylebatch.records import Group, num_slots
+from stylebatch.scheduler import Scheduler
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import digest_file
 from stylebatch.tally import StopRequest

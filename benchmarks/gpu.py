@@ -33,13 +33,14 @@ from PIL import Image
 from setting import STYLE, photograph_paths, problems_of, settings_of, square, style_of
 from torch import Tensor
 
-from stylebatch.device import Device, choose_precision
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.device import Device
+from stylebatch.device.from_recipe import solver_spec
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
-from stylebatch.specs import solver_spec
 from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.graphs import GraphedEvaluation
 from stylebatch.transfer.objective import Losses, Objective, Targets

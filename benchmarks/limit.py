@@ -17,9 +17,9 @@ import torch
 from machine import add_shared_option, check_shared, describe_machine
 from methods import Pair, extractor_in, make_pairs, objective_in
 
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.from_recipe import solver_spec
 from stylebatch.extractors.architectures import ARCHITECTURES
-from stylebatch.specs import solver_spec
 from stylebatch.system.cores import usable_cores
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem

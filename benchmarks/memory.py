@@ -17,7 +17,7 @@ import torch
 from machine import WEIGHTS, add_shared_option, check_shared, describe_machine
 from slim import evaluation
 
-from stylebatch.device import PRECISIONS
+from stylebatch.device.choice import PRECISIONS
 
 # ru_maxrss is in KiB on Linux and in bytes on macOS.
 UNIT = 1 if sys.platform == "darwin" else 1024

@@ -22,12 +22,13 @@ from setting import photograph_paths, settings_of, square
 from slim import style_statistics
 from torch import Tensor
 
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.from_recipe import objective_spec, solver_spec
+from stylebatch.device.style_targets import Statistics
+from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import load_tensors
 from stylebatch.recipes import Settings
-from stylebatch.specs import objective_spec, solver_spec
-from stylebatch.targets import Statistics, to_pixels, to_tensor
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective, Targets

@@ -27,13 +27,15 @@ import torch
 from machine import add_shared_option, check_shared, describe_machine, describe_repeats
 from setting import Clock, make_project
 
-from stylebatch import commit, contents, pipeline
-from stylebatch.device import CPU_PIXEL_BUDGET, Device, choose_precision
+from stylebatch import commit, pipeline
+from stylebatch.device import content as contents
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.pictures.images import decode, resize
 from stylebatch.pipeline import RunRequest
-from stylebatch.scheduler import num_slots
+from stylebatch.records import num_slots
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import default_cache_folder
 from stylebatch.tally import StopRequest
@@ -188,7 +190,15 @@ def run_bare(path: Path) -> Measured:
                     job = waiting.pop(0)
                     pixels, style = decoded[job.output], styles[job.style]
                     engine.admit(
-                        device.problem(job.output, settings, engine, pixels, style, 1.0, None)
+                        device.problem(
+                            job.output,
+                            settings,
+                            engine,
+                            pixels=pixels,
+                            style=style,
+                            strength=1.0,
+                            noise_seed=None,
+                        )
                     )
                 engine.step()
     return found

@@ -28,8 +28,8 @@ from stylebatch.manifest import load_manifest
 from stylebatch.metadata import write_records
 from stylebatch.output.layout import Dataset
 from stylebatch.pipeline import make_plan
-from stylebatch.records import Event, Job, JobDone, JobFailed, WorkerJoined
-from stylebatch.scheduler import GPU_BUDGET, Scheduler
+from stylebatch.records import GPU_BUDGET, Event, Job, JobDone, JobFailed, WorkerJoined
+from stylebatch.scheduler import Scheduler
 from stylebatch.tally import StopRequest, Tally
 
 MANIFEST = """\

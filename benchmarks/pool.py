@@ -24,7 +24,7 @@ from machine import add_shared_option, check_shared, describe_machine, describe_
 from setting import Clock, make_project
 
 from stylebatch import pipeline
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.pipeline import RunRequest

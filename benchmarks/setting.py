@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from machine import PHOTOGRAPHS, STYLES, WEIGHTS
 
-from stylebatch.device import Device
+from stylebatch.device.device import Device
 from stylebatch.extractors.weights import find_weights, layers_digest
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.pictures.images import Pixels, decode, resize
@@ -62,7 +62,9 @@ def problems_of(
 ) -> list[Problem]:
     """Return a problem for each image, with the style's targets as a worker makes them."""
     return [
-        device.problem(str(key), settings, engine, pixels, style, 1.0, None)
+        device.problem(
+            str(key), settings, engine, pixels=pixels, style=style, strength=1.0, noise_seed=None
+        )
         for key, pixels in enumerate(images)
     ]
 

@@ -27,11 +27,11 @@ from setting import square
 from torch import Tensor, nn
 
 from stylebatch import stylize
+from stylebatch.device.from_recipe import objective_spec
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.pictures.images import Pixels, decode, fit_pixels, style_size, work_size
 from stylebatch.recipes import recipe_fields, recipe_on
-from stylebatch.specs import objective_spec
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 

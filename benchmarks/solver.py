@@ -25,7 +25,7 @@ from machine import add_shared_option, check_shared, describe_machine
 from methods import METHODS, NUM_PAIRS, Watch, make_pairs
 from solver_report import print_report
 
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
 from stylebatch.system.cores import usable_cores
 
 

@@ -18,12 +18,12 @@ from setting import photograph_paths, square
 from slim import style_pixels, style_statistics, time_by_turns
 from torch import Tensor
 
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.from_recipe import objective_spec, solver_spec
+from stylebatch.device.tensors import to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
-from stylebatch.specs import objective_spec, solver_spec
-from stylebatch.targets import to_tensor
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective

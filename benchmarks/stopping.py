@@ -19,9 +19,9 @@ from machine import add_shared_option, check_shared, describe_machine
 from methods import Pair, make_pairs, objective_in
 from torch import Tensor
 
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.from_recipe import solver_spec
 from stylebatch.recipes import recipe_fields
-from stylebatch.specs import solver_spec
 from stylebatch.system.cores import usable_cores
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.outcomes import STATUSES, Bookkeeping

@@ -27,7 +27,8 @@ from setting import (
     style_of,
 )
 
-from stylebatch.device import Device, choose_precision
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.device import Device
 from stylebatch.system.cores import usable_cores
 from stylebatch.transfer.engine import Engine
 

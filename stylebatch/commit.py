@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from stylebatch.finishing import Canvas, finish, side_by_side
+from stylebatch.device.canvas import Canvas, finish, side_by_side
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, check_owner
 from stylebatch.output.loss_log import LossRow, encode_log

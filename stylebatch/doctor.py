@@ -67,7 +67,7 @@ def _import(package: str, todo: str) -> Check:
 
 def _devices() -> Check:
     # Only when torch is known to import.
-    from stylebatch.device import available_devices, choose_precision
+    from stylebatch.device.choice import available_devices, choose_precision
 
     names = available_devices()
     precisions = {

@@ -47,7 +47,7 @@ def worker_specs(
     Raises:
         DeviceError: a device that is not there.
     """
-    from stylebatch.device import choose_devices
+    from stylebatch.device.choice import choose_devices
     from stylebatch.worker import WorkerSpec
 
     options = manifest.run

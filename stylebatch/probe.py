@@ -9,15 +9,16 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from stylebatch.contents import Content, read_content
-from stylebatch.device import Device, within_memory
+from stylebatch.device.canvas import finish
+from stylebatch.device.content import Content, read_content
+from stylebatch.device.device import Device
+from stylebatch.device.errors import within_memory
+from stylebatch.device.slots import Slots
 from stylebatch.errors import UserError
-from stylebatch.finishing import finish
 from stylebatch.output.loss_log import LossRow, encode_log
 from stylebatch.pictures.images import encode_png, fit_pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Job, Shape
-from stylebatch.scheduler import num_slots
 from stylebatch.transfer.engine import Engine
 from stylebatch.worker import WorkerSpec
 
@@ -109,13 +110,12 @@ class _Prober:
         started = time.perf_counter()
         content = read_content(self.spec.root, job, settings.recipe)
         read_s = time.perf_counter() - started
-        budget = self.spec.pixel_budget or self.device.pixel_budget_of(
-            settings, job.width, job.height, is_masked=bool(job.mask)
-        )
-        slots = min(at_once, num_slots(job.width, job.height, budget))
+        kind = (job.shape, bool(job.mask))
+        memory = Slots(self.device, self.spec.pixel_budget)
+        slots = memory.count(settings, job.width, job.height, is_masked=kind[1])
+        slots = min(at_once, slots)
         while (timed := within_memory(partial(self._time, job, content, slots))) is None:
-            self.device.free_memory()
-            slots //= 2
+            slots = memory.halve(kind, slots)
             if not slots:
                 raise TooLargeError(job.content, f"out of memory on {self.spec.device}")
         seconds, rows = timed
@@ -142,9 +142,15 @@ class _Prober:
         engine = self.device.engine(settings, slots, job.width, job.height)
         style = self.spec.styles[job.style]
         problem = self.device.problem(
-            job.output, settings, engine, content.pixels, style, job.strength, job.noise_seed,
-            content.mask,
-        )  # fmt: skip
+            job.output,
+            settings,
+            engine,
+            pixels=content.pixels,
+            style=style,
+            strength=job.strength,
+            noise_seed=job.noise_seed,
+            mask=content.mask,
+        )
         for slot in range(slots):
             engine.admit(replace(problem, key=slot))
         seconds: list[float] = []

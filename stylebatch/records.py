@@ -3,6 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+# On a CPU bits are the same in batches of up to 16 (`transfer/reductions.py`), and more than a few
+# gain nothing. Small images need more to fill a GPU, whose budget is never as small as a CPU's.
+MAX_SLOTS = 16
+GPU_BUDGET, GPU_MAX_SLOTS = 2**20, 128
+
 
 @dataclass(frozen=True, slots=True)
 class StyleImage:
@@ -89,6 +94,12 @@ class Group(NamedTuple):
     def shape(self) -> Shape:
         """What its jobs have in common."""
         return Shape(self.settings_id, self.width, self.height)
+
+
+def num_slots(width: int, height: int, pixel_budget: int) -> int:
+    """Return how many images of a shape are optimised together: 1 to 16, on a GPU to 128."""
+    most = GPU_MAX_SLOTS if pixel_budget >= GPU_BUDGET else MAX_SLOTS
+    return max(1, min(most, pixel_budget // max(1, width * height)))
 
 
 @dataclass(frozen=True, slots=True)

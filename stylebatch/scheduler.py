@@ -6,12 +6,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple, Protocol
 
-from stylebatch.records import Group, Job, Shape
+from stylebatch.records import Group, Job, Shape, num_slots
 
-# On a CPU bits are the same in batches of up to 16 (`transfer/reductions.py`), and more than a few
-# gain nothing. Small images need more to fill a GPU, whose budget is never as small as a CPU's.
-MAX_SLOTS = 16
-GPU_BUDGET, GPU_MAX_SLOTS = 2**20, 128
 MIN_SPARE = 2
 _READ_AHEAD = 64
 
@@ -31,12 +27,6 @@ class Lost(NamedTuple):
 
     jobs: list[Job]
     was_alone: bool
-
-
-def num_slots(width: int, height: int, pixel_budget: int) -> int:
-    """Return how many images of a shape are optimised together: 1 to 16, on a GPU to 128."""
-    most = GPU_MAX_SLOTS if pixel_budget >= GPU_BUDGET else MAX_SLOTS
-    return max(1, min(most, pixel_budget // max(1, width * height)))
 
 
 def num_spare(slots: int) -> int:

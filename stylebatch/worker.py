@@ -13,8 +13,11 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from stylebatch.commit import Committer, Finished, Progressed
-from stylebatch.contents import Content, read_content
-from stylebatch.device import Device, is_device_error, within_memory
+from stylebatch.device.content import Content, read_content
+from stylebatch.device.device import Device
+from stylebatch.device.errors import is_device_error, within_memory
+from stylebatch.device.slots import Kind, Slots
+from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError, UserError
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import LossRow
@@ -34,13 +37,9 @@ from stylebatch.records import (
     Style,
     WorkerLost,
 )
-from stylebatch.scheduler import num_slots
 from stylebatch.system.crash_points import reached
-from stylebatch.targets import to_pixels
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
-
-_Group = tuple[Shape, bool]
 
 T = TypeVar("T")
 PROGRESS_EVERY_S = 0.25
@@ -108,8 +107,8 @@ class Worker:
         self._decoding: dict[str, Future[Content]] = {}
         self._running: dict[str, _Running] = {}
         self._engine: Engine | None = None
-        self._group: _Group | None = None
-        self._max_slots: dict[_Group, int] = dict(spec.max_slots)
+        self._group: Kind | None = None
+        self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
         self._evaluations, self._seconds, self._reported_s = 0, 0.0, 0.0
         self._behind: Counter[str] = Counter()
 
@@ -225,17 +224,17 @@ class Worker:
             self._group = _group(job)
             # Its memory is free for the next one, and for the probe of what fits.
             self._engine = None
-            slots = self._num_slots(job, settings)
+            slots = self._slots.count(settings, job.width, job.height, is_masked=bool(job.mask))
             self._engine = self._device.engine(settings, slots, job.width, job.height)
         problem = self._device.problem(
             job.output,
             settings,
             self._engine,
-            content.pixels,
-            self._spec.styles[job.style],
-            job.strength,
-            job.noise_seed,
-            content.mask,
+            pixels=content.pixels,
+            style=self._spec.styles[job.style],
+            strength=job.strength,
+            noise_seed=job.noise_seed,
+            mask=content.mask,
         )
         beside = None
         if settings.recipe.side_by_side:
@@ -244,14 +243,6 @@ class Worker:
         self._running[job.output] = _Running(job, content, beside)
         reached("admitted")
         return len(self._running)
-
-    def _num_slots(self, job: Job, settings: Settings) -> int:
-        if (known := self._max_slots.get(_group(job))) is not None:
-            return known
-        budget = self._spec.pixel_budget or self._device.pixel_budget_of(
-            settings, job.width, job.height, is_masked=bool(job.mask)
-        )
-        return num_slots(job.width, job.height, budget)
 
     def _take(self, report: StepReport, events: list[Event]) -> None:
         self._evaluations += len(report.rows)
@@ -273,17 +264,16 @@ class Worker:
             todo = "free what other processes hold of it, then run again: it continues"
             raise RunError(self._spec.device, found, "", todo)
         jobs = [*(running.job for running in self._running.values()), *admitting]
-        slots = self._engine.capacity // 2
+        tried = self._engine.capacity
         self._running.clear()
         self._behind.clear()
         self._engine = None
-        self._device.free_memory()
+        slots = self._slots.halve(self._group, tried)
         if not slots:
             reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
             # Somebody else may have had the memory.
             events.extend(self._failed(job, reason, is_transient=True) for job in jobs)
             return
-        self._max_slots[self._group] = slots
         events.append(SlotsReduced(self._spec.worker, *self._group, slots))
         self._waiting.extendleft(reversed(jobs))
         text = f"out of memory on {self._spec.device}: going on with {slots} images at once"
@@ -343,6 +333,6 @@ class Worker:
             self._evaluations, self._seconds, self._reported_s = 0, 0.0, now
 
 
-def _group(job: Job) -> _Group:
+def _group(job: Job) -> Kind:
     """Name what shares an engine: one shape, one objective, and all with a mask or none."""
     return (job.shape, bool(job.mask))

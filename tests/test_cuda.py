@@ -13,9 +13,10 @@ from projects import Project
 from test_optimizers import function_of, quadratic, spec
 from torch import Tensor
 
-from stylebatch.device import Device, set_cuda_policy
+from stylebatch.device.choice import set_cuda_policy
+from stylebatch.device.device import Device
+from stylebatch.device.memory import free_bytes, max_images, measure_peaks, run_once
 from stylebatch.extractors.architectures import ARCHITECTURES
-from stylebatch.memory_probe import free_bytes, max_images, measure_peaks, run_once
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.graphs import GraphedEvaluation

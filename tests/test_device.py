@@ -14,20 +14,19 @@ from projects import Project
 from runs import picture, run_process
 from torch import Tensor
 
-from stylebatch.device import (
-    CPU_PIXEL_BUDGET,
-    Device,
+from stylebatch.device.choice import (
     DeviceError,
     available_devices,
     choose_devices,
     choose_precision,
 )
+from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
+from stylebatch.device.style_targets import TargetRequest
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import digest_bytes
-from stylebatch.targets import TargetRequest
 from stylebatch.transfer.problem import Problem
 
 
@@ -146,7 +145,9 @@ def ask(root: Path, sizes: list[tuple[int, int]], /, **fields: Any) -> tuple[Rec
     pixels = np.array(picture(1, width, height))
     style = Style("s", "s", (), "digest")
     asked = settings(root, **fields)
-    problem = device.problem("key", asked, engine, pixels, style, 2.0, 5)  # type: ignore[arg-type]
+    problem = device.problem(  # type: ignore[arg-type]
+        "key", asked, engine, pixels=pixels, style=style, strength=2.0, noise_seed=5
+    )
     return recording, problem
 
 
@@ -234,7 +235,9 @@ def test_targets_of_several_scales_are_the_mean_of_each_alone(tmp_path: Path) ->
         asked = replace(base, recipe=recipe)
         engine = SimpleNamespace(sizes=[(32, 48)])
         pixels = np.array(picture(1, 48, 32))
-        problem = device.problem("key", asked, engine, pixels, style, 1.0, None)  # type: ignore[arg-type]
+        problem = device.problem(  # type: ignore[arg-type]
+            "key", asked, engine, pixels=pixels, style=style, strength=1.0, noise_seed=None
+        )
         return problem.statistics[0]["conv1_1"].double()
 
     found = statistics(1.0, 0.5, 0.25)
@@ -254,12 +257,12 @@ def test_a_mask_in_8_bits_becomes_shares(tmp_path: Path) -> None:
     problem = device.problem(
         "key",
         settings(tmp_path),
-        engine,
-        pixels,
-        style,
-        1.0,
-        None,
-        mask,  # type: ignore[arg-type]
+        engine,  # type: ignore[arg-type]
+        pixels=pixels,
+        style=style,
+        strength=1.0,
+        noise_seed=None,
+        mask=mask,
     )
     assert problem.mask is not None
     assert problem.mask.shape == (1, 1, 24, 32)

@@ -97,7 +97,7 @@ def test_what_the_pool_has_mended_itself_is_no_news_for_a_quiet_run(small) -> No
 FAILING_TWICE = (
     FAILING_DEVICE
     + """
-from stylebatch.device import Device
+from stylebatch.device.device import Device
 opened = Device.__init__
 def init(self, *args):
     if os.path.exists(os.environ["MARKERS"] + "/failed") and once("failed-again"):

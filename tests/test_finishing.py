@@ -10,10 +10,10 @@ from PIL import Image, ImageEnhance
 from runs import picture
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
-from stylebatch.finishing import Canvas, finish, make_canvas, side_by_side
+from stylebatch.device.canvas import Canvas, finish, make_canvas, side_by_side
+from stylebatch.device.tensors import to_pixels
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
-from stylebatch.targets import to_pixels
 
 LANCZOS = Image.Resampling.LANCZOS
 RESULT = np.asarray(picture(1, 24, 16))

@@ -28,9 +28,6 @@ TABLE = """
     ledger
     metadata
     shards
-    finishing specs
-    contents
-    targets memory_probe
     device
     scheduler pace
     commit
@@ -54,21 +51,18 @@ ALLOWED_LATE = {
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.single", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.comparison"): BRINGS_TORCH,
-    ("stylebatch.doctor", "stylebatch.device"): BRINGS_TORCH,
+    ("stylebatch.doctor", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.estimate", "stylebatch.probe"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.inline"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.local"): BRINGS_TORCH,
-    ("stylebatch.launch", "stylebatch.device"): BRINGS_TORCH,
+    ("stylebatch.launch", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.worker"): BRINGS_TORCH,
 }
 MAY_IMPORT_TORCH = {
     "api",
     "comparison",
     "device",
-    "memory_probe",
     "probe",
-    "specs",
-    "targets",
     "transfer",
     "worker",
 }

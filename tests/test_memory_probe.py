@@ -6,11 +6,11 @@ import naive
 import pytest
 import torch
 
+from stylebatch.device.from_recipe import objective_spec, solver_spec
+from stylebatch.device.memory import SHARE, Peaks, max_images, run_once
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import NORMALISATIONS
-from stylebatch.memory_probe import SHARE, Peaks, max_images, run_once
 from stylebatch.recipes import recipe_fields, recipe_on
-from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 

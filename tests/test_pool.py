@@ -185,7 +185,7 @@ def test_a_run_that_goes_wrong_stops_and_says_so(small, limit, is_reached) -> No
 
     # One at a time, or all would have begun before the second has failed.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stylebatch.device.CPU_PIXEL_BUDGET", 1)
+        patch.setattr("stylebatch.device.device.CPU_PIXEL_BUDGET", 1)
         summary = go(small, Onlooker(lose_most))
     assert summary.exit_code == 3
     assert summary.done <= 2

@@ -14,12 +14,12 @@ import torch
 from published import MEAN, PUBLISHED, STD, adain_style, noise_in, published_terms
 from torch import Tensor
 
+from stylebatch.device.from_recipe import input_constants, objective_spec, solver_spec
+from stylebatch.device.tensors import to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import Normalisation
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
-from stylebatch.specs import input_constants, objective_spec, solver_spec
-from stylebatch.targets import to_tensor
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, mean_std

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylebatch.records import Group, Job, Shape
-from stylebatch.scheduler import Scheduler, capacity, num_slots
+from stylebatch.records import Group, Job, Shape, num_slots
+from stylebatch.scheduler import Scheduler, capacity
 
 BUDGET = 4 * 64 * 64
 

@@ -13,20 +13,14 @@ from runs import picture, run_process
 from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
+from stylebatch.device.style_targets import CacheError, StyleError, StyleTargets, TargetRequest
+from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import ImageError
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_bytes
-from stylebatch.targets import (
-    CacheError,
-    StyleError,
-    StyleTargets,
-    TargetRequest,
-    to_pixels,
-    to_tensor,
-)
 from stylebatch.transfer.extractor import Extractor
 
 LAYERS = ("conv1_1", "conv2_1")
@@ -477,7 +471,7 @@ from pathlib import Path
 import torch
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.pictures.images import decode
-from stylebatch.targets import StyleTargets, TargetRequest
+from stylebatch.device.style_targets import StyleTargets, TargetRequest
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.extractor import Extractor

@@ -12,7 +12,8 @@ from PIL import Image
 from runs import Small, small_project
 
 from stylebatch.api import StylizeError, stylize
-from stylebatch.device import Device, is_out_of_memory
+from stylebatch.device.device import Device
+from stylebatch.device.errors import is_out_of_memory
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, StepReport
 

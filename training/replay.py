@@ -7,10 +7,10 @@ from crops import Crops
 from student import INPUT_STD, LAYERS, SLIM, Student
 from torch import Tensor
 
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.from_recipe import objective_spec, solver_spec
 from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import recipe_fields, recipe_on
-from stylebatch.specs import objective_spec, solver_spec
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective

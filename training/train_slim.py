@@ -22,7 +22,7 @@ from replay import Replay
 from student import LAYERS, SLIM, VGG, Student
 from torch import Tensor, nn
 
-from stylebatch.device import choose_precision
+from stylebatch.device.choice import choose_precision
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.system.files import sha256_file
 from stylebatch.transfer.extractor import Extractor

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
-from stylebatch.device import is_device_error, is_out_of_memory
+from stylebatch.device.errors import is_device_error, is_out_of_memory
 from stylebatch.errors import UserError
 from stylebatch.records import (
     Event,

@@ -1,22 +1,22 @@
 """One device: its extractors, style targets and engines, made from settings and kept."""
 
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from stylebatch.errors import UserError
+from stylebatch.device.choice import choose_precision, set_cuda_policy
+from stylebatch.device.from_recipe import input_constants, objective_spec, solver_spec
+from stylebatch.device.memory import Peaks, free_bytes, max_images, measure_peaks
+from stylebatch.device.style_targets import StyleTargets, TargetRequest
+from stylebatch.device.tensors import mask_tensor, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import load_tensors
-from stylebatch.memory_probe import Peaks, free_bytes, max_images, measure_peaks
 from stylebatch.pictures.images import Pixels, style_size
 from stylebatch.recipes import Settings
 from stylebatch.records import Style
-from stylebatch.specs import input_constants, objective_spec, solver_spec
-from stylebatch.targets import StyleTargets, TargetRequest, to_tensor
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
@@ -28,131 +28,6 @@ CPU_PIXEL_BUDGET = 2**16
 # No extractor needs less (`slim` in bfloat16: docs/benchmarks.md). What fits is measured for each
 # shape; this only bounds how many jobs the scheduler keeps at hand for a GPU.
 GPU_LEAST_BYTES_PER_PIXEL = 512
-# What torch's allocator on the CPU, the driver and CUDA's libraries say of it.
-OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUDA driver error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-# What CUDA and its libraries say of anything else. The process can't use the device any more.
-DEVICE_ERRORS = (
-    "CUDA error",
-    "CUDA driver error",
-    "cuDNN error",
-    "CUDNN_STATUS_",
-    "CUBLAS_STATUS_",
-    "cuBLAS error",
-)
-T = TypeVar("T")
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-class DeviceError(UserError):
-    """A device that this machine does not have, or a precision that none has."""
-
-
-def available_devices() -> list[str]:
-    """Return this machine's devices, the fastest kind first; `cpu` is always there."""
-    found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return [*found, "cpu"]
-
-
-def choose_devices(asked: str | Iterable[str]) -> list[str]:
-    """Return the devices to use: for `auto` every GPU, without one the CPU.
-
-    Raises:
-        DeviceError: a named device that is not there.
-    """
-    available = available_devices()
-    if asked == "auto":
-        gpus = [name for name in available if name.startswith("cuda")]
-        return gpus or available[:1]
-    names = [asked] if isinstance(asked, str) else list(asked)
-    names = ["cuda:0" if name == "cuda" else name for name in names]
-    for name in names:
-        if name not in available:
-            allowed = f"this machine has {', '.join(available)}"
-            raise DeviceError("devices", f"no device '{name}'", allowed, "or write auto")
-        if names.count(name) > 1:
-            raise DeviceError("devices", f"'{name}' twice", "each device once", "remove the repeat")
-    return names
-
-
-def choose_precision(asked: str, device: str) -> torch.dtype:
-    """Return the dtype of the convolutions; `auto` is bfloat16 where the hardware multiplies it.
-
-    Raises:
-        DeviceError: no such precision.
-    """
-    if asked == "auto":
-        return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
-    if asked not in PRECISIONS:
-        allowed = f"one of auto, {', '.join(PRECISIONS)}"
-        raise DeviceError("precision", f"no precision '{asked}'", allowed)
-    return PRECISIONS[asked]
-
-
-def _multiplies_bfloat16(device: str) -> bool:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device != "cpu":
-        return False
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def set_cuda_policy() -> None:
-    """Set, for this process, what torch leaves open on CUDA.
-
-    - No TF32: float32 is float32. Style targets, dot products of the optimiser and a run with
-      `precision: float32` are exact; who wants tensor cores has bfloat16, which `auto` chooses and
-      which is faster still. Gram matrices of bfloat16 maps lose nothing: their products are exact
-      in the float32 that they are summed in.
-    - cuDNN chooses its algorithms by its own rules. Trying them out costs each convolution some
-      milliseconds for every new shape and number of images; a bucket of shapes with 100 images is
-      done in a few seconds.
-    """
-    # Not by `fp32_precision`: with that, torch (2.15) raises where anybody asks for `allow_tf32`.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-
-
-def within_memory(act: Callable[[], T]) -> T | None:
-    """Return what an act returns, None if memory did not suffice.
-
-    By then nothing of what it held is left: the error, whose traceback holds its frames, does not
-    leave this function.
-    """
-    try:
-        return act()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory did not suffice: torch has a class for its own allocator on CUDA only."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        text in str(error) for text in OUT_OF_MEMORY
-    )
-
-
-def is_device_error(error: Exception) -> bool:
-    """Whether a device has failed so that only another process can go on with it."""
-    if is_out_of_memory(error) or not isinstance(error, RuntimeError):
-        return False
-    return isinstance(error, torch.AcceleratorError) or any(
-        text in str(error) for text in DEVICE_ERRORS
-    )
 
 
 class Device:
@@ -227,6 +102,7 @@ class Device:
         key: str,
         settings: Settings,
         engine: Engine,
+        *,
         pixels: Pixels,
         style: Style,
         strength: float,
@@ -333,8 +209,3 @@ class Device:
                 dtype=dtype,
             )
         return self._extractors[*key, dtype]
-
-
-def mask_tensor(mask: Pixels) -> Tensor:
-    """Turn (H, W) in 8 bits into (1, 1, H, W) in [0, 1]."""
-    return torch.from_numpy(mask)[None, None].float() / 255

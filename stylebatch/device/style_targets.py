@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from stylebatch.device.tensors import to_tensor
 from stylebatch.errors import RunError, UserError
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import Pixels, decode, fit_pixels, work_size
@@ -232,27 +232,3 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
         found[layer] = extractor.gram_matrix(layer, features[layer])[0].cpu()
         found[f"{layer}.positions"] = torch.tensor(features[layer][0, 0].numel())
     return found
-
-
-def to_tensor(pixels: Pixels, stretch: str = "none") -> Tensor:
-    """Turn (H, W, 3) 8-bit pixels into (1, 3, H, W) in [0, 1], float32.
-
-    Args:
-        stretch: none, or min_max: the smallest number of all channels becomes 0, the largest 1.
-    """
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float()
-    if stretch == "none":
-        return image / 255
-    low, high = image.min(), image.max()
-    return (image - low) / (high - low).clamp_min(1)
-
-
-def to_pixels(image: Tensor, rounding: str = "nearest") -> Pixels:
-    """Turn (1, 3, H, W) into (H, W, 3) in 8 bits, clipped to [0, 1].
-
-    Args:
-        rounding: nearest | truncate.
-    """
-    scaled = (image[0] * 255).clamp(0, 255)
-    whole = scaled.round() if rounding == "nearest" else scaled.floor()
-    return np.ascontiguousarray(whole.to(torch.uint8).permute(1, 2, 0).cpu().numpy())

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from stylebatch.device.canvas import Canvas, make_canvas
 from stylebatch.errors import UserError
-from stylebatch.finishing import Canvas, make_canvas
 from stylebatch.pictures.images import Picture, Pixels, decode, fit_pixels
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job
