@@ -13,7 +13,7 @@ from stylebatch.device.device import Device
 from stylebatch.extractors.weights import find_weights, layers_digest
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.pictures.images import Pixels, decode, resize
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Event, JobDone, Style, StyleImage, WorkerJoined
 from stylebatch.system.files import digest_file, list_folders

@@ -22,8 +22,8 @@ from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import Normalisation, check_layers, find_weights, layers_digest
-from stylebatch.fingerprint import draw_noise_seed
 from stylebatch.pictures.images import decode
+from stylebatch.plan import draw_noise_seed
 from stylebatch.recipes import (
     Recipe,
     Settings,

@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Any
 
 from stylebatch.errors import RunError
-from stylebatch.inputs import KnownFile
 from stylebatch.ledger_absorb import absorb, copy_up, count_replaced, find_jobs
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.ledger_schema import Database
 from stylebatch.ledger_sizes import LedgerSizes
 from stylebatch.manifest import Manifest
+from stylebatch.plan import KnownFile
 from stylebatch.records import Job, JobDone, JobFailed, Style
 from stylebatch.system.crash_points import reached
 from stylebatch.system.paths import below

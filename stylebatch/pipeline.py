@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 from stylebatch.errors import RunError
 from stylebatch.feed import Feed
 from stylebatch.feed import Watcher as FeedWatcher
-from stylebatch.inputs import resolve_styles
 from stylebatch.launch import (
     make_executor,
     prepare_all_weights,
@@ -24,8 +23,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.pace import Pace
-from stylebatch.plan import plan_jobs
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run_session import RunSummary, new_summary, writing
 from stylebatch.scheduler import Scheduler

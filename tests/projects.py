@@ -9,14 +9,12 @@ from typing import Any
 from PIL import Image
 
 from stylebatch.extractors.weights import find_weights
-from stylebatch.inputs import resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_plan import PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
 from stylebatch.metadata import write_records
 from stylebatch.output.layout import Dataset
-from stylebatch.plan import plan_jobs
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
 from stylebatch.system.files import write_synced

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylebatch.assignment import TableError, read_table, sample_styles
 from stylebatch.errors import Problems
 from stylebatch.manifest import StyleSource
+from stylebatch.plan.assignment import TableError, read_table, sample_styles
 
 paths = st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=40).map(sorted)
 seeds = st.integers(0, 2**63 - 1)

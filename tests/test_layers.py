@@ -19,8 +19,6 @@ TABLE = """
     transfer
     recipes
     manifest
-    assignment fingerprint inputs
-    plan_summary
     plan
     ledger_schema
     ledger_absorb ledger_sizes ledger_names

@@ -10,10 +10,9 @@ import pytest
 from projects import OUTPUT, Project, waiting
 
 from stylebatch.errors import RunError
-from stylebatch.inputs import KnownFile
 from stylebatch.ledger import Ledger
 from stylebatch.ledger_schema import MIGRATIONS, Database, LedgerError
-from stylebatch.plan import PlanError
+from stylebatch.plan import KnownFile, PlanError
 from stylebatch.records import JobDone, JobFailed
 from stylebatch.system.files import write_synced
 

@@ -9,7 +9,7 @@ import pytest
 from projects import Project, png
 
 from stylebatch.manifest import Pair
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary
 from stylebatch.records import Job
 from stylebatch.system.files import write_synced
 

@@ -16,7 +16,7 @@ from stylebatch.ledger_plan import PairCounts
 from stylebatch.manifest import load_manifest
 from stylebatch.metadata import describe_settings
 from stylebatch.pipeline import RunRequest, run
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Progress, WorkerJoined, WorkerLost
 from stylebatch.run_session import RunSummary
 from stylebatch.tally import StopRequest, Tally

@@ -8,15 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import Project, png, project_of_three
 
-from stylebatch import fingerprint
-from stylebatch.assignment import TableError
 from stylebatch.errors import Problems
-from stylebatch.fingerprint import draw_noise_seed, draw_strength
-from stylebatch.inputs import InputError, resolve_styles
 from stylebatch.manifest import Assign, StyleSource
 from stylebatch.output.naming import folded
-from stylebatch.plan import PlanError
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanError, PlanSummary, draw_noise_seed, fingerprint, resolve_styles
+from stylebatch.plan.assignment import TableError
+from stylebatch.plan.fingerprint import draw_strength
+from stylebatch.plan.inputs import InputError
 from stylebatch.recipes import SecondPass
 from stylebatch.system.files import write_synced
 

@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 from projects import Project, waiting
 
-from stylebatch.inputs import KnownFile, resolve_styles
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Pair
 from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
-from stylebatch.plan import PlanError, plan_jobs
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import KnownFile, PlanError, PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Job, JobDone, JobFailed
 from stylebatch.run_session import new_summary
 from stylebatch.system.files import write_synced

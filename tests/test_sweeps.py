@@ -12,7 +12,7 @@ from runs import Small, small_project
 from stylebatch.manifest import Pair, SweepPoint
 from stylebatch.manifest.sweeps import MAX_SUFFIX
 from stylebatch.output.naming import safe_part
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary
 
 
 @pytest.fixture

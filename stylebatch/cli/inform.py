@@ -20,7 +20,7 @@ from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.pipeline import make_plan
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary
 from stylebatch.records import Group, Job
 from stylebatch.shards import open_together, read_standing
 

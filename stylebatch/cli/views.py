@@ -15,7 +15,7 @@ from rich.text import Text
 from stylebatch.cli.speed import Speed
 from stylebatch.ledger_plan import PairCounts
 from stylebatch.pipeline import Watcher
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
 from stylebatch.tally import Tally
 

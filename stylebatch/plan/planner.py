@@ -8,15 +8,19 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import NamedTuple
 
-from stylebatch.assignment import StyleTable, read_tables, sample_styles
 from stylebatch.errors import UserError
-from stylebatch.fingerprint import (
+from stylebatch.manifest import Manifest, Pair
+from stylebatch.output import naming
+from stylebatch.output.shard import Shard
+from stylebatch.pictures import images
+from stylebatch.plan.assignment import StyleTable, read_tables, sample_styles
+from stylebatch.plan.fingerprint import (
     draw_noise_seed,
     draw_strength,
     fingerprint,
     fingerprint_prefix,
 )
-from stylebatch.inputs import (
+from stylebatch.plan.inputs import (
     NO_MASK,
     UNREADABLE,
     InputReader,
@@ -24,11 +28,7 @@ from stylebatch.inputs import (
     KnownFiles,
     Mask,
 )
-from stylebatch.manifest import Manifest, Pair
-from stylebatch.output import naming
-from stylebatch.output.shard import Shard
-from stylebatch.pictures import images
-from stylebatch.plan_summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
+from stylebatch.plan.summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.records import Style
 from stylebatch.system import files
 from stylebatch.system.paths import below

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from stylebatch.inputs import ReadCount
 from stylebatch.manifest import base_name
+from stylebatch.plan.inputs import ReadCount
 
 # About 32 GB on a CPU: an image of these many pixels on its own.
 MAX_USUAL_PIXELS = 2**24
