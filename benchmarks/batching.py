@@ -45,7 +45,7 @@ from stylebatch.scheduler import Scheduler
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import digest_file
 from stylebatch.tally import StopRequest
-from stylebatch.worker import WorkerSpec
+from stylebatch.worker.spec import WorkerSpec
 
 MIXED_STYLES = ("hokusai_wave", "van_gogh_la_cafe", "gauguin_tahiti")
 

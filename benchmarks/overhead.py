@@ -27,7 +27,7 @@ import torch
 from machine import add_shared_option, check_shared, describe_machine, describe_repeats
 from setting import Clock, make_project
 
-from stylebatch import commit, pipeline
+from stylebatch import pipeline
 from stylebatch.device import content as contents
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
@@ -40,6 +40,7 @@ from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import default_cache_folder
 from stylebatch.tally import StopRequest
 from stylebatch.transfer.engine import Engine
+from stylebatch.worker import commit
 
 # What is wrapped: label → (owner, name). A label's calls are never within another's.
 OPTIMISATION: dict[str, list[tuple[Any, str]]] = {
@@ -121,7 +122,7 @@ def main() -> None:
 def time_imports() -> float:
     """Return seconds that a process takes to import the worker."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import stylebatch.worker"], check=True)
+    subprocess.run([sys.executable, "-c", "import stylebatch.worker.worker"], check=True)
     return time.perf_counter() - start
 
 

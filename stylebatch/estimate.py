@@ -16,10 +16,10 @@ from stylebatch.output.layout import Dataset
 from stylebatch.pace import Pace
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, Style
+from stylebatch.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from stylebatch.probe import Probe
-    from stylebatch.worker import WorkerSpec
 
 MOST_SHAPES = 8
 # Jobs at hand for a shape: the first may be one that can't be read.

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.extractors.weights import find_download, is_checked_without_torch, load_tensors
@@ -13,9 +12,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import default_cache_folder
-
-if TYPE_CHECKING:
-    from stylebatch.worker import WorkerSpec
+from stylebatch.worker.spec import WorkerSpec
 
 
 def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
@@ -41,14 +38,13 @@ def worker_specs(
     output: Path,
     run_id: str,
     shard: Shard | None = None,
-) -> "list[WorkerSpec]":
+) -> list[WorkerSpec]:
     """Return what each worker is started with: one a device, or shares of the CPU.
 
     Raises:
         DeviceError: a device that is not there.
     """
     from stylebatch.device.choice import choose_devices
-    from stylebatch.worker import WorkerSpec
 
     options = manifest.run
     names = choose_devices(options.devices)
@@ -77,6 +73,6 @@ def worker_specs(
     ]
 
 
-def make_executor(manifest: Manifest, specs: "list[WorkerSpec]") -> Executor:
+def make_executor(manifest: Manifest, specs: list[WorkerSpec]) -> Executor:
     """Make the executor that a manifest asks for; it has started nothing yet."""
     return EXECUTORS[manifest.run.executor](specs)

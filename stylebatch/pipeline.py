@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from stylebatch.errors import RunError
 from stylebatch.feed import Feed
@@ -30,9 +30,7 @@ from stylebatch.scheduler import Scheduler
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
 from stylebatch.tally import Stop, StopRequest, Tally
-
-if TYPE_CHECKING:
-    from stylebatch.worker import WorkerSpec
+from stylebatch.worker.spec import WorkerSpec
 
 
 class Watcher(FeedWatcher, Protocol):
@@ -174,7 +172,7 @@ class _Run:
             self.ledger.forget(outputs)
             reached("stale-forgotten")
 
-    def _make(self, planned: PlannedJobs, specs: "list[WorkerSpec]") -> Tally:
+    def _make(self, planned: PlannedJobs, specs: list[WorkerSpec]) -> Tally:
         settings = self.manifest.all_settings()
         self.summary.workers = [{"device": spec.device} for spec in specs]
         scheduler = Scheduler(

@@ -20,7 +20,7 @@ from stylebatch.pictures.images import encode_png, fit_pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Job, Shape
 from stylebatch.transfer.engine import Engine
-from stylebatch.worker import WorkerSpec
+from stylebatch.worker.spec import WorkerSpec
 
 # The first makes what the others find: buffers, graphs, chosen kernels.
 WARM_UP, LEAST_TIMED, MOST_TIMED = 1, 2, 30

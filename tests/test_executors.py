@@ -12,7 +12,6 @@ import pytest
 from runs import Small, children_of, needs_proc, small_project
 
 from stylebatch.executors import EXECUTORS, Executor
-from stylebatch.executors.local import run_child
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
@@ -29,7 +28,8 @@ from stylebatch.records import (
     WorkerJoined,
     WorkerLost,
 )
-from stylebatch.worker import WorkerSpec
+from stylebatch.worker.process import run_child
+from stylebatch.worker.spec import WorkerSpec
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
 

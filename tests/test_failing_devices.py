@@ -57,7 +57,7 @@ def test_a_device_that_fails_costs_its_process_and_no_image(small) -> None:
 
 
 ONE_NEVER_STARTS = """
-from stylebatch.worker import Worker
+from stylebatch.worker.worker import Worker
 opened = Worker.__init__
 def init(self, spec):
     if spec.worker == 1:

@@ -27,9 +27,7 @@ TABLE = """
     metadata
     shards
     device
-    scheduler pace
-    commit
-    worker
+    scheduler pace worker
     executors limits retries watchdog forecast tally
     feed
     launch run_session
@@ -54,7 +52,6 @@ ALLOWED_LATE = {
     ("stylebatch.executors", "stylebatch.executors.inline"): BRINGS_TORCH,
     ("stylebatch.executors", "stylebatch.executors.local"): BRINGS_TORCH,
     ("stylebatch.launch", "stylebatch.device.choice"): BRINGS_TORCH,
-    ("stylebatch.launch", "stylebatch.worker"): BRINGS_TORCH,
 }
 MAY_IMPORT_TORCH = {
     "api",

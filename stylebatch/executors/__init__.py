@@ -1,12 +1,10 @@
 """Executors: they start workers and carry messages. `EXECUTORS` is the registry."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from stylebatch.records import Event, Job
-
-if TYPE_CHECKING:
-    from stylebatch.worker import WorkerSpec
+from stylebatch.worker.spec import WorkerSpec
 
 
 class Executor(Protocol):
@@ -38,20 +36,20 @@ class Executor(Protocol):
         """End the workers: after what they are doing, or at once and without a trace."""
 
 
-def _inline(specs: "Sequence[WorkerSpec]") -> Executor:
+def _inline(specs: Sequence[WorkerSpec]) -> Executor:
     from stylebatch.executors.inline import InlineExecutor
 
     return InlineExecutor(specs[0])
 
 
-def _local(specs: "Sequence[WorkerSpec]") -> Executor:
+def _local(specs: Sequence[WorkerSpec]) -> Executor:
     from stylebatch.executors.local import LocalExecutor
 
     return LocalExecutor(specs)
 
 
 # Imported when called: a worker brings torch with it.
-EXECUTORS: "Mapping[str, Callable[[Sequence[WorkerSpec]], Executor]]" = {
+EXECUTORS: Mapping[str, Callable[[Sequence[WorkerSpec]], Executor]] = {
     "inline": _inline,
     "local": _local,
 }

@@ -1,7 +1,8 @@
 """Inline executor: one worker in the calling process, stepped by `poll`."""
 
 from stylebatch.records import Event, Job, RunFailed, WorkerJoined, WorkerLost
-from stylebatch.worker import Worker, WorkerSpec
+from stylebatch.worker.spec import WorkerSpec
+from stylebatch.worker.worker import Worker
 
 
 class InlineExecutor:
