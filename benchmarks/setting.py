@@ -11,7 +11,7 @@ from machine import PHOTOGRAPHS, STYLES, WEIGHTS
 
 from stylebatch.device.device import Device
 from stylebatch.extractors.weights import find_weights, layers_digest
-from stylebatch.ledger_plan import PairCounts
+from stylebatch.ledger import PairCounts
 from stylebatch.pictures.images import Pixels, decode, resize
 from stylebatch.plan import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stylebatch.ledger_sizes import MadeImage
+from stylebatch.ledger import MadeImage
 from stylebatch.output.layout import Dataset
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Group, Shape

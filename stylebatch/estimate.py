@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from stylebatch.disk_space import DiskSpace, free_bytes
 from stylebatch.extractors.weights import find_download
 from stylebatch.launch import worker_specs
-from stylebatch.ledger import Ledger
-from stylebatch.ledger_plan import PlannedJobs
+from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.pace import Pace

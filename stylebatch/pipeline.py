@@ -14,8 +14,7 @@ from stylebatch.launch import (
     prepare_all_weights,
     worker_specs,
 )
-from stylebatch.ledger import Ledger
-from stylebatch.ledger_plan import PairCounts, PlannedJobs
+from stylebatch.ledger import Ledger, PairCounts, PlannedJobs
 from stylebatch.limits import COMMIT_S, Limits, count_failures
 from stylebatch.manifest import Manifest
 from stylebatch.metadata import describe_settings, write_records, write_summary

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stylebatch.errors import UserError
+from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
 from stylebatch.metadata import write_summary
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, check_owner
-from stylebatch.shards import hold, merge_shards
+from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
+from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logging_to
 from stylebatch.tally import Stop
@@ -60,6 +61,25 @@ def new_summary(dataset: Dataset, manifest: str) -> RunSummary:
     run_id = dataset.name_run(new_run_id())
     shard = str(dataset.shard) if dataset.shard else None
     return RunSummary(run_id, manifest, datetime.now(UTC).isoformat(), shard)
+
+
+def hold(dataset: Dataset, run_id: str) -> OutputLock:
+    """Return the lock on an output, or a shard of it, that also clears away what is over.
+
+    Temporaries of killed runs are swept. Shards that part the output in another way are merged
+    into its ledger before anybody reads it; a run of the whole merges all, see `merge_shards`.
+    """
+
+    def prepare() -> None:
+        dataset.sweep_temporaries(run_id)
+        if dataset.shard:
+            merge_ledgers(dataset.whole, [rival for rival in dataset.rivals() if rival.shard])
+            # Nobody may write this ledger any more while shards run: what a killed run left of a
+            # transaction, or of an older version, is mended here.
+            if files.stat_file(dataset.whole.ledger) is not None:
+                Ledger.open(dataset.whole.ledger).close()
+
+    return OutputLock(dataset, run_id, prepare)
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from typing import Any
 from PIL import Image
 
 from stylebatch.extractors.weights import find_weights
-from stylebatch.ledger import Ledger
-from stylebatch.ledger_plan import PlannedJobs
+from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
 from stylebatch.metadata import write_records
 from stylebatch.output.layout import Dataset

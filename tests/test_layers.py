@@ -20,12 +20,8 @@ TABLE = """
     recipes
     manifest
     plan
-    ledger_schema
-    ledger_absorb ledger_sizes ledger_names
-    ledger_plan
     ledger
     metadata
-    shards
     device
     scheduler pace worker
     executors limits retries watchdog forecast tally

@@ -10,8 +10,8 @@ import pytest
 from projects import OUTPUT, Project, waiting
 
 from stylebatch.errors import RunError
-from stylebatch.ledger import Ledger
-from stylebatch.ledger_schema import MIGRATIONS, Database, LedgerError
+from stylebatch.ledger import Ledger, LedgerError
+from stylebatch.ledger.database import MIGRATIONS, Database
 from stylebatch.plan import KnownFile, PlanError
 from stylebatch.records import JobDone, JobFailed
 from stylebatch.system.files import write_synced
@@ -147,7 +147,7 @@ def test_reading_only_writes_nothing_into_the_output(project, pair) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from stylebatch.ledger_schema import Database
+from stylebatch.ledger.database import Database
 database = Database.open(Path(sys.argv[1]))
 # A cache of ten pages spills, so that the file itself is half written.
 database.connection.execute("PRAGMA cache_size = 10")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from projects import OUTPUT, Project
 
-from stylebatch.ledger_names import PlannedNames
-from stylebatch.ledger_schema import MIGRATIONS, PLAN_TABLES, Database
+from stylebatch.ledger import read_standing
+from stylebatch.ledger.database import MIGRATIONS, PLAN_TABLES, Database
+from stylebatch.ledger.planned_names import PlannedNames
 from stylebatch.records import JobDone, JobFailed
-from stylebatch.shards import read_standing
 
 ADD_JOB = (
     "INSERT OR REPLACE INTO jobs (folder, name, pair, state, fingerprint, deaths, settings_id, "

@@ -12,7 +12,7 @@ from runs import Small, children_of, lines, needs_proc
 
 from stylebatch.errors import RunError, UserError
 from stylebatch.launch import worker_specs
-from stylebatch.ledger_plan import PairCounts
+from stylebatch.ledger import PairCounts
 from stylebatch.manifest import load_manifest
 from stylebatch.metadata import describe_settings
 from stylebatch.pipeline import RunRequest, run

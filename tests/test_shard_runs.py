@@ -27,7 +27,7 @@ from runs import (
     wait_until,
 )
 
-from stylebatch.ledger_schema import MIGRATIONS
+from stylebatch.ledger.database import MIGRATIONS
 from stylebatch.output import lock
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputHeldError, OutputLock, check_owner
@@ -459,7 +459,7 @@ def test_shards_go_on_where_a_run_of_the_whole_was_killed(small, undisturbed) ->
 HALF_WRITTEN = """
 import os, signal, sys
 from pathlib import Path
-from stylebatch.ledger_schema import Database
+from stylebatch.ledger.database import Database
 database = Database.open(Path(sys.argv[1]))
 database.connection.execute("PRAGMA cache_size = 10")
 with database.transaction():

@@ -15,14 +15,13 @@ from rich.table import Table
 from stylebatch import doctor as checks
 from stylebatch.cli import watch
 from stylebatch.errors import UserError
-from stylebatch.ledger_plan import PairCounts, PlannedJobs
+from stylebatch.ledger import PairCounts, PlannedJobs, open_together, read_standing
 from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.pipeline import make_plan
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Group, Job
-from stylebatch.shards import open_together, read_standing
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
 MAX_REASONS = 20

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stylebatch.cli.speed import Speed
-from stylebatch.ledger_plan import PairCounts
+from stylebatch.ledger import PairCounts
 from stylebatch.pipeline import Watcher
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost

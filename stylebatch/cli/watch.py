@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from stylebatch.cli.views import roughly
-from stylebatch.ledger_schema import LedgerError
+from stylebatch.ledger import LedgerError
 
 # Whoever reads a ledger keeps its writer waiting: for this share of the time at most.
 LARGEST_SHARE = 0.1

@@ -219,9 +219,19 @@ class _PairPlanner:
                 noise = draw_noise_seed(self.seed, path, key, variant) if self.uses_noise else None
                 decides = fingerprint(prefix, digest, strength, noise, masked)
                 job = Planned(
-                    next(names), decides, content, digest, key, variant, width, height,
-                    strength, noise, mask.path, mask.digest,
-                )  # fmt: skip
+                    name=next(names),
+                    fingerprint=decides,
+                    content=content,
+                    content_digest=digest,
+                    style=key,
+                    variant=variant,
+                    width=width,
+                    height=height,
+                    strength=strength,
+                    noise_seed=noise,
+                    mask=mask.path,
+                    mask_digest=mask.digest,
+                )
                 jobs.append(job)
         return jobs
 

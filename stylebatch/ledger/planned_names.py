@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from stylebatch.ledger_schema import Database
+from stylebatch.ledger.database import Database
 from stylebatch.output import naming
 from stylebatch.system.paths import below
 

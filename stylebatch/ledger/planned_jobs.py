@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylebatch.errors import UserError, raise_all
-from stylebatch.ledger_absorb import copy_up, note_plan
-from stylebatch.ledger_names import PlannedNames
-from stylebatch.ledger_schema import PLAN_ORDER, PLAN_TABLES, Database
+from stylebatch.ledger.absorb import copy_up, note_plan
+from stylebatch.ledger.columns import DESCRIBED, Row, described_row, planned_row
+from stylebatch.ledger.database import PLAN_ORDER, PLAN_TABLES, Database
+from stylebatch.ledger.planned_names import PlannedNames
 from stylebatch.manifest import Manifest, base_name
-from stylebatch.plan import PlanError, Planned, PlannedFolder
+from stylebatch.plan import PlanError, PlannedFolder
 from stylebatch.records import Group, Job
 from stylebatch.system import files
 from stylebatch.system.paths import below
@@ -24,8 +25,6 @@ _BLOCK = 1000
 
 # Two pairs that collide are one kind of obstacle; a file that is not ours is another.
 _FOREIGN = ("", "")
-
-_Fields = tuple[object, ...]
 
 
 @dataclass
@@ -39,20 +38,13 @@ class PairCounts:
 
 
 class _Row(NamedTuple):
-    """What the ledger knows of an output; the last four describe it in the metadata.
-
-    Attributes:
-        is_described: whether pair, settings and label are those of the plan.
-    """
+    """What the ledger knows of an output; `described` has the values of `DESCRIBED`."""
 
     name: str
     fingerprint: str
     state: str
     size: int | None
-    content: str
-    style: str
-    mask: str
-    is_described: bool
+    described: Row
 
 
 class PlannedJobs:
@@ -91,9 +83,9 @@ class PlannedJobs:
         rows = self._rows(planned)
         sizes = self._output_sizes(planned.folder)
         above = below(planned.content_folder, "_")[:-1]
-        waiting: list[_Fields] = []
-        redescribed: list[_Fields] = []
-        stale: list[_Fields] = []
+        waiting: list[Row] = []
+        redescribed: list[Row] = []
+        stale: list[Row] = []
         counts = self.counts[planned.pair]
         for job in planned.jobs:
             content = above + job.content
@@ -106,15 +98,16 @@ class PlannedJobs:
                 stale.append((planned.folder, job.name, row.state))
             else:
                 state = self._state(row, sizes)
-                if not row.is_described or row[4:7] != (content, job.style, job.mask):
-                    redescribed.append(_description(planned, job, content))
+                described = described_row(planned, job, content)
+                if row.described != described[2:]:
+                    redescribed.append(described)
             if state == "done":
                 counts.done += 1
             elif state == "failed":
                 counts.failed += 1
             else:
                 counts.pending += 1
-                waiting.append(_waiting_row(planned, job, content))
+                waiting.append(planned_row(planned, job, content))
         counts.total += len(planned.jobs)
         self._totals[planned.pair] += len(planned.jobs) + len(planned.others)
         with self._database.transaction(is_temporary=True):
@@ -139,23 +132,20 @@ class PlannedJobs:
         """Read what the ledger knows of some jobs' outputs (and of others between them)."""
         names = [job.name for job in planned.jobs] or [""]
         rows = self._database.select(
-            "SELECT name, fingerprint, state, size, content, style, mask, "
-            "pair = ? AND settings_id = ? AND label IS ? "
+            f"SELECT name, fingerprint, state, size, {', '.join(DESCRIBED)} "
             "FROM main.jobs WHERE folder = ? AND name BETWEEN ? AND ?",
-            (planned.pair, planned.settings_id, planned.label, planned.folder, min(names),
-             max(names)),
-        )  # fmt: skip
-        return {row.name: row for row in map(_Row._make, rows)}
+            (planned.folder, min(names), max(names)),
+        )
+        return {row[0]: _Row(row[0], row[1], row[2], row[3], row[4:]) for row in rows}
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:
             self._sizes = (folder, files.list_sizes(self._images / folder))
         return self._sizes[1]
 
-    def _many(self, table: str, rows: list[_Fields]) -> None:
+    def _many(self, table: str, rows: list[Row]) -> None:
         if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({marks})"
+            insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({', '.join('?' * len(rows[0]))})"
             self._connection.executemany(insert, rows)
 
     def _note_obstacle(self, kind: tuple[str, str], output: str) -> None:
@@ -199,8 +189,8 @@ class PlannedJobs:
             note_plan(self._database, self._totals, time.time())
             copy_up(self._database, self._connection.execute(renamed_keys))
             renamed = self._connection.execute(
-                "UPDATE main.jobs SET (pair, settings_id, label, content, style, mask) = (r.pair, "
-                "r.settings_id, r.label, r.content, r.style, r.mask) FROM temp.redescribed AS r "
+                f"UPDATE main.jobs SET ({', '.join(DESCRIBED)}) = "
+                f"({', '.join(f'r.{name}' for name in DESCRIBED)}) FROM temp.redescribed AS r "
                 "WHERE jobs.folder = r.folder AND jobs.name = r.name"
             ).rowcount
             if renamed:
@@ -259,20 +249,6 @@ class PlannedJobs:
         """Yield the paths that `find_stale` found, a block at a time."""
         for rows in self._database.keys("temp.stale", _BLOCK):
             yield [below(folder, name) for folder, name in rows]
-
-
-def _waiting_row(planned: PlannedFolder, job: Planned, content: str) -> _Fields:
-    return (
-        planned.folder, job.name, job.fingerprint, planned.pair, planned.settings_id, content,
-        job.content_digest, planned.label, job.style, job.variant, job.width, job.height,
-        job.strength, job.noise_seed, job.mask, job.mask_digest,
-    )  # fmt: skip
-
-
-def _description(planned: PlannedFolder, job: Planned, content: str) -> _Fields:
-    """Return the columns of `redescribed`."""
-    pair, settings_id, label = planned.pair, planned.settings_id, planned.label
-    return (planned.folder, job.name, pair, settings_id, label, content, job.style, job.mask)
 
 
 def _job(folder: str, name: str, *fields: Any) -> Job:

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Any
 
 from stylebatch.errors import RunError
-from stylebatch.ledger_absorb import absorb, copy_up, count_replaced, find_jobs
-from stylebatch.ledger_plan import PlannedJobs
-from stylebatch.ledger_schema import Database
-from stylebatch.ledger_sizes import LedgerSizes
+from stylebatch.ledger.absorb import absorb, copy_up, count_replaced, find_jobs
+from stylebatch.ledger.columns import KEPT_COLUMNS, kept_row, marks
+from stylebatch.ledger.database import Database
+from stylebatch.ledger.planned_jobs import PlannedJobs
+from stylebatch.ledger.sizes import LedgerSizes
 from stylebatch.manifest import Manifest
 from stylebatch.plan import KnownFile
 from stylebatch.records import Job, JobDone, JobFailed, Style
@@ -139,19 +140,11 @@ class Ledger:
         So a file whose event was lost in a crash is known as ours. Deaths count on, unless the
         fingerprint is another or the job had failed.
         """
-        rows = [self._claim_row(job) for job in jobs]
+        rows = [kept_row(job, self._style_digests[job.style]) for job in jobs]
         with self._database.transaction():
             self.keep_files()
             copy_up(self._database, (row[:2] for row in rows))
             self._connection.executemany(_CLAIM, rows)
-
-    def _claim_row(self, job: Job) -> tuple[object, ...]:
-        folder, _, name = job.output.rpartition("/")
-        return (
-            folder, name, job.fingerprint, job.pair, job.settings_id, job.label, job.content,
-            job.content_digest, job.style, self._style_digests[job.style], job.variant,
-            job.strength, job.noise_seed, job.mask, job.mask_digest,
-        )  # fmt: skip
 
     def record(self, events: Iterable[JobDone | JobFailed]) -> None:
         """Take what came of jobs, in one transaction.
@@ -307,19 +300,12 @@ class Ledger:
         return int(self.get("changes") or 0)
 
 
-_CLAIM = """
-    INSERT INTO jobs (
-        folder, name, fingerprint, pair, settings_id, label, content, content_digest, style,
-        style_digest, variant, strength, noise_seed, mask, mask_digest, state, deaths
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0)
+_CLAIM = f"""
+    INSERT INTO jobs ({", ".join(KEPT_COLUMNS)}, state, deaths)
+    VALUES ({marks(KEPT_COLUMNS)}, 'pending', 0)
     ON CONFLICT (folder, name) DO UPDATE SET
         deaths = iif(fingerprint = excluded.fingerprint AND state <> 'failed', deaths, 0),
-        fingerprint = excluded.fingerprint, pair = excluded.pair, label = excluded.label,
-        settings_id = excluded.settings_id, content = excluded.content,
-        content_digest = excluded.content_digest, style = excluded.style,
-        style_digest = excluded.style_digest, variant = excluded.variant,
-        strength = excluded.strength, noise_seed = excluded.noise_seed,
-        mask = excluded.mask, mask_digest = excluded.mask_digest,
+        {", ".join(f"{name} = excluded.{name}" for name in KEPT_COLUMNS[2:])},
         state = 'pending', size = NULL, reason = NULL
 """
 _DONE = """

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stylebatch.errors import RunError, UserError
+from stylebatch.ledger.columns import DESCRIBED, column_types
 from stylebatch.system import files
 
 _APPLICATION_ID = 0x53544C42  # "STLB": tells a ledger from other SQLite files
@@ -82,25 +83,17 @@ MIGRATIONS = (
 )
 
 # A plan lives as long as its connection.
-PLAN_TABLES = """
+PLAN_TABLES = f"""
     DROP TABLE IF EXISTS temp.planned;
     DROP TABLE IF EXISTS temp.waiting;
     DROP TABLE IF EXISTS temp.redescribed;
     DROP TABLE IF EXISTS temp.stale;
-    -- names: of some thousand jobs in one; see `ledger_names.py`.
+    -- names: of some thousand jobs in one; see `planned_names.py`.
     CREATE TABLE temp.planned (folder TEXT, folded TEXT, pair TEXT, names TEXT);
     CREATE INDEX temp.planned_folder ON planned (folder);
     CREATE INDEX temp.planned_folded ON planned (folded, pair);
-    -- Columns in the order of the fields of `records.Job`.
-    CREATE TABLE temp.waiting (
-        folder TEXT, name TEXT, fingerprint TEXT, pair TEXT, settings_id TEXT, content TEXT,
-        content_digest TEXT, label TEXT, style TEXT, variant INTEGER, width INTEGER,
-        height INTEGER, strength REAL, noise_seed INTEGER, mask TEXT, mask_digest TEXT
-    );
-    CREATE TABLE temp.redescribed (
-        folder TEXT, name TEXT, pair TEXT, settings_id TEXT, label TEXT, content TEXT, style TEXT,
-        mask TEXT
-    );
+    CREATE TABLE temp.waiting ({column_types()});
+    CREATE TABLE temp.redescribed (folder, name, {", ".join(DESCRIBED)});
     CREATE TABLE temp.stale (
         folder TEXT, name TEXT, state TEXT, PRIMARY KEY (folder, name)
     ) WITHOUT ROWID;

@@ -3,32 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stylebatch.ledger import Ledger
+from stylebatch.ledger.ledger import Ledger
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import OutputLock, find_running
+from stylebatch.output.lock import find_running
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 
 Counts = dict[str, dict[str, int]]
-
-
-def hold(dataset: Dataset, run_id: str) -> OutputLock:
-    """Return the lock on an output, or a shard of it, that also clears away what is over.
-
-    Temporaries of killed runs are swept. Shards that part the output in another way are merged
-    into its ledger before anybody reads it; a run of the whole merges all, see `merge_shards`.
-    """
-
-    def prepare() -> None:
-        dataset.sweep_temporaries(run_id)
-        if dataset.shard:
-            _merge(dataset.whole, [rival for rival in dataset.rivals() if rival.shard])
-            # Nobody may write this ledger any more while shards run: what a killed run left of a
-            # transaction, or of an older version, is mended here.
-            if files.stat_file(dataset.whole.ledger) is not None:
-                Ledger.open(dataset.whole.ledger).close()
-
-    return OutputLock(dataset, run_id, prepare)
 
 
 def merge_shards(dataset: Dataset) -> list[str]:
@@ -38,11 +19,12 @@ def merge_shards(dataset: Dataset) -> list[str]:
         the shards, as I/N.
     """
     shards = dataset.shards()
-    _merge(dataset, shards)
+    merge_ledgers(dataset, shards)
     return [str(each.shard) for each in shards]
 
 
-def _merge(dataset: Dataset, shards: Iterable[Dataset]) -> None:
+def merge_ledgers(dataset: Dataset, shards: Iterable[Dataset]) -> None:
+    """Merge shards' ledgers into the output's own, and remove what they kept for themselves."""
     for shard in shards:
         if files.stat_file(shard.ledger) is not None:
             source = Ledger.open(shard.ledger, read_only=True)

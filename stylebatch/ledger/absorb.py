@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from stylebatch.ledger_schema import Database
+from stylebatch.ledger.database import Database
 from stylebatch.system.crash_points import reached
 
 # What of a ledger another takes, by its key; of `meta`, see below, the rest is about its own file.
