@@ -33,18 +33,14 @@ from machine import add_shared_option, check_shared, describe_machine, describe_
 from PIL import Image
 from setting import Clock, make_project
 
-from stylebatch import pipeline
 from stylebatch.device.choice import choose_precision
-from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
 from stylebatch.records import Group, num_slots
-from stylebatch.scheduler import Scheduler
+from stylebatch.run import RunRequest, Scheduler, StopRequest, pipeline, worker_specs
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import digest_file
-from stylebatch.tally import StopRequest
 from stylebatch.worker.spec import WorkerSpec
 
 MIXED_STYLES = ("hokusai_wave", "van_gogh_la_cafe", "gauguin_tahiti")

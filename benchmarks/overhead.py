@@ -4,8 +4,8 @@
     python benchmarks/overhead.py --quick              # a smoke test
 
 Runs of 24 photographs (about 1024×683 px, JPEG) at 128 px and 50 evaluations, through
-`stylebatch.pipeline.run`, beside the bare engine on the same images in the same batches; all take
-turns. The engine and whatever surrounds it are timed by wrapping functions from here.
+`stylebatch.run.run`, beside the bare engine on the same images in the same batches; all take turns.
+The engine and whatever surrounds it are timed by wrapping functions from here.
 """
 
 import argparse
@@ -27,18 +27,16 @@ import torch
 from machine import add_shared_option, check_shared, describe_machine, describe_repeats
 from setting import Clock, make_project
 
-from stylebatch import pipeline
 from stylebatch.device import content as contents
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.pictures.images import decode, resize
-from stylebatch.pipeline import RunRequest
 from stylebatch.records import num_slots
+from stylebatch.run import RunRequest, StopRequest, pipeline
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import default_cache_folder
-from stylebatch.tally import StopRequest
 from stylebatch.transfer.engine import Engine
 from stylebatch.worker import commit
 

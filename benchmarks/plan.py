@@ -22,15 +22,12 @@ from itertools import islice
 from pathlib import Path
 from struct import pack
 
-from stylebatch.feed import Feed
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
-from stylebatch.metadata import write_records
 from stylebatch.output.layout import Dataset
-from stylebatch.pipeline import make_plan
 from stylebatch.records import GPU_BUDGET, Event, Job, JobDone, JobFailed, WorkerJoined
-from stylebatch.scheduler import Scheduler
-from stylebatch.tally import StopRequest, Tally
+from stylebatch.run import Loop, Scheduler, StopRequest, Tally, make_plan
+from stylebatch.run.metadata import write_records
 
 MANIFEST = """\
 version: 1
@@ -159,8 +156,8 @@ def make(root: Path) -> Figures:
                 last = jobs[-1]
         os.sync()
         clock = Clock()
-        feed = Feed(AtOnce(), Scheduler(planned), ledger, Silent(), stop=StopRequest())
-        tally = feed.run()
+        loop = Loop(AtOnce(), Scheduler(planned), ledger, Silent(), stop=StopRequest())
+        tally = loop.run()
     return clock.read() | {"done": tally.done}
 
 

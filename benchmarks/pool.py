@@ -23,13 +23,11 @@ from pathlib import Path
 from machine import add_shared_option, check_shared, describe_machine, describe_repeats
 from setting import Clock, make_project
 
-from stylebatch import pipeline
 from stylebatch.device.choice import choose_precision
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.pipeline import RunRequest
 from stylebatch.recipes import recipe_fields
-from stylebatch.tally import StopRequest, Tally
+from stylebatch.run import RunRequest, StopRequest, Tally, pipeline
 
 STYLES = ("hokusai_wave", "van_gogh_la_cafe", "gauguin_tahiti")
 

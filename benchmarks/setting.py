@@ -16,8 +16,8 @@ from stylebatch.pictures.images import Pixels, decode, resize
 from stylebatch.plan import PlanSummary
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Event, JobDone, Style, StyleImage, WorkerJoined
+from stylebatch.run import Tally
 from stylebatch.system.files import digest_file, list_folders
-from stylebatch.tally import Tally
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
 

@@ -82,6 +82,11 @@ class Job:
         return Shape(self.settings_id, self.width, self.height)
 
 
+def device_kind(device: str) -> str:
+    """Return a device's kind (cpu, cuda, mps): its name without a number."""
+    return device.partition(":")[0]
+
+
 class Group(NamedTuple):
     """Jobs that can share a batch: one set of settings, one shape in pixels."""
 

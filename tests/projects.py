@@ -11,11 +11,11 @@ from PIL import Image
 from stylebatch.extractors.weights import find_weights
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
-from stylebatch.metadata import write_records
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
+from stylebatch.run.metadata import write_records
 from stylebatch.system.files import write_synced
 
 OUTPUT = b"stands for an image"

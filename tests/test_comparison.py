@@ -11,8 +11,8 @@ from runs import command, picture
 from safetensors.torch import save_file
 
 from stylebatch import stylize
-from stylebatch.comparison import _size
 from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.preview.comparison import _size
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 
 CELL_PX, GAP_PX = 320, 20

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from projects import OUTPUT, Project, project_of_three, waiting
 
-from stylebatch.metadata import metadata_row, write_records, write_summary
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.records import JobFailed
+from stylebatch.run.metadata import metadata_row, write_records, write_summary
 from stylebatch.system.files import write_synced
 
 

@@ -10,13 +10,18 @@ from PIL import Image
 from runs import Small, command, contents, small_project
 from test_cli import listing, on_a_terminal
 
-from stylebatch.disk_space import BLOCK_BYTES, RECORD_BYTES, free_bytes
-from stylebatch.estimate import Estimate, estimate, expected_evaluations, first_groups, spread
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
-from stylebatch.pace import Pace
-from stylebatch.pipeline import make_plan
+from stylebatch.preview.disk_space import BLOCK_BYTES, RECORD_BYTES, free_bytes
+from stylebatch.preview.estimate import (
+    Estimate,
+    estimate,
+    expected_evaluations,
+    first_groups,
+    spread,
+)
 from stylebatch.records import Group, Shape
+from stylebatch.run import Pace, make_plan
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
 

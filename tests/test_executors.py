@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 from runs import Small, children_of, needs_proc, small_project
 
-from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock
-from stylebatch.pipeline import make_plan, worker_specs
 from stylebatch.records import (
     Event,
     Job,
@@ -28,6 +26,9 @@ from stylebatch.records import (
     WorkerJoined,
     WorkerLost,
 )
+from stylebatch.run import EXECUTORS, make_plan
+from stylebatch.run.executors import Executor
+from stylebatch.run.pipeline import worker_specs
 from stylebatch.worker.process import run_child
 from stylebatch.worker.spec import WorkerSpec
 

@@ -5,9 +5,9 @@ from types import FrameType
 
 import pytest
 
-from stylebatch.forecast import Forecast
-from stylebatch.pace import Pace
 from stylebatch.records import Group, Progress, Shape
+from stylebatch.run import Pace
+from stylebatch.run.eta import Forecast
 
 SHAPE, LARGE = Shape("s", 10, 10), Shape("s", 10, 20)
 MOST = {"s": 10}

@@ -5,12 +5,12 @@ from math import inf
 
 import pytest
 
-from stylebatch.limits import COMMIT_S, Limits, count_failures
-from stylebatch.pace import Pace
 from stylebatch.records import Job, Shape
-from stylebatch.retries import Retries
+from stylebatch.run import Pace
+from stylebatch.run.limits import COMMIT_S, Limits, count_failures
+from stylebatch.run.retries import Retries
+from stylebatch.run.watchdog import MOST_AT_ONCE_S, START_S, Watchdog
 from stylebatch.system.read_ahead import is_transient
-from stylebatch.watchdog import MOST_AT_ONCE_S, START_S, Watchdog
 
 SHAPE = Shape("s", 10, 10)
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from stylebatch.pace import MOST_EVALUATIONS, Pace
 from stylebatch.records import Group, Shape
+from stylebatch.run import Pace
+from stylebatch.run.pace import MOST_EVALUATIONS
 
 SMALL, LARGE, OTHER = Shape("s", 10, 10), Shape("s", 20, 10), Shape("t", 10, 10)
 

@@ -11,15 +11,12 @@ import pytest
 from runs import Small, children_of, lines, needs_proc
 
 from stylebatch.errors import RunError, UserError
-from stylebatch.launch import worker_specs
 from stylebatch.ledger import PairCounts
 from stylebatch.manifest import load_manifest
-from stylebatch.metadata import describe_settings
-from stylebatch.pipeline import RunRequest, run
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Progress, WorkerJoined, WorkerLost
-from stylebatch.run_session import RunSummary
-from stylebatch.tally import StopRequest, Tally
+from stylebatch.run import RunRequest, RunSummary, StopRequest, Tally, run, worker_specs
+from stylebatch.run.metadata import describe_settings
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
 

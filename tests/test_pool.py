@@ -20,13 +20,10 @@ from runs import (
     wait_until,
 )
 
-from stylebatch.executors.local import LocalExecutor
-from stylebatch.launch import worker_specs
 from stylebatch.manifest import load_manifest
-from stylebatch.pipeline import RunRequest, run
 from stylebatch.records import Event, Notice, WorkerJoined
-from stylebatch.run_session import RunSummary
-from stylebatch.tally import StopRequest, Tally
+from stylebatch.run import RunRequest, RunSummary, StopRequest, Tally, run, worker_specs
+from stylebatch.run.executors.local import LocalExecutor
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
 

@@ -11,9 +11,9 @@ from stylebatch.ledger import Ledger
 from stylebatch.manifest import SweepPoint, load_manifest
 from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.pictures.images import decode
-from stylebatch.pipeline import make_plan
-from stylebatch.preview import CELL_PX, choose, sheet_rows
+from stylebatch.preview.preview import CELL_PX, choose, sheet_rows
 from stylebatch.records import Job
+from stylebatch.run import make_plan
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from runs import Small, command, contents, copy_tree, end, start, wait_until
 
-from stylebatch import launch
 from stylebatch.device import device
 from stylebatch.pictures.images import work_size
+from stylebatch.run import start as launch
 
 # Width and height; the folder is the class. At 96 px and buckets of 32 they share eight shapes.
 PHOTOS = {

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylebatch.records import Group, Job, Shape, num_slots
-from stylebatch.scheduler import Scheduler, capacity
+from stylebatch.run import Scheduler
+from stylebatch.run.scheduler import capacity
 
 BUDGET = 4 * 64 * 64
 

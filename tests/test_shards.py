@@ -13,7 +13,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.plan import KnownFile, PlanError, PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Job, JobDone, JobFailed
-from stylebatch.run_session import new_summary
+from stylebatch.run.session import new_summary
 from stylebatch.system.files import write_synced
 
 HALVES = [Shard(0, 2), Shard(1, 2)]

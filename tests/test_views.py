@@ -9,9 +9,8 @@ from rich.console import Console
 
 from stylebatch.cli.speed import LEAST_S, WINDOW_S, Speed
 from stylebatch.cli.views import LiveView, render, roughly
-from stylebatch.pace import Pace
 from stylebatch.records import JobDone, JobFailed, Notice, Progress, Shape, WorkerLost
-from stylebatch.tally import Stop, Tally
+from stylebatch.run import Pace, Stop, Tally
 
 SHAPES = {"s": Shape("s", 16, 16), "t": Shape("t", 32, 16)}
 MOST = {"s": 100, "t": 50}

@@ -7,11 +7,11 @@ from rich.filesize import decimal
 
 from stylebatch.cli.inform import print_plan
 from stylebatch.cli.views import roughly
-from stylebatch.estimate import Estimate, estimate
 from stylebatch.ledger import open_together
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.pipeline import RunRequest, make_plan
+from stylebatch.preview.estimate import Estimate, estimate
+from stylebatch.run import RunRequest, make_plan
 
 
 def dry_run(manifest: Manifest, request: RunRequest) -> None:

@@ -11,7 +11,7 @@ import typer
 from stylebatch import __version__
 from stylebatch.cli import inform, merge, recipes, run, single, weights
 from stylebatch.errors import UserError
-from stylebatch.feed import WorkerError
+from stylebatch.run import WorkerError
 from stylebatch.system.log import LOG_NOTE
 
 INTERRUPTED = 4

@@ -14,10 +14,9 @@ from rich.text import Text
 
 from stylebatch.cli.speed import Speed
 from stylebatch.ledger import PairCounts
-from stylebatch.pipeline import Watcher
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
-from stylebatch.tally import Tally
+from stylebatch.run import Tally, Watcher
 
 BAR_WIDTHS = 10, 30
 # An estimate's texts are no finer than this (from, step): its figures would jump about.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylebatch.cli.inform import ArgumentError
+from stylebatch.cli.arguments import ArgumentError
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import (

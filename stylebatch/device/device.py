@@ -16,7 +16,7 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import load_tensors
 from stylebatch.pictures.images import Pixels, style_size
 from stylebatch.recipes import Settings
-from stylebatch.records import Style
+from stylebatch.records import Style, device_kind
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
@@ -182,7 +182,7 @@ class Device:
             layers_digest=settings.layers_digest,
             pooling=recipe.pooling,
             padding=recipe.padding,
-            device_kind=self.name.split(":")[0],
+            device_kind=device_kind(self.name),
             statistic=recipe.statistic,
             normalisation=recipe.normalisation,
             input_range=recipe.input_range,

@@ -1,42 +1,35 @@
 """One run from start to end: plan, set stale outputs aside, make what is missing, write records."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from functools import partial
 
 from stylebatch.errors import RunError
-from stylebatch.feed import Feed
-from stylebatch.feed import Watcher as FeedWatcher
-from stylebatch.launch import (
+from stylebatch.ledger import Ledger, PlannedJobs
+from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import check_owner
+from stylebatch.output.shard import Shard
+from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
+from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
+from stylebatch.run.limits import COMMIT_S, Limits, count_failures
+from stylebatch.run.loop import Loop
+from stylebatch.run.metadata import describe_settings, write_records, write_summary
+from stylebatch.run.pace import Pace
+from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.scheduler import Scheduler, cost_of
+from stylebatch.run.session import RunSummary, new_summary, writing
+from stylebatch.run.start import (
     make_executor,
     prepare_all_weights,
     worker_specs,
 )
-from stylebatch.ledger import Ledger, PairCounts, PlannedJobs
-from stylebatch.limits import COMMIT_S, Limits, count_failures
-from stylebatch.manifest import Manifest
-from stylebatch.metadata import describe_settings, write_records, write_summary
-from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import check_owner
-from stylebatch.output.shard import Shard
-from stylebatch.pace import Pace
-from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
-from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
-from stylebatch.run_session import RunSummary, new_summary, writing
-from stylebatch.scheduler import Scheduler
+from stylebatch.run.watcher import LoopWatcher, Watcher
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
-from stylebatch.tally import Stop, StopRequest, Tally
 from stylebatch.worker.spec import WorkerSpec
-
-
-class Watcher(FeedWatcher, Protocol):
-    """Is told how a run goes; `cli.py` shows it."""
-
-    def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
-        """Take what the plan found before the first job starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +129,7 @@ class _Run:
         stopped_by = self._stopped_by()
         if any(count.pending for count in counts) and not stopped_by:
             # Before anything in the output is touched: weights or a device may be missing.
-            prepare_all_weights(self.manifest, _Logged(self.watcher))
+            prepare_all_weights(self.manifest, _Logged(self.watcher).event)
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")
@@ -176,30 +169,28 @@ class _Run:
         self.summary.workers = [{"device": spec.device} for spec in specs]
         scheduler = Scheduler(
             planned,
-            cost=lambda group: (
-                group.width * group.height * settings[group.settings_id].recipe.steps
-            ),
+            cost=partial(cost_of, settings),
             limit=self.request.limit,
             num_workers=len(specs),
         )
         known = self.ledger.get("pace") or {}
-        paces = {kind: Pace(earlier=Pace.from_json(rows)) for kind, rows in known.items()}
-        feed = Feed(
+        loop = Loop(
             make_executor(self.manifest, specs),
             scheduler,
             self.ledger,
             _Logged(self.watcher),
             stop=self.stop,
             limits=self._limits(scheduler.left),
-            paces=paces,
+            paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
             check=lambda: check_owner(self.dataset, self.summary.run_id),
         )
         try:
-            return feed.run()
+            return loop.run()
         finally:
-            self._note_tally(feed.tally)
+            self._note_tally(loop.tally)
             with suppress(RunError):
-                self.ledger.put("pace", {kind: pace.to_json() for kind, pace in paces.items()})
+                measured = {kind: pace.to_json() for kind, pace in loop.paces.items()}
+                self.ledger.put("pace", measured)
 
     def _limits(self, num_jobs: int) -> Limits:
         options, settings = self.manifest.run, self.manifest.all_settings()
@@ -242,7 +233,7 @@ class _Run:
 class _Logged:
     """Passes events on and writes to the log what somebody may look for there."""
 
-    def __init__(self, watcher: FeedWatcher) -> None:
+    def __init__(self, watcher: LoopWatcher) -> None:
         self._watcher = watcher
 
     def event(self, event: Event) -> None:

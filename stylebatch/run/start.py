@@ -1,21 +1,20 @@
 """What a run starts its workers with: weights that are there, devices, settings, styles."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from stylebatch.executors import EXECUTORS, Executor
 from stylebatch.extractors.weights import find_download, is_checked_without_torch, load_tensors
-from stylebatch.feed import Watcher
 from stylebatch.manifest import Manifest
 from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
+from stylebatch.run.executors import EXECUTORS, Executor
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import default_cache_folder
 from stylebatch.worker.spec import WorkerSpec
 
 
-def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
+def prepare_all_weights(manifest: Manifest, tell: Callable[[Notice], object]) -> None:
     """Download weights that are not there yet, and read once what only torch can read.
 
     What is wrong with them then starts nothing.
@@ -28,7 +27,7 @@ def prepare_all_weights(manifest: Manifest, watcher: Watcher) -> None:
             if named := find_download(settings.weights):
                 size = f" ({named.size_mib:.0f} MiB)" if named.size_mib else ""
                 text = f"downloading {named.url}{size} to {named.place}"
-                watcher.event(Notice(worker=0, text=text))
+                tell(Notice(worker=0, text=text))
             load_tensors(settings.weights, settings.recipe.layers)
 
 

@@ -1,11 +1,12 @@
 """Which jobs go next, together, under a pixel budget: plain numbers, no tensors."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple, Protocol
 
+from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, num_slots
 
 MIN_SPARE = 2
@@ -27,6 +28,11 @@ class Lost(NamedTuple):
 
     jobs: list[Job]
     was_alone: bool
+
+
+def cost_of(settings: Mapping[str, Settings], group: Group) -> int:
+    """Return what a job of a group costs, in pixels evaluated at most: the longest go first."""
+    return group.width * group.height * settings[group.settings_id].recipe.steps
 
 
 def num_spare(slots: int) -> int:

@@ -37,13 +37,13 @@ class Executor(Protocol):
 
 
 def _inline(specs: Sequence[WorkerSpec]) -> Executor:
-    from stylebatch.executors.inline import InlineExecutor
+    from stylebatch.run.executors.inline import InlineExecutor
 
     return InlineExecutor(specs[0])
 
 
 def _local(specs: Sequence[WorkerSpec]) -> Executor:
-    from stylebatch.executors.local import LocalExecutor
+    from stylebatch.run.executors.local import LocalExecutor
 
     return LocalExecutor(specs)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, inf
 
-from stylebatch.pace import Pace
 from stylebatch.records import Shape
+from stylebatch.run.pace import Pace
 
 # Committing what is finished, and images that take longer than those before them.
 COMMIT_S, CAUTION = 2.0, 1.1

@@ -4,13 +4,13 @@ import time
 from dataclasses import asdict
 
 from stylebatch.ledger import Ledger
-from stylebatch.metadata import write_records, write_summary
 from stylebatch.output.layout import Dataset
-from stylebatch.run_session import RunSummary, new_summary, writing
+from stylebatch.run.metadata import write_records, write_summary
+from stylebatch.run.session import RunSummary, new_summary, writing
 from stylebatch.system.log import logger
 
 
-def merge(dataset: Dataset, manifest: str = "") -> RunSummary:
+def merge_output(dataset: Dataset, manifest: str = "") -> RunSummary:
     """Merge the ledgers of an output's shards and write its records; also where there are none.
 
     Args:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stylebatch.pace import Pace
+from stylebatch.run.pace import Pace
 
 
 class Stop(StrEnum):

@@ -2,17 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
-from math import inf
-from typing import Protocol
 
 from stylebatch.errors import RunError
-from stylebatch.executors import Executor
-from stylebatch.forecast import Forecast
-from stylebatch.limits import CAUTION, Limits
-from stylebatch.pace import Pace
 from stylebatch.records import (
     Event,
     Job,
@@ -25,14 +18,20 @@ from stylebatch.records import (
     WorkerJoined,
     WorkerLost,
 )
-from stylebatch.retries import Retries
-from stylebatch.scheduler import Scheduler
+from stylebatch.run.deadline import Deadline
+from stylebatch.run.eta import Forecast
+from stylebatch.run.executors import Executor
+from stylebatch.run.limits import Limits
+from stylebatch.run.pace import Pace
+from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.retries import Retries
+from stylebatch.run.scheduler import Scheduler
+from stylebatch.run.unrecorded import Book, Unrecorded
+from stylebatch.run.watchdog import Watchdog
+from stylebatch.run.watcher import LoopWatcher
 from stylebatch.system.crash_points import reached
-from stylebatch.tally import Stop, StopRequest, Tally
-from stylebatch.watchdog import Watchdog
 
 POLL_S = 0.1
-RECORD_EVERY_S = 0.25
 LOOK_EVERY_S = 1.0
 # Of one worker in a row, with nothing in flight.
 MAX_IDLE_DEATHS = 6
@@ -46,30 +45,7 @@ class WorkersLostError(RunError):
     """Workers that die before they have done anything."""
 
 
-class Book(Protocol):
-    """What the loop writes down: the ledger, or nothing for a preview."""
-
-    def claim(self, jobs: Iterable[Job]) -> None:
-        """Note jobs as under way before a worker has them."""
-
-    def record(self, events: Iterable[JobDone | JobFailed]) -> None:
-        """Take what came of jobs."""
-
-    def add_death(self, output: str) -> int:
-        """Count a worker's death in which a job was alone; return how many there are now."""
-
-
-class Watcher(Protocol):
-    """Is told how a run goes; `cli.py` shows it."""
-
-    def event(self, event: Event) -> None:
-        """Take an event as it comes."""
-
-    def tick(self, tally: Tally) -> None:
-        """Take the numbers, several times a second."""
-
-
-class Feed:
+class Loop:
     """Feeds workers until the scheduler has nothing left, a deadline passes or a stop is asked."""
 
     def __init__(
@@ -77,31 +53,36 @@ class Feed:
         executor: Executor,
         scheduler: Scheduler,
         book: Book,
-        watcher: Watcher,
+        watcher: LoopWatcher,
         *,
         stop: StopRequest,
         limits: Limits | None = None,
-        paces: dict[str, Pace] | None = None,
+        paces: Mapping[str, Pace] | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """Put a run's parts together.
 
         Args:
-            paces: by kind of device, from earlier runs; what is measured is added.
+            paces: by kind of device, from earlier runs.
             check: raises what concerns the whole run (an output that has vanished).
         """
         self._executor, self._scheduler = executor, scheduler
         self._book, self._watcher, self._stop = book, watcher, stop
         self._limits = limits or Limits()
-        forecast = Forecast({} if paces is None else paces, self._limits.most_evaluations)
-        self._forecast, self._check = forecast, check
+        self._forecast = Forecast(paces or {}, self._limits.most_evaluations)
+        self._deadline, self._check = Deadline(self._limits, self._forecast), check
         self._retries = Retries(self._limits.max_retries, self._limits.retry_s)
         self._watchdog = Watchdog(self._limits.image_timeout_s)
-        self._unrecorded: list[JobDone | JobFailed] = []
-        self._recorded_at = self._looked_at = time.monotonic()
+        self._looked_at = time.monotonic()
+        self._unrecorded = Unrecorded(book, self._looked_at)
         self._told_to_drop: set[int] = set()
         self._idle_deaths, self._is_draining = Counter[int](), False
-        self.tally = Tally(scheduler.left, there_s=forecast.there_s, busy_s=forecast.busy_s)
+        self.tally = Tally(scheduler.left)
+
+    @property
+    def paces(self) -> Mapping[str, Pace]:
+        """How fast devices are, by kind: what was measured, on top of what was known."""
+        return self._forecast.paces
 
     def run(self) -> Tally:
         """Run until the end; everything that workers committed is recorded whatever happens.
@@ -123,9 +104,11 @@ class Feed:
         finally:
             for worker in self.tally.devices:
                 self._forecast.left(worker)
+            self.tally.there_s = dict(self._forecast.there_s)
+            self.tally.busy_s = dict(self._forecast.busy_s)
             # Also when something was raised: what is committed is then still recorded.
             try:
-                self._record()
+                self._unrecorded.record(time.monotonic())
             finally:
                 self._executor.stop(at_once)
         return self.tally
@@ -135,7 +118,7 @@ class Feed:
             self._drain(Stop.SIGNAL)
         for job in self._retries.due(time.monotonic()):
             self._scheduler.again(job)
-        if not self.tally.devices and self._limits.left_s(time.monotonic()) <= 0:
+        if not self.tally.devices and self._deadline.is_over(time.monotonic()):
             # Nobody is there yet who could be told that it is too late.
             self._drain(Stop.DEADLINE)
         self._feed({worker: self._jobs_for(worker) for worker in self.tally.devices})
@@ -143,8 +126,8 @@ class Feed:
             self._take(event)
         self._end_silent_workers()
         now = time.monotonic()
-        if now - self._recorded_at >= RECORD_EVERY_S:
-            self._record()
+        if self._unrecorded.is_due(now):
+            self._unrecorded.record(now)
             self._watcher.tick(self.tally)
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
@@ -165,18 +148,13 @@ class Feed:
 
     def _jobs_for(self, worker: int) -> list[Job]:
         """Take what a worker has room for and can finish in time."""
-        left_s = self._limits.left_s(time.monotonic())
-        if left_s == inf:
-            return self._scheduler.jobs_for(worker)
-        takes_s = partial(self._limits.image_s, self._forecast.pace(worker))
         in_flight = self._scheduler.shapes_in_flight(worker)
-        begun_s = CAUTION * self._forecast.begun_s(worker)
-        busy_s = max(0.0, sum(map(takes_s, in_flight)) - begun_s)
-        if busy_s > CAUTION * left_s:
+        room = self._deadline.room_of(worker, in_flight, time.monotonic())
+        if room.is_behind:
             # It has become slower. What it has not begun goes back, and may be too much.
             self._drain_queue(worker)
-        jobs = self._scheduler.jobs_for(worker, left_s - busy_s, takes_s)
-        is_over = left_s <= 0 or self._scheduler.has_passed_over_all(worker)
+        jobs = self._scheduler.jobs_for(worker, room.free_s, room.takes_s)
+        is_over = room.left_s <= 0 or self._scheduler.has_passed_over_all(worker)
         if not (jobs or in_flight) and is_over and self._scheduler.left:
             self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
             self._scheduler.close(worker, others_come=self._watchdog.is_starting)
@@ -204,12 +182,6 @@ class Feed:
             reason = f"no answer for {limit_s:.0f} s: killed (run.image_timeout)"
             self._watchdog.heard(worker)
             self._executor.kill(worker, reason)
-
-    def _record(self) -> None:
-        if self._unrecorded:
-            self._book.record(self._unrecorded)
-            self._unrecorded = []
-        self._recorded_at = time.monotonic()
 
     def _take(self, event: Event) -> None:
         match event:
@@ -271,7 +243,7 @@ class Feed:
             self.tally.failed += 1
             if attempts := self._retries.attempts(event.output):
                 event = replace(event, reason=f"{event.reason} ({attempts + 1} attempts)")
-        self._unrecorded.append(event)
+        self._unrecorded.put(event)
         reached("events-taken")
         most = self._limits.max_failures
         if most is not None and self.tally.failed >= most:
@@ -280,7 +252,7 @@ class Feed:
     def _bury(self, worker: int, reason: str) -> None:
         """Take a dead worker's jobs back and start another; a job that kills workers fails."""
         # Its last events are older than its death: the ledger must have them first.
-        self._record()
+        self._unrecorded.record(time.monotonic())
         self._forecast.left(worker)
         self._watchdog.lost(worker)
         self.tally.devices.pop(worker, None)

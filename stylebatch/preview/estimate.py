@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stylebatch.disk_space import DiskSpace, free_bytes
 from stylebatch.extractors.weights import find_download
-from stylebatch.launch import worker_specs
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.pace import Pace
+from stylebatch.preview.disk_space import DiskSpace, free_bytes
 from stylebatch.recipes import Settings
-from stylebatch.records import Group, Job, Shape, Style
+from stylebatch.records import Group, Job, Shape, Style, device_kind
+from stylebatch.run import Pace, cost_of, worker_specs
 from stylebatch.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
-    from stylebatch.probe import Probe
+    from stylebatch.preview.speed_probe import Probe
 
 MOST_SHAPES = 8
 # Jobs at hand for a shape: the first may be one that can't be read.
@@ -102,7 +101,7 @@ def first_groups(
     groups: Iterable[Group], settings: Mapping[str, Settings], limit: int | None
 ) -> list[Group]:
     """Return what a run makes of groups, in its order; without images that can't be read."""
-    ordered = sorted(groups, key=lambda group: (-_cost(group, settings), group))
+    ordered = sorted(groups, key=lambda group: (-cost_of(settings, group), group))
     left = sum(group.num_jobs for group in ordered) if limit is None else limit
     taken = []
     for group in ordered:
@@ -111,10 +110,6 @@ def first_groups(
         if num_jobs and group.width:
             taken.append(group._replace(num_jobs=num_jobs))
     return taken
-
-
-def _cost(group: Group, settings: Mapping[str, Settings]) -> int:
-    return group.width * group.height * settings[group.settings_id].recipe.steps
 
 
 def expected_evaluations(
@@ -152,7 +147,7 @@ class _Clock:
         # Which brings torch, as it does in a run, and there in each worker's process as well.
         import_s = time.monotonic() - started
         self._set_up_s = import_s * (1 if manifest.run.executor == "inline" else 2)
-        self._kinds = Counter(_kind(spec) for spec in self.specs)
+        self._kinds = Counter(device_kind(spec.device) for spec in self.specs)
         self._paces: dict[str, tuple[Pace, Pace]] = {}
         self.num_probed, self.trouble = 0, ""
 
@@ -175,10 +170,10 @@ class _Clock:
                 self.trouble = f"its weights are not here: `{fetch}`"
                 return
         # Here and not above: it brings torch.
-        from stylebatch.probe import probe
+        from stylebatch.preview.speed_probe import probe
 
         for kind in self._kinds:
-            spec = next(spec for spec in self.specs if _kind(spec) == kind)
+            spec = next(spec for spec in self.specs if device_kind(spec.device) == kind)
             found = probe(spec, self._candidates())
             if not found.shapes:
                 self.trouble = found.trouble
@@ -190,7 +185,7 @@ class _Clock:
             at_once = -(-group.num_jobs // len(self.specs))
             yield self._planned.take(group, MOST_JOBS), at_once
 
-    def _take(self, kind: str, spec: "WorkerSpec", found: "Probe", space: DiskSpace) -> None:
+    def _take(self, kind: str, spec: WorkerSpec, found: "Probe", space: DiskSpace) -> None:
         fast, slow = Pace(), Pace()
         sizes: list[tuple[Shape, int, int, float]] = []
         for each in found.shapes:
@@ -227,10 +222,6 @@ class _Clock:
         images = sum(group.num_jobs for group in self._groups)
         busy = min(1.0, images / len(self.specs))
         return 1 / sum(busy * number / alone[kind] for kind, number in self._kinds.items())
-
-
-def _kind(spec: "WorkerSpec") -> str:
-    return spec.device.partition(":")[0]
 
 
 def spread(groups: Sequence[Group], count: int) -> list[Group]:

@@ -10,13 +10,13 @@ from typing import Any
 
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
-from stylebatch.metadata import write_summary
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
+from stylebatch.run.metadata import write_summary
+from stylebatch.run.progress import Stop
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logging_to
-from stylebatch.tally import Stop
 
 
 @dataclass(slots=True)

@@ -7,20 +7,25 @@ from itertools import groupby
 from pathlib import Path
 
 from stylebatch.errors import UserError
-from stylebatch.feed import Feed
-from stylebatch.launch import make_executor, prepare_all_weights, worker_specs
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Manifest, SweepPoint, base_name
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock
 from stylebatch.pictures.contact_sheet import Cell, check_sheet_path, contact_sheet
 from stylebatch.pictures.images import decode
-from stylebatch.pipeline import Watcher, make_plan
 from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Style
-from stylebatch.run_session import new_run_id
-from stylebatch.scheduler import Scheduler
+from stylebatch.run import (
+    Loop,
+    Scheduler,
+    StopRequest,
+    Watcher,
+    make_executor,
+    make_plan,
+    new_run_id,
+    prepare_all_weights,
+    worker_specs,
+)
 from stylebatch.system.files import read_bytes, write_atomic
-from stylebatch.tally import StopRequest
 
 CELL_PX = 320
 NUM_CANDIDATES = 5000
@@ -54,7 +59,7 @@ def preview(
         watcher.planned(planned.counts, summary, 0)
     if not jobs:
         return 0, []
-    prepare_all_weights(manifest, watcher)
+    prepare_all_weights(manifest, watcher.event)
     with tempfile.TemporaryDirectory(prefix="stylebatch-preview-") as folder:
         dataset = Dataset(Path(folder))
         failures = _make(manifest, jobs, styles, dataset, watcher, stop)
@@ -133,7 +138,7 @@ def _make(
     with OutputLock(dataset, run_id):
         specs = worker_specs(manifest, styles, dataset.root, run_id)
         executor = make_executor(manifest, specs)
-        Feed(executor, Scheduler(_Few(jobs)), book, book, stop=stop).run()
+        Loop(executor, Scheduler(_Few(jobs)), book, book, stop=stop).run()
     return book.failures
 
 

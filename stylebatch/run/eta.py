@@ -4,21 +4,22 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from stylebatch.pace import Pace
-from stylebatch.records import Group, Progress, Shape
+from stylebatch.records import Group, Progress, Shape, device_kind
+from stylebatch.run.pace import Pace
 
 
 class Forecast:
     """Takes what workers report, and tells what is left."""
 
-    def __init__(self, paces: dict[str, Pace], most_evaluations: Mapping[str, int]) -> None:
+    def __init__(self, earlier: Mapping[str, Pace], most_evaluations: Mapping[str, int]) -> None:
         """Begin with what is known.
 
         Args:
-            paces: by kind of device (cpu, cuda, mps); what is measured is added to them.
+            earlier: measured in earlier runs, by kind of device (cpu, cuda, mps).
             most_evaluations: of an image, by settings.
         """
-        self._paces, self._most = paces, most_evaluations
+        self._most = most_evaluations
+        self.paces = {kind: Pace(earlier=known) for kind, known in earlier.items()}
         self._kinds: dict[int, str] = {}
         self._joined_at: dict[int, float] = {}
         self._begun: Counter[int] = Counter()
@@ -28,7 +29,7 @@ class Forecast:
 
     def joined(self, worker: int, device: str) -> None:
         """Count on a worker."""
-        self._kinds[worker] = device.partition(":")[0]
+        self._kinds[worker] = device_kind(device)
         self._joined_at[worker] = time.monotonic()
 
     def left(self, worker: int) -> None:
@@ -58,7 +59,7 @@ class Forecast:
         return self._pace_of(self._kinds[worker])
 
     def _pace_of(self, kind: str) -> Pace:
-        return self._paces.setdefault(kind, Pace())
+        return self.paces.setdefault(kind, Pace())
 
     def begun_s(self, worker: int) -> float:
         """Return how many seconds of work the images have behind them that a worker has now."""

@@ -1,0 +1,26 @@
+"""Who is told how a run goes: the commands show it, the log keeps it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from stylebatch.ledger import PairCounts
+from stylebatch.plan import PlanSummary
+from stylebatch.records import Event
+from stylebatch.run.progress import Tally
+
+
+class LoopWatcher(Protocol):
+    """Is told how the loop goes."""
+
+    def event(self, event: Event) -> None:
+        """Take an event as it comes."""
+
+    def tick(self, tally: Tally) -> None:
+        """Take the numbers, several times a second."""
+
+
+class Watcher(LoopWatcher, Protocol):
+    """Is told how a run goes from its plan to its end."""
+
+    def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
+        """Take what the plan found before the first job starts."""
