@@ -14,8 +14,9 @@ from PIL import Image
 from runs import small_project
 
 from stylebatch.architectures import ARCHITECTURES
+from stylebatch.assignment import read_table
 from stylebatch.cli.main import app
-from stylebatch.manifest import load_manifest
+from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields, Run
 from stylebatch.recipes import recipe_fields, recipe_names, recipe_on
 from stylebatch.weights import NAMED_WEIGHTS, NORMALISATIONS, SHIPPED_WEIGHTS
@@ -118,11 +119,8 @@ def test_the_make_targets_exist(page: str) -> None:
 
 # --- manifests -------------------------------------------------------------------------------
 
-WHOLE = {
-    "version": 1,
-    "output": "out",
-    "pairs": [{"name": "one", "content": "photos", "styles": ["styles"]}],
-}
+PAIR = {"name": "one", "content": "photos", "styles": ["styles"]}
+WHOLE = {"version": 1, "output": "out", "pairs": [PAIR]}
 INPUTS = (
     *("demo/photos/animals/chelsea.png", "photos/cats/a.jpg", "photos/dogs/b.jpg"),
     *("masks/cats/a.png", "masks/dogs/b.png", "demo/styles/brush_strokes.png"),
@@ -135,17 +133,29 @@ MANIFESTS = [
 ]
 
 
-@pytest.mark.parametrize("text", MANIFESTS)
-def test_every_manifest_loads(text: str, tmp_path: Path) -> None:
+def load(text: str, folder: Path) -> Manifest:
+    """Load a manifest, or a part of one, among all files that the documents' examples name."""
     for path in INPUTS:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32)).save(tmp_path / path)
-    (tmp_path / "vgg19.pth").write_bytes(b"stands for weights")
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(folder / path)
+    (folder / "vgg19.pth").write_bytes(b"stands for weights")
     written = yaml.safe_load(text)
     if not written.keys() & ManifestFields.model_fields.keys():  # a part of a pair
-        written = {"pairs": [WHOLE["pairs"][0] | written]}
-    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(WHOLE | written))
-    assert load_manifest(tmp_path / "pipeline.yaml").pairs
+        written = {"pairs": [PAIR | written]}
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(WHOLE | written))
+    return load_manifest(folder / "pipeline.yaml")
+
+
+@pytest.mark.parametrize("text", MANIFESTS)
+def test_every_manifest_loads(text: str, tmp_path: Path) -> None:
+    assert load(text, tmp_path).pairs
+
+
+def test_the_table_of_styles_is_one(tmp_path: Path) -> None:
+    (written,), (text, *_) = (blocks("docs/manifest.md", language) for language in ("csv", "yaml"))
+    styles = load(text, tmp_path).pairs[0].styles
+    found = read_table(written.encode(), "map.csv", styles)
+    assert [len(found.styles_of(path)) for path in ("cats/a.jpg", "dogs/b.jpg")] == [2, 1]
 
 
 @pytest.mark.parametrize(
