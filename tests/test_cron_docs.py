@@ -189,9 +189,9 @@ def test_the_service_runs_and_a_sigterm_is_one_of_its_successes(small, units) ->
     assert contents(small.out / ".stylebatch/tmp") == {}
 
 
-def test_the_codes_are_those_of_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    codes = [re.findall(r"^\| (\d+) \| .*\|$", text, re.MULTILINE) for text in (TEXT, readme)]
+def test_the_codes_are_those_of_running() -> None:
+    running = (ROOT / "docs/running.md").read_text(encoding="utf-8")
+    codes = [re.findall(r"^\| (\d+) \| .*\|$", text, re.MULTILINE) for text in (TEXT, running)]
     assert codes[0] == codes[1] == ["0", "1", "2", "3", "4", "5", "10"]
 
 
