@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 _FOLDERS = ("HF_HOME",)
@@ -53,7 +54,7 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
 def on_one_core() -> Iterator[None]:
     """Let a test, and what it starts, use one core and so one thread."""
     # Here and not above: it brings stylebatch, which reads the environment that is set above.
-    from runs import one_core
+    from support.runs import one_core
 
     with one_core():
         yield
@@ -62,7 +63,7 @@ def on_one_core() -> Iterator[None]:
 @pytest.fixture
 def small(tmp_path: Path) -> Any:
     """A project of two photographs and two styles that is not begun; see `runs.Small`."""
-    from runs import small_project
+    from support.runs import small_project
 
     return small_project(tmp_path)
 
@@ -99,7 +100,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 def shared() -> Path:
     """Return the folder of real photographs, paintings and weights."""
     told = os.environ.get("STYLEBATCH_SHARED")
-    folder = Path(told) if told else Path(__file__).parents[2] / "shared"
+    folder = Path(told) if told else ROOT.parent / "shared"
     if not (folder / "weights").is_dir():
         pytest.skip(f"needs the shared inputs, and there are none at {folder}")
     return folder

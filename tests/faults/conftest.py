@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import harness
 import pytest
-from harness import Kind, Trial
+from support import faults as harness
+from support.faults import Kind, Trial
 
 MakeTrial = Callable[[Kind], Trial]
 _started = time.monotonic()

@@ -6,8 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import BROKEN, COUNTS, FEW, IS_LONG, MANY, OTHERWISE, SEED, Kind, Trial, describe
-from runs import Ended, contents, copy_tree, needs_proc
+from support.faults import (
+    BROKEN,
+    COUNTS,
+    FEW,
+    IS_LONG,
+    MANY,
+    OTHERWISE,
+    SEED,
+    Kind,
+    Trial,
+    describe,
+)
+from support.runs import Ended, contents, copy_tree, needs_proc
 
 import stylebatch
 from stylebatch.system.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE

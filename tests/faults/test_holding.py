@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, FEW, MANY, Trial, processes
-from runs import command, needs_proc, wait_until
+from support.faults import COUNTS, FEW, MANY, Trial, processes
+from support.runs import command, needs_proc, wait_until
 
 pytestmark = needs_proc
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, IS_LONG, KILLS, MANY, Running, Trial
-from runs import contents, needs_proc, wait_until
+from support.faults import COUNTS, IS_LONG, KILLS, MANY, Running, Trial
+from support.runs import contents, needs_proc, wait_until
 
 # Of the kills that are asked for; the rest is of whole runs.
 WORKER_KILLS = KILLS * 3 // 4 if IS_LONG else 3

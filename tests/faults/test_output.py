@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, FEW, IS_LONG, LARGE, MANY, Running, Trial
-from places import Disk, frozen
-from runs import Ended, needs_proc, wait_until
+from support.faults import COUNTS, FEW, IS_LONG, LARGE, MANY, Running, Trial
+from support.places import Disk, frozen
+from support.runs import Ended, needs_proc, wait_until
 
 pytestmark = [needs_proc, pytest.mark.timeout(900)]
 

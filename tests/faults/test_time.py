@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, MANY, Running, Trial
-from runs import Ended, needs_proc, wait_until
+from support.faults import COUNTS, MANY, Running, Trial
+from support.runs import Ended, needs_proc, wait_until
 
 pytestmark = needs_proc
 

@@ -1,4 +1,4 @@
-"""The house as its imports are: rooms, arrows, chains. `python tests/support/house.py` prints it."""
+"""The house as its imports are; `python -m support.house`, in tests/, prints its figures."""
 
 import ast
 import functools
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
+from support.paths import ROOT
+
 PACKAGE = ROOT / "stylebatch"
 
 
