@@ -23,7 +23,7 @@ from support.runs import (
 from support.terminal import listing, on_a_terminal
 
 import stylebatch
-from stylebatch.cli.views import duration
+from stylebatch.cli.durations import duration
 from stylebatch.recipes import recipe_names
 
 COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor", "weights"]

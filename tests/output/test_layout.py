@@ -9,7 +9,8 @@ from support.projects import OUTPUT, Project, project_of_three, waiting
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.records import JobFailed
-from stylebatch.run.metadata import metadata_row, write_records, write_summary
+from stylebatch.run.metadata import metadata_row, write_records
+from stylebatch.run.session import RunSummary, write_summary
 from stylebatch.system.files import write_synced
 
 
@@ -146,8 +147,9 @@ def test_temporaries_of_other_runs_are_swept(tmp_path) -> None:
 def test_the_summary_can_be_read_again(tmp_path) -> None:
     dataset = Dataset(tmp_path / "out")
     dataset.make_folders()
-    write_summary(dataset, {"done": 3, "pairs": {"é": 1}})
-    assert json.loads(dataset.summary.read_bytes()) == {"done": 3, "pairs": {"é": 1}}
+    write_summary(dataset, RunSummary("run", "é.yaml", "now", done=3))
+    written = json.loads(dataset.summary.read_bytes())
+    assert (written["run_id"], written["manifest"], written["done"]) == ("run", "é.yaml", 3)
 
 
 def test_a_run_whose_output_was_removed_leaves_the_next_one_its_own(tmp_path) -> None:

@@ -11,6 +11,7 @@ from support.engines import (
     Terms,
     bowl,
     engine,
+    keys_in,
     levels_of,
     problem,
     real_objective,
@@ -241,12 +242,12 @@ def test_a_step_reports_the_row_of_every_running_image_and_those_that_are_done()
     assert {key: row.evaluation for key, row in report.rows} == {1: 1, 2: 1}
     assert report.results == []
     climb.admit(problem(3))
-    assert {p.key for p in climb.problems} == {1, 2, 3}
+    assert set(keys_in(climb)) == {1, 2, 3}
     report = climb.step()
     assert {key: row.evaluation for key, row in report.rows} == {1: 2, 2: 2, 3: 1}
     assert {result.key for result in report.results} == {1, 2}
     assert climb.running == 1
-    assert [p.key for p in climb.problems] == [3]
+    assert keys_in(climb) == [3]
 
 
 def test_an_engine_without_images_does_nothing() -> None:

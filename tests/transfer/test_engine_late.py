@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 import torch
 from support import naive
-from support.engines import SPEC, Stub, Terms, bowl, problem, real_objective, real_problem, solver
+from support.engines import (
+    SPEC,
+    Stub,
+    Terms,
+    bowl,
+    keys_in,
+    problem,
+    real_objective,
+    real_problem,
+    solver,
+)
 from support.synchronisation import NoReadingBack
 from torch import Tensor
 
@@ -200,9 +210,9 @@ def test_a_slot_is_free_once_its_end_has_arrived_and_not_before() -> None:
     engine = Engine(Stub(bowl), solver(steps=1), 1, 16, 16, make_readback=late(1))  # type: ignore[arg-type]
     engine.admit(problem(1))
     assert engine.step().results == []
-    assert (engine.running, [p.key for p in engine.problems]) == (1, [1])
+    assert (engine.running, keys_in(engine)) == (1, [1])
     assert [result.key for result in engine.step().results] == [1]
-    assert (engine.running, engine.problems) == (0, [])
+    assert (engine.running, keys_in(engine)) == (0, [])
 
 
 # --- running out of memory -------------------------------------------------------------------
@@ -222,7 +232,7 @@ def test_what_has_arrived_is_not_lost_where_the_next_step_can_not_be_started() -
     engine._objective.evaluate = fail  # type: ignore[method-assign]
     with pytest.raises(torch.OutOfMemoryError):
         engine.step()
-    assert sorted([*done, *(p.key for p in engine.problems)]) == [1, 2]
+    assert sorted([*done, *keys_in(engine)]) == [1, 2]
 
 
 def test_an_image_between_two_levels_is_still_the_engine_s() -> None:
@@ -234,10 +244,10 @@ def test_an_image_between_two_levels_is_still_the_engine_s() -> None:
     engine = Engine(Stub(narrow), solver(steps=2, levels=2), 1, 32, 32)  # type: ignore[arg-type]
     engine.admit(problem(0, 32, 2))
     assert len(engine.step().rows) == 1
-    assert (engine.running, [p.key for p in engine.problems]) == (1, [0])
+    assert (engine.running, keys_in(engine)) == (1, [0])
     with pytest.raises(torch.OutOfMemoryError):
         engine.step()
-    assert (engine.running, [p.key for p in engine.problems]) == (1, [0])
+    assert (engine.running, keys_in(engine)) == (1, [0])
 
 
 # --- no waiting ------------------------------------------------------------------------------
