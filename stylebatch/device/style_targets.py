@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from stylebatch.device.planned_file import read_planned
 from stylebatch.device.tensors import to_tensor
 from stylebatch.errors import RunError, UserError
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import Pixels, decode, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
-from stylebatch.system.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
-from stylebatch.system.read_ahead import is_transient
+from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
@@ -177,15 +177,7 @@ class StyleTargets:
     def _read_style(self, image: StyleImage) -> Pixels:
         if image.digest in self._given:
             return decode(self._given[image.digest], image.path).rgb
-        try:
-            data = read_bytes(self._root / image.path)
-        except OSError as error:
-            problem = StyleError(image.path, f"can't be read ({error.strerror})")
-            problem.is_transient = is_transient(error)
-            raise problem from error
-        if digest_bytes(data) != image.digest:
-            todo = "run again: the plan then sees the new file"
-            raise StyleError(image.path, "this style image has changed since planning", "", todo)
+        data = read_planned(self._root, image.path, image.digest, "style image", StyleError)
         return decode(data, image.path).rgb
 
 

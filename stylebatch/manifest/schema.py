@@ -98,7 +98,7 @@ else:
     Sweep = _sweep()
 
 
-class Normalisation(Section):
+class NormalisationFields(Section):
     """(RGB in [0, 1] - mean) / std, in RGB order, then brought into the order of `channels`."""
 
     mean: Triple
@@ -117,7 +117,9 @@ class Extractor(Section):
     weights: Annotated[str, Field(min_length=1)] | None = None
     """a named set of the architecture (imagenet: downloaded once, checked; of slim shipped: comes
     with the package; each the default), random, or a .safetensors or .pth file"""
-    normalisation: Annotated[str, _NORMALISATION, _NORMALISATION_ENUM] | Normalisation | None = None
+    normalisation: (
+        Annotated[str, _NORMALISATION, _NORMALISATION_ENUM] | NormalisationFields | None
+    ) = None
     """for a file that does not say it itself"""
 
 

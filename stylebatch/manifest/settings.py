@@ -18,8 +18,7 @@ from stylebatch.extractors.weights import (
     layers_digest,
 )
 from stylebatch.manifest.problems import Findings
-from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
-from stylebatch.manifest.schema import Normalisation as NormalisationFields
+from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor, NormalisationFields
 from stylebatch.manifest.sweeps import Point
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.recipes import (

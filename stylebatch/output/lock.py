@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 
 from filelock import FileLock, Timeout
@@ -29,6 +30,14 @@ class OutputHeldError(UserError):
 
 class LostOutputError(RunError):
     """The output can't be written, or is no longer this run's."""
+
+    @classmethod
+    def from_os_error(cls, error: OSError, root: Path) -> "LostOutputError":
+        """Make one of what the system says; `root` where it names no file."""
+        found = f"the output can't be written ({error.strerror})"
+        return cls(
+            str(error.filename or root), found, "", "mend it and run again: what is done is kept"
+        )
 
 
 class OutputLock:

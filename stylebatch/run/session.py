@@ -138,7 +138,4 @@ def _output_errors(dataset: Dataset) -> Iterator[None]:
     except BrokenPipeError:
         raise  # of the terminal or pipe that we print to
     except OSError as error:
-        where = str(error.filename or dataset.root)
-        found = f"the output can't be written ({error.strerror})"
-        todo = "mend it and run again: what is done is kept"
-        raise LostOutputError(where, found, "", todo) from error
+        raise LostOutputError.from_os_error(error, dataset.root) from error

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.optimizers.lbfgs import ProjectedLBFGS
-from stylebatch.transfer.problem import Problem, SecondPass, Status
+from stylebatch.transfer.problem import Problem, SecondPassSpec, Status
 from stylebatch.transfer.starts import draw_noise
 
 # --- on real features ------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_a_guarded_image_is_one_that_was_judged_not_what_its_update_led_to(keep:
 
 
 def test_an_image_too_small_for_a_second_pass_gets_the_first_at_its_own_size() -> None:
-    second = SecondPass(64, "longest", 5)
+    second = SecondPassSpec(64, "longest", 5)
     sizes = {
         (h, w): Engine(Stub(slope), solver(second_pass=second), 1, h, w).sizes  # type: ignore[arg-type]
         for h, w in [(48, 64), (96, 128)]

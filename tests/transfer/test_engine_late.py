@@ -27,7 +27,7 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
-from stylebatch.transfer.problem import Problem, Result, Row, SecondPass, SolverSpec, Status
+from stylebatch.transfer.problem import Problem, Result, Row, SecondPassSpec, SolverSpec, Status
 from stylebatch.transfer.readback import Passed, Readback
 
 # --- lateness --------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ LAGS = [1, 2, 5]
         ({"steps": 48, "levels": 2, "start": "noise", "tolerance": 0.2}, (32, 32)),
         ({"steps": 8, "optimizer": "adam", "keep": "last", "tolerance": 0.05}, (16, 20)),
         ({"steps": 7, "optimizer": "adam", "keep": "after_best", "learning_rate": 0.2}, (16, 20)),
-        ({"steps": 5, "second_pass": SecondPass(16, "longest", 4)}, (32, 32)),
+        ({"steps": 5, "second_pass": SecondPassSpec(16, "longest", 4)}, (32, 32)),
     ],
     ids=["lbfgs", "two-levels", "adam", "after", "second-pass"],
 )
@@ -349,7 +349,7 @@ def test_on_cuda_what_arrives_late_is_what_a_host_that_waits_sees() -> None:
 
     objective, spec = objective_on("cuda"), solver(steps=9, tolerance=0.1, progress_every=1)
     problems = [real_problem(real_objective(), key, 1, (16, 20)) for key in range(5)]
-    at_once = partial(Readback, make_event=lambda _: Waiting())
+    at_once = partial(Readback, make_mark=lambda _: Waiting())
     wanted = follow(Engine(objective, spec, 2, 16, 20, make_readback=at_once), problems)
     found = follow(Engine(objective, spec, 2, 16, 20), problems)
     for key, result in wanted.results.items():
