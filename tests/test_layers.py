@@ -51,6 +51,7 @@ TABLE = """
     comparison
     stylebatch
     cli
+    __main__
 """
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n")) for name in names.split()}
 
