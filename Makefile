@@ -51,6 +51,18 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/plan.py --jobs 10000 100000
 	$(BIN)/python benchmarks/slim.py
 
+# Are the floors of pyproject.toml true? The oldest versions that it allows, in their own environment.
+LOWEST := $(VENV)-lowest
+test-lowest: $(VENV)-uv/bin/uv
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(COMPILE) --resolution lowest-direct --extra dev --output-file $(LOWEST)/lowest.txt
+	@echo "installing torch and the rest: a few minutes, some GB"
+	@$(LOWEST)/bin/pip install -qq --disable-pip-version-check -r $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/pip install -qq --no-deps --no-build-isolation --editable .
+	$(LOWEST)/bin/python -m pytest $(QUICK)
+	rm -rf $(LOWEST)
+
 # Locks the newest versions. A requirements file with hashes and not uv's own lock: pip, which every
 # machine with Python has, installs from it, and so does uv.
 COMPILE = $(VENV)-uv/bin/uv pip compile --quiet --python-version 3.11 pyproject.toml
