@@ -57,7 +57,9 @@ ROWS = {name: row for row, names in enumerate(TABLE.split("\n")) for name in nam
 
 # Imports inside functions, each with its reason.
 BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without torch"
+LIGHT_HELP = "--help and --version load nothing that they have no use for"
 ALLOWED_LATE = {
+    ("stylebatch.cli.main", "stylebatch.feed"): LIGHT_HELP,
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.single", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.comparison"): BRINGS_TORCH,
