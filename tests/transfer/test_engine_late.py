@@ -20,7 +20,7 @@ from support.engines import (
     real_problem,
     solver,
 )
-from support.synchronisation import NoReadingBack
+from support.synchronisation import NoWaiting
 from torch import Tensor
 
 from stylebatch.extractors.architectures import ARCHITECTURES
@@ -251,19 +251,6 @@ def test_an_image_between_two_levels_is_still_the_engine_s() -> None:
 
 
 # --- no waiting ------------------------------------------------------------------------------
-
-# Each of these sends numbers of the host to the device: indices, or a tensor's own.
-SENDS = {"index", "index_put", "index_put_", "_index_put_impl_", "lift_fresh", "lift_fresh_copy"}
-
-
-class NoWaiting(NoReadingBack):
-    """Raise at every operation that would make the host wait for a CUDA device."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        assert name not in SENDS, f"{name} sends numbers of the host"
-        return super().__torch_dispatch__(func, types, args, kwargs)
-
 
 WAITS: list[Callable[[Tensor], Any]] = [
     lambda x: x.sum().item(),
