@@ -7,7 +7,6 @@ from support.paths import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
 
-from solver import Way
 from solver_figures import (
     Gain,
     Goal,
@@ -21,6 +20,7 @@ from solver_figures import (
     seconds_until,
     with_seconds,
 )
+from solver_ways import Way
 
 
 def way(

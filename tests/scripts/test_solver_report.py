@@ -7,8 +7,8 @@ from support.paths import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
 
-from solver import Way
 from solver_report import print_report
+from solver_ways import Way
 
 EACH_S = {"textbook": 0.4, "SciPy L-BFGS-B": 0.5, "ours": 0.2, "ours, float32": 0.3}
 
