@@ -1,8 +1,8 @@
 """Loss against evaluations and against seconds: textbook loops, SciPy, Adam, ours.
 
-    python benchmarks/solver.py --shared ../shared --size 256 --plots build
-    python benchmarks/solver.py --shared ../shared --quick           # a smoke test
-    python benchmarks/solver.py --report docs/solver.jsonl           # tables and plots, no runs
+    python -m benchmarks.solver --shared ../shared --size 256 --plots build
+    python -m benchmarks.solver --shared ../shared --quick           # a smoke test
+    python -m benchmarks.solver --report docs/solver.jsonl           # tables and plots, no runs
 
 One objective (`balanced` on VGG-19 to conv3_3), eight pairs of photograph and style, one image at a
 time. Every method's image is judged as it would be saved: 8 bits, in float32. Ways are appended to
@@ -17,11 +17,13 @@ import tempfile
 from pathlib import Path
 
 import torch
-from machine import add_shared_option, check_shared, describe_machine
-from methods import METHODS, NUM_PAIRS, Watch, make_pairs
-from solver_report import print_report
-from solver_ways import Way, append_way, read_ways
 
+from benchmarks.setting.inputs import add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.pairs import NUM_PAIRS, make_pairs
+from benchmarks.solver.methods import METHODS, Watch
+from benchmarks.solver.report import print_report
+from benchmarks.solver.ways import Way, append_way, read_ways
 from stylebatch.device.choice import choose_precision
 from stylebatch.system.cores import usable_cores
 
@@ -49,7 +51,9 @@ def main() -> None:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.solver", description=__doc__.splitlines()[0]
+    )
     add_shared_option(parser)
     parser.add_argument("--size", type=int, nargs="+", default=[128, 256, 512])
     parser.add_argument("--start", nargs="+", choices=("content", "noise"), default=["content"])

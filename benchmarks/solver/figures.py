@@ -10,7 +10,8 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-from solver_ways import Way
+
+from benchmarks.solver.ways import Way
 
 TEXTBOOK, SCIPY = "textbook", "SciPy L-BFGS-B"
 OURS, OURS_FLOAT32 = "ours", "ours, float32"

@@ -1,11 +1,10 @@
-"""What `solver.py` prints: losses after so many evaluations, and × less time than the others."""
+"""What is printed of ways: losses after so many evaluations, and × less time than the others."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
-from methods import METHODS
-from solver_figures import (
+from benchmarks.solver.figures import (
     OURS,
     OURS_FLOAT32,
     SCIPY,
@@ -22,7 +21,8 @@ from solver_figures import (
     range_of,
     with_seconds,
 )
-from solver_ways import Way
+from benchmarks.solver.methods import METHODS
+from benchmarks.solver.ways import Way
 
 AT = (10, 15, 25, 35, 50, 75, 100, 150, 200, 300)
 STARTS = {"content": "from the content image", "noise": "from noise"}
@@ -49,7 +49,7 @@ def print_report(ways: list[Way], plots: Path | None) -> None:
         print_gains(of_setting)
         if plots:
             # Only plots need matplotlib.
-            from solver_plots import plot_setting
+            from benchmarks.solver.plots import plot_setting
 
             print(f"\n{plot_setting(*setting, of_setting, plots)}")
 

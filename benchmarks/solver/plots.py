@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from solver_figures import (
+
+from benchmarks.solver.figures import (
     OURS,
     OURS_FLOAT32,
     SCIPY,
@@ -21,7 +22,7 @@ from solver_figures import (
     quartiles_of,
     seconds_until,
 )
-from solver_ways import Way
+from benchmarks.solver.ways import Way
 
 # Colours that are told apart by those who see few: Okabe & Ito 2008. Ours and the textbook are
 # what the eye is to find first.
