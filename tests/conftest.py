@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 from support.paths import ROOT
+
+# Benchmarks and training are no part of what is installed; they are run from here.
+sys.path.append(str(ROOT))
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 _FOLDERS = ("HF_HOME",)

@@ -6,7 +6,7 @@ differ in their divisor share files.
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -169,10 +169,7 @@ class StyleTargets:
                 _write(path, stored)
         if request.statistic != "gram":
             return {layer: stored[layer] for layer in request.layers}
-        return {
-            layer: stored[layer] / float(int(stored[f"{layer}.positions"]))
-            for layer in request.layers
-        }
+        return _for_each_position(stored, request.layers)
 
     def _read_style(self, image: StyleImage) -> Pixels:
         if image.digest in self._given:
@@ -215,12 +212,35 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
     image = to_tensor(fitted, request.input_stretch).to(extractor.device)
     with torch.no_grad():
         features = extractor(image)
+    if request.statistic == "mean_std":
+        return {
+            layer: mean_std(extractor.feature_maps(layer, features[layer]))[0].cpu()
+            for layer in request.layers
+        }
+    return _gram_sums(features, request.layers, extractor)
+
+
+def gram_targets(image: Tensor, layers: Iterable[str], extractor: Extractor) -> Statistics:
+    """Return an image's Gram matrices (C, C) as `StyleTargets.get` does, without any files.
+
+    Args:
+        image: (1, 3, H, W) in [0, 1], sRGB, at the size at which the style is looked at.
+    """
+    layers = tuple(layers)
+    with torch.no_grad():
+        features = extractor(image)
+    return _for_each_position(_gram_sums(features, layers, extractor), layers)
+
+
+def _gram_sums(
+    features: Mapping[str, Tensor], layers: Iterable[str], extractor: Extractor
+) -> Statistics:
     found: Statistics = {}
-    for layer in request.layers:
-        if request.statistic == "mean_std":
-            maps = extractor.feature_maps(layer, features[layer])
-            found[layer] = mean_std(maps)[0].cpu()
-            continue
+    for layer in layers:
         found[layer] = extractor.gram_matrix(layer, features[layer])[0].cpu()
         found[f"{layer}.positions"] = torch.tensor(features[layer][0, 0].numel())
     return found
+
+
+def _for_each_position(sums: Statistics, layers: Iterable[str]) -> Statistics:
+    return {layer: sums[layer] / float(int(sums[f"{layer}.positions"])) for layer in layers}

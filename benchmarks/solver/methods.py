@@ -9,35 +9,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from machine import STYLES
 from scipy.optimize import minimize
-from setting import photograph_paths, settings_of, square
-from slim import style_statistics
 from torch import Tensor
 
+from benchmarks.setting.pairs import Pair, objective_in
 from stylebatch.device.choice import choose_precision
-from stylebatch.device.from_recipe import objective_spec, solver_spec
-from stylebatch.device.style_targets import Statistics
-from stylebatch.device.tensors import to_pixels, to_tensor
-from stylebatch.extractors.architectures import ARCHITECTURES
-from stylebatch.extractors.weights import load_tensors
-from stylebatch.recipes import Settings
+from stylebatch.device.from_recipe import solver_spec
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.objective import Objective, Targets
 from stylebatch.transfer.problem import Problem
-from stylebatch.transfer.starts import draw_noise
 
 # Every evaluation while losses fall fast, then every fifth: judging takes a third of an evaluation.
 JUDGED = frozenset([*range(1, 21), *range(25, 1001, 5)])
-NUM_PAIRS = 8
 
 
 @dataclass(slots=True)
@@ -70,80 +57,6 @@ class Watch:
         self._began += time.perf_counter() - before
 
 
-class Pair:
-    """A photograph, a style, and `balanced`'s objective between them (VGG-19 to conv3_3).
-
-    Its settings run to the end of the budget.
-    """
-
-    def __init__(self, shared: Path, photograph: Path, style: str, edge: int, start: str) -> None:
-        self.edge, self.start_name = edge, start
-        self.name = f"{photograph.stem} × {style}"
-        self.settings = settings_of(shared, tolerance=0.0, start=start)
-        self.content = to_tensor(square(photograph, edge))
-        self.start = draw_noise(0, (edge, edge)) if start == "noise" else self.content
-        self._style = shared / STYLES / f"{style}.jpg"
-        self.statistics = self.statistics_at(edge)
-
-    def statistics_at(self, edge: int) -> Statistics:
-        """Return the style's Gram matrices for each position, at a pyramid level's edge."""
-        network = objective_in(self.settings, torch.float32).extractor
-        style = to_tensor(square(self._style, edge))
-        return style_statistics(network, style, self.settings.recipe.style_layers)
-
-    @cached_property
-    def targets(self) -> Targets:
-        """The targets in float32."""
-        objective = objective_in(self.settings, torch.float32)
-        return objective.targets(self.content, self.statistics, self.settings.recipe.strength)
-
-    def evaluate(self, image: Tensor) -> tuple[float, Tensor]:
-        """Return the loss and the gradient (1, 3, H, W) of an image, in float32."""
-        losses, gradient = objective_in(self.settings, torch.float32).evaluate(image, self.targets)
-        return float(losses.total), gradient
-
-    def judge(self, image: Tensor) -> float | None:
-        """Return the float32 loss of an image as it would be saved; None on a coarser level."""
-        if image.shape != self.content.shape:
-            return None
-        saved = to_tensor(to_pixels(image.detach().clamp(0, 1)))
-        objective = objective_in(self.settings, torch.float32)
-        with torch.no_grad():
-            return float(objective.losses(saved, self.targets).total)
-
-
-def make_pairs(shared: Path, edge: int, start: str, count: int = NUM_PAIRS) -> Iterator[Pair]:
-    """Yield pairs: the first photograph of each class, the styles by turns."""
-    styles = sorted(path.stem for path in (shared / STYLES).iterdir())
-    for index, photograph in enumerate(photograph_paths(shared, count)):
-        yield Pair(shared, photograph, styles[index % len(styles)], edge, start)
-
-
-_made: dict[tuple[str, tuple[str, ...], torch.dtype], Extractor] = {}
-
-
-def extractor_in(settings: Settings, layers: tuple[str, ...], precision: torch.dtype) -> Extractor:
-    """Return an extractor of some layers in a precision, made once."""
-    key = (settings.layers_digest, layers, precision)
-    if key not in _made:
-        constants = settings.weights.normalisation
-        _made[key] = Extractor(
-            ARCHITECTURES[settings.weights.arch],
-            load_tensors(settings.weights, layers),
-            layers,
-            mean=constants.mean,
-            std=constants.std,
-            dtype=precision,
-        )
-    return _made[key]
-
-
-def objective_in(settings: Settings, precision: torch.dtype) -> Objective:
-    """Return the objective with convolutions in a precision."""
-    recipe = settings.recipe
-    return Objective(objective_spec(recipe), extractor_in(settings, recipe.layers, precision))
-
-
 def run_textbook(pair: Pair, budget: int, watch: Watch) -> None:
     """The loop of most tutorials: pixels are clamped behind L-BFGS's back."""
     image = pair.start.clone().requires_grad_()
@@ -155,7 +68,7 @@ def run_textbook(pair: Pair, budget: int, watch: Watch) -> None:
         watch.saw(image)
         return loss
 
-    _until(budget, watch, lambda: optimizer.step(closure))
+    _until(budget, watch, lambda: optimizer.step(closure))  # type: ignore[no-untyped-call]
 
 
 def run_unclamped(pair: Pair, budget: int, watch: Watch) -> None:
@@ -177,7 +90,7 @@ def _run_torch_lbfgs(pair: Pair, budget: int, watch: Watch, **options: Any) -> N
         watch.saw(image)
         return loss
 
-    _until(budget, watch, lambda: optimizer.step(closure))
+    _until(budget, watch, lambda: optimizer.step(closure))  # type: ignore[no-untyped-call]
 
 
 def _until(budget: int, watch: Watch, step: Callable[[], object]) -> None:

@@ -1,8 +1,8 @@
 """Loss against evaluations and against seconds: textbook loops, SciPy, Adam, ours.
 
-    python benchmarks/solver.py --shared ../shared --size 256 --plots build
-    python benchmarks/solver.py --shared ../shared --quick           # a smoke test
-    python benchmarks/solver.py --report docs/solver.jsonl           # tables and plots, no runs
+    python -m benchmarks.solver --shared ../shared --size 256 --plots build
+    python -m benchmarks.solver --shared ../shared --quick           # a smoke test
+    python -m benchmarks.solver --report docs/solver.jsonl           # tables and plots, no runs
 
 One objective (`balanced` on VGG-19 to conv3_3), eight pairs of photograph and style, one image at a
 time. Every method's image is judged as it would be saved: 8 bits, in float32. Ways are appended to
@@ -13,38 +13,19 @@ noted; where a method has timed ways, the median of those gives the others' seco
 """
 
 import argparse
-import json
-import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from machine import add_shared_option, check_shared, describe_machine
-from methods import METHODS, NUM_PAIRS, Watch, make_pairs
-from solver_report import print_report
 
+from benchmarks.setting.inputs import add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.pairs import NUM_PAIRS, make_pairs
+from benchmarks.solver.methods import METHODS, Watch
+from benchmarks.solver.report import print_report
+from benchmarks.solver.ways import Way, append_way, read_ways
 from stylebatch.device.choice import choose_precision
 from stylebatch.system.cores import usable_cores
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One method on one pair: see `methods.Watch`; seconds are empty where it was not timed."""
-
-    size: int
-    start: str
-    pair: str
-    method: str
-    machine: str
-    judged: list[tuple[int, float]]
-    seconds: list[float]
-
-    @property
-    def key(self) -> tuple[int, str, str, str]:
-        """What it is the way of."""
-        return self.size, self.start, self.pair, self.method
 
 
 def main() -> None:
@@ -70,7 +51,9 @@ def main() -> None:
 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.solver", description=__doc__.splitlines()[0]
+    )
     add_shared_option(parser)
     parser.add_argument("--size", type=int, nargs="+", default=[128, 256, 512])
     parser.add_argument("--start", nargs="+", choices=("content", "noise"), default=["content"])
@@ -106,26 +89,6 @@ def run_missing(shared: Path, options: argparse.Namespace) -> None:
                     seconds = [] if options.untimed else watch.seconds
                     way = Way(size, start, pair.name, method, machine, watch.judged, seconds)
                     append_way(options.paths, way)
-
-
-def append_way(path: Path, way: Way) -> None:
-    """Add a line to the file."""
-    with path.open("a", encoding="utf-8") as file:
-        fields = asdict(way)
-        fields["judged"] = [(at, round(loss, 6)) for at, loss in way.judged]
-        fields["seconds"] = [round(second, 3) for second in way.seconds]
-        file.write(json.dumps(fields, ensure_ascii=False) + os.linesep)
-
-
-def read_ways(path: Path) -> list[Way]:
-    """Return the ways in a file, of each the latest."""
-    return list({way.key: way for way in _read_all(path)}.values())
-
-
-def _read_all(path: Path) -> Iterator[Way]:
-    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
-    for line in lines:
-        yield Way(**json.loads(line))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """When an image stops: evaluations saved by a tolerance, and what it costs in loss.
 
-    python benchmarks/stopping.py --shared ../shared
-    python benchmarks/stopping.py --quick              # a smoke test
+    python -m benchmarks.solver.stopping --shared ../shared
+    python -m benchmarks.solver.stopping --quick              # a smoke test
 
 Each photograph (styles by turns, `balanced` on VGG-19 to conv3_3) runs its whole budget once. Where
 a tolerance would have stopped it is told by the package's own bookkeeping over the same losses;
@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from machine import add_shared_option, check_shared, describe_machine
-from methods import Pair, make_pairs, objective_in
 from torch import Tensor
 
+from benchmarks.setting.inputs import add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.pairs import Pair, make_pairs, objective_in
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import solver_spec
 from stylebatch.recipes import recipe_fields
@@ -85,7 +86,8 @@ def run_whole(
     objective = objective_in(pair.settings, precision)
     engine = Engine(objective, replace(spec, tolerance=0.0), 1, pair.edge, pair.edge)
     engine.admit(Problem(pair.name, pair.content, (pair.statistics,)))
-    rows, images = [], []
+    rows: list[Row] = []
+    images: list[Tensor] = []
     while engine.running:
         report = engine.step()
         rows.extend(row for _, row in report.rows)

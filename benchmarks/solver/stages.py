@@ -1,6 +1,6 @@
 """Does it pay to begin with `slim` and to end with VGG-19?
 
-    python benchmarks/stages.py --shared ../shared
+    python -m benchmarks.solver.stages --shared ../shared
 
 For each pair VGG-19 alone runs its evaluations; then `slim` runs a few, and VGG-19 goes on from its
 image until it is where VGG-19 alone ended. Losses are VGG-19's own. Seconds are evaluations times
@@ -13,37 +13,41 @@ from itertools import accumulate
 from pathlib import Path
 
 import torch
-from machine import WEIGHTS, add_shared_option, check_shared, describe_machine
-from setting import photograph_paths, square
-from slim import style_pixels, style_statistics, time_by_turns
 from torch import Tensor
 
+from benchmarks.setting.inputs import (
+    STYLES,
+    WEIGHTS,
+    add_shared_option,
+    check_shared,
+    photograph_paths,
+    square,
+    style_pixels,
+)
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.networks import Network, load_extractor, time_evaluations
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import objective_spec, solver_spec
+from stylebatch.device.style_targets import gram_targets
 from stylebatch.device.tensors import to_tensor
-from stylebatch.extractors.architectures import ARCHITECTURES
-from stylebatch.extractors.weights import find_weights, load_tensors
+from stylebatch.extractors.weights import find_weights
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
 
-STYLES = ("hokusai_wave", "van_gogh_la_cafe")
+STYLE_NAMES = ("hokusai_wave", "van_gogh_la_cafe")
 
 
 class Runner:
     """`balanced` on one extractor, for lone square images."""
 
-    def __init__(self, arch: str, weights: str, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        arch, weights = network
         found = find_weights(arch, weights, Path.cwd())
-        self.arch, self._told = arch, found.normalisation
+        self._told = found.normalisation
         self._recipe = recipe_on(arch, {**recipe_fields("balanced"), "tolerance": 0, "levels": 1})
-        layers = self._recipe.layers
-        constants = {"mean": self._told.mean, "std": self._told.std}
-        self._network = Extractor(
-            ARCHITECTURES[arch], load_tensors(found, layers), layers, **constants, dtype=dtype
-        )
+        self._extractor = load_extractor(found, self._recipe.layers, dtype)
 
     def solve(
         self, content: Tensor, style: Tensor, steps: int, start: Tensor | None = None
@@ -54,8 +58,8 @@ class Runner:
             # The engine's own way to begin from another image than the content.
             fields["start"] = "style"
         recipe = Recipe(**fields)
-        targets = style_statistics(self._network, style, recipe.style_layers)
-        objective = Objective(objective_spec(recipe), self._network)
+        targets = gram_targets(style, recipe.style_layers, self._extractor)
+        objective = Objective(objective_spec(recipe), self._extractor)
         edge = content.shape[-1]
         engine = Engine(objective, solver_spec(recipe, self._told), 1, edge, edge)
         engine.admit(Problem(0, content, (targets,), style_image=start))
@@ -77,17 +81,20 @@ def main() -> None:
     options = parser.parse_args()
     shared, dtype = check_shared(options.shared), choose_precision("auto", "cpu")
     print(describe_machine(dtype))
-    weights = {"vgg19": str(shared / WEIGHTS), "slim": options.weights}
-    vgg, slim = (Runner(arch, path, dtype) for arch, path in weights.items())
+    networks = {
+        "vgg19": Network("vgg19", str(shared / WEIGHTS)),
+        "slim": Network("slim", options.weights),
+    }
+    vgg, slim = (Runner(network, dtype) for network in networks.values())
     photographs = photograph_paths(shared, options.photographs)
     for edge in options.sizes:
-        share = cost_share(weights, edge, dtype)
+        share = cost_share(networks, edge, dtype)
         print(f"\n{edge}x{edge}: an evaluation of slim costs {share:.3f} of VGG-19's", flush=True)
         gains: dict[tuple[int, int], list[float]] = {}
         for path in photographs:
             content = to_tensor(square(path, edge))
-            for name in STYLES:
-                style = to_tensor(style_pixels(shared / "images" / "styles" / f"{name}.jpg", edge))
+            for name in STYLE_NAMES:
+                style = to_tensor(style_pixels(shared / STYLES / f"{name}.jpg", edge))
                 note_gains(gains, vgg, slim, content, style, options, share)
         for (steps, first), found in gains.items():
             print(
@@ -119,10 +126,11 @@ def note_gains(
             gains.setdefault((count, first), []).append(gain)
 
 
-def cost_share(weights: dict[str, str], edge: int, dtype: torch.dtype, repeats: int = 6) -> float:
+def cost_share(
+    networks: dict[str, Network], edge: int, dtype: torch.dtype, repeats: int = 6
+) -> float:
     """Return what an evaluation of slim takes, as a share of VGG-19's: the median of several."""
-    extractors = {arch: {"arch": arch, "weights": path} for arch, path in weights.items()}
-    seconds = time_by_turns(extractors, edge, dtype, repeats)
+    seconds = time_evaluations(networks, edge, dtype, repeats)
     pairs = zip(seconds["slim"], seconds["vgg19"], strict=True)
     return statistics.median(ours / theirs for ours, theirs in pairs)
 

@@ -1,7 +1,7 @@
 """The share of a run's time that is not optimisation: decode, resize, encode, commit, ledger.
 
-    python benchmarks/overhead.py --shared ../shared
-    python benchmarks/overhead.py --quick              # a smoke test
+    python -m benchmarks.speed.overhead --shared ../shared
+    python -m benchmarks.speed.overhead --quick              # a smoke test
 
 Runs of 24 photographs (about 1024×683 px, JPEG) at 128 px and 50 evaluations, through
 `stylebatch.run.run`, beside the bare engine on the same images in the same batches; all take turns.
@@ -24,10 +24,13 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from machine import add_shared_option, check_shared, describe_machine, describe_repeats
-from setting import Clock, make_project
 
+from benchmarks.setting.inputs import add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.projects import RunClock, make_project
+from benchmarks.setting.timing import describe_repeats
 from stylebatch.device import content as contents
+from stylebatch.device import planned_file
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
 from stylebatch.ledger import Ledger
@@ -49,7 +52,7 @@ OPTIMISATION: dict[str, list[tuple[Any, str]]] = {
 }
 AROUND: dict[str, list[tuple[Any, str]]] = {
     "plan (list, stat, hash)": [(pipeline, "make_plan")],
-    "read and hash content": [(contents, "read_bytes"), (contents, "digest_bytes")],
+    "read and hash content": [(planned_file, "read_bytes"), (planned_file, "digest_bytes")],
     "decode": [(contents, "decode")],
     "resize": [(contents, "fit_pixels"), (commit, "finish")],
     "encode PNG": [(commit, "encode_png")],
@@ -153,7 +156,7 @@ def measure(shared: Path, options: argparse.Namespace) -> dict[str, list[Measure
 
 def run_pipeline(path: Path) -> Measured:
     """Run a manifest; with `local` the worker's own seconds are out of sight."""
-    clock, found = Clock(), Measured()
+    clock, found = RunClock(), Measured()
     with wrapped(found):
         pipeline.run(load_manifest(path), RunRequest(), clock, StopRequest())
     assert clock.joined_s is not None

@@ -7,12 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from solver import Way
+from benchmarks.solver.ways import Way
 
 TEXTBOOK, SCIPY = "textbook", "SciPy L-BFGS-B"
 OURS, OURS_FLOAT32 = "ours", "ours, float32"
@@ -68,12 +67,12 @@ def quartiles_of(values: Sequence[float]) -> Spread:
     return Spread(float(middle), float(low), float(high))
 
 
-def budget_of(ways: Sequence["Way"]) -> int:
+def budget_of(ways: Sequence[Way]) -> int:
     """Return the last evaluation at which any of a method's ways was judged."""
     return max(at for way in ways for at, _ in way.judged)
 
 
-def loss_at(way: "Way", evaluation: int, budget: int) -> float | None:
+def loss_at(way: Way, evaluation: int, budget: int) -> float | None:
     """Return what a way had after so many evaluations; None: not judged then.
 
     A way that stopped by itself before its method's budget still has what it stopped with.
@@ -84,19 +83,19 @@ def loss_at(way: "Way", evaluation: int, budget: int) -> float | None:
     return dict(way.judged).get(evaluation)
 
 
-def best_of(way: "Way", budget: int = TEXTBOOK_BUDGET) -> Goal:
+def best_of(way: Way, budget: int = TEXTBOOK_BUDGET) -> Goal:
     """Return the lowest judged loss within a budget, and where it was first."""
     loss, at = min((loss, at) for at, loss in way.judged if at <= budget)
     return Goal(loss, at)
 
 
-def end_of(way: "Way", budget: int = SCIPY_BUDGET) -> Goal:
+def end_of(way: Way, budget: int = SCIPY_BUDGET) -> Goal:
     """Return the loss at the end of a budget, or where the way stopped before."""
     at, loss = max((at, loss) for at, loss in way.judged if at <= budget)
     return Goal(loss, at)
 
 
-def evaluations_until(way: "Way", loss: float) -> float | None:
+def evaluations_until(way: Way, loss: float) -> float | None:
     """Return after how many evaluations a way is first at a loss; None: never.
 
     Between two that were judged, the logarithm of the loss falls in a straight line.
@@ -112,7 +111,7 @@ def evaluations_until(way: "Way", loss: float) -> float | None:
     return None
 
 
-def seconds_until(way: "Way", evaluations: float) -> float | None:
+def seconds_until(way: Way, evaluations: float) -> float | None:
     """Return the seconds of so many evaluations, a part of one too; None: not timed so far."""
     if not 0 < evaluations <= len(way.seconds):
         return None
@@ -120,7 +119,7 @@ def seconds_until(way: "Way", evaluations: float) -> float | None:
     return float(np.interp(evaluations, whole, [0.0, *way.seconds]))
 
 
-def with_seconds(ways: Sequence["Way"]) -> list["Way"]:
+def with_seconds(ways: Sequence[Way]) -> list[Way]:
     """Return ways of which those that were not timed have others' median seconds.
 
     Others are of the same size and method: from the same start, else from another.
@@ -131,7 +130,7 @@ def with_seconds(ways: Sequence["Way"]) -> list["Way"]:
     ]
 
 
-def _median_seconds(way: "Way", timed: Sequence["Way"]) -> list[float]:
+def _median_seconds(way: Way, timed: Sequence[Way]) -> list[float]:
     alike = [each for each in timed if (each.size, each.method) == (way.size, way.method)]
     alike = [each for each in alike if each.start == way.start] or alike
     longest = max((len(each.seconds) for each in alike), default=0)
@@ -141,7 +140,7 @@ def _median_seconds(way: "Way", timed: Sequence["Way"]) -> list[float]:
     ]
 
 
-def gain_of(goal: Goal, theirs: "Way", ours: "Way", exact: "Way | None") -> Gain:
+def gain_of(goal: Goal, theirs: Way, ours: Way, exact: Way | None) -> Gain:
     """Return how much sooner than theirs ours is at their goal.
 
     Args:

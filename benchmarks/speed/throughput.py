@@ -1,13 +1,13 @@
 """How many images to optimise together on a CPU.
 
-    python benchmarks/throughput.py --shared ../shared
-    python benchmarks/throughput.py --quick            # a smoke test
+    python -m benchmarks.speed.throughput --shared ../shared
+    python -m benchmarks.speed.throughput --quick            # a smoke test
 
 Milliseconds per evaluation of one image, by batch size; batch sizes take turns. Whole runs, with
-slots that are refilled and with several workers, are in `batching.py`. How glibc hands memory out
-matters:
+slots that are refilled and with several workers, are in `benchmarks.speed.batching`. How glibc
+hands memory out matters:
 
-    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 python benchmarks/throughput.py
+    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 python -m benchmarks.speed.throughput
 """
 
 import argparse
@@ -17,16 +17,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from machine import add_shared_option, check_shared, describe_machine, describe_repeats
-from setting import (
+
+from benchmarks.setting.inputs import (
     STYLE,
+    add_shared_option,
+    check_shared,
     photograph_paths,
     problems_of,
     settings_of,
     square,
     style_of,
 )
-
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.timing import describe_repeats, time_by_turns
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.device import Device
 from stylebatch.system.cores import usable_cores
@@ -61,13 +64,12 @@ def print_batches(shared: Path, clock: Callable[[], float], repeats: int, evalua
     cases = [(edge, size) for edge, sizes in BATCHES.items() for size in sizes]
     with tempfile.TemporaryDirectory(prefix="stylebatch-throughput-") as cache:
         engines = {case: full_engine(shared, Path(cache), *case) for case in cases}
-    times: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
-    for _ in range(repeats):
-        for case, engine in engines.items():
-            times[case].append(time_steps(engine, clock, evaluations) / case[1])
+    acts = {case: steps_of(engine, evaluations) for case, engine in engines.items()}
+    times = time_by_turns(acts, repeats, clock=clock)
     print(f"\n{'shape':<10}{'images':>7}{'pixels':>9}   ms per evaluation and image")
     for (edge, size), seconds in times.items():
-        figure = describe_repeats([1000 * each for each in seconds], 1)
+        each_ms = [1000 * one / evaluations / size for one in seconds]
+        figure = describe_repeats(each_ms, 1)
         print(f"{f'{edge}x{edge}':<10}{size:>7}{edge * edge * size:>9}   {figure}", flush=True)
 
 
@@ -84,12 +86,14 @@ def full_engine(shared: Path, cache: Path, edge: int, size: int) -> Engine:
     return engine
 
 
-def time_steps(engine: Engine, clock: Callable[[], float], evaluations: int) -> float:
-    """Return seconds per step."""
-    start = clock()
-    for _ in range(evaluations):
-        engine.step()
-    return (clock() - start) / evaluations
+def steps_of(engine: Engine, evaluations: int) -> Callable[[], None]:
+    """Return a function that steps an engine so many times."""
+
+    def act() -> None:
+        for _ in range(evaluations):
+            engine.step()
+
+    return act
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Images per minute of a mixed queue: continuous batching, fixed batches, one image at a time.
 
-    python benchmarks/batching.py --shared ../shared      # on two cores about five minutes
-    python benchmarks/batching.py --quick                 # a smoke test
-    python benchmarks/batching.py --images 96 --size-px 256 --repeats 5
+    python -m benchmarks.speed.batching --shared ../shared      # on two cores about five minutes
+    python -m benchmarks.speed.batching --quick                 # a smoke test
+    python -m benchmarks.speed.batching --images 96 --size-px 256 --repeats 5
 
 Continuous: a slot is refilled as soon as its image is finished. The last rows are the same by more
 processes, which share the cores; the others have one process with all of them.
@@ -29,10 +29,12 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from machine import add_shared_option, check_shared, describe_machine, describe_repeats
 from PIL import Image
-from setting import Clock, make_project
 
+from benchmarks.setting.inputs import MIXED_STYLES, add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.projects import RunClock, make_project
+from benchmarks.setting.timing import describe_repeats
 from stylebatch.device.choice import choose_precision
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
@@ -42,8 +44,6 @@ from stylebatch.run import RunRequest, Scheduler, StopRequest, pipeline, worker_
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import digest_file
 from stylebatch.worker.spec import WorkerSpec
-
-MIXED_STYLES = ("hokusai_wave", "van_gogh_la_cafe", "gauguin_tahiti")
 
 
 class FixedBatches(Scheduler):
@@ -161,13 +161,13 @@ def run_way(shared: Path, way: Way, options: argparse.Namespace) -> Made:
             styles=MIXED_STYLES,
             size_px=options.size_px,
             steps=options.evaluations,
-            # At work size next to nothing is encoded: overhead.py tells what that takes.
+            # At work size next to nothing is encoded: the overhead benchmark tells what it takes.
             override={"tolerance": options.tolerance, "output_size": "work"},
             executor="local",
             devices=["cpu"],
             cpu_workers=way.workers,
         )
-        clock, manifest = Clock(), load_manifest(path)
+        clock, manifest = RunClock(), load_manifest(path)
         with worked_on(way):
             pipeline.run(manifest, RunRequest(), clock, StopRequest())
         assert clock.joined_s is not None

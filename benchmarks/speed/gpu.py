@@ -1,8 +1,8 @@
 """Speed and memory on a GPU, beside its own matrix rate and the textbook loop.
 
-    python benchmarks/gpu.py --shared ../shared
-    python benchmarks/gpu.py --random                        # neither weights nor photographs
-    python benchmarks/gpu.py --device cpu --random --quick   # a smoke test
+    python -m benchmarks.speed.gpu --shared ../shared
+    python -m benchmarks.speed.gpu --random                        # neither weights nor photographs
+    python -m benchmarks.speed.gpu --device cpu --random --quick   # a smoke test
 
 One step of `balanced` (VGG-19 to conv3_3) for a batch of squares, three ways: `engine` is
 `Engine.step` as workers run it, `loop` only optimiser and objective, `graph` the same with the
@@ -12,7 +12,7 @@ operations per second over those of a large bfloat16 matrix product on the same 
 `textbook`: how many times as long the loop of most tutorials takes for an evaluation:
 `torch.optim.LBFGS(lr=1, max_iter=20, history_size=100)`, one image at a time, float32 with TF32 as
 torch has it, pixels clamped in the closure, the same objective. How many evaluations each needs is
-another benchmark's: `solver.py`. Medians by CUDA events, after a warm-up.
+another benchmark's: `benchmarks.solver`. Medians by CUDA events, after a warm-up.
 """
 
 import argparse
@@ -26,13 +26,24 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from machine import WEIGHTS, add_shared_option, check_shared, describe_machine
 from PIL import Image
-from setting import STYLE, photograph_paths, problems_of, settings_of, square, style_of
 from torch import Tensor
 
+from benchmarks.setting.inputs import (
+    STYLE,
+    WEIGHTS,
+    add_shared_option,
+    check_shared,
+    photograph_paths,
+    problems_of,
+    random_square,
+    settings_of,
+    square,
+    style_of,
+)
+from benchmarks.setting.machine import describe_device, describe_machine
+from benchmarks.speed.cuda_graphs import GraphedEvaluation
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.device import Device
 from stylebatch.device.from_recipe import solver_spec
@@ -42,7 +53,6 @@ from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_bytes
-from stylebatch.transfer.graphs import GraphedEvaluation
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS
 
@@ -268,39 +278,18 @@ class Bench:
         if self._where.type != "cuda":
             start_s = time.perf_counter()
             return lambda: 1000 * (time.perf_counter() - start_s)
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = (
+            torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            for _ in range(2)
+        )
         start.record()
 
         def stop() -> float:
             end.record()
             end.synchronize()
-            return start.elapsed_time(end)
+            return float(start.elapsed_time(end))
 
         return stop
-
-
-def random_square(seed: int, edge: int) -> Pixels:
-    """Draw an image with structure at several scales."""
-    generator = np.random.default_rng(seed)
-    total = np.zeros((edge, edge, 3))
-    for cells in (4, 16, edge):
-        coarse = Image.fromarray(generator.integers(0, 256, (cells, cells, 3), np.uint8))
-        total += np.asarray(coarse.resize((edge, edge), Image.Resampling.BICUBIC)) / 3
-    return total.astype(np.uint8)
-
-
-def describe_device(device: torch.device) -> str:
-    """Return the GPU's name and memory, and the versions of CUDA and cuDNN."""
-    if device.type != "cuda":
-        return "no GPU"
-    facts = torch.cuda.get_device_properties(device)
-    memory = f"{facts.total_memory / 2**30:.0f} GiB"
-    return f"{facts.name} ({memory}), CUDA {torch.version.cuda}, cuDNN {cudnn_version()}"
-
-
-def cudnn_version() -> str:
-    """Return cuDNN's version as torch has it."""
-    return str(torch.backends.cudnn.version())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How long devices wait for something to do, and how honest the time left is after a minute.
 
-    python benchmarks/pool.py --shared ../shared       # on two cores about ten minutes
-    python benchmarks/pool.py --quick                  # a smoke test
+    python -m benchmarks.speed.pool --shared ../shared       # on two cores about ten minutes
+    python -m benchmarks.speed.pool --quick                  # a smoke test
 
 Whole runs of the local executor on photographs of about 1024 px, output at their own size. A device
 is busy while an evaluation of its images runs, or while one is brought into a slot (its own
@@ -20,17 +20,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import add_shared_option, check_shared, describe_machine, describe_repeats
-from setting import Clock, make_project
-
+from benchmarks.setting.inputs import MIXED_STYLES, add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.projects import RunClock, make_project
+from benchmarks.setting.timing import describe_repeats
 from stylebatch.device.choice import choose_precision
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.recipes import recipe_fields
 from stylebatch.run import RunRequest, StopRequest, Tally, pipeline
-
-STYLES = ("hokusai_wave", "van_gogh_la_cafe", "gauguin_tahiti")
-
 
 MINUTE_S = 60.0
 
@@ -88,7 +86,7 @@ def describe(found: list[Watched]) -> str:
     return f"idle {idle} % of {seconds} s; {said}"
 
 
-class Minute(Clock):
+class Minute(RunClock):
     """Notes what a run says a minute after its first worker was there."""
 
     said_s: float | None = None
@@ -113,7 +111,7 @@ def run_once(shared: Path, images: int, size_px: int, steps: int, workers: int) 
             Path(folder),
             shared,
             images,
-            styles=STYLES,
+            styles=MIXED_STYLES,
             size_px=size_px,
             steps=steps,
             # Some stop early, as they do: that makes it hard to say how long it takes.

@@ -1,7 +1,7 @@
 """A whole step of the solver beside what the hardware can do.
 
-    python benchmarks/limit.py --shared ../shared
-    python benchmarks/limit.py --quick                # a smoke test
+    python -m benchmarks.speed.limit --shared ../shared
+    python -m benchmarks.speed.limit --quick                # a smoke test
 
 Four photographs of 128×128, `balanced`'s objective (10 · style + content, VGG-19 to conv3_3); the
 limit is a large matrix product in the same precision.
@@ -9,14 +9,15 @@ limit is a large matrix product in the same precision.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from machine import add_shared_option, check_shared, describe_machine
-from methods import Pair, extractor_in, make_pairs, objective_in
 
+from benchmarks.setting.inputs import add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.pairs import Pair, extractor_in, make_pairs, objective_in
+from benchmarks.setting.timing import time_by_turns
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import solver_spec
 from stylebatch.extractors.architectures import ARCHITECTURES
@@ -54,12 +55,7 @@ def full_engine(pairs: Sequence[Pair], precision: torch.dtype) -> Engine:
 def report_limit(shared: Path, repeats: int) -> None:
     """Print what a whole step does beside bare convolutions and a large matrix product."""
     work = timed_work(shared)
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(repeats):
-        for name, (act, _) in work.items():
-            start = time.perf_counter()
-            act()
-            times[name].append(time.perf_counter() - start)
+    times = time_by_turns({name: act for name, (act, _) in work.items()}, repeats)
     print(f"\n{'':<38}{'ms':>8}{'fastest':>9}{'images/s':>10}{'GFLOP/s':>9}{'of limit':>10}")
     rates = {name: work[name][1] / statistics.median(times[name]) / 1e9 for name in work}
     limit = next(iter(rates.values()))

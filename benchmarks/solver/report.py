@@ -1,12 +1,10 @@
-"""What `solver.py` prints: losses after so many evaluations, and × less time than the others."""
+"""What is printed of ways: losses after so many evaluations, and × less time than the others."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
-from methods import METHODS
-from solver_figures import (
+from benchmarks.solver.figures import (
     OURS,
     OURS_FLOAT32,
     SCIPY,
@@ -23,9 +21,8 @@ from solver_figures import (
     range_of,
     with_seconds,
 )
-
-if TYPE_CHECKING:
-    from solver import Way
+from benchmarks.solver.methods import METHODS
+from benchmarks.solver.ways import Way
 
 AT = (10, 15, 25, 35, 50, 75, 100, 150, 200, 300)
 STARTS = {"content": "from the content image", "noise": "from noise"}
@@ -38,11 +35,11 @@ PARTS: dict[str, Callable[[Gain], float | None]] = {
 }
 
 # A method's ways by pair, and those by method.
-Pairs = dict[str, "Way"]
+Pairs = dict[str, Way]
 Ways = dict[str, Pairs]
 
 
-def print_report(ways: "list[Way]", plots: Path | None) -> None:
+def print_report(ways: list[Way], plots: Path | None) -> None:
     """Print tables for each size and start; write a plot of each into a folder."""
     for setting, of_setting in by_setting(with_seconds(ways)).items():
         print(f"\n# {setting[0]} px, {STARTS[setting[1]]}\n")
@@ -52,12 +49,12 @@ def print_report(ways: "list[Way]", plots: Path | None) -> None:
         print_gains(of_setting)
         if plots:
             # Only plots need matplotlib.
-            from solver_plots import plot_setting
+            from benchmarks.solver.plots import plot_setting
 
             print(f"\n{plot_setting(*setting, of_setting, plots)}")
 
 
-def by_setting(ways: "Iterable[Way]") -> dict[tuple[int, str], Ways]:
+def by_setting(ways: Iterable[Way]) -> dict[tuple[int, str], Ways]:
     """Return ways by size and start, then by method in the order of `METHODS`, then by pair."""
     found: dict[tuple[int, str], Ways] = {}
     for way in sorted(ways, key=lambda way: (way.size, way.start, list(METHODS).index(way.method))):
@@ -66,7 +63,7 @@ def by_setting(ways: "Iterable[Way]") -> dict[tuple[int, str], Ways]:
     return found
 
 
-def print_machines(ways: "Sequence[Way]") -> None:
+def print_machines(ways: Sequence[Way]) -> None:
     """Print where ways were run, and how many of them were timed there."""
     for machine in dict.fromkeys(way.machine for way in ways):
         of_machine = [way for way in ways if way.machine == machine]
@@ -115,7 +112,7 @@ def print_table(ways: Ways, units: dict[str, float]) -> None:
         print_row("", ["", "", *bounds])
 
 
-def ms_each(ways: "Sequence[Way]") -> str:
+def ms_each(ways: Sequence[Way]) -> str:
     """Return the median milliseconds of one evaluation, nothing where none was timed."""
     timed = [1000 * way.seconds[-1] / len(way.seconds) for way in ways if way.seconds]
     return f"{median(timed):.0f}" if timed else ""

@@ -1,6 +1,6 @@
 """Memory of an evaluation: bytes per pixel of the image, at its peak and held for the gradient.
 
-    python benchmarks/memory.py --shared ../shared
+    python -m benchmarks.speed.memory --shared ../shared
 
 Each line is a fresh process: the growth of its resident set over one evaluation of `balanced`
 (losses and gradient of one square image), and the feature maps that autograd keeps meanwhile.
@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 import torch
-from machine import WEIGHTS, add_shared_option, check_shared, describe_machine
-from slim import evaluation
 
+from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.networks import Network, make_evaluation
 from stylebatch.device.choice import PRECISIONS
 
 # ru_maxrss is in KiB on Linux and in bytes on macOS.
@@ -32,14 +33,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         arch, weights, precision, edge = options.one
-        print(json.dumps(measure(arch, weights, PRECISIONS[precision], int(edge))))
+        print(json.dumps(measure(Network(arch, weights), PRECISIONS[precision], int(edge))))
         return
     weights = {"vgg19": str(check_shared(options.shared) / WEIGHTS), "slim": "shipped"}
     print(describe_machine(torch.float32))
     for arch, path in weights.items():
         for precision in PRECISIONS:
             for edge in options.sizes:
-                command = [sys.executable, __file__, "--one", arch, path, precision, str(edge)]
+                command = [sys.executable, "-m", "benchmarks.speed.memory", "--one"]
+                command += [arch, path, precision, str(edge)]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 peak, held = json.loads(done.stdout)
                 print(
@@ -49,9 +51,9 @@ def main() -> None:
                 )
 
 
-def measure(arch: str, weights: str, dtype: torch.dtype, edge: int) -> tuple[float, float]:
+def measure(network: Network, dtype: torch.dtype, edge: int) -> tuple[float, float]:
     """Return bytes per pixel: growth of the resident set, and what autograd keeps."""
-    evaluate = evaluation({"arch": arch, "weights": str(Path(weights))}, edge, dtype)
+    evaluate = make_evaluation(network, edge, dtype)
     before = resident_bytes()
     evaluate()
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT - before

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from solver_figures import (
+
+from benchmarks.solver.figures import (
     OURS,
     OURS_FLOAT32,
     SCIPY,
@@ -21,9 +22,7 @@ from solver_figures import (
     quartiles_of,
     seconds_until,
 )
-
-if TYPE_CHECKING:
-    from solver import Way
+from benchmarks.solver.ways import Way
 
 # Colours that are told apart by those who see few: Okabe & Ito 2008. Ours and the textbook are
 # what the eye is to find first.
@@ -66,7 +65,7 @@ class Line(NamedTuple):
 
 
 def plot_setting(
-    size: int, start: str, ways: "Mapping[str, Mapping[str, Way]]", folder: Path
+    size: int, start: str, ways: Mapping[str, Mapping[str, Way]], folder: Path
 ) -> Path:
     """Write the plot of a size and start, an SVG; return where it is.
 
@@ -94,7 +93,7 @@ def title_of(size: int, start: str, num_pairs: int) -> str:
     return f"{size} px, from {origin}: median and quartiles of {num_pairs} pairs"
 
 
-def line_of(ways: "Mapping[str, Way]", units: Mapping[str, float]) -> Line:
+def line_of(ways: Mapping[str, Way], units: Mapping[str, float]) -> Line:
     """Return a method's line over the evaluations at which all its pairs were judged."""
     line = Line([], [], [])
     shown = {pair: way for pair, way in ways.items() if pair in units}

@@ -1,7 +1,7 @@
 """Planning, claims and status at three sizes, and photo-sized files.
 
-    python benchmarks/plan.py                 # 10,000, 100,000, 1,000,000 jobs; 10 GB, 20 minutes
-    python benchmarks/plan.py --jobs 10000 --photos 0
+    python -m benchmarks.speed.plan       # 10,000, 100,000, 1,000,000 jobs; 10 GB, 20 minutes
+    python -m benchmarks.speed.plan --jobs 10000 --photos 0
 
 Each figure is of a process of its own, through the functions that `stylebatch plan` and `run` call;
 `status` is the whole command. CPU seconds are user and system time: other work on the machine
@@ -17,11 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from itertools import islice
 from pathlib import Path
-from struct import pack
 
+from benchmarks.speed.plan_inputs import make_photos, make_small
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
@@ -29,14 +28,6 @@ from stylebatch.records import GPU_BUDGET, Event, Job, JobDone, JobFailed, Worke
 from stylebatch.run import Loop, Scheduler, StopRequest, Tally, make_plan
 from stylebatch.run.metadata import write_records
 
-MANIFEST = """\
-version: 1
-output: out
-extractor: {arch: vgg19, weights: random}
-pairs:
-  - {name: all, content: photos, styles: [styles], assign: {sample: 1}}
-"""
-NUM_STYLES = 20
 NUM_WORKERS = 2
 OUTPUT_BYTES = b"stands for an image"
 ROW = "{:<38}{:>9}{:>9}{:>9}{:>9}{:>12}{:>12}"
@@ -116,7 +107,7 @@ def report(title: str, step: str, root: Path, num_jobs: int) -> None:
 
 def run_step(step: str, root: Path) -> Figures:
     """Run a step in a process of its own."""
-    command = [sys.executable, __file__, "--step", step, "--root", str(root)]
+    command = [sys.executable, "-m", "benchmarks.speed.plan", "--step", step, "--root", str(root)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     row: Figures = json.loads(done.stdout)
     return row
@@ -267,57 +258,6 @@ STEPS = {
     "fail": fail,
     "status": status,
 }
-
-
-def make_small(root: Path, num_files: int, per_folder: int) -> None:
-    """Make PNG files of 24×16 px and more, each with other bytes."""
-    make_project(root)
-    for number in range(num_files):
-        folder = root / "photos" / f"class{number // per_folder:04d}"
-        if number % per_folder == 0:
-            folder.mkdir(parents=True)
-        width = 24 + 8 * (number % 10)
-        (folder / f"photo{number:07d}.png").write_bytes(tiny_png(width, 16, number))
-
-
-def make_photos(root: Path, num_files: int) -> None:
-    """Make JPEG files of about 300 kB: one photograph's worth of noise, told apart by a comment."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    make_project(root)
-    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "JPEG", quality=85)
-    data = buffer.getvalue()
-    for number in range(num_files):
-        folder = root / "photos" / f"class{number % 100:02d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        comment = b"\xff\xfe" + pack(">H", 10) + pack(">Q", number)
-        (folder / f"photo{number:05d}.jpg").write_bytes(data[:2] + comment + data[2:])
-
-
-def make_project(root: Path) -> None:
-    """Make a manifest and its styles."""
-    (root / "styles").mkdir(parents=True)
-    (root / "photos").mkdir()
-    (root / "pipeline.yaml").write_text(MANIFEST)
-    for number in range(NUM_STYLES):
-        (root / "styles" / f"style{number:02d}.png").write_bytes(tiny_png(64, 64, number))
-
-
-def tiny_png(width: int, height: int, number: int) -> bytes:
-    """Encode a plain picture, faster than Pillow does; its first pixels tell `number`."""
-    rows = bytearray(b"\0" + b"\x80\x90\xa0" * width) * height
-    rows[1:10] = number.to_bytes(9, "big")
-    header = pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows), 1)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    )
 
 
 if __name__ == "__main__":
