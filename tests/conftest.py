@@ -6,10 +6,13 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.paths import ROOT
+
+if TYPE_CHECKING:
+    from support.runs import Small
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 _FOLDERS = ("HF_HOME",)
@@ -26,8 +29,8 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     os.environ.update(_OFFLINE)
     os.environ.update({name: str(_scratch / name.lower()) for name in _FOLDERS})
-    socket.socket.__init__ = _init_local_socket  # type: ignore[method-assign]
-    socket.getaddrinfo = _refuse  # type: ignore[assignment]
+    socket.socket.__init__ = _init_local_socket  # type: ignore[assignment, method-assign]
+    socket.getaddrinfo = _refuse
 
 
 def pytest_unconfigure() -> None:
@@ -61,7 +64,7 @@ def on_one_core() -> Iterator[None]:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Any:
+def small(tmp_path: Path) -> "Small":
     """A project of two photographs and two styles that is not begun; see `runs.Small`."""
     from support.runs import small_project
 
