@@ -7,10 +7,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.paths import ROOT
+
+if TYPE_CHECKING:
+    from support.runs import Small
 
 # Benchmarks and training are no part of what is installed; they are run from here.
 sys.path.append(str(ROOT))
@@ -30,8 +33,8 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     os.environ.update(_OFFLINE)
     os.environ.update({name: str(_scratch / name.lower()) for name in _FOLDERS})
-    socket.socket.__init__ = _init_local_socket  # type: ignore[method-assign]
-    socket.getaddrinfo = _refuse  # type: ignore[assignment]
+    socket.socket.__init__ = _init_local_socket  # type: ignore[assignment, method-assign]
+    socket.getaddrinfo = _refuse
 
 
 def pytest_unconfigure() -> None:
@@ -65,7 +68,7 @@ def on_one_core() -> Iterator[None]:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Any:
+def small(tmp_path: Path) -> "Small":
     """A project of two photographs and two styles that is not begun; see `runs.Small`."""
     from support.runs import small_project
 

@@ -43,7 +43,7 @@ def small(tmp_path: Path) -> Small:
     return small_project(tmp_path)
 
 
-def test_the_example_in_the_readme_works(tmp_path, monkeypatch) -> None:
+def test_the_example_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(from stylebatch import stylize.*?)```", readme, re.DOTALL)
     monkeypatch.chdir(tmp_path)
@@ -56,7 +56,7 @@ def test_the_example_in_the_readme_works(tmp_path, monkeypatch) -> None:
         assert made.size == content.size
 
 
-def test_one_image_gives_a_list_of_one(small) -> None:
+def test_one_image_gives_a_list_of_one(small: Small) -> None:
     path = small.root / "photos/cats/a.png"
     (made,) = stylize(path, small.root / "styles/s.png")
     assert (made.size, made.mode) == ((16, 16), "RGB")
@@ -64,7 +64,7 @@ def test_one_image_gives_a_list_of_one(small) -> None:
         assert (pixels(made) != pixels(content)).any()
 
 
-def test_paths_and_images_are_the_same_to_it(small) -> None:
+def test_paths_and_images_are_the_same_to_it(small: Small) -> None:
     content, style = small.root / "photos/cats/a.png", small.root / "styles/s.png"
     with Image.open(content) as image, Image.open(style) as style_image:
         image.load(), style_image.load()
@@ -108,7 +108,7 @@ def test_no_images_are_no_work() -> None:
     assert stylize([], picture(2)) == []
 
 
-def test_it_makes_the_pixels_that_a_run_makes(small) -> None:
+def test_it_makes_the_pixels_that_a_run_makes(small: Small) -> None:
     small.photo("dogs/wide.png", 5, 50, 20)
     small.pair["size_px"] = 32
     assert small.run().code == 0
@@ -120,7 +120,7 @@ def test_it_makes_the_pixels_that_a_run_makes(small) -> None:
             assert (pixels(image) == pixels(output)).all()
 
 
-def test_a_blend_is_neither_of_its_styles(small) -> None:
+def test_a_blend_is_neither_of_its_styles(small: Small) -> None:
     one, other = (str(small.root / "styles" / name) for name in ("s.png", "t.png"))
     small.pair["styles"] = [{"name": "dusk", "blend": {"styles/s.png": 0.7, "styles/t.png": 0.3}}]
     assert small.run().code == 0
@@ -178,7 +178,7 @@ def test_a_normalisation_can_be_given() -> None:
     ],
     ids=str,
 )
-def test_what_can_not_be_used_is_told(options, message: str) -> None:
+def test_what_can_not_be_used_is_told(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         stylize(picture(1), picture(2), **options)
     assert message in str(caught.value)
@@ -190,7 +190,7 @@ def test_a_style_without_images_is_refused() -> None:
             stylize(picture(1), style)
 
 
-def test_a_file_that_is_no_image_is_named(small) -> None:
+def test_a_file_that_is_no_image_is_named(small: Small) -> None:
     broken = small.root / "broken.png"
     broken.write_bytes(b"no image")
     for contents, style in ((broken, picture(2)), (picture(1), broken)):
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_image_is_named(small) -> None:
             stylize(contents, style)
 
 
-def test_it_reads_nothing_of_a_changed_style_from_the_cache(small) -> None:
+def test_it_reads_nothing_of_a_changed_style_from_the_cache(small: Small) -> None:
     content, style = small.root / "photos/cats/a.png", small.root / "styles/s.png"
     (before,) = stylize(content, style)
     small.style("s.png", 99)
@@ -219,7 +219,9 @@ def test_a_precision_that_is_none_is_refused() -> None:
         ({"pixel_scale": -1}, "pixel_scale: -1; Input should be greater than 0"),
     ],
 )
-def test_what_a_field_does_not_take_is_told_in_one_line(small, override, message: str) -> None:
+def test_what_a_field_does_not_take_is_told_in_one_line(
+    small: Small, override: dict[str, Any], message: str
+) -> None:
     paths = small.root / "photos/cats/a.png", small.root / "styles/s.png"
     with pytest.raises(UserError) as told:
         stylize(*paths, override=override)
@@ -228,7 +230,7 @@ def test_what_a_field_does_not_take_is_told_in_one_line(small, override, message
     assert "\n" not in str(told.value)
 
 
-def test_a_mask_keeps_its_content_and_leaves_other_images_alone(small) -> None:
+def test_a_mask_keeps_its_content_and_leaves_other_images_alone(small: Small) -> None:
     a, b, style = (small.root / path for path in A_B_AND_STYLE)
     left = Image.new("L", (16, 16), 255)
     left.paste(0, (0, 0, 8, 16))
@@ -243,7 +245,7 @@ def test_a_mask_keeps_its_content_and_leaves_other_images_alone(small) -> None:
     assert not np.array_equal(pixels(masked), pixels(plain_a))
 
 
-def test_masks_that_do_not_fit_are_refused(small) -> None:
+def test_masks_that_do_not_fit_are_refused(small: Small) -> None:
     a, b, style = (small.root / path for path in A_B_AND_STYLE)
     with pytest.raises(UserError, match="masks: 1 for 2 contents"):
         stylize([a, b], style, masks=[a])
@@ -251,7 +253,7 @@ def test_masks_that_do_not_fit_are_refused(small) -> None:
         stylize(a, style, masks=Image.new("L", (4, 16)))
 
 
-def test_images_of_one_size_are_optimised_together(small) -> None:
+def test_images_of_one_size_are_optimised_together(small: Small) -> None:
     a, b, style = (small.root / path for path in A_B_AND_STYLE)
     seen: list[int] = []
     stylize([a, b, a], style, on_step=lambda index, row: seen.append(index))
@@ -267,13 +269,15 @@ def test_images_of_one_size_are_optimised_together(small) -> None:
         {"second_pass": {"size_px": 640, "steps": 1}, "content_layers": {"conv3_1": 1}},
     ],
 )
-def test_a_ribbon_is_no_thinner_than_the_layers_can_do_with(small, override) -> None:
+def test_a_ribbon_is_no_thinner_than_the_layers_can_do_with(
+    small: Small, override: dict[str, Any]
+) -> None:
     ribbon = Image.new("RGB", (40, 2), (200, 100, 50))
     (made,) = stylize(ribbon, small.root / "styles/s.png", size_px=16, steps=1, override=override)
     assert made.size == ribbon.size
 
 
-def test_a_style_start_has_the_matched_colours_too(small) -> None:
+def test_a_style_start_has_the_matched_colours_too(small: Small) -> None:
     blue, red = (Image.new("RGB", (32, 32), color) for color in ("blue", "red"))
     override = {"start": "style", "color": "matched"}
     (made,) = stylize(blue, red, steps=1, override=CHEAP["override"] | override)

@@ -70,7 +70,7 @@ def small(finished: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     return Small(tmp_path / "project")
 
 
-def test_help_and_what_only_tells_never_import_torch(small) -> None:
+def test_help_and_what_only_tells_never_import_torch(small: Small) -> None:
     asked = [["--help"], ["-h"], ["--version"], ["schema"], ["recipes"], ["recipes", "balanced"]]
     asked += [[name, "--help"] for name in COMMANDS]
     asked += [["plan"], ["plan", "--jobs"], ["run", "--dry-run"], ["status"], ["status", "out"]]
@@ -105,7 +105,7 @@ def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
         assert says in " ".join(command(name, "--help").out.split()), name
 
 
-def test_the_console_script_is_installed(tmp_path) -> None:
+def test_the_console_script_is_installed(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("stylebatch")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == f"stylebatch {stylebatch.__version__}\n"
@@ -114,14 +114,16 @@ def test_the_console_script_is_installed(tmp_path) -> None:
 @pytest.mark.parametrize(
     "arguments", [["nonesuch"], ["run", "--nonesuch"], ["stylize", "only.png", "-o", "x.png"], []]
 )
-def test_a_command_line_that_means_nothing_is_exit_code_2(arguments, tmp_path) -> None:
+def test_a_command_line_that_means_nothing_is_exit_code_2(
+    arguments: list[str], tmp_path: Path
+) -> None:
     assert command(*arguments).code == 2
 
 
 # plan
 
 
-def test_a_plan_writes_nothing(small) -> None:
+def test_a_plan_writes_nothing(small: Small) -> None:
     small.photo("cats/new.png", 5)
     small.pair["steps"] = 2
     small.write()
@@ -131,7 +133,7 @@ def test_a_plan_writes_nothing(small) -> None:
     assert listing(small.root) == before
 
 
-def test_a_plan_before_any_run_writes_nothing(tmp_path) -> None:
+def test_a_plan_before_any_run_writes_nothing(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     before = listing(small.root)
     ended = command("plan", str(small.manifest))
@@ -140,7 +142,7 @@ def test_a_plan_before_any_run_writes_nothing(tmp_path) -> None:
     assert listing(small.root) == before
 
 
-def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small) -> None:
+def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None:
     assert command("plan").out.splitlines()[-1] == "nothing to do"
     small.photo("cats/a.png", 5)
     small.photo("dogs/wide.png", 6, 300, 100)
@@ -163,7 +165,7 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small) -> None:
     assert command("run", "--dry-run").out.startswith(out)
 
 
-def test_the_jobs_of_a_plan_are_json_lines(small) -> None:
+def test_the_jobs_of_a_plan_are_json_lines(small: Small) -> None:
     assert command("plan", "--jobs").out == ""
     small.photo("cats/a.png", 5)
     jobs = [json.loads(line) for line in command("plan", "--jobs").out.splitlines()]
@@ -174,7 +176,7 @@ def test_the_jobs_of_a_plan_are_json_lines(small) -> None:
 # status
 
 
-def test_the_status_can_be_asked_of_a_manifest_or_a_folder(small) -> None:
+def test_the_status_can_be_asked_of_a_manifest_or_a_folder(small: Small) -> None:
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     assert command("run").code == 3
     by_manifest = command("status", "pipeline.yaml")
@@ -189,14 +191,14 @@ def test_the_status_can_be_asked_of_a_manifest_or_a_folder(small) -> None:
     assert outputs == ["cats/broken-s.png", "cats/broken-t.png"]
 
 
-def test_the_status_counts_what_a_limit_has_left(tmp_path) -> None:
+def test_the_status_counts_what_a_limit_has_left(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     assert small.run("--limit", "1").code == 0
     status = json.loads(command("status", str(small.out), "--json").out)
     assert status["pairs"]["all"] == {"planned": 4, "done": 1, "failed": 0, "left": 3}
 
 
-def test_the_status_of_nothing_says_so(tmp_path) -> None:
+def test_the_status_of_nothing_says_so(tmp_path: Path) -> None:
     ended = command("status", str(tmp_path))
     assert (ended.code, ended.out) == (2, "")
     assert "no run has written there yet" in ended.err
@@ -205,7 +207,7 @@ def test_the_status_of_nothing_says_so(tmp_path) -> None:
 # run
 
 
-def test_without_a_terminal_the_result_is_one_line_on_stdout(tmp_path, shared) -> None:
+def test_without_a_terminal_the_result_is_one_line_on_stdout(tmp_path: Path, shared: Path) -> None:
     small = small_project(tmp_path)
     weights = shared / "weights/vgg19_conv3_4.safetensors"
     small.document["extractor"] = {"weights": str(weights)}
@@ -215,7 +217,7 @@ def test_without_a_terminal_the_result_is_one_line_on_stdout(tmp_path, shared) -
     assert re.fullmatch(r".*/out/images: 4 images made in [\d.]+ s, 4 of 4 are there", line)
 
 
-def test_a_demonstration_extractor_is_named_as_such_where_somebody_watches(tmp_path) -> None:
+def test_a_demonstration_extractor_is_named_as_such_where_somebody_watches(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     (line,) = small.run().out.splitlines()
     assert "4 images made" in line
@@ -224,7 +226,7 @@ def test_a_demonstration_extractor_is_named_as_such_where_somebody_watches(tmp_p
     assert "note: weights: random is a demonstration extractor" in " ".join(shown.split())
 
 
-def test_a_quiet_run_says_nothing_unless_something_fails(small) -> None:
+def test_a_quiet_run_says_nothing_unless_something_fails(small: Small) -> None:
     small.photo("cats/a.png", 5)
     assert command("run", "--quiet") == Ended(0, "", "")
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
@@ -233,13 +235,13 @@ def test_a_quiet_run_says_nothing_unless_something_fails(small) -> None:
     assert len(ended.err.splitlines()) == 3
 
 
-def test_the_summary_says_what_moved_aside(small) -> None:
+def test_the_summary_says_what_moved_aside(small: Small) -> None:
     (small.root / "photos/cats/a.png").unlink()
     out = command("run").out
     assert "nothing to do, 2 of 2 are there, 2 out of date, moved to .stylebatch/stale" in out
 
 
-def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path) -> None:
+def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     small.pair["steps"] = 600  # long enough to be drawn, four times a second
     small.document["run"] |= {"executor": "local", "cpu_workers": 1}
@@ -255,17 +257,17 @@ def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path) -> None:
     assert "\x1b[?25h" in written  # the cursor is back
 
 
-def test_a_quiet_run_shows_nothing_on_a_terminal_either(small) -> None:
+def test_a_quiet_run_shows_nothing_on_a_terminal_either(small: Small) -> None:
     assert on_a_terminal("run", "--quiet") == (0, "")
 
 
-def test_a_dry_run_makes_no_preview(small) -> None:
+def test_a_dry_run_makes_no_preview(small: Small) -> None:
     ended = command("run", "--dry-run", "--preview", "2")
     assert ended.code == 2
     assert "--dry-run" in ended.err
 
 
-def test_nothing_to_do_is_said_on_a_terminal(small) -> None:
+def test_nothing_to_do_is_said_on_a_terminal(small: Small) -> None:
     code, written = on_a_terminal("run")
     assert code == 0
     assert written.rstrip().endswith("out/images: nothing to do, 4 of 4 are there")
@@ -283,7 +285,7 @@ def test_an_error_of_our_own_is_exit_code_1_and_keeps_its_traceback() -> None:
     log.unlink()
 
 
-def test_a_reader_that_leaves_early_is_no_error_of_ours(small) -> None:
+def test_a_reader_that_leaves_early_is_no_error_of_ours(small: Small) -> None:
     shell = 'head -c 1 < <("$@" 2>err.txt); wait $!; echo $?'
     done = subprocess.run(["bash", "-c", shell, "-", *COMMAND, "schema"], capture_output=True)
     assert done.stdout[:1] == b"{"
@@ -353,21 +355,21 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_stylize_writes_an_image_of_the_contents_size(images) -> None:
+def test_stylize_writes_an_image_of_the_contents_size(images: Path) -> None:
     ended = command("stylize", "content.png", "style.png", "-o", "new/result.png", *CHEAP)
     assert ended == Ended(0, "new/result.png\n", "")
     with Image.open("new/result.png") as result:
         assert (result.size, result.mode) == ((50, 31), "RGB")
 
 
-def test_stylize_writes_several_images_into_a_folder(images) -> None:
+def test_stylize_writes_several_images_into_a_folder(images: Path) -> None:
     ended = command("stylize", "content.png", "other.png", "style.png", "-o", "results", *CHEAP)
     assert (ended.code, ended.out) == (0, "results/content.png\nresults/other.png\n")
     with Image.open("results/other.png") as result:
         assert (result.size, result.mode) == ((20, 30), "RGBA")
 
 
-def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images) -> None:
+def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images: Path) -> None:
     assert command("stylize", "other.png", "style.png", "-o", "result.jpg", *CHEAP).code == 0
     with Image.open("result.jpg") as result:
         assert (result.size, result.mode) == ((20, 30), "RGB")
@@ -392,7 +394,7 @@ def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_stylize_refuses_what_it_can_not_do(images, arguments, found: str) -> None:
+def test_stylize_refuses_what_it_can_not_do(images: Path, arguments: list[str], found: str) -> None:
     before = contents(images)
     ended = command("stylize", *CHEAP, *arguments)
     assert ended.code == 2

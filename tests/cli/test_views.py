@@ -41,7 +41,7 @@ def speed(clock: Clock) -> Speed:
     return Speed(MOST, clock)
 
 
-def test_speeds_are_the_last_minutes_sums(speed, clock) -> None:
+def test_speeds_are_the_last_minutes_sums(speed: Speed, clock: Clock) -> None:
     draw, pace = random.Random(0), Pace()
     pace.finished(SHAPES["s"], 30)
     pace.finished(SHAPES["s"], 50)
@@ -66,7 +66,7 @@ def test_speeds_are_the_last_minutes_sums(speed, clock) -> None:
     assert speed.images_per_minute(pace) == pytest.approx(images / WINDOW_S * 60)
 
 
-def test_what_ends_an_interval_that_nobody_knows_does_not_count(speed, clock) -> None:
+def test_what_ends_an_interval_that_nobody_knows_does_not_count(speed: Speed, clock: Clock) -> None:
     speed.progressed(Progress(0, 1, 1_000_000))
     clock.now_s += 10
     speed.progressed(Progress(0, 1, 20))
@@ -77,7 +77,7 @@ def test_what_ends_an_interval_that_nobody_knows_does_not_count(speed, clock) ->
     assert speed.images_per_minute(Pace()) == pytest.approx(60 * 2 / 20)
 
 
-def test_nothing_is_said_before_there_is_something_to_say(speed, clock) -> None:
+def test_nothing_is_said_before_there_is_something_to_say(speed: Speed, clock: Clock) -> None:
     assert speed.images_per_minute(Pace()) is speed.evaluations_per_second(0) is None
     speed.progressed(Progress(0, 1, 5))
     clock.now_s += LEAST_S * 0.9
@@ -86,7 +86,7 @@ def test_nothing_is_said_before_there_is_something_to_say(speed, clock) -> None:
 
 
 def test_a_worker_that_reports_nothing_gets_slower_and_one_that_is_lost_begins_anew(
-    speed, clock
+    speed: Speed, clock: Clock
 ) -> None:
     speed.progressed(Progress(0, 1, 0))
     clock.now_s += 10
@@ -101,7 +101,7 @@ def test_a_worker_that_reports_nothing_gets_slower_and_one_that_is_lost_begins_a
     assert speed.evaluations_per_second(0) is None
 
 
-def test_images_in_slots_count_by_their_share(speed) -> None:
+def test_images_in_slots_count_by_their_share(speed: Speed) -> None:
     tally = Tally(10, done=1, failed=1, evaluations=130, running={0: 3})
     speed.finished(done(40))
     # 90 evaluations on images that are in slots, of 40 each; as many as run at most.
@@ -150,13 +150,11 @@ def busy(speed: Speed, clock: Clock) -> Tally:
             speed.progressed(Progress(worker, 16, 200))
     speed.finished(done(80))
     devices = {0: "cuda:0", 1: "cpu", 2: "cpu"}
-    return Tally(
-        1_000_000, 123_456, 1, 121 * 600, {0: 16, 1: 1}, devices, None, Pace(), left_s=46_000.0
-    )
+    return Tally(1_000_000, 123_456, 1, 121 * 600, {0: 16, 1: 1}, devices, left_s=46_000.0)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_all_of_it_can_be_read_at_any_width(busy, speed, width: int) -> None:
+def test_all_of_it_can_be_read_at_any_width(busy: Tally, speed: Speed, width: int) -> None:
     text = "\n".join(drawn(busy, speed, width))
     for part in (
         "123,457/1,000,000 images",
@@ -170,14 +168,14 @@ def test_all_of_it_can_be_read_at_any_width(busy, speed, width: int) -> None:
     assert ("images/min" in text.splitlines()[0]) == (width >= 80)
 
 
-def test_a_run_that_was_stopped_says_so_and_tells_no_time(busy, speed) -> None:
+def test_a_run_that_was_stopped_says_so_and_tells_no_time(busy: Tally, speed: Speed) -> None:
     busy.stopped_by = Stop.DEADLINE
     text = "\n".join(drawn(busy, speed, 100))
     assert "deadline: finishing what has begun" in text
     assert "left" not in text
 
 
-def test_what_is_not_known_is_not_told(speed) -> None:
+def test_what_is_not_known_is_not_told(speed: Speed) -> None:
     assert drawn(Tally(640), speed, 80)[0].strip("━╺╸ ") == "0/640 images"
     (line,) = drawn(Tally(640), speed, 80)[1:]
     assert line == "  starting workers …"
@@ -185,7 +183,7 @@ def test_what_is_not_known_is_not_told(speed) -> None:
     assert line == "  cpu: idle"
 
 
-def test_trouble_stands_above_the_live_part(speed) -> None:
+def test_trouble_stands_above_the_live_part(speed: Speed) -> None:
     written = io.StringIO()
     terminal = {"TERM": "xterm"}
     console = Console(width=80, file=written, force_terminal=True, _environ=terminal)

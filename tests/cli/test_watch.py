@@ -72,7 +72,9 @@ def read_json(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 @needs_proc
-def test_a_watched_run_is_followed_to_its_end_and_does_not_notice(small, half) -> None:
+def test_a_watched_run_is_followed_to_its_end_and_does_not_notice(
+    small: Small, half: Small
+) -> None:
     run = start("run", str(small.manifest))
     holder = small.out / ".stylebatch/holder.json"
     wait_until(lambda: holder.exists() or run.poll() is not None, "the run holds the output")
@@ -91,7 +93,7 @@ def test_a_watched_run_is_followed_to_its_end_and_does_not_notice(small, half) -
     assert {path: small.images()[path] for path in half.images()} == half.images()
 
 
-def test_ctrl_c_ends_it_and_nothing_is_written(small, held) -> None:
+def test_ctrl_c_ends_it_and_nothing_is_written(small: Small, held: Dataset) -> None:
     before = contents(small.out)
     process = watching(small)
     assert process.stdout is not None
@@ -102,7 +104,7 @@ def test_ctrl_c_ends_it_and_nothing_is_written(small, held) -> None:
     assert contents(small.out) == before
 
 
-def test_where_no_run_is_going_on_it_says_so_and_ends(small) -> None:
+def test_where_no_run_is_going_on_it_says_so_and_ends(small: Small) -> None:
     ended = command("status", str(small.out), "--watch")
     assert (ended.code, ended.err) == (0, "")
     first, *rest = ended.out.rstrip().splitlines()
@@ -110,7 +112,7 @@ def test_where_no_run_is_going_on_it_says_so_and_ends(small) -> None:
     assert rest == command("status", str(small.out)).out.splitlines()
 
 
-def test_it_ends_when_the_run_has_ended(small) -> None:
+def test_it_ends_when_the_run_has_ended(small: Small) -> None:
     with OutputLock(Dataset(small.out), "20260101T000000-1"):
         process = watching(small, "--json")
         first, second = read_json(process), read_json(process)
@@ -121,7 +123,7 @@ def test_it_ends_when_the_run_has_ended(small) -> None:
     assert json.loads(ended.out.splitlines()[-1])["running"] is None
 
 
-def test_a_locked_ledger_is_waited_for(small, held) -> None:
+def test_a_locked_ledger_is_waited_for(small: Small, held: Dataset) -> None:
     process = watching(small, "--json")
     assert read_json(process)["pairs"]["all"]["done"] == NUM_IMAGES // 2
     # As the run's own writer takes it, which finds no reader in its way for long.
@@ -136,20 +138,21 @@ def test_a_locked_ledger_is_waited_for(small, held) -> None:
     assert end(process).code == 0
 
 
-def test_a_ledger_that_can_not_be_read_is_tried_again(small, held) -> None:
+def test_a_ledger_that_can_not_be_read_is_tried_again(small: Small, held: Dataset) -> None:
     process = watching(small)
-    assert process.stdout is not None
-    process.stdout.readline()
+    shown = process.stdout
+    assert shown is not None
+    shown.readline()
     whole = held.ledger.read_bytes()
     held.ledger.write_bytes(b"no database" * 1000)
-    wait_until(lambda: "can't be read just now" in process.stdout.readline(), "it says so")
+    wait_until(lambda: "can't be read just now" in shown.readline(), "it says so")
     held.ledger.write_bytes(whole)
-    wait_until(lambda: "nothing finished yet" in process.stdout.readline(), "it goes on")
+    wait_until(lambda: "nothing finished yet" in shown.readline(), "it goes on")
     os.kill(process.pid, signal.SIGINT)
     assert end(process).code == 0
 
 
-def test_on_a_terminal_each_look_takes_the_place_of_the_last(small, held) -> None:
+def test_on_a_terminal_each_look_takes_the_place_of_the_last(small: Small, held: Dataset) -> None:
     def end_run(written: str) -> None:
         if written.count("nothing finished yet") > 2:
             held.holder.unlink(missing_ok=True)

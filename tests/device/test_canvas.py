@@ -119,6 +119,7 @@ def test_an_output_of_the_work_size_is_made_on_all_parts_at_that_size() -> None:
     found = make_canvas(asked, CONTENT, ALPHA, MASK, 32, 20)
     assert (found.width, found.height) == (32, 20)
     for part, own in ((found.content, CONTENT), (found.alpha, ALPHA), (found.mask, MASK)):
+        assert part is not None
         wanted = Image.fromarray(own).resize((32, 20), Image.Resampling.BICUBIC)
         assert np.array_equal(part, np.asarray(wanted))
 
@@ -128,6 +129,7 @@ def test_a_cropped_output_is_made_on_parts_that_are_cropped_the_same_way() -> No
     found = make_canvas(asked, CONTENT, ALPHA, MASK, 20, 20)
     assert (found.width, found.height) == (20, 20)
     for part, own in ((found.content, CONTENT), (found.alpha, ALPHA), (found.mask, MASK)):
+        assert part is not None
         whole = Resize(20, InterpolationMode.BILINEAR)(Image.fromarray(own))
         assert np.array_equal(part, np.asarray(CenterCrop(20)(whole)))
 

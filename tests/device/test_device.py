@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from stylebatch.recipes import Settings
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import digest_bytes
+from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
 
 
@@ -45,7 +46,7 @@ def test_devices_that_are_named_are_used_in_that_order() -> None:
 
 
 @pytest.mark.parametrize("asked", [["cuda:99"], ["cpu", "cuda:99"], "cuda:99"])
-def test_a_device_that_is_not_there_is_told_with_those_that_are(asked) -> None:
+def test_a_device_that_is_not_there_is_told_with_those_that_are(asked: list[str] | str) -> None:
     with pytest.raises(DeviceError) as caught:
         choose_devices(asked)
     there = ", ".join(available_devices())
@@ -109,7 +110,7 @@ def test_cores_are_those_that_the_process_may_run_on() -> None:
     assert run_process(COUNT) == (0, "1\n", "")
 
 
-def test_a_cpu_optimises_a_fixed_number_of_pixels_at_once(tmp_path) -> None:
+def test_a_cpu_optimises_a_fixed_number_of_pixels_at_once(tmp_path: Path) -> None:
     assert Device("cpu", tmp_path, tmp_path / "cache").pixel_budget == CPU_PIXEL_BUDGET
 
 
@@ -140,12 +141,12 @@ def ask(root: Path, sizes: list[tuple[int, int]], /, **fields: Any) -> tuple[Rec
     """Make the problem of an image whose levels have these (height, width)."""
     device = Device("cpu", root, root / "cache")
     device.targets = recording = Recording()  # type: ignore[assignment]
-    engine = SimpleNamespace(sizes=sizes)
+    engine = cast(Engine, SimpleNamespace(sizes=sizes))
     height, width = sizes[-1]
     pixels = np.array(picture(1, width, height))
     style = Style("s", "s", (), "digest")
     asked = settings(root, **fields)
-    problem = device.problem(  # type: ignore[arg-type]
+    problem = device.problem(
         "key", asked, engine, pixels=pixels, style=style, strength=2.0, noise_seed=5
     )
     return recording, problem
@@ -233,9 +234,9 @@ def test_targets_of_several_scales_are_the_mean_of_each_alone(tmp_path: Path) ->
     def statistics(*scales: float) -> Tensor:
         recipe = base.recipe.model_copy(update={"style_scales": scales})
         asked = replace(base, recipe=recipe)
-        engine = SimpleNamespace(sizes=[(32, 48)])
+        engine = cast(Engine, SimpleNamespace(sizes=[(32, 48)]))
         pixels = np.array(picture(1, 48, 32))
-        problem = device.problem(  # type: ignore[arg-type]
+        problem = device.problem(
             "key", asked, engine, pixels=pixels, style=style, strength=1.0, noise_seed=None
         )
         return problem.statistics[0]["conv1_1"].double()
@@ -250,14 +251,14 @@ def test_targets_of_several_scales_are_the_mean_of_each_alone(tmp_path: Path) ->
 def test_a_mask_in_8_bits_becomes_shares(tmp_path: Path) -> None:
     device = Device("cpu", tmp_path, tmp_path / "cache")
     device.targets = Recording()  # type: ignore[assignment]
-    engine = SimpleNamespace(sizes=[(24, 32)])
+    engine = cast(Engine, SimpleNamespace(sizes=[(24, 32)]))
     mask = np.arange(768, dtype=np.uint16).reshape(24, 32).astype(np.uint8)
     pixels = np.array(picture(1, 32, 24))
     style = Style("s", "s", (), "digest")
     problem = device.problem(
         "key",
         settings(tmp_path),
-        engine,  # type: ignore[arg-type]
+        engine,
         pixels=pixels,
         style=style,
         strength=1.0,

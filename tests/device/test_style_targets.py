@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def naive_features(
 def features_of(values: np.ndarray, tensors: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """Return layer → feature map (C, N) of an image (H, W, 3) in [0, 1], in float64."""
     x = torch.from_numpy((values - MEAN) / STD).permute(2, 0, 1)[None]
-    found = {}
+    found: dict[str, Tensor] = {}
     for layer in ("conv1_1", "conv1_2", "conv2_1"):
         weight, bias = (part.double() for part in tensors[layer])
         x = F.conv2d(x, weight, bias, padding=1)
@@ -143,7 +144,7 @@ def test_targets_of_an_image_at_hand_are_those_of_its_file(
 
 
 def test_targets_are_the_textbooks_gram_matrices_for_each_position(
-    folder, extractor, tensors
+    folder: Folder, extractor: Extractor, tensors: dict[str, tuple[Tensor, Tensor]]
 ) -> None:
     image = folder.image("s.png", 1)
     found = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
@@ -162,7 +163,12 @@ def test_targets_are_the_textbooks_gram_matrices_for_each_position(
     ],
 )
 def test_a_style_is_scaled_to_its_longest_edge(
-    folder, extractor, tensors, size, longest_px, wanted
+    folder: Folder,
+    extractor: Extractor,
+    tensors: dict[str, tuple[Tensor, Tensor]],
+    size: tuple[int, int],
+    longest_px: int,
+    wanted: tuple[int, int],
 ) -> None:
     image = folder.image("s.png", 2, *size)
     request = replace(REQUEST, size_px=longest_px)
@@ -171,7 +177,9 @@ def test_a_style_is_scaled_to_its_longest_edge(
     assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
 
 
-def test_a_blend_is_the_weighted_mean_of_divided_grams(folder, extractor, tensors) -> None:
+def test_a_blend_is_the_weighted_mean_of_divided_grams(
+    folder: Folder, extractor: Extractor, tensors: dict[str, tuple[Tensor, Tensor]]
+) -> None:
     first = replace(folder.image("a.png", 3), weight=3.0)
     second = replace(folder.image("b.png", 4, 40, 60), weight=1.0)
     found = folder.targets().get(folder.style(first, second), REQUEST, lambda: extractor)
@@ -188,7 +196,7 @@ def test_a_blend_is_the_weighted_mean_of_divided_grams(folder, extractor, tensor
     assert not torch.equal(folder.targets().get(other, REQUEST, never)["conv1_1"], found["conv1_1"])
 
 
-def test_weights_of_a_blend_count_by_their_share(folder, extractor) -> None:
+def test_weights_of_a_blend_count_by_their_share(folder: Folder, extractor: Extractor) -> None:
     images = folder.image("a.png", 3), folder.image("b.png", 4)
     targets = folder.targets()
     blends = [
@@ -202,7 +210,7 @@ def test_weights_of_a_blend_count_by_their_share(folder, extractor) -> None:
     assert_equal(*blends)
 
 
-def test_a_blend_of_one_image_is_that_image(folder, extractor) -> None:
+def test_a_blend_of_one_image_is_that_image(folder: Folder, extractor: Extractor) -> None:
     image = folder.image("a.png", 3)
     alone = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
     blend = folder.style(replace(image, weight=0.3))
@@ -234,7 +242,13 @@ def test_pixels_to_a_tensor_and_back_are_the_same() -> None:
     ],
 )
 def test_a_style_is_resized_as_the_fit_says(
-    folder, extractor, tensors, fit, aspect, size_px, wanted
+    folder: Folder,
+    extractor: Extractor,
+    tensors: dict[str, tuple[Tensor, Tensor]],
+    fit: str,
+    aspect: tuple[int, int],
+    size_px: int,
+    wanted: tuple[int, int],
 ) -> None:
     request = replace(REQUEST, size_px=size_px, fit=fit, aspect=aspect)
     image = folder.image("s.png", 2)
@@ -243,7 +257,9 @@ def test_a_style_is_resized_as_the_fit_says(
     assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
 
 
-def test_a_style_is_cropped_as_torchvision_does_it(folder, extractor, tensors) -> None:
+def test_a_style_is_cropped_as_torchvision_does_it(
+    folder: Folder, extractor: Extractor, tensors: dict[str, tuple[Tensor, Tensor]]
+) -> None:
     request = replace(REQUEST, size_px=32, fit="crop", resampling="bilinear")
     image = folder.image("s.png", 2, 61, 40)
     found = folder.targets().get(folder.style(image), request, lambda: extractor)
@@ -255,7 +271,9 @@ def test_a_style_is_cropped_as_torchvision_does_it(folder, extractor, tensors) -
     assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
 
 
-def test_means_and_deviations_are_torch_s_in_float64(folder, extractor, tensors) -> None:
+def test_means_and_deviations_are_torch_s_in_float64(
+    folder: Folder, extractor: Extractor, tensors: dict[str, tuple[Tensor, Tensor]]
+) -> None:
     request = replace(REQUEST, statistic="mean_std")
     image = folder.image("s.png", 1)
     found = folder.targets().get(folder.style(image), request, lambda: extractor)
@@ -283,7 +301,7 @@ def test_an_image_of_one_value_can_be_given_the_full_range() -> None:
 
 
 def test_a_stretched_style_has_the_targets_of_the_stretched_pixels(
-    folder, extractor, tensors
+    folder: Folder, extractor: Extractor, tensors: dict[str, tuple[Tensor, Tensor]]
 ) -> None:
     pixels = np.asarray(picture(3, 48, 32)) // 2 + 30
     Image.fromarray(pixels).save(folder.root / "dull.png")
@@ -302,7 +320,7 @@ def test_a_stretched_style_has_the_targets_of_the_stretched_pixels(
 
 
 def test_targets_in_the_content_s_colours_are_those_of_a_recoloured_style(
-    folder, extractor, tensors
+    folder: Folder, extractor: Extractor, tensors: dict[str, tuple[Tensor, Tensor]]
 ) -> None:
     image, colors = folder.image("s.png", 1, 48, 32), np.asarray(picture(9, 20, 30))
     found = folder.targets().get(folder.style(image), REQUEST, lambda: extractor, colors)
@@ -312,7 +330,9 @@ def test_targets_in_the_content_s_colours_are_those_of_a_recoloured_style(
     assert_close(found, {layer: gram / positions for layer, (gram, positions) in naive.items()})
 
 
-def test_targets_in_the_content_s_colours_are_its_own_and_kept_nowhere(folder, extractor) -> None:
+def test_targets_in_the_content_s_colours_are_its_own_and_kept_nowhere(
+    folder: Folder, extractor: Extractor
+) -> None:
     style, targets = folder.style(folder.image("s.png", 1)), folder.targets()
 
     def get(colors: np.ndarray | None) -> Mapping[str, Tensor]:
@@ -332,7 +352,7 @@ def test_targets_in_the_content_s_colours_are_its_own_and_kept_nowhere(folder, e
 # --- the style as a start --------------------------------------------------------------------
 
 
-def test_a_style_as_a_start_is_cut_from_its_centre_or_stretched(folder) -> None:
+def test_a_style_as_a_start_is_cut_from_its_centre_or_stretched(folder: Folder) -> None:
     style = folder.style(folder.image("s.png", 1, 61, 40))
     drawn = picture(1, 61, 40)
     bilinear = replace(REQUEST, resampling="bilinear")
@@ -346,7 +366,7 @@ def test_a_style_as_a_start_is_cut_from_its_centre_or_stretched(folder) -> None:
         assert np.array_equal(to_pixels(found), square)
 
 
-def test_a_blend_as_a_start_is_the_weighted_mean_of_its_images(folder) -> None:
+def test_a_blend_as_a_start_is_the_weighted_mean_of_its_images(folder: Folder) -> None:
     first = replace(folder.image("a.png", 3, 32, 32), weight=3.0)
     second = folder.image("b.png", 4, 32, 32)
     found = folder.targets().image(folder.style(first, second), 32, 32, REQUEST)
@@ -355,7 +375,7 @@ def test_a_blend_as_a_start_is_the_weighted_mean_of_its_images(folder) -> None:
     assert torch.allclose(found.double(), wanted, atol=1e-6)
 
 
-def test_the_picture_of_a_style_is_the_style_as_it_is(folder) -> None:
+def test_the_picture_of_a_style_is_the_style_as_it_is(folder: Folder) -> None:
     style = folder.style(folder.image("a.png", 3, 33, 21), folder.image("b.png", 4))
     assert np.array_equal(folder.targets().picture(style), np.asarray(picture(3, 33, 21)))
 
@@ -363,7 +383,9 @@ def test_the_picture_of_a_style_is_the_style_as_it_is(folder) -> None:
 # --- the cache -------------------------------------------------------------------------------
 
 
-def test_what_is_cached_needs_neither_the_style_nor_the_network(folder, extractor) -> None:
+def test_what_is_cached_needs_neither_the_style_nor_the_network(
+    folder: Folder, extractor: Extractor
+) -> None:
     style = folder.style(folder.image("s.png", 1))
     first = folder.targets().get(style, REQUEST, lambda: extractor)
     (path,) = folder.files()
@@ -373,7 +395,7 @@ def test_what_is_cached_needs_neither_the_style_nor_the_network(folder, extracto
     assert path.stat().st_mtime_ns == before
 
 
-def test_what_is_in_memory_needs_no_file_either(folder, extractor) -> None:
+def test_what_is_in_memory_needs_no_file_either(folder: Folder, extractor: Extractor) -> None:
     style, targets = folder.style(folder.image("s.png", 1)), folder.targets()
     first = targets.get(style, REQUEST, lambda: extractor)
     (path,) = folder.files()
@@ -381,7 +403,7 @@ def test_what_is_in_memory_needs_no_file_either(folder, extractor) -> None:
     assert targets.get(style, REQUEST, never) is first
 
 
-def test_one_file_serves_every_order_of_layers(folder, extractor) -> None:
+def test_one_file_serves_every_order_of_layers(folder: Folder, extractor: Extractor) -> None:
     style = folder.style(folder.image("s.png", 1))
     first = folder.targets().get(style, REQUEST, lambda: extractor)
     turned = folder.targets().get(style, replace(REQUEST, layers=LAYERS[::-1]), never)
@@ -390,7 +412,7 @@ def test_one_file_serves_every_order_of_layers(folder, extractor) -> None:
     assert len(folder.files()) == 1
 
 
-OTHERS = {
+OTHERS: dict[str, Any] = {
     "size_px": 64,
     "layers": ("conv1_1",),
     "layers_digest": "another",
@@ -415,7 +437,7 @@ def test_each_input_that_decides_the_numbers_names_another_file() -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "replaced", "a bit"])
-def test_a_damaged_file_is_written_again(folder, extractor, damage: str) -> None:
+def test_a_damaged_file_is_written_again(folder: Folder, extractor: Extractor, damage: str) -> None:
     style = folder.style(folder.image("s.png", 1))
     first = folder.targets().get(style, REQUEST, lambda: extractor)
     (path,) = folder.files()
@@ -427,12 +449,14 @@ def test_a_damaged_file_is_written_again(folder, extractor, damage: str) -> None
     assert path.read_bytes() == good
 
 
-def test_nothing_but_whole_files_is_in_the_cache(folder, extractor) -> None:
+def test_nothing_but_whole_files_is_in_the_cache(folder: Folder, extractor: Extractor) -> None:
     folder.targets().get(folder.style(folder.image("s.png", 1)), REQUEST, lambda: extractor)
     assert [path.suffix for path in folder.files()] == [".safetensors"]
 
 
-def test_a_cache_that_can_not_be_written_concerns_the_whole_run(folder, extractor) -> None:
+def test_a_cache_that_can_not_be_written_concerns_the_whole_run(
+    folder: Folder, extractor: Extractor
+) -> None:
     folder.cache.write_text("a file where the folder should be")
     style = folder.style(folder.image("s.png", 1))
     with pytest.raises(
@@ -445,7 +469,9 @@ def test_a_cache_that_can_not_be_written_concerns_the_whole_run(folder, extracto
 # --- the style image -------------------------------------------------------------------------
 
 
-def test_a_style_that_has_changed_since_planning_is_refused(folder, extractor) -> None:
+def test_a_style_that_has_changed_since_planning_is_refused(
+    folder: Folder, extractor: Extractor
+) -> None:
     style = folder.style(folder.image("s.png", 1))
     folder.image("s.png", 2)
     with pytest.raises(
@@ -455,21 +481,21 @@ def test_a_style_that_has_changed_since_planning_is_refused(folder, extractor) -
     assert folder.files() == []
 
 
-def test_a_style_that_is_gone_is_told_by_its_path(folder, extractor) -> None:
+def test_a_style_that_is_gone_is_told_by_its_path(folder: Folder, extractor: Extractor) -> None:
     style = folder.style(folder.image("s.png", 1))
     (folder.root / "s.png").unlink()
     with pytest.raises(StyleError, match=r"s\.png: can't be read \(No such file"):
         folder.targets().get(style, REQUEST, lambda: extractor)
 
 
-def test_a_style_that_is_no_image_is_told_by_its_path(folder, extractor) -> None:
+def test_a_style_that_is_no_image_is_told_by_its_path(folder: Folder, extractor: Extractor) -> None:
     (folder.root / "s.png").write_bytes(b"no image")
     style = folder.style(StyleImage("s.png", 1.0, digest_bytes(b"no image")))
     with pytest.raises(ImageError, match=r"s\.png: no image that can be read"):
         folder.targets().get(style, REQUEST, lambda: extractor)
 
 
-def test_the_bytes_of_a_style_can_be_given(folder, extractor) -> None:
+def test_the_bytes_of_a_style_can_be_given(folder: Folder, extractor: Extractor) -> None:
     image = folder.image("s.png", 1)
     from_file = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
     targets = StyleTargets(folder.root, folder.root / "another cache")
@@ -507,7 +533,7 @@ for threads in (1, 2):
 """
 
 
-def test_one_and_two_threads_write_the_same_bytes(folder) -> None:
+def test_one_and_two_threads_write_the_same_bytes(folder: Folder) -> None:
     for number, size in enumerate([(60, 40), (33, 47), (120, 24)]):
         folder.image(f"{number}.png", number, *size)
     assert run_process(WITH_THREADS, str(folder.root)) == (0, "", "")

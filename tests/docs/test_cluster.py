@@ -65,7 +65,7 @@ def test_the_arrays_range_is_all_shards() -> None:
     }
 
 
-def test_all_tasks_and_the_merge_make_the_data_set(small) -> None:
+def test_all_tasks_and_the_merge_make_the_data_set(small: Small) -> None:
     tasks = 8
     outputs = {f"{stem}-{style}.png" for stem in ("cats/a", "dogs/b") for style in "st"}
     for task in range(tasks):
@@ -81,7 +81,7 @@ def test_all_tasks_and_the_merge_make_the_data_set(small) -> None:
     assert small.images().keys() == small.metadata().keys() == outputs
 
 
-def test_a_script_outside_of_an_array_stops_at_once(small) -> None:
+def test_a_script_outside_of_an_array_stops_at_once(small: Small) -> None:
     ended = run_script(ARRAY, small)
     assert ended.code != 0
     assert "SLURM_ARRAY_TASK_ID" in ended.err

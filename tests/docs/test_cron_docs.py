@@ -68,7 +68,7 @@ def by_cron(small: Small, command: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def test_the_crontabs_command_runs_in_crons_environment(small) -> None:
+def test_the_crontabs_command_runs_in_crons_environment(small: Small) -> None:
     assert by_cron(small, job(small)) == Ended(0, "", "")
     before = small.images()
     assert len(before) == 4
@@ -77,7 +77,7 @@ def test_the_crontabs_command_runs_in_crons_environment(small) -> None:
     assert small.summary()["done"] == 0
 
 
-def test_a_second_run_is_refused_without_a_flock(small) -> None:
+def test_a_second_run_is_refused_without_a_flock(small: Small) -> None:
     assert "flock" not in job(small)
     with OutputLock(Dataset(small.out), "20260101T000000-1"):
         ended = by_cron(small, job(small))
@@ -92,7 +92,7 @@ def nightly(small: Small) -> str:
     return f"/bin/sh {script}"
 
 
-def test_the_script_is_silent_where_there_is_no_news(small, nightly) -> None:
+def test_the_script_is_silent_where_there_is_no_news(small: Small, nightly: str) -> None:
     assert by_cron(small, nightly) == Ended(0, "", "")
     assert len(small.images()) == 4
     with OutputLock(Dataset(small.out), "20260101T000000-1"):
@@ -107,7 +107,7 @@ def test_the_script_is_silent_where_there_is_no_news(small, nightly) -> None:
     assert small.summary()["exit_code"] == 4
 
 
-def test_the_script_tells_what_is_wrong(small, nightly) -> None:
+def test_the_script_tells_what_is_wrong(small: Small, nightly: str) -> None:
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     ended = by_cron(small, nightly)
     assert ended.code == 3
@@ -119,7 +119,7 @@ def test_the_script_tells_what_is_wrong(small, nightly) -> None:
     assert "nothing" in ended.out
 
 
-def test_crontab_takes_it(tmp_path) -> None:
+def test_crontab_takes_it(tmp_path: Path) -> None:
     if not shutil.which("crontab"):
         pytest.skip("no crontab here")
     table = tmp_path / "table"
@@ -149,7 +149,7 @@ def units(small: Small, tmp_path: Path) -> list[Path]:
     return found
 
 
-def test_systemd_takes_the_units(units) -> None:
+def test_systemd_takes_the_units(units: list[Path]) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze here")
 
@@ -174,7 +174,9 @@ def test_systemd_takes_the_units(units) -> None:
 
 
 @needs_proc
-def test_the_service_runs_and_a_sigterm_is_one_of_its_successes(small, units) -> None:
+def test_the_service_runs_and_a_sigterm_is_one_of_its_successes(
+    small: Small, units: list[Path]
+) -> None:
     fields = dict(re.findall(r"^(\w+)=(.*)$", units[0].read_text(), re.MULTILINE))
     assert fields["WorkingDirectory"] == str(small.root)
     assert set(fields["SuccessExitStatus"].split()) == {"4", "10"}

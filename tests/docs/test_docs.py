@@ -10,7 +10,9 @@ import pytest
 import typer
 import yaml
 from PIL import Image
-from support.documents import PAGES, ROOT, anchors, blocks, code, prose, table
+from pydantic import BaseModel
+from support.documents import PAGES, anchors, blocks, code, prose, table
+from support.paths import ROOT
 from support.runs import small_project
 
 from stylebatch.cli.main import app
@@ -181,7 +183,9 @@ def test_the_table_of_styles_is_one(tmp_path: Path) -> None:
         ("## `run:`", Run),
     ],
 )
-def test_the_manifest_s_tables_have_every_key_and_default(heading: str, model: type) -> None:
+def test_the_manifest_s_tables_have_every_key_and_default(
+    heading: str, model: type[BaseModel]
+) -> None:
     rows = {row[0].strip("`"): row[1] for row in table("docs/manifest.md", "| key |", heading)}
     fields = model.model_fields
     assert rows.keys() == fields.keys()

@@ -5,8 +5,10 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import yaml
-from support.documents import PAGES, ROOT, blocks
+from support.documents import PAGES, blocks
+from support.paths import ROOT
 
 from stylebatch.demo import write_demo
 from stylebatch.manifest import Manifest, load_manifest
@@ -22,7 +24,7 @@ def loaded(folder: Path, text: str) -> Manifest:
     return replace(manifest, pairs=tuple(replace(pair, line=0) for pair in manifest.pairs))
 
 
-def test_the_library_example_runs(tmp_path, monkeypatch) -> None:
+def test_the_library_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = blocks("README.md", "python")
     write_demo(tmp_path / "demo")
     monkeypatch.chdir(tmp_path)
@@ -30,14 +32,14 @@ def test_the_library_example_runs(tmp_path, monkeypatch) -> None:
     assert (tmp_path / "chelsea.png").stat().st_size > 10_000
 
 
-def test_the_manifest_is_what_make_run_runs(tmp_path) -> None:
+def test_the_manifest_is_what_make_run_runs(tmp_path: Path) -> None:
     own = (ROOT / "pipeline.yaml").read_text(encoding="utf-8")
     assert loaded(tmp_path, FIRST) == loaded(tmp_path, own)
     done = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True)
     assert "stylebatch run pipeline.yaml" in done.stdout
 
 
-def test_masks_sweep_and_override_are_as_shown(tmp_path) -> None:
+def test_masks_sweep_and_override_are_as_shown(tmp_path: Path) -> None:
     write_demo(tmp_path)
     shutil.copytree(tmp_path / "photos", tmp_path / "masks")
     text = yaml.safe_dump(yaml.safe_load(FIRST) | yaml.safe_load(PAIRS))

@@ -48,7 +48,10 @@ def test_the_table_is_torchvisions_network_under_paper_names(arch: str) -> None:
         (module,) = modules
         if layer.pooling:
             assert isinstance(module, nn.MaxPool2d)
-            found = Pooling(module.kernel_size, module.stride, module.ceil_mode)
+            kernel, stride = module.kernel_size, module.stride
+            assert isinstance(kernel, int)
+            assert isinstance(stride, int)
+            found = Pooling(kernel, stride, module.ceil_mode)
             assert (found, module.padding, module.dilation) == (layer.pooling, 0, 1)
         else:
             # The output of a fire module is its expansion, rectified.
@@ -172,7 +175,9 @@ def test_an_unknown_layer_that_is_near_to_nothing_gets_no_guess() -> None:
         ("vgg19", "fire2", "squeezenet1_1"),
     ],
 )
-def test_a_layer_of_another_architecture_is_told_with_the_ways_out(arch, name, owners) -> None:
+def test_a_layer_of_another_architecture_is_told_with_the_ways_out(
+    arch: str, name: str, owners: str
+) -> None:
     with pytest.raises(UnknownLayerError) as caught:
         ARCHITECTURES[arch].up_to([name])
     text = str(caught.value)

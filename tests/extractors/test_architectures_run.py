@@ -1,20 +1,20 @@
 """Every architecture at work: a small run of `balanced`, with its own layers and random filters."""
 
 import csv
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.runs import command, picture, small_project
 
 from stylebatch.extractors.architectures import ARCHITECTURES
-from stylebatch.manifest import load_manifest
-from stylebatch.manifest.problems import ManifestError
+from stylebatch.manifest import ManifestError, load_manifest
 
 SMALL = {"bucket_px": 16, "tolerance": 0, "style_size_px": 16}
 
 
 @pytest.mark.parametrize("arch", ["alexnet", "squeezenet1_1"])
-def test_balanced_runs_with_the_architectures_own_layers(arch: str, tmp_path) -> None:
+def test_balanced_runs_with_the_architectures_own_layers(arch: str, tmp_path: Path) -> None:
     """AlexNet's conv4 sees nothing of 16 px: photographs and styles are worked on larger."""
     small = small_project(tmp_path)
     small.document["extractor"]["arch"] = arch
@@ -39,7 +39,7 @@ def refusal(small: Any) -> str:
 
 
 def test_a_recipe_that_names_layers_of_another_architecture_is_refused_with_ways_out(
-    tmp_path,
+    tmp_path: Path,
 ) -> None:
     small = small_project(tmp_path)
     small.document["extractor"]["arch"] = "alexnet"
@@ -55,7 +55,7 @@ def test_a_recipe_that_names_layers_of_another_architecture_is_refused_with_ways
     assert "did you mean 'default'?" in refusal(small)
 
 
-def test_default_layers_may_stand_in_a_sweep(tmp_path) -> None:
+def test_default_layers_may_stand_in_a_sweep(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     small.pair["sweep"] = [{"style_layers": ["default", {"conv1_1": 1}]}]
     own, written = load_manifest(small.write()).pairs
@@ -73,7 +73,7 @@ def stylize(tmp_path: Any, *options: str) -> tuple[int, str]:
     return ended.code, ended.err
 
 
-def test_the_command_takes_an_architecture(tmp_path) -> None:
+def test_the_command_takes_an_architecture(tmp_path: Path) -> None:
     assert stylize(tmp_path, "--arch", "squeezenet1_1") == (0, "")
     assert (tmp_path / "out.png").exists()
     code, complaint = stylize(tmp_path, "--arch", "vgg11")
@@ -84,7 +84,7 @@ def test_the_command_takes_an_architecture(tmp_path) -> None:
     assert "'conv2_2' is no layer of alexnet" in complaint
 
 
-def test_recipes_are_listed_and_compared_on_an_architecture(tmp_path) -> None:
+def test_recipes_are_listed_and_compared_on_an_architecture(tmp_path: Path) -> None:
     assert "not on alexnet" not in command("recipes").out
     listed = command("recipes", "--arch", "alexnet").out
     assert "conv4" in listed

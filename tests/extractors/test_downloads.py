@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.runs import Small, command, small_project
+from torch import Tensor
 
 from stylebatch.extractors.weights import (
     NAMED_WEIGHTS,
@@ -92,11 +93,13 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def named(server: Server, hub: Path, tmp_path: Path, monkeypatch) -> NamedWeights:
+def named(
+    server: Server, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> NamedWeights:
     """Add a named set of two layers, whose file carries its own sha256's start in its name."""
     drawn = load_tensors(find_weights("vgg19", "random", Path()), ["conv2_1"])
     names = zip(("features.0", "features.2", "features.5"), drawn.values(), strict=True)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for prefix, (weight, bias) in names:
         tensors |= {f"{prefix}.weight": weight, f"{prefix}.bias": bias}
     torch.save(tensors, tmp_path / "served.pth")
@@ -117,7 +120,9 @@ def left_in(hub: Path) -> list[str]:
     return sorted(path.name for path in hub.iterdir()) if hub.exists() else []
 
 
-def test_a_set_is_fetched_once_and_then_left_alone(server, named, hub, capsys) -> None:
+def test_a_set_is_fetched_once_and_then_left_alone(
+    server: Server, named: NamedWeights, hub: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert not is_fetched(named)
     assert fetch(named)
     assert is_fetched(named)
@@ -128,7 +133,9 @@ def test_a_set_is_fetched_once_and_then_left_alone(server, named, hub, capsys) -
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_is_drawn_on_stderr_where_it_is_asked_for(named, capsys) -> None:
+def test_a_bar_is_drawn_on_stderr_where_it_is_asked_for(
+    named: NamedWeights, capsys: pytest.CaptureFixture[str]
+) -> None:
     fetch(named, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
@@ -144,7 +151,9 @@ def test_a_bar_is_drawn_on_stderr_where_it_is_asked_for(named, capsys) -> None:
         ("nothing", "Remote end closed connection"),
     ],
 )
-def test_what_goes_wrong_leaves_nothing_behind_and_is_told(server, named, hub, how, reason) -> None:
+def test_what_goes_wrong_leaves_nothing_behind_and_is_told(
+    server: Server, named: NamedWeights, hub: Path, how: str, reason: str
+) -> None:
     server.answer = getattr(server, how)
     message = refused(lambda: fetch(named))
     assert f"could not be downloaded from {named.url} (" in message
@@ -157,7 +166,9 @@ def test_what_goes_wrong_leaves_nothing_behind_and_is_told(server, named, hub, h
     assert fetch(named)
 
 
-def test_without_a_server_the_error_says_what_to_put_where(server, named, hub) -> None:
+def test_without_a_server_the_error_says_what_to_put_where(
+    server: Server, named: NamedWeights, hub: Path
+) -> None:
     server.stop()
     message = refused(lambda: fetch(named))
     assert "Connection refused" in message
@@ -165,9 +176,15 @@ def test_without_a_server_the_error_says_what_to_put_where(server, named, hub) -
     assert left_in(hub) == []
 
 
-def test_a_server_that_falls_silent_is_given_up(server, named, hub, monkeypatch) -> None:
+def test_a_server_that_falls_silent_is_given_up(
+    server: Server, named: NamedWeights, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     goes_on = threading.Event()
-    server.answer = lambda request: goes_on.wait(60) and None
+
+    def silent(request: BaseHTTPRequestHandler) -> None:
+        goes_on.wait(60)
+
+    server.answer = silent
     monkeypatch.setattr(of_downloads, "SILENCE_S", 0.2)
     assert "timed out" in refused(lambda: fetch(named))
     goes_on.set()
@@ -175,7 +192,9 @@ def test_a_server_that_falls_silent_is_given_up(server, named, hub, monkeypatch)
     assert left_in(hub) == []
 
 
-def test_what_an_interrupted_download_left_is_not_taken_for_the_file(server, named, hub) -> None:
+def test_what_an_interrupted_download_left_is_not_taken_for_the_file(
+    server: Server, named: NamedWeights, hub: Path
+) -> None:
     hub.mkdir(parents=True)
     left = f"{named.file_name}.0123.partial"  # as torch.hub calls what it has not finished
     (hub / left).write_bytes(server.data[:100])
@@ -184,7 +203,7 @@ def test_what_an_interrupted_download_left_is_not_taken_for_the_file(server, nam
     assert left_in(hub) == [named.file_name, left]
 
 
-def test_two_at_once_end_with_one_good_file(server, named, hub) -> None:
+def test_two_at_once_end_with_one_good_file(server: Server, named: NamedWeights, hub: Path) -> None:
     both = threading.Barrier(2, timeout=60)
 
     def together(request: BaseHTTPRequestHandler) -> None:
@@ -202,7 +221,7 @@ def test_two_at_once_end_with_one_good_file(server, named, hub) -> None:
     assert left_in(hub) == [named.file_name]
 
 
-def test_names_are_told_with_the_known_ones(named) -> None:
+def test_names_are_told_with_the_known_ones(named: NamedWeights) -> None:
     assert find_named("vgg19/imagenet") == ("vgg19", "imagenet")
     assert find_named("vgg19/of-a-test") == KEY
     assert "vgg19: means any of vgg19/imagenet, " in refused(lambda: find_named("vgg19"))
@@ -210,7 +229,7 @@ def test_names_are_told_with_the_known_ones(named) -> None:
     assert message.startswith("vgg99: no such named weights; one of vgg19/imagenet, ")
 
 
-def test_an_architecture_alone_means_its_only_set(monkeypatch) -> None:
+def test_an_architecture_alone_means_its_only_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in [key for key in NAMED_WEIGHTS if key[0] == "vgg19" and key[1] != "imagenet"]:
         monkeypatch.delitem(NAMED_WEIGHTS, key)
     assert find_named("vgg19") == ("vgg19", "imagenet")
@@ -219,7 +238,7 @@ def test_an_architecture_alone_means_its_only_set(monkeypatch) -> None:
 # --- as commands -----------------------------------------------------------------------------
 
 
-def test_weights_are_fetched_by_name(server, named) -> None:
+def test_weights_are_fetched_by_name(server: Server, named: NamedWeights) -> None:
     name = "/".join(KEY)
     assert "not fetched" in command("weights", "list").out
     ended = command("weights", "fetch", name)
@@ -230,21 +249,23 @@ def test_weights_are_fetched_by_name(server, named) -> None:
     assert row.split() == [name, "0.4", "MiB", str(named.place)]
 
 
-def test_an_unknown_name_fetches_nothing(server, named) -> None:
+def test_an_unknown_name_fetches_nothing(server: Server, named: NamedWeights) -> None:
     ended = command("weights", "fetch", "/".join(KEY), "vgg99/imagenet")
     assert (ended.code, ended.out) == (2, "")
     assert "vgg19/imagenet" in ended.err
     assert server.asked == []
 
 
-def test_a_failed_fetch_is_exit_code_2(server, named) -> None:
+def test_a_failed_fetch_is_exit_code_2(server: Server, named: NamedWeights) -> None:
     server.answer = server.another
     ended = command("weights", "fetch", "/".join(KEY))
     assert (ended.code, ended.out) == (2, "")
     assert "could not be downloaded" in ended.err
 
 
-def test_a_run_fetches_what_it_needs_and_says_so(server, named, tmp_path) -> None:
+def test_a_run_fetches_what_it_needs_and_says_so(
+    server: Server, named: NamedWeights, tmp_path: Path
+) -> None:
     small = project(tmp_path)
     ended = small.run()
     assert ended.code == 0, ended.err
@@ -260,7 +281,9 @@ def project(root: Path) -> Small:
     return small
 
 
-def test_a_run_that_can_not_fetch_starts_nothing(server, named, tmp_path) -> None:
+def test_a_run_that_can_not_fetch_starts_nothing(
+    server: Server, named: NamedWeights, tmp_path: Path
+) -> None:
     server.answer = server.half
     small = project(tmp_path)
     ended = small.run()
@@ -269,7 +292,9 @@ def test_a_run_that_can_not_fetch_starts_nothing(server, named, tmp_path) -> Non
     assert small.images() == {}
 
 
-def test_the_doctor_tells_sets_that_are_there_absent_or_damaged(server, named, monkeypatch) -> None:
+def test_the_doctor_tells_sets_that_are_there_absent_or_damaged(
+    server: Server, named: NamedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "500")
 
     def told() -> str:

@@ -41,10 +41,12 @@ def wide_maps(images: Tensor) -> dict[str, Tensor]:
     """Torchvision's own layers, then a head each: in float64, nothing of stylebatch."""
     narrow = naive.read_off("slim", ((images - MEAN) / STD).double(), LAYERS)
     heads = naive.random_heads()
-    return {
-        layer: F.conv2d(narrow[layer], heads[layer].weight.double(), heads[layer].bias.double())
-        for layer in LAYERS
-    }
+    maps = {}
+    for layer in LAYERS:
+        weight, bias = heads[layer].weight, heads[layer].bias
+        assert bias is not None
+        maps[layer] = F.conv2d(narrow[layer], weight.double(), bias.double())
+    return maps
 
 
 def gram(maps: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -107,7 +109,7 @@ def test_the_shipped_file_is_small_vouches_for_itself_and_says_where_it_is_from(
         told = file.metadata()
     assert re.search("distilled from VGG-19 .*CC BY 4.0.*CC0.*public-domain", told["source"])
     assert told["tensors_sha256"]
-    assert weights.layers == {part.name for part in SLIM.convolutions()}
+    assert weights.layers == frozenset(part.name for part in SLIM.convolutions())
 
 
 def test_a_damaged_copy_is_refused(tmp_path: Path) -> None:

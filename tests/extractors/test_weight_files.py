@@ -95,7 +95,7 @@ BAD_PICKLES = {
 
 
 @pytest.mark.parametrize("kind", BAD_PICKLES)
-def test_a_bad_pickle_starts_nothing_and_says_why(tmp_path, kind: str) -> None:
+def test_a_bad_pickle_starts_nothing_and_says_why(tmp_path: Path, kind: str) -> None:
     data, reason = BAD_PICKLES[kind]
     (tmp_path / "w.pth").write_bytes(data)
     small = project(tmp_path, tmp_path / "w.pth", normalisation="imagenet")
@@ -103,7 +103,7 @@ def test_a_bad_pickle_starts_nothing_and_says_why(tmp_path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("is_zip", [True, False], ids=NAME_OF.get)
-def test_a_run_on_a_pickle_with_code_in_it_does_not_run_it(tmp_path, is_zip: bool) -> None:
+def test_a_run_on_a_pickle_with_code_in_it_does_not_run_it(tmp_path: Path, is_zip: bool) -> None:
     trace = tmp_path / "was-run"
     content = draw_weights("conv2_1") | {"features.7.weight": Harmful(trace)}
     (tmp_path / "w.pt").write_bytes(_saved(content, is_zip))
@@ -143,19 +143,19 @@ def _lying(shape: list[int], offsets: list[int], size: int, length: int | None =
         _lying([2**40, 2**40], [0, 16], 16),
     ],
 )
-def test_a_safetensors_file_whose_header_lies_is_refused(tmp_path, data: bytes) -> None:
+def test_a_safetensors_file_whose_header_lies_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "w.safetensors").write_bytes(data)
     refused_by_a_run(project(tmp_path, tmp_path / "w.safetensors"), "no readable safetensors file")
 
 
-def test_a_safetensors_file_of_another_architecture_is_refused(tmp_path) -> None:
+def test_a_safetensors_file_of_another_architecture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file(draw_weights("conv2_1"), path, TOLD | {"arch": "vgg99"})
     small = project(tmp_path, path, arch="vgg19")
     refused_by_a_run(small, "its metadata says arch 'vgg99'", "vgg19", "correct extractor.arch")
 
 
-def test_a_folder_or_a_pipe_is_no_weights_file(tmp_path) -> None:
+def test_a_folder_or_a_pipe_is_no_weights_file(tmp_path: Path) -> None:
     (tmp_path / "w.pth").mkdir()
     small = project(tmp_path, tmp_path / "w.pth", normalisation="imagenet")
     refused_by_a_run(small, "(a folder)")
@@ -166,7 +166,7 @@ def test_a_folder_or_a_pipe_is_no_weights_file(tmp_path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_a_file_that_may_not_be_read_is_told_as_such(tmp_path, name: str) -> None:
+def test_a_file_that_may_not_be_read_is_told_as_such(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch(0o200)
     small = project(tmp_path, tmp_path / name, normalisation="imagenet")
     refused_by_a_run(small, "(Permission denied)")
@@ -176,7 +176,7 @@ def test_a_file_that_may_not_be_read_is_told_as_such(tmp_path, name: str) -> Non
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model"])
-def test_the_usual_wrappings_of_a_state_dict_are_taken_off(tmp_path, wrapper: str) -> None:
+def test_the_usual_wrappings_of_a_state_dict_are_taken_off(tmp_path: Path, wrapper: str) -> None:
     tensors = draw_weights("conv1_2")
     inner = {f"module.{name}": tensor for name, tensor in tensors.items()}
     torch.save({wrapper: inner, "epoch": 3, "optimizer": {"lr": 0.1}}, tmp_path / "w.pth")
@@ -185,7 +185,9 @@ def test_the_usual_wrappings_of_a_state_dict_are_taken_off(tmp_path, wrapper: st
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_floating_point_numbers_in_a_pickle_become_float32(tmp_path, dtype) -> None:
+def test_other_floating_point_numbers_in_a_pickle_become_float32(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
     tensors = {name: tensor.to(dtype) for name, tensor in draw_weights("conv1_1").items()}
     torch.save(tensors, tmp_path / "w.pth")
     loaded = load_tensors(find_weights("vgg19", "w.pth", tmp_path, IMAGENET), ["conv1_1"])
@@ -217,7 +219,7 @@ print(kept, anonymous_mb() - before, peak_mb() - peak_before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
-def test_only_what_is_needed_is_read_and_kept(tmp_path, kind: str) -> None:
+def test_only_what_is_needed_is_read_and_kept(tmp_path: Path, kind: str) -> None:
     tensors = draw_weights("conv2_1") | {"classifier.0.weight": torch.zeros(50, 10**6)}
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
     if kind == "safetensors":
@@ -257,7 +259,9 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "whole.pth"
 
 
-def test_a_converted_file_holds_the_convolutions_and_says_what_they_are(source, tmp_path) -> None:
+def test_a_converted_file_holds_the_convolutions_and_says_what_they_are(
+    source: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "new/small.safetensors"
     args = ("weights", "convert", str(source), str(target), "--normalisation", "imagenet")
     ended = command(*args)
@@ -286,7 +290,9 @@ def test_the_digest_is_the_published_one() -> None:
     assert tensors_sha256((k, v.numpy()) for k, v in tensors.items()) == expected
 
 
-def test_a_layer_ends_a_converted_file_and_one_that_is_not_there_is_told(source, tmp_path) -> None:
+def test_a_layer_ends_a_converted_file_and_one_that_is_not_there_is_told(
+    source: Path, tmp_path: Path
+) -> None:
     convert(source, tmp_path / "o.safetensors", "--normalisation", "imagenet", "--to", "relu1_2")
     assert metadata_of(tmp_path / "o.safetensors")["layers"] == "conv1_1,conv1_2"
     for layer, reason in (("conv5_1", "does not have conv3_1"), ("conv9", "is no layer of vgg19")):
@@ -299,7 +305,7 @@ def test_a_layer_ends_a_converted_file_and_one_that_is_not_there_is_told(source,
         assert not (tmp_path / "p.safetensors").exists()
 
 
-def test_a_converted_file_takes_rgb_whatever_its_source_takes(source, tmp_path) -> None:
+def test_a_converted_file_takes_rgb_whatever_its_source_takes(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "o.safetensors"
     convert(source, target, "--normalisation", "caffe")
     caffe = find_weights("vgg19", str(source), tmp_path, NORMALISATIONS["caffe"])
@@ -313,7 +319,7 @@ def test_a_converted_file_takes_rgb_whatever_its_source_takes(source, tmp_path) 
     assert torch.equal(before[0], after[0])
 
 
-def test_a_normalisation_can_be_told_by_numbers(source, tmp_path) -> None:
+def test_a_normalisation_can_be_told_by_numbers(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "o.safetensors"
     convert(source, target, "--mean", "0.5,0.4,0.3", "--std", "0.25", "--channels", "bgr")
     metadata = metadata_of(target)
@@ -323,7 +329,7 @@ def test_a_normalisation_can_be_told_by_numbers(source, tmp_path) -> None:
     assert metadata_of(tmp_path / "again.safetensors") == metadata
 
 
-def test_bfloat16_becomes_readable_by_conversion(tmp_path) -> None:
+def test_bfloat16_becomes_readable_by_conversion(tmp_path: Path) -> None:
     tensors = {name: tensor.bfloat16() for name, tensor in draw_weights("conv1_1").items()}
     save_file(tensors, tmp_path / "b.safetensors", TOLD)
     convert(tmp_path / "b.safetensors", tmp_path / "o.safetensors")
@@ -346,7 +352,9 @@ def test_bfloat16_becomes_readable_by_conversion(tmp_path) -> None:
         (["whole.pth", "there.safetensors/o.safetensors", "--normalisation", "caffe"], "Not a dir"),
     ],
 )
-def test_what_can_not_be_converted_is_told(source, tmp_path, monkeypatch, arguments, found) -> None:
+def test_what_can_not_be_converted_is_told(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], found: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there.safetensors").write_bytes(b"precious")
     ended = command("weights", "convert", *arguments)
@@ -356,14 +364,14 @@ def test_what_can_not_be_converted_is_told(source, tmp_path, monkeypatch, argume
     assert sorted(os.listdir()) == ["there.safetensors", "whole.pth"]
 
 
-def test_force_replaces_a_file_even_the_source_itself(source, tmp_path) -> None:
+def test_force_replaces_a_file_even_the_source_itself(source: Path, tmp_path: Path) -> None:
     path = tmp_path / "o.safetensors"
     convert(source, path, "--normalisation", "imagenet")
     convert(path, path, "--to", "conv1_1", "--force")
     assert load_file(path).keys() == {"features.0.weight", "features.0.bias"}
 
 
-def test_a_flipped_bit_in_a_converted_file_is_refused(source, tmp_path) -> None:
+def test_a_flipped_bit_in_a_converted_file_is_refused(source: Path, tmp_path: Path) -> None:
     path = tmp_path / "o.safetensors"
     convert(source, path, "--normalisation", "imagenet")
     data = bytearray(path.read_bytes())
@@ -378,7 +386,7 @@ def test_a_flipped_bit_in_a_converted_file_is_refused(source, tmp_path) -> None:
 # --- in a data set ---------------------------------------------------------------------------
 
 
-def test_weights_and_their_conversion_make_the_same_pixels(source, tmp_path) -> None:
+def test_weights_and_their_conversion_make_the_same_pixels(source: Path, tmp_path: Path) -> None:
     small = project(tmp_path, source, normalisation="imagenet")
     assert small.run().code == 0
     before, told = small.images(), digest_in_settings(small)
@@ -389,7 +397,7 @@ def test_weights_and_their_conversion_make_the_same_pixels(source, tmp_path) -> 
     assert digest_in_settings(small) != told
 
 
-def test_the_digest_in_the_settings_is_of_the_tensors_that_are_needed(tmp_path) -> None:
+def test_the_digest_in_the_settings_is_of_the_tensors_that_are_needed(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     small = project(tmp_path, path)
     tensors = draw_weights("conv2_2")

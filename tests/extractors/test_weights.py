@@ -3,8 +3,10 @@
 import pickle
 import re
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +30,7 @@ from stylebatch.extractors.weights import (
     layers_digest,
     load_tensors,
 )
+from stylebatch.extractors.weights.names import NamedWeights
 from stylebatch.transfer.extractor import Extractor
 
 IMAGENET = NORMALISATIONS["imagenet"]
@@ -78,7 +81,7 @@ def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
     )
 
 
-def test_a_file_that_is_not_there_is_told_with_the_names_there_are(folder) -> None:
+def test_a_file_that_is_not_there_is_told_with_the_names_there_are(folder: Folder) -> None:
     refused(
         lambda: folder.find("imagenett"),
         "imagenett: no such weights for vgg19 (No such file or directory); "
@@ -89,19 +92,19 @@ def test_a_file_that_is_not_there_is_told_with_the_names_there_are(folder) -> No
     refused(lambda: folder.find("w.safetensors"), "no such weights for vgg19 (a folder)")
 
 
-def test_a_file_of_another_kind_is_refused(folder) -> None:
+def test_a_file_of_another_kind_is_refused(folder: Folder) -> None:
     (folder.root / "w.onnx").write_bytes(b"something")
     refused(lambda: folder.find("w.onnx"), "w.onnx: '.onnx' is no kind of weights file", ".pth")
 
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64])
-def test_a_file_that_is_no_safetensors_is_refused(folder, content: bytes) -> None:
+def test_a_file_that_is_no_safetensors_is_refused(folder: Folder, content: bytes) -> None:
     (folder.root / "w.safetensors").write_bytes(content)
     refused(lambda: folder.find("w.safetensors"), "is no readable safetensors file", "copy")
 
 
 @pytest.mark.parametrize("keep", [4, 200, 0.5, -1])
-def test_a_truncated_file_is_refused_before_any_work(folder, keep: float) -> None:
+def test_a_truncated_file_is_refused_before_any_work(folder: Folder, keep: float) -> None:
     folder.safetensors(draw_weights("conv1_1"))
     path = folder.root / "w.safetensors"
     data = path.read_bytes()
@@ -109,7 +112,7 @@ def test_a_truncated_file_is_refused_before_any_work(folder, keep: float) -> Non
     refused(lambda: folder.find("w.safetensors"), "is no readable safetensors file")
 
 
-def test_tensors_of_another_shape_are_refused(folder) -> None:
+def test_tensors_of_another_shape_are_refused(folder: Folder) -> None:
     tensors = draw_weights("conv1_2")
     refused(
         lambda: folder.safetensors(tensors | {"features.2.weight": torch.zeros(32, 64, 3, 3)}),
@@ -120,7 +123,7 @@ def test_tensors_of_another_shape_are_refused(folder) -> None:
     refused(lambda: folder.safetensors(tensors), "conv1_2 has weight [64, 64, 3, 3] and bias None")
 
 
-def test_tensors_under_other_names_are_refused_with_what_they_are_called(folder) -> None:
+def test_tensors_under_other_names_are_refused_with_what_they_are_called(folder: Folder) -> None:
     refused(
         lambda: folder.safetensors({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}),
         "holds no layer of vgg19 (its tensors: conv1_1.weight, …)",
@@ -128,7 +131,7 @@ def test_tensors_under_other_names_are_refused_with_what_they_are_called(folder)
     )
 
 
-def test_layers_that_a_file_lacks_are_named_with_what_it_has(shared) -> None:
+def test_layers_that_a_file_lacks_are_named_with_what_it_has(shared: Path) -> None:
     weights = find_weights("vgg19", "vgg19_conv3_4.safetensors", shared / "weights")
     assert weights.layers is not None
     assert len(weights.layers) == 8
@@ -142,7 +145,7 @@ def test_layers_that_a_file_lacks_are_named_with_what_it_has(shared) -> None:
     assert weights.normalisation.std == (1 / 255,) * 3
 
 
-def test_a_file_with_a_gap_lacks_what_is_in_it(folder) -> None:
+def test_a_file_with_a_gap_lacks_what_is_in_it(folder: Folder) -> None:
     tensors = draw_weights("conv2_1")
     weights = folder.safetensors({k: v for k, v in tensors.items() if "features.2." not in k})
     check_layers(weights, ["conv1_1"])
@@ -150,7 +153,9 @@ def test_a_file_with_a_gap_lacks_what_is_in_it(folder) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"mean": "0.5"}, {"std": "1"}])
-def test_a_file_that_does_not_say_its_normalisation_needs_it_from_the_user(folder, metadata):
+def test_a_file_that_does_not_say_its_normalisation_needs_it_from_the_user(
+    folder: Folder, metadata: dict[str, Any]
+) -> None:
     refused(
         lambda: folder.safetensors(draw_weights("conv1_1"), metadata),
         "w.safetensors: does not say how its input is normalised; extractor.normalisation: "
@@ -169,11 +174,13 @@ def test_a_file_that_does_not_say_its_normalisation_needs_it_from_the_user(folde
         (TOLD | {"channels": "gbr"}, "w.safetensors: says channels 'gbr'; rgb or bgr"),
     ],
 )
-def test_a_file_that_says_its_normalisation_wrongly_is_refused(folder, metadata, part) -> None:
+def test_a_file_that_says_its_normalisation_wrongly_is_refused(
+    folder: Folder, metadata: dict[str, str], part: str
+) -> None:
     refused(lambda: folder.safetensors(draw_weights("conv1_1"), metadata), part)
 
 
-def test_what_a_file_says_of_its_normalisation_is_read(folder) -> None:
+def test_what_a_file_says_of_its_normalisation_is_read(folder: Folder) -> None:
     found = folder.safetensors(draw_weights("conv1_1"), TOLD | {"channels": "bgr"})
     assert found.normalisation == Normalisation((0.5, 0.4, 0.3), (0.25, 0.25, 0.25), "bgr")
     assert is_checked_without_torch(found)
@@ -182,7 +189,7 @@ def test_what_a_file_says_of_its_normalisation_is_read(folder) -> None:
 # --- digests ---------------------------------------------------------------------------------
 
 
-def test_the_digest_changes_where_a_tensor_that_is_needed_changes(folder) -> None:
+def test_the_digest_changes_where_a_tensor_that_is_needed_changes(folder: Folder) -> None:
     tensors = draw_weights("conv2_1")
     needed = [name for name in tensors if name != "features.5.weight"]
     before = layers_digest(folder.safetensors(tensors), ["relu1_2"])
@@ -195,7 +202,7 @@ def test_the_digest_changes_where_a_tensor_that_is_needed_changes(folder) -> Non
         assert layers_digest(folder.safetensors(tensors | {name: changed}), ["relu1_2"]) != before
 
 
-def test_the_digest_does_not_change_with_what_is_not_needed(folder) -> None:
+def test_the_digest_does_not_change_with_what_is_not_needed(folder: Folder) -> None:
     tensors = draw_weights("conv2_1")
     before = layers_digest(folder.safetensors(tensors), ["conv1_2", "conv1_1"])
     other = tensors | {"features.5.weight": tensors["features.5.weight"] + 1}
@@ -208,13 +215,13 @@ def test_the_digest_does_not_change_with_what_is_not_needed(folder) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"mean": "0.5,0.4,0.31"}, {"std": "1"}, {"channels": "bgr"}])
-def test_the_digest_changes_with_the_normalisation(folder, changed) -> None:
+def test_the_digest_changes_with_the_normalisation(folder: Folder, changed: dict[str, str]) -> None:
     tensors = draw_weights("conv1_1")
     before = layers_digest(folder.safetensors(tensors), ["conv1_1"])
     assert layers_digest(folder.safetensors(tensors, TOLD | changed), ["conv1_1"]) != before
 
 
-def test_digests_tell_random_named_and_pth_weights_apart(folder) -> None:
+def test_digests_tell_random_named_and_pth_weights_apart(folder: Folder) -> None:
     layers = ["conv1_1"]
     pth = folder.pth(draw_weights("conv1_2"))
     random, named = (find_weights("vgg19", name, folder.root) for name in ("random", "imagenet"))
@@ -224,22 +231,24 @@ def test_digests_tell_random_named_and_pth_weights_apart(folder) -> None:
     assert layers_digest(folder.pth(draw_weights("conv1_1")), layers) not in found
 
 
-def test_nan_and_infinite_numbers_are_refused_where_they_are_needed(folder) -> None:
+def test_nan_and_infinite_numbers_are_refused_where_they_are_needed(folder: Folder) -> None:
     for bad in (float("nan"), float("inf")):
         tensors = draw_weights("conv1_2")
         tensors["features.2.bias"][3] = bad
         weights = folder.safetensors(tensors)
         parts = ("w.safetensors: conv1_2 holds NaN or infinite numbers",)
-        refused(lambda weights=weights: layers_digest(weights, ["conv1_2"]), *parts)
-        refused(lambda weights=weights: load_tensors(weights, ["conv1_2"]), *parts)
+        refused(partial(layers_digest, weights, ["conv1_2"]), *parts)
+        refused(partial(load_tensors, weights, ["conv1_2"]), *parts)
         layers_digest(weights, ["conv1_1"])
         assert load_tensors(weights, ["conv1_1"]).keys() == {"conv1_1"}
         pth = folder.pth(tensors)
-        refused(lambda pth=pth: load_tensors(pth, ["conv1_2"]), "w.pth: conv1_2 holds NaN")
+        refused(partial(load_tensors, pth, ["conv1_2"]), "w.pth: conv1_2 holds NaN")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int32])
-def test_tensors_of_a_type_that_can_not_be_checked_are_refused(folder, dtype) -> None:
+def test_tensors_of_a_type_that_can_not_be_checked_are_refused(
+    folder: Folder, dtype: torch.dtype
+) -> None:
     tensors = {name: tensor.to(dtype) for name, tensor in draw_weights("conv1_1").items()}
     weights = folder.safetensors(tensors)
     refused(
@@ -247,7 +256,7 @@ def test_tensors_of_a_type_that_can_not_be_checked_are_refused(folder, dtype) ->
     )
 
 
-def test_half_precision_is_loaded_as_float32(folder) -> None:
+def test_half_precision_is_loaded_as_float32(folder: Folder) -> None:
     tensors = {name: tensor.half() for name, tensor in draw_weights("conv1_1").items()}
     weights = folder.safetensors(tensors)
     assert layers_digest(weights, ["conv1_1"])
@@ -261,7 +270,9 @@ def test_half_precision_is_loaded_as_float32(folder) -> None:
 
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("name", ["w.pth", "w.pt"])
-def test_a_state_dict_is_loaded_with_the_normalisation_that_is_told(folder, is_zip, name) -> None:
+def test_a_state_dict_is_loaded_with_the_normalisation_that_is_told(
+    folder: Folder, is_zip: bool, name: str
+) -> None:
     tensors = draw_weights("conv1_2")
     weights = folder.pth(tensors, name, _use_new_zipfile_serialization=is_zip)
     assert weights.layers is None
@@ -276,13 +287,13 @@ def test_a_state_dict_is_loaded_with_the_normalisation_that_is_told(folder, is_z
     )
 
 
-def test_a_state_dict_needs_to_be_told_its_normalisation(folder) -> None:
+def test_a_state_dict_needs_to_be_told_its_normalisation(folder: Folder) -> None:
     folder.pth(draw_weights("conv1_1"))
     refused(lambda: folder.find("w.pth"), "w.pth: does not say how its input is normalised")
 
 
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
-def test_code_in_a_pickle_is_refused_and_not_run(folder, is_zip: bool) -> None:
+def test_code_in_a_pickle_is_refused_and_not_run(folder: Folder, is_zip: bool) -> None:
     trace = folder.root / "was-run"
     harmful = draw_weights("conv1_1") | {"features.2.weight": Harmful(trace)}
     weights = folder.pth(harmful, _use_new_zipfile_serialization=is_zip)
@@ -295,7 +306,7 @@ def test_code_in_a_pickle_is_refused_and_not_run(folder, is_zip: bool) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle at all", b"PK\x03\x04 and no zip"])
-def test_a_file_that_is_no_pickle_is_refused(folder, content: bytes) -> None:
+def test_a_file_that_is_no_pickle_is_refused(folder: Folder, content: bytes) -> None:
     (folder.root / "w.pth").write_bytes(content)
     weights = folder.find("w.pth", IMAGENET)
     refused(
@@ -304,12 +315,12 @@ def test_a_file_that_is_no_pickle_is_refused(folder, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.zeros(2)])
-def test_a_pickle_that_is_no_state_dict_is_refused(folder, content: object) -> None:
+def test_a_pickle_that_is_no_state_dict_is_refused(folder: Folder, content: object) -> None:
     weights = folder.pth(content)
     refused(lambda: load_tensors(weights, ["conv1_1"]), "w.pth: holds no state dict; a dict of nam")
 
 
-def test_a_state_dict_of_other_shapes_is_refused(folder) -> None:
+def test_a_state_dict_of_other_shapes_is_refused(folder: Folder) -> None:
     tensors = draw_weights("conv1_1") | {"features.0.weight": torch.zeros(64, 1, 3, 3)}
     weights = folder.pth(tensors)
     refused(lambda: load_tensors(weights, ["conv1_1"]), "conv1_1 has weight [64, 1, 3, 3]")
@@ -380,7 +391,7 @@ def draw_squeezenet(*layers: str) -> Tensors:
     return tensors
 
 
-def test_both_convolutions_of_an_expansion_are_needed_and_digested(tmp_path) -> None:
+def test_both_convolutions_of_an_expansion_are_needed_and_digested(tmp_path: Path) -> None:
     def found(tensors: Tensors) -> WeightSet:
         save_file(tensors, tmp_path / "w.safetensors", TOLD)
         return find_weights("squeezenet1_1", "w.safetensors", tmp_path)
@@ -408,7 +419,7 @@ def test_both_convolutions_of_an_expansion_are_needed_and_digested(tmp_path) -> 
     )
 
 
-def test_weights_of_another_architecture_are_refused(folder) -> None:
+def test_weights_of_another_architecture_are_refused(folder: Folder) -> None:
     save_file(draw_squeezenet("conv1"), folder.root / "w.safetensors", TOLD)
     refused(
         lambda: find_weights("alexnet", "w.safetensors", folder.root),
@@ -424,7 +435,9 @@ def features(weights: WeightSet, image: Tensor) -> Tensor:
     return network(image)["conv1_1"]
 
 
-def test_weights_that_take_bgr_see_what_rgb_weights_see_of_the_flipped_image(folder) -> None:
+def test_weights_that_take_bgr_see_what_rgb_weights_see_of_the_flipped_image(
+    folder: Folder,
+) -> None:
     tensors = draw_weights("conv1_1")
     image = torch.rand((1, 3, 12, 10), generator=torch.Generator().manual_seed(0))
     told = {"std": "0.2,0.25,0.5", "mean": "0.4,0.5,0.6"}
@@ -480,7 +493,7 @@ def test_digests_tell_named_sets_and_architectures_apart() -> None:
 
 
 @pytest.mark.parametrize("named", NAMED_WEIGHTS.values(), ids=lambda named: named.identifier)
-def test_the_sizes_of_named_sets_are_those_that_torchvision_tells(named) -> None:
+def test_the_sizes_of_named_sets_are_those_that_torchvision_tells(named: NamedWeights) -> None:
     assert named.size_mib == get_weight(named.identifier).meta["_file_size"]
 
 
@@ -494,7 +507,9 @@ def test_the_sizes_of_named_sets_are_those_that_torchvision_tells(named) -> None
         {"TORCH_HOME": "~/here", "HOME": "{root}"},
     ],
 )
-def test_downloads_are_looked_for_where_torch_puts_them(variables, tmp_path, monkeypatch) -> None:
+def test_downloads_are_looked_for_where_torch_puts_them(
+    variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value.format(root=tmp_path))
     assert hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
@@ -506,7 +521,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch/hub/checkpoints"
 
 
-def test_without_a_network_the_error_says_what_to_put_where(hub) -> None:
+def test_without_a_network_the_error_says_what_to_put_where(hub: Path) -> None:
     weights = find_weights("vgg19", "imagenet", Path())
     assert find_download(weights) is NAMED
     assert NAMED.place == hub / NAMED.file_name
@@ -521,7 +536,9 @@ def test_without_a_network_the_error_says_what_to_put_where(hub) -> None:
     )
 
 
-def test_a_folder_that_can_not_be_made_is_told_in_the_same_way(tmp_path, monkeypatch) -> None:
+def test_a_folder_that_can_not_be_made_is_told_in_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file/torch"))
     weights = find_weights("vgg19", "imagenet", Path())
@@ -530,7 +547,7 @@ def test_a_folder_that_can_not_be_made_is_told_in_the_same_way(tmp_path, monkeyp
 
 @pytest.mark.parametrize("content", ["nothing", "noise", "other weights", "code"])
 def test_another_file_under_the_name_of_the_download_is_refused_and_not_run(
-    hub, content: str
+    hub: Path, content: str
 ) -> None:
     hub.mkdir(parents=True)
     path, trace = hub / NAMED.file_name, hub / "was-run"
@@ -549,7 +566,9 @@ def test_another_file_under_the_name_of_the_download_is_refused_and_not_run(
     assert not trace.exists()
 
 
-def test_the_right_file_under_that_name_is_loaded(hub, monkeypatch) -> None:
+def test_the_right_file_under_that_name_is_loaded(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.mkdir(parents=True)
     tensors = draw_weights("conv1_1")
     torch.save(tensors, hub / NAMED.file_name)

@@ -134,7 +134,7 @@ def tiny(tmp_path: Path, environment: Path) -> Tiny:
 AS_LOCKED = {name: version for name, (version, _) in LOCKED.items()}
 
 
-def test_what_is_locked_is_installed_though_there_are_newer_ones(tiny) -> None:
+def test_what_is_locked_is_installed_though_there_are_newer_ones(tiny: Tiny) -> None:
     done = tiny.install()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "installing torch and the rest: a few minutes, some GB\n"
@@ -144,7 +144,9 @@ def test_what_is_locked_is_installed_though_there_are_newer_ones(tiny) -> None:
     assert tiny.installed() == AS_LOCKED
 
 
-def test_make_takes_the_newest_allowed_where_the_index_lacks_a_locked_version(tmp_path) -> None:
+def test_make_takes_the_newest_allowed_where_the_index_lacks_a_locked_version(
+    tmp_path: Path,
+) -> None:
     tiny = Tiny(tmp_path, None)
     tiny.lock({"paint": "2.7"})
     done = tiny.run("make", ".venv/.installed", f"PYTHON={sys.executable}")
@@ -156,7 +158,7 @@ def test_make_takes_the_newest_allowed_where_the_index_lacks_a_locked_version(tm
     assert second == "install: locks/run.txt: paint 2 instead of 2.7, untested"
 
 
-def test_what_asks_for_the_lacking_version_is_taken_anew_with_it(tiny) -> None:
+def test_what_asks_for_the_lacking_version_is_taken_anew_with_it(tiny: Tiny) -> None:
     tiny.lock({"torch": "2.7"})
     done = tiny.install()
     assert done.returncode == 0, done.stderr
@@ -165,14 +167,14 @@ def test_what_asks_for_the_lacking_version_is_taken_anew_with_it(tiny) -> None:
     assert "torch 3 instead of 2.7" in done.stderr
 
 
-def test_several_that_are_lacking_are_replaced_and_only_they(tiny) -> None:
+def test_several_that_are_lacking_are_replaced_and_only_they(tiny: Tiny) -> None:
     tiny.lock({"brush": "1.7", "paint": "2.7"})
     done = tiny.install()
     assert done.returncode == 0, done.stderr
     assert tiny.installed() == AS_LOCKED | {"paint": "2", "brush": "2"}
 
 
-def test_where_what_is_left_of_the_lock_fits_nothing_it_is_left_aside(tiny) -> None:
+def test_where_what_is_left_of_the_lock_fits_nothing_it_is_left_aside(tiny: Tiny) -> None:
     tiny.lock({"paint": "2.7"})
     shutil.rmtree(tiny.root / "index/paint")
     make_index(tiny.root / "index", ("paint", "2.1", "brush>=2"))
@@ -182,7 +184,7 @@ def test_where_what_is_left_of_the_lock_fits_nothing_it_is_left_aside(tiny) -> N
     assert "brush 2 instead of 1, untested" in done.stderr
 
 
-def test_a_constraint_of_the_users_that_the_lock_breaks_wins(tiny) -> None:
+def test_a_constraint_of_the_users_that_the_lock_breaks_wins(tiny: Tiny) -> None:
     (tiny.root / "mine.txt").write_text("paint<2\n", encoding="utf-8")
     done = tiny.install(PIP_CONSTRAINT="mine.txt")
     assert done.returncode == 0, done.stderr
@@ -190,14 +192,14 @@ def test_a_constraint_of_the_users_that_the_lock_breaks_wins(tiny) -> None:
     assert "paint 1 instead of 2, untested" in done.stderr
 
 
-def test_a_constraint_of_the_users_that_the_lock_keeps_changes_nothing(tiny) -> None:
+def test_a_constraint_of_the_users_that_the_lock_keeps_changes_nothing(tiny: Tiny) -> None:
     (tiny.root / "mine.txt").write_text("torch<=2\nother==1\n", encoding="utf-8")
     done = tiny.install(PIP_CONSTRAINT="mine.txt")
     assert (done.returncode, done.stderr) == (0, "")
     assert tiny.installed() == AS_LOCKED
 
 
-def test_other_bytes_under_a_locked_version_are_refused(tiny) -> None:
+def test_other_bytes_under_a_locked_version_are_refused(tiny: Tiny) -> None:
     make_wheel(tiny.root / "index/brush", "brush", "1", "paint")
     done = tiny.install()
     assert done.returncode == 1
@@ -206,14 +208,14 @@ def test_other_bytes_under_a_locked_version_are_refused(tiny) -> None:
     assert tiny.installed() == {}
 
 
-def test_where_nothing_that_is_allowed_can_be_had_pip_says_so_itself(tiny) -> None:
+def test_where_nothing_that_is_allowed_can_be_had_pip_says_so_itself(tiny: Tiny) -> None:
     shutil.rmtree(tiny.root / "index/brush")
     done = tiny.install()
     assert done.returncode == 1
     assert "No matching distribution found for brush" in done.stderr
 
 
-def test_without_a_lock_the_newest_allowed_are_taken(tiny) -> None:
+def test_without_a_lock_the_newest_allowed_are_taken(tiny: Tiny) -> None:
     done = tiny.run(".venv/bin/python", "tools/install.py", "--extra", "demo")
     assert (done.returncode, done.stderr) == (0, "")
     newest = {"paint": "2", "brush": "2", "frame": "2", "nvidia-all": "2"}
@@ -227,7 +229,7 @@ def torch_index(tiny: Tiny, version: str) -> str:
     return make_index(tiny.root / "whl/cpu", *wheels)
 
 
-def test_torch_of_another_index_has_the_locked_version_and_brings_no_cuda(tiny) -> None:
+def test_torch_of_another_index_has_the_locked_version_and_brings_no_cuda(tiny: Tiny) -> None:
     without_cuda = {name: version for name, version in AS_LOCKED.items() if name != "nvidia-all"}
     wanted = without_cuda | {"torch": "2+cpu", "torchvision": "2+cpu"}
     done = tiny.install("--torch-index", torch_index(tiny, "2"))
@@ -238,7 +240,9 @@ def test_torch_of_another_index_has_the_locked_version_and_brings_no_cuda(tiny) 
     assert tiny.installed() == wanted, "it stays when `make test` follows without TORCH_INDEX"
 
 
-def test_another_index_that_lacks_the_locked_torch_gives_its_newest_and_it_is_said(tiny) -> None:
+def test_another_index_that_lacks_the_locked_torch_gives_its_newest_and_it_is_said(
+    tiny: Tiny,
+) -> None:
     done = tiny.install("--torch-index", torch_index(tiny, "1.5"))
     assert done.returncode == 0, done.stderr
     found = tiny.installed()

@@ -65,7 +65,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(sdist, wheel, sources)
 
 
-def test_an_sdist_holds_the_whole_repository_but_what_is_cis(built) -> None:
+def test_an_sdist_holds_the_whole_repository_but_what_is_cis(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         files = [member.name for member in archive if member.isfile()]
     found = {name.partition("/")[2] for name in files}
@@ -74,7 +74,7 @@ def test_an_sdist_holds_the_whole_repository_but_what_is_cis(built) -> None:
     assert {"tests/test_packaging.py", "docs/cron.md", "pipeline.yaml"} <= found
 
 
-def test_a_wheel_holds_the_package_and_nothing_else(built) -> None:
+def test_a_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == {name for name in built.sources if name.startswith("stylebatch/")}
@@ -112,7 +112,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Install
     return Installed(tmp_path_factory.mktemp("installed"), built.wheel)
 
 
-def test_an_installed_wheel_is_what_runs_and_knows_its_version(installed) -> None:
+def test_an_installed_wheel_is_what_runs_and_knows_its_version(installed: Installed) -> None:
     where = installed.run("python", "-c", "import stylebatch; print(stylebatch.__file__)")
     assert Path(where.strip()) == installed.packages / "stylebatch/__init__.py"
     version = f"stylebatch {PROJECT['version']}\n"
@@ -122,7 +122,9 @@ def test_an_installed_wheel_is_what_runs_and_knows_its_version(installed) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", "local"])
-def test_an_installed_wheel_makes_the_demo_plans_it_and_runs_it(installed, executor) -> None:
+def test_an_installed_wheel_makes_the_demo_plans_it_and_runs_it(
+    installed: Installed, executor: str
+) -> None:
     installed.run("python", "-m", "stylebatch", "demo", "demo")
     text = MANIFEST + f"run: {{executor: {executor}, devices: [cpu]}}\n"
     (installed.folder / "small.yaml").write_text(text, encoding="utf-8")

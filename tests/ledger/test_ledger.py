@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.projects import OUTPUT, Project, waiting
@@ -12,6 +13,7 @@ from support.projects import OUTPUT, Project, waiting
 from stylebatch.errors import RunError
 from stylebatch.ledger import Ledger, LedgerError
 from stylebatch.ledger.database import MIGRATIONS, Database
+from stylebatch.manifest import Pair
 from stylebatch.plan import KnownFile, PlanError
 from stylebatch.records import JobDone, JobFailed
 from stylebatch.system.files import write_synced
@@ -27,11 +29,11 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def pair(project: Project):
+def pair(project: Project) -> Pair:
     return project.pair([project.style("wave.png", 1), project.style("sky.png", 2)])
 
 
-def states(project: Project, pair, **options: bool) -> tuple[int, int, int]:
+def states(project: Project, pair: Pair, **options: Any) -> tuple[int, int, int]:
     """How many jobs a plan finds done, failed and pending."""
     with project.ledger(read_only=True) as ledger:
         counts = project.plan(ledger, pair, **options).counts[pair.name]
@@ -50,7 +52,7 @@ def contents(root: Path) -> dict[str, bytes]:
 # Opening
 
 
-def test_a_ledger_opens_again_with_what_was_written(tmp_path) -> None:
+def test_a_ledger_opens_again_with_what_was_written(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         ledger.put("key", {"a": [1, 2.5]})
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
@@ -58,7 +60,7 @@ def test_a_ledger_opens_again_with_what_was_written(tmp_path) -> None:
         assert ledger.get("other") is None
 
 
-def test_the_journal_is_rolled_back_not_written_ahead(tmp_path) -> None:
+def test_the_journal_is_rolled_back_not_written_ahead(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite"):
         connection = sqlite3.connect(tmp_path / "ledger.sqlite")
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] in ("delete", "truncate")
@@ -67,7 +69,7 @@ def test_the_journal_is_rolled_back_not_written_ahead(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path, read_only) -> None:
+def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "ledger.sqlite"
     Database.open(path, migrations=[*MIGRATIONS, "CREATE TABLE more (x)"]).close()
     before = path.read_bytes()
@@ -77,7 +79,7 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path, read_only) -> Non
     assert path.read_bytes() == before
 
 
-def test_an_older_ledger_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path) -> None:
+def test_an_older_ledger_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with Ledger.open(path) as ledger:
         ledger.put("key", 1)
@@ -91,7 +93,9 @@ def test_an_older_ledger_is_brought_up_to_date_and_keeps_what_it_holds(tmp_path)
         assert (path.read_bytes() == before) == read_only
 
 
-def test_a_ledger_from_before_masks_keeps_its_jobs_as_they_are(project, pair) -> None:
+def test_a_ledger_from_before_masks_keeps_its_jobs_as_they_are(
+    project: Project, pair: Pair
+) -> None:
     path = project.dataset.ledger
     names = "pair, settings_id, label, content, content_digest, style, style_digest"
     jobs = project.jobs(pair)
@@ -116,7 +120,7 @@ def test_a_ledger_from_before_masks_keeps_its_jobs_as_they_are(project, pair) ->
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_file_that_is_no_database_is_refused(tmp_path, read_only) -> None:
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"these are not the rows that you are looking for" * 99)
     with pytest.raises(LedgerError, match="not a database"):
@@ -125,7 +129,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path, read_only) -> None:
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_database_of_something_else_is_refused(tmp_path, read_only) -> None:
+def test_a_database_of_something_else_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "ledger.sqlite"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE jobs (x)")
@@ -134,7 +138,7 @@ def test_a_database_of_something_else_is_refused(tmp_path, read_only) -> None:
         Ledger.open(path, read_only=read_only)
 
 
-def test_reading_only_writes_nothing_into_the_output(project, pair) -> None:
+def test_reading_only_writes_nothing_into_the_output(project: Project, pair: Pair) -> None:
     assert states(project, pair) == (0, 0, 8)
     assert not project.dataset.root.exists()
     project.run(pair)
@@ -159,7 +163,7 @@ with database.transaction():
 """
 
 
-def test_a_writer_killed_in_mid_transaction_leaves_what_was_before(tmp_path) -> None:
+def test_a_writer_killed_in_mid_transaction_leaves_what_was_before(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with Ledger.open(path) as ledger:
         ledger.put("key", 1)
@@ -175,7 +179,7 @@ def test_a_writer_killed_in_mid_transaction_leaves_what_was_before(tmp_path) -> 
         assert (ledger.get("key"), known(ledger, "f")) == (1, {})
 
 
-def test_a_ledger_that_cannot_be_written_is_a_failure_of_the_run(tmp_path) -> None:
+def test_a_ledger_that_cannot_be_written_is_a_failure_of_the_run(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         ledger._database.connection.execute("PRAGMA max_page_count = 10")
         with pytest.raises(RunError, match="full"):
@@ -187,7 +191,7 @@ def test_a_ledger_that_cannot_be_written_is_a_failure_of_the_run(tmp_path) -> No
 # Inputs
 
 
-def test_inputs_are_remembered_by_folder(tmp_path) -> None:
+def test_inputs_are_remembered_by_folder(tmp_path: Path) -> None:
     one, other = KnownFile(1, 2, "a", 3, 4), KnownFile(5, 6, "b", 7, 8)
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         ledger.remember_files("photos", {"x.png": one})
@@ -198,7 +202,7 @@ def test_inputs_are_remembered_by_folder(tmp_path) -> None:
         assert known(ledger, "photos") == known(ledger, "photos/cats") == {"x.png": other}
 
 
-def test_inputs_read_before_an_error_are_still_remembered(project, pair) -> None:
+def test_inputs_read_before_an_error_are_still_remembered(project: Project, pair: Pair) -> None:
     with pytest.raises(PlanError), project.ledger() as ledger:
         project.plan(ledger, pair, replace(pair, name="other"))
     with project.ledger(read_only=True) as ledger:
@@ -208,7 +212,9 @@ def test_inputs_read_before_an_error_are_still_remembered(project, pair) -> None
 # What a plan finds
 
 
-def test_done_means_the_fingerprint_and_the_file_of_the_recorded_size(project, pair) -> None:
+def test_done_means_the_fingerprint_and_the_file_of_the_recorded_size(
+    project: Project, pair: Pair
+) -> None:
     project.run(pair)
     assert states(project, pair) == (8, 0, 0)
     project.dataset.image_path("a-wave.png").unlink()
@@ -217,7 +223,7 @@ def test_done_means_the_fingerprint_and_the_file_of_the_recorded_size(project, p
     assert states(project, pair, redo=True) == (0, 0, 8)
 
 
-def test_what_was_claimed_but_not_recorded_is_run_again(project, pair) -> None:
+def test_what_was_claimed_but_not_recorded_is_run_again(project: Project, pair: Pair) -> None:
     with project.ledger() as ledger:
         jobs = waiting(project.plan(ledger, pair))
         ledger.claim(jobs[:3])
@@ -228,7 +234,7 @@ def test_what_was_claimed_but_not_recorded_is_run_again(project, pair) -> None:
     assert len(project.run(pair)[0]) == 7
 
 
-def test_what_failed_stays_failed_until_asked_for_or_changed(project, pair) -> None:
+def test_what_failed_stays_failed_until_asked_for_or_changed(project: Project, pair: Pair) -> None:
     with project.ledger() as ledger:
         jobs = waiting(project.plan(ledger, pair))
         ledger.claim(jobs)
@@ -241,7 +247,7 @@ def test_what_failed_stays_failed_until_asked_for_or_changed(project, pair) -> N
     assert states(project, pair) == (0, 6, 2)
 
 
-def test_a_file_that_stylebatch_did_not_make_stops_the_plan(project, pair) -> None:
+def test_a_file_that_stylebatch_did_not_make_stops_the_plan(project: Project, pair: Pair) -> None:
     foreign = project.dataset.image_path("cats/c-wave.png")
     write_synced(foreign, b"somebody's own")
     with pytest.raises(PlanError, match=r"c-wave\.png: exists, but stylebatch did not make it"):
@@ -250,7 +256,7 @@ def test_a_file_that_stylebatch_did_not_make_stops_the_plan(project, pair) -> No
     assert states(project, pair, redo=True) == (0, 0, 8)
 
 
-def test_other_files_among_the_images_are_left_alone(project, pair) -> None:
+def test_other_files_among_the_images_are_left_alone(project: Project, pair: Pair) -> None:
     foreign = project.dataset.image_path("cats/mine.png")
     write_synced(foreign, b"somebody's own")
     project.run(pair)
@@ -258,7 +264,7 @@ def test_other_files_among_the_images_are_left_alone(project, pair) -> None:
     assert foreign.read_bytes() == b"somebody's own"
 
 
-def test_a_moved_output_is_still_done(project, pair, tmp_path) -> None:
+def test_a_moved_output_is_still_done(project: Project, pair: Pair, tmp_path: Path) -> None:
     project.run(pair)
     shutil.move(project.root, tmp_path / "there")
     moved = Project(tmp_path / "there")
@@ -267,7 +273,7 @@ def test_a_moved_output_is_still_done(project, pair, tmp_path) -> None:
 
 
 def test_stale_are_outputs_out_of_date_or_out_of_the_plan_for_this_manifests_pairs(
-    project, pair
+    project: Project, pair: Pair
 ) -> None:
     other = replace(pair, name="other", into="other")
     project.run(pair, other)
@@ -281,7 +287,7 @@ def test_stale_are_outputs_out_of_date_or_out_of_the_plan_for_this_manifests_pai
     assert sorted(outputs) == [f"{name}.png" for name in names]
 
 
-def test_jobs_are_grouped_by_shape_and_ordered_by_style(project, pair) -> None:
+def test_jobs_are_grouped_by_shape_and_ordered_by_style(project: Project, pair: Pair) -> None:
     with project.ledger(read_only=True) as ledger:
         planned = project.plan(ledger, pair)
         groups = planned.groups()
@@ -294,7 +300,7 @@ def test_jobs_are_grouped_by_shape_and_ordered_by_style(project, pair) -> None:
             assert planned.take(group, 10, jobs[1]) == jobs[2:]
 
 
-def test_a_preview_is_spread_over_styles_and_shapes(project, pair) -> None:
+def test_a_preview_is_spread_over_styles_and_shapes(project: Project, pair: Pair) -> None:
     with project.ledger(read_only=True) as ledger:
         jobs = project.plan(ledger, pair, redo=True).spread(4)
     assert len({(job.style, job.width) for job in jobs}) == 4
@@ -303,7 +309,9 @@ def test_a_preview_is_spread_over_styles_and_shapes(project, pair) -> None:
 # Claims, deaths, records
 
 
-def test_deaths_are_counted_across_runs_until_done_failed_or_changed(project, pair) -> None:
+def test_deaths_are_counted_across_runs_until_done_failed_or_changed(
+    project: Project, pair: Pair
+) -> None:
     def claim_first() -> str:
         with project.ledger() as ledger:
             job = waiting(project.plan(ledger, pair, retry_failed=True))[0]
@@ -322,7 +330,9 @@ def test_deaths_are_counted_across_runs_until_done_failed_or_changed(project, pa
         assert ledger.add_death(output) == 1
 
 
-def test_the_digest_of_the_bytes_that_were_decoded_replaces_the_planned_one(project, pair) -> None:
+def test_the_digest_of_the_bytes_that_were_decoded_replaces_the_planned_one(
+    project: Project, pair: Pair
+) -> None:
     with project.ledger() as ledger:
         (job, *_) = waiting(project.plan(ledger, pair))
         ledger.claim([job])
@@ -334,7 +344,7 @@ def test_the_digest_of_the_bytes_that_were_decoded_replaces_the_planned_one(proj
     assert row["strength"] == 1.0
 
 
-def test_forgotten_outputs_are_foreign(project, pair) -> None:
+def test_forgotten_outputs_are_foreign(project: Project, pair: Pair) -> None:
     project.run(pair)
     with project.ledger() as ledger:
         ledger.forget(["a-wave.png"])
@@ -342,7 +352,7 @@ def test_forgotten_outputs_are_foreign(project, pair) -> None:
         states(project, pair)
 
 
-def test_changes_count_what_the_metadata_would_tell(project, pair) -> None:
+def test_changes_count_what_the_metadata_would_tell(project: Project, pair: Pair) -> None:
     project.run(pair)
     with project.ledger() as ledger:
         before = ledger.changes
@@ -353,7 +363,7 @@ def test_changes_count_what_the_metadata_would_tell(project, pair) -> None:
         assert ledger.changes == before + 1
 
 
-def test_a_status_can_be_read_while_a_run_writes(project, pair) -> None:
+def test_a_status_can_be_read_while_a_run_writes(project: Project, pair: Pair) -> None:
     project.run(pair)
     with project.ledger() as writer, writer._database.transaction():
         writer.put("key", 1)
@@ -362,7 +372,7 @@ def test_a_status_can_be_read_while_a_run_writes(project, pair) -> None:
             assert reader.get("plan") == {"all": 8}
 
 
-def test_planning_to_read_does_not_keep_a_writer_waiting(project, pair) -> None:
+def test_planning_to_read_does_not_keep_a_writer_waiting(project: Project, pair: Pair) -> None:
     project.run(pair)
     with project.ledger(read_only=True) as reader, project.ledger() as writer:
         planned = project.plan(reader, replace(pair, strength=(2.0, 2.0)))
@@ -372,14 +382,14 @@ def test_planning_to_read_does_not_keep_a_writer_waiting(project, pair) -> None:
         assert len(waiting(planned)) == 8
 
 
-def test_settings_are_kept_by_id(tmp_path) -> None:
+def test_settings_are_kept_by_id(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         ledger.remember_settings({"b": {"recipe": "x"}, "a": {"recipe": "y"}})
         ledger.remember_settings({"b": {"recipe": "z"}})
         assert ledger.settings() == {"a": {"recipe": "y"}, "b": {"recipe": "z"}}
 
 
-def test_a_ledger_below_a_file_is_refused(tmp_path) -> None:
+def test_a_ledger_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):
         Ledger.open(tmp_path / "file" / "ledger.sqlite")

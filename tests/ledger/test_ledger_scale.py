@@ -4,6 +4,7 @@ import random
 import sqlite3
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from stylebatch.ledger import read_standing
 from stylebatch.ledger.database import MIGRATIONS, Database
 from stylebatch.ledger.planned_jobs import PLAN_TABLES
 from stylebatch.ledger.planned_names import PlannedNames
+from stylebatch.manifest import Pair
 from stylebatch.records import JobDone, JobFailed
 
 ADD_JOB = (
@@ -34,7 +36,7 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def pair(project: Project):
+def pair(project: Project) -> Pair:
     return project.pair([project.style("wave.png", 1), project.style("sky.png", 2)])
 
 
@@ -51,14 +53,16 @@ def counted(path: Path) -> dict[str, dict[str, int]]:
     return {pair: {s: n for (p, s), n in sorted(found.items()) if p == pair} for pair in pairs}
 
 
-def test_counts_follow_the_jobs_through_a_run_and_under_another_name(project, pair) -> None:
+def test_counts_follow_the_jobs_through_a_run_and_under_another_name(
+    project: Project, pair: Pair
+) -> None:
     path = project.dataset.ledger
     with project.ledger() as ledger:
         jobs = list(project.jobs(pair).values())
         project.plan(ledger, pair)
         events = [JobDone(0, job.output, job.fingerprint, len(OUTPUT)) for job in jobs]
         failures = [JobFailed(0, job.output, job.fingerprint, "no") for job in jobs]
-        steps = [
+        steps: list[Callable[[], object]] = [
             lambda: ledger.claim(jobs[:5]),
             lambda: ledger.record([*events[:2], *failures[2:4]]),
             lambda: ledger.claim(jobs[3:]),
@@ -72,7 +76,7 @@ def test_counts_follow_the_jobs_through_a_run_and_under_another_name(project, pa
         assert set(ledger.counts()) == {"other"}
 
 
-def test_counts_follow_rows_that_are_replaced_renamed_or_removed(database) -> None:
+def test_counts_follow_rows_that_are_replaced_renamed_or_removed(database: Database) -> None:
     draw = random.Random(0)
     for _ in range(400):
         name, pair = f"{draw.randrange(20)}.png", draw.choice("ab")
@@ -90,7 +94,7 @@ def test_counts_follow_rows_that_are_replaced_renamed_or_removed(database) -> No
         assert {(pair, state): count for pair, state, count in kept} == found
 
 
-def test_a_ledger_from_before_the_counts_is_counted(project) -> None:
+def test_a_ledger_from_before_the_counts_is_counted(project: Project) -> None:
     old = Database.open(project.dataset.ledger, migrations=MIGRATIONS[:2])
     rows = [("", f"{n}.png", "ab"[n % 2], "failed" if n % 3 else "done") for n in range(50)]
     old.connection.executemany(ADD_JOB, rows)
@@ -100,7 +104,9 @@ def test_a_ledger_from_before_the_counts_is_counted(project) -> None:
             assert ledger.counts() == counted(project.dataset.ledger)
 
 
-def test_failures_are_told_by_reason_without_the_contents_own_name(project, pair) -> None:
+def test_failures_are_told_by_reason_without_the_contents_own_name(
+    project: Project, pair: Pair
+) -> None:
     with project.ledger() as ledger:
         project.plan(ledger, pair)
         jobs = sorted(project.jobs(pair).values(), key=lambda job: job.output)
@@ -127,7 +133,7 @@ def folded(path: str) -> str:
 
 
 def test_collisions_and_what_nobody_planned_are_those_of_a_comparison_one_by_one(
-    database,
+    database: Database,
 ) -> None:
     draw = random.Random(1)
     folders = ["", "a", "A", "a/b", "\u00e9", "e\u0301", "c"]

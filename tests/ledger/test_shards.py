@@ -107,7 +107,7 @@ def planned_jobs(
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_shards_part_the_plan_by_their_outputs(project, pair, count: int) -> None:
+def test_shards_part_the_plan_by_their_outputs(project: Project, pair: Pair, count: int) -> None:
     variants = replace(pair, variants=2)
     whole = project.jobs(variants)
     for index in range(count):
@@ -118,7 +118,7 @@ def test_shards_part_the_plan_by_their_outputs(project, pair, count: int) -> Non
         assert counts == {"total": len(own), "done": 0, "failed": 0}
 
 
-def test_a_shard_reads_only_the_images_that_it_needs(project, pair) -> None:
+def test_a_shard_reads_only_the_images_that_it_needs(project: Project, pair: Pair) -> None:
     summary, shard = PlanSummary(), Shard(0, 5)
     manifest = project.manifest(pair)
     with project.ledger(read_only=True) as ledger:
@@ -132,7 +132,7 @@ def test_a_shard_reads_only_the_images_that_it_needs(project, pair) -> None:
     assert sorted(names) == sorted(out for out in whole if shard_by_hand(out, 5) != 0)
 
 
-def test_more_images_move_no_output_to_another_shard(project, pair) -> None:
+def test_more_images_move_no_output_to_another_shard(project: Project, pair: Pair) -> None:
     def shares() -> list[set[str]]:
         found = []
         for shard in HALVES:
@@ -145,14 +145,14 @@ def test_more_images_move_no_output_to_another_shard(project, pair) -> None:
     assert all(one <= other for one, other in zip(before, shares(), strict=True))
 
 
-def test_every_shard_finds_outputs_that_collide(project, pair) -> None:
+def test_every_shard_finds_outputs_that_collide(project: Project, pair: Pair) -> None:
     other = replace(pair, name="other")
     for shard in (Shard(0, 40), Shard(39, 40)):
         with open_shard(project, shard) as ledger, pytest.raises(PlanError, match="26 outputs"):
             planned_jobs(project, ledger, shard, pair, other)
 
 
-def test_a_file_that_is_not_ours_concerns_its_shard_alone(project, pair) -> None:
+def test_a_file_that_is_not_ours_concerns_its_shard_alone(project: Project, pair: Pair) -> None:
     output = "cats/1-wave.png"
     write_synced(project.dataset.image_path(output), b"somebody's")
     own = shard_by_hand(output, 2)
@@ -165,7 +165,7 @@ def test_a_file_that_is_not_ours_concerns_its_shard_alone(project, pair) -> None
 # A shard's ledger on the whole's
 
 
-def test_a_shard_knows_what_the_whole_has_done(project, pair) -> None:
+def test_a_shard_knows_what_the_whole_has_done(project: Project, pair: Pair) -> None:
     project.run(pair)
     for shard in HALVES:
         with open_shard(project, shard) as ledger:
@@ -174,7 +174,7 @@ def test_a_shard_knows_what_the_whole_has_done(project, pair) -> None:
         assert counts["done"] == counts["total"] > 0
 
 
-def test_a_shards_own_row_replaces_the_wholes(project, pair) -> None:
+def test_a_shards_own_row_replaces_the_wholes(project: Project, pair: Pair) -> None:
     project.run(pair)
     louder = replace(pair, strength=(2.0, 2.0))
     with open_shard(project, HALVES[0]) as ledger:
@@ -189,7 +189,7 @@ def test_a_shards_own_row_replaces_the_wholes(project, pair) -> None:
         assert whole.counts() == {"all": {"done": 26}}
 
 
-def test_deaths_and_failures_of_the_whole_count_on_in_a_shard(project, pair) -> None:
+def test_deaths_and_failures_of_the_whole_count_on_in_a_shard(project: Project, pair: Pair) -> None:
     with project.ledger() as ledger:
         jobs = waiting(project.plan(ledger, pair))
         ledger.claim(jobs)
@@ -207,7 +207,7 @@ def test_deaths_and_failures_of_the_whole_count_on_in_a_shard(project, pair) -> 
         assert (len(again), counts["failed"]) == (26, 0)
 
 
-def test_inputs_that_the_whole_knows_are_not_read_again(project, pair) -> None:
+def test_inputs_that_the_whole_knows_are_not_read_again(project: Project, pair: Pair) -> None:
     known = KnownFile(1, 2, "digest", 3, 4)
     with project.ledger() as ledger:
         ledger.remember_files("photos", {"a": known, "b": known})
@@ -228,7 +228,9 @@ def tables(ledger: Ledger) -> list[object]:
     return [*map(list, told), ledger.counts(), ledger.get("plan")]
 
 
-def test_what_a_shard_knows_is_taken_and_taking_it_again_is_no_harm(project, pair) -> None:
+def test_what_a_shard_knows_is_taken_and_taking_it_again_is_no_harm(
+    project: Project, pair: Pair
+) -> None:
     project.run(pair)
     louder = replace(pair, strength=(2.0, 2.0))
     with open_shard(project, HALVES[0]) as ledger:
@@ -263,7 +265,7 @@ def test_what_a_shard_knows_is_taken_and_taking_it_again_is_no_harm(project, pai
         assert whole.get("plan") == {"all": 26}
 
 
-def test_the_latest_plan_is_the_one_that_counts(project, pair) -> None:
+def test_the_latest_plan_is_the_one_that_counts(project: Project, pair: Pair) -> None:
     with open_shard(project, HALVES[0]) as ledger:
         planned_jobs(project, ledger, HALVES[0], pair)
     project.photo("cats/new.png", 200)
@@ -278,7 +280,7 @@ def test_the_latest_plan_is_the_one_that_counts(project, pair) -> None:
 # Whose temporaries are swept
 
 
-def test_only_siblings_keep_their_temporaries(tmp_path) -> None:
+def test_only_siblings_keep_their_temporaries(tmp_path: Path) -> None:
     root = tmp_path / "out"
 
     def left(sweeper: Shard | None) -> set[str]:
@@ -298,7 +300,7 @@ def test_only_siblings_keep_their_temporaries(tmp_path) -> None:
     assert left(None) == set()
 
 
-def test_unfinished_files_of_siblings_stay(tmp_path) -> None:
+def test_unfinished_files_of_siblings_stay(tmp_path: Path) -> None:
     root = tmp_path / "out"
     names = [".run.json.1.tmp", ".holder.json.1-ab.tmp"]
     for shard in HALVES:

@@ -308,7 +308,7 @@ def points_of(project: Project, *steps: int, **fields: Any) -> list[Pair]:
 NAMES = [f"{stem}-{style}" for stem in ("a", "cats/b", "dogs/c") for style in ("wave", "sky")]
 
 
-def test_the_point_stands_after_the_style_in_the_outputs_name(project) -> None:
+def test_the_point_stands_after_the_style_in_the_outputs_name(project: Project) -> None:
     jobs = project.jobs(*points_of(project, 3, 40))
     assert set(jobs) == {f"{name}-steps-{value}.png" for name in NAMES for value in (3, 40)}
     assert jobs["cats/b-sky-steps-40.png"].pair == "all:steps=40"
@@ -316,33 +316,33 @@ def test_the_point_stands_after_the_style_in_the_outputs_name(project) -> None:
     assert len(fingerprints) == 2
 
 
-def test_points_have_variants_after_their_names(project) -> None:
+def test_points_have_variants_after_their_names(project: Project) -> None:
     jobs = project.jobs(*points_of(project, 3, strength=(0.5, 2.0), variants=2))
     ends = ("", "-v2")
     assert set(jobs) == {f"{name}-steps-3{end}.png" for name in NAMES for end in ends}
 
 
-def test_points_share_what_is_drawn_for_an_image(project) -> None:
+def test_points_share_what_is_drawn_for_an_image(project: Project) -> None:
     jobs = project.jobs(*points_of(project, 3, 40, strength=(0.5, 2.0)))
     for name in NAMES:
         one, other = (jobs[f"{name}-steps-{value}.png"] for value in (3, 40))
         assert one.strength == other.strength
 
 
-def test_a_point_that_is_removed_moves_its_outputs_aside_and_no_others(project) -> None:
+def test_a_point_that_is_removed_moves_its_outputs_aside_and_no_others(project: Project) -> None:
     plain = project.pair([project.style("wave.png", 1)], name="other", into="other")
     project.run(*points_of(project, 3, 40), plain)
     made, moved = project.run(*points_of(project, 3), plain)
     assert (made, moved) == (set(), {f"{name}-steps-40.png" for name in NAMES})
 
 
-def test_a_point_that_is_added_redoes_nothing(project) -> None:
+def test_a_point_that_is_added_redoes_nothing(project: Project) -> None:
     project.run(*points_of(project, 3))
     made, moved = project.run(*points_of(project, 3, 40))
     assert (made, moved) == ({f"{name}-steps-40.png" for name in NAMES}, set())
 
 
-def test_a_sweep_that_comes_or_goes_moves_what_was_there_before(project) -> None:
+def test_a_sweep_that_comes_or_goes_moves_what_was_there_before(project: Project) -> None:
     (point,) = points_of(project, 3)
     plain = replace(point, name="all", point=None)
     swept = {f"{name}-steps-3.png" for name in NAMES}
@@ -352,13 +352,15 @@ def test_a_sweep_that_comes_or_goes_moves_what_was_there_before(project) -> None
     assert project.run(plain) == (bare, swept)
 
 
-def test_a_pair_that_is_called_like_the_start_of_another_leaves_its_points(project) -> None:
+def test_a_pair_that_is_called_like_the_start_of_another_leaves_its_points(
+    project: Project,
+) -> None:
     project.run(*points_of(project, 3))
     other = project.pair([project.style("wave.png", 1)], name="al", into="al")
     assert project.run(other)[1] == set()
 
 
-def test_a_warning_that_all_points_share_comes_once(project) -> None:
+def test_a_warning_that_all_points_share_comes_once(project: Project) -> None:
     project.photo("large.png", 5, width=1100, height=300)
     points = [
         replace(pair, settings=project.settings(size_px=512, steps=value))

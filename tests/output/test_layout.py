@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.projects import OUTPUT, Project, project_of_three, waiting
 
+from stylebatch.manifest import Pair
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.records import JobFailed
@@ -20,7 +21,7 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def pair(project: Project):
+def pair(project: Project) -> Pair:
     return project.pair([project.style("wave.png", 1), project.style("sky.png", 2)])
 
 
@@ -32,7 +33,7 @@ def tree(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*")}
 
 
-def test_the_metadata_has_a_line_for_each_image(project, pair) -> None:
+def test_the_metadata_has_a_line_for_each_image(project: Project, pair: Pair) -> None:
     project.run(pair)
     rows = lines(project.dataset.metadata)
     assert [row["file_name"] for row in rows] == [
@@ -60,7 +61,7 @@ def test_the_metadata_has_a_line_for_each_image(project, pair) -> None:
     }
 
 
-def test_the_metadata_is_written_only_when_something_changed(project, pair) -> None:
+def test_the_metadata_is_written_only_when_something_changed(project: Project, pair: Pair) -> None:
     project.run(pair)
     before = project.dataset.metadata.stat()
     project.run(pair)
@@ -69,7 +70,7 @@ def test_the_metadata_is_written_only_when_something_changed(project, pair) -> N
     assert {row["pair"] for row in lines(project.dataset.metadata)} == {"other"}
 
 
-def test_metadata_that_is_gone_is_written_again(project, pair) -> None:
+def test_metadata_that_is_gone_is_written_again(project: Project, pair: Pair) -> None:
     project.run(pair)
     before = project.dataset.metadata.read_bytes()
     project.dataset.metadata.unlink()
@@ -82,14 +83,14 @@ def test_a_key_that_loaders_take_for_a_path_is_refused() -> None:
         metadata_row({"output": "a.png", "facts": {"mask_file_name": "x"}})
 
 
-def test_settings_are_written_once_each_and_only_those_in_use(project, pair) -> None:
+def test_settings_are_written_once_each_and_only_those_in_use(project: Project, pair: Pair) -> None:
     with project.ledger() as ledger:
         ledger.remember_settings({"settings": {"steps": 3}, "unused": {"steps": 4}})
     project.run(pair)
     assert json.loads(project.dataset.settings.read_bytes()) == {"settings": {"steps": 3}}
 
 
-def test_failures_have_a_file_as_long_as_there_are_any(project, pair) -> None:
+def test_failures_have_a_file_as_long_as_there_are_any(project: Project, pair: Pair) -> None:
     with project.ledger() as ledger:
         job = waiting(project.plan(ledger, pair))[0]
         ledger.claim([job])
@@ -104,7 +105,9 @@ def test_failures_have_a_file_as_long_as_there_are_any(project, pair) -> None:
     assert not project.dataset.failures.exists()
 
 
-def test_what_is_set_aside_keeps_its_path_and_leaves_no_empty_folder(project, pair) -> None:
+def test_what_is_set_aside_keeps_its_path_and_leaves_no_empty_folder(
+    project: Project, pair: Pair
+) -> None:
     project.run(pair)
     (project.root / "photos/cats/b.png").unlink()
     _, moved = project.run(pair)
@@ -117,7 +120,7 @@ def test_what_is_set_aside_keeps_its_path_and_leaves_no_empty_folder(project, pa
         assert (root / "dogs").exists()
 
 
-def test_setting_aside_leaves_what_others_put_there(project, pair) -> None:
+def test_setting_aside_leaves_what_others_put_there(project: Project, pair: Pair) -> None:
     project.run(pair)
     write_synced(project.dataset.images / "cats/mine.png", b"mine")
     (project.root / "photos/cats/b.png").unlink()
@@ -125,7 +128,7 @@ def test_setting_aside_leaves_what_others_put_there(project, pair) -> None:
     assert tree(project.dataset.images / "cats") == {"mine.png"}
 
 
-def test_setting_aside_counts_the_images_that_were_there(project, pair) -> None:
+def test_setting_aside_counts_the_images_that_were_there(project: Project, pair: Pair) -> None:
     project.run(pair)
     project.dataset.image_path("a-wave.png").unlink()
     assert project.dataset.set_aside(["a-wave.png", "a-sky.png"], "run") == 1
@@ -133,7 +136,7 @@ def test_setting_aside_counts_the_images_that_were_there(project, pair) -> None:
     assert project.dataset.images.exists()
 
 
-def test_temporaries_of_other_runs_are_swept(tmp_path) -> None:
+def test_temporaries_of_other_runs_are_swept(tmp_path: Path) -> None:
     dataset = Dataset(tmp_path / "out")
     dataset.sweep_temporaries("mine")
     for run in ("mine", "killed"):
@@ -144,7 +147,7 @@ def test_temporaries_of_other_runs_are_swept(tmp_path) -> None:
     assert not list(dataset.root.glob("*.tmp"))
 
 
-def test_the_summary_can_be_read_again(tmp_path) -> None:
+def test_the_summary_can_be_read_again(tmp_path: Path) -> None:
     dataset = Dataset(tmp_path / "out")
     dataset.make_folders()
     write_summary(dataset, RunSummary("run", "é.yaml", "now", done=3))
@@ -152,7 +155,7 @@ def test_the_summary_can_be_read_again(tmp_path) -> None:
     assert (written["run_id"], written["manifest"], written["done"]) == ("run", "é.yaml", 3)
 
 
-def test_a_run_whose_output_was_removed_leaves_the_next_one_its_own(tmp_path) -> None:
+def test_a_run_whose_output_was_removed_leaves_the_next_one_its_own(tmp_path: Path) -> None:
     dataset = Dataset(tmp_path / "out")
     dataset.make_folders()
     with ExitStack() as next_run:

@@ -1,3 +1,4 @@
+import random
 import unicodedata
 
 from hypothesis import given
@@ -82,7 +83,9 @@ def test_a_folder_with_a_twin_hashes_every_name() -> None:
 
 
 @given(st.sets(st.tuples(alike | names, alike, st.integers(1, 3)), min_size=1), st.randoms())
-def test_names_are_unique_whatever_the_case_and_in_any_order(triples, random) -> None:
+def test_names_are_unique_whatever_the_case_and_in_any_order(
+    triples: set[tuple[str, str, int]], random: random.Random
+) -> None:
     parts = parts_of(sorted(triples))
     made = unique_names(parts)
     assert len({folded(name) for name in made}) == len(parts)

@@ -1,7 +1,7 @@
 """A file system without locks is named before anything starts; nothing else stands in for one."""
 
 import pytest
-from support.runs import contents, run_process
+from support.runs import Small, contents, run_process
 
 # In a process of its own, since whatever else of it has got hold of `fcntl` shall see this as well.
 WITHOUT_LOCKS = """
@@ -15,7 +15,9 @@ main()
 
 
 @pytest.mark.parametrize("name", ["ENOSYS", "EOPNOTSUPP", "ENOLCK"])
-def test_a_run_says_that_the_file_system_has_no_locks_and_starts_nothing(small, name) -> None:
+def test_a_run_says_that_the_file_system_has_no_locks_and_starts_nothing(
+    small: Small, name: str
+) -> None:
     code = WITHOUT_LOCKS.format(name=name)
     for _ in range(2):  # not even its own lock, left behind, is in the way
         ended = run_process(code, "run", str(small.manifest))
@@ -29,7 +31,7 @@ def test_a_run_says_that_the_file_system_has_no_locks_and_starts_nothing(small, 
     assert len(small.images()) == 4
 
 
-def test_what_else_goes_wrong_with_a_lock_is_not_taken_for_that(small) -> None:
+def test_what_else_goes_wrong_with_a_lock_is_not_taken_for_that(small: Small) -> None:
     code = WITHOUT_LOCKS.replace("{name}", "EIO")
     ended = run_process(code, "run", str(small.manifest))
     assert ended.code not in (0, 2)

@@ -33,7 +33,8 @@ def covariance(pixels: Pixels) -> np.ndarray:
 
 
 def ycbcr(pixels: Pixels) -> np.ndarray:
-    return pixels @ YCBCR.T
+    converted: np.ndarray = pixels @ YCBCR.T
+    return converted
 
 
 # --- matching --------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ def ycbcr(pixels: Pixels) -> np.ndarray:
 def test_a_matched_image_has_the_mean_and_the_covariance_of_the_other(number: int) -> None:
     image, other = muted(number), muted(number + 100, 33, 47)
     found = match_colors(image, other)
-    assert (found.shape, found.dtype) == (image.shape, np.uint8)
+    assert (found.shape, found.dtype) == (image.shape, np.dtype(np.uint8))
     assert 0 < found.min() <= found.max() < 255, "nothing is clipped"
     assert found.mean((0, 1)) == pytest.approx(other.mean((0, 1)), abs=0.1)
     wanted = covariance(other)
@@ -103,7 +104,7 @@ def test_a_grey_image_can_be_matched_to_a_coloured_one() -> None:
 def test_kept_colours_are_the_content_s_under_the_result_s_luminance(number: int) -> None:
     result, content = muted(number), muted(number + 50)
     found = keep_colors(result, content)
-    assert (found.shape, found.dtype) == (content.shape, np.uint8)
+    assert (found.shape, found.dtype) == (content.shape, np.dtype(np.uint8))
     assert 0 < found.min() <= found.max() < 255, "nothing is clipped"
     assert np.abs(ycbcr(found)[..., 0] - ycbcr(result)[..., 0]).max() <= 0.5
     assert np.abs(ycbcr(found)[..., 1:] - ycbcr(content)[..., 1:]).max() <= 0.5

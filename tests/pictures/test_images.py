@@ -1,5 +1,6 @@
 import contextlib
 import io
+import random
 import struct
 import warnings
 import zlib
@@ -83,11 +84,11 @@ def test_turns_an_image_upright_by_its_exif_orientation(kind: str, orientation: 
     stored = Image.fromarray(scene())
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    options: dict[str, Any] = {
+    options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 98, "subsampling": 0},
         "WEBP": {"lossless": True},
-    }.get(kind, {})
-    data = encode(stored, kind, exif=exif, **options)
+    }
+    data = encode(stored, kind, exif=exif, **options.get(kind, {}))
     picture = decode(data, "x")
     assert difference(picture.rgb, UPRIGHT[orientation](scene())) <= (6 if kind == "JPEG" else 0)
     height, width = picture.rgb.shape[:2]
@@ -311,7 +312,9 @@ def test_a_damaged_file_is_a_picture_or_an_image_error(kind: str, data: st.DataO
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.booleans(), st.randoms())
-def test_png_gives_pixels_and_alpha_back(width: int, height: int, has_alpha: bool, random) -> None:  # type: ignore[no-untyped-def]
+def test_png_gives_pixels_and_alpha_back(
+    width: int, height: int, has_alpha: bool, random: random.Random
+) -> None:
     pixels = np.frombuffer(random.randbytes(width * height * 4), np.uint8).reshape(height, width, 4)
     rgb, alpha = pixels[:, :, :3], pixels[:, :, 3] if has_alpha else None
     picture = decode(encode_png(rgb, alpha), "x")
@@ -463,7 +466,9 @@ def test_without_enlarging_a_small_image_keeps_its_size(fit: str, width: int, he
         ((100, 1), 64, 32, (64, 32)),
     ],
 )
-def test_a_box_is_the_same_for_every_image(fit, aspect, size, bucket, expected) -> None:
+def test_a_box_is_the_same_for_every_image(
+    fit: str, aspect: tuple[int, int], size: int, bucket: int, expected: tuple[int, int]
+) -> None:
     for image in ((7, 5), (640, 480), (3000, 20)):
         assert work_size(*image, size, bucket, fit=fit, aspect=aspect) == expected
 
@@ -477,7 +482,9 @@ def torchvision_crop(pixels: np.ndarray, edge: int) -> np.ndarray:
 @settings(max_examples=200)
 @given(st.integers(5, 130), st.integers(5, 130), st.integers(5, 70))
 @pytest.mark.parametrize("is_alpha", [False, True])
-def test_a_square_crop_is_torchvision_s_bit_by_bit(is_alpha, width, height, edge) -> None:
+def test_a_square_crop_is_torchvision_s_bit_by_bit(
+    is_alpha: bool, width: int, height: int, edge: int
+) -> None:
     pixels = scene(width, height)
     pixels = pixels[..., 0] if is_alpha else pixels
     found = fit_pixels(pixels, edge, edge, fit="crop", resampling="bilinear")
@@ -506,7 +513,9 @@ def test_a_crop_of_the_right_shape_cuts_nothing_off() -> None:
 @pytest.mark.parametrize("fit", ["longest", "shortest", "stretch"])
 @pytest.mark.parametrize("name", ["lanczos", "bicubic", "bilinear", "nearest"])
 @pytest.mark.parametrize("size", [(13, 9), (80, 70), (40, 11)])
-def test_resampling_is_pillow_s_filter_of_that_name(fit: str, name: str, size) -> None:
+def test_resampling_is_pillow_s_filter_of_that_name(
+    fit: str, name: str, size: tuple[int, int]
+) -> None:
     wanted = Image.fromarray(scene()).resize(size, Image.Resampling[name.upper()])
     assert difference(resize(scene(), *size, name), np.asarray(wanted)) == 0
     found = fit_pixels(scene(), *size, fit=fit, resampling=name)

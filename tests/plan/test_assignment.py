@@ -20,7 +20,9 @@ def drawn_keys(seed: int, path: list[str], styles: list[str], count: int) -> lis
 
 
 @given(seeds, paths, st.integers(1, 12), st.integers(0, 14))
-def test_each_image_draws_distinct_styles(seed, path, num_styles, count) -> None:
+def test_each_image_draws_distinct_styles(
+    seed: int, path: list[str], num_styles: int, count: int
+) -> None:
     drawn = sample_styles(seed, path, keys(num_styles), count)
     assert len(drawn) == len(path)
     for row in drawn:
@@ -31,7 +33,7 @@ def test_each_image_draws_distinct_styles(seed, path, num_styles, count) -> None
 
 @settings(max_examples=20)
 @given(seeds, st.integers(1, 4))
-def test_styles_are_even_up_to_chance(seed, count) -> None:
+def test_styles_are_even_up_to_chance(seed: int, count: int) -> None:
     num_images, num_styles = 3000, 12
     path = [f"class{i % 7}/photo{i}.jpg" for i in range(num_images)]
     drawn = sample_styles(seed, path, keys(num_styles), count)
@@ -44,7 +46,7 @@ def test_styles_are_even_up_to_chance(seed, count) -> None:
 
 @settings(max_examples=20)
 @given(seeds)
-def test_styles_are_independent_of_the_class(seed) -> None:
+def test_styles_are_independent_of_the_class(seed: int) -> None:
     num_classes, num_styles, each = 5, 6, 600
     path = [f"class{c}/photo{i}.jpg" for c in range(num_classes) for i in range(each)]
     drawn = np.array(sample_styles(seed, path, keys(num_styles), 1)).reshape(num_classes, each)
@@ -55,7 +57,9 @@ def test_styles_are_independent_of_the_class(seed) -> None:
 
 
 @given(seeds, paths, paths, st.integers(1, 5))
-def test_an_image_keeps_its_styles_when_images_are_added(seed, path, more, count) -> None:
+def test_an_image_keeps_its_styles_when_images_are_added(
+    seed: int, path: list[str], more: list[str], count: int
+) -> None:
     before = dict(zip(path, sample_styles(seed, path, keys(9), count), strict=True))
     together = sorted({*path, *more})
     after = dict(zip(together, sample_styles(seed, together, keys(9), count), strict=True))
@@ -63,7 +67,9 @@ def test_an_image_keeps_its_styles_when_images_are_added(seed, path, more, count
 
 
 @given(seeds, paths, st.integers(1, 5), st.integers(0, 6))
-def test_a_style_added_changes_only_images_that_draw_it(seed, path, count, at) -> None:
+def test_a_style_added_changes_only_images_that_draw_it(
+    seed: int, path: list[str], count: int, at: int
+) -> None:
     styles = keys(6)
     more = [*styles[:at], "styles/new.jpg", *styles[at:]]
     before = drawn_keys(seed, path, styles, count)
@@ -73,7 +79,7 @@ def test_a_style_added_changes_only_images_that_draw_it(seed, path, count, at) -
 
 
 @given(seeds, paths, st.integers(1, 5))
-def test_the_order_of_styles_decides_nothing(seed, path, count) -> None:
+def test_the_order_of_styles_decides_nothing(seed: int, path: list[str], count: int) -> None:
     styles = keys(7)
     assert drawn_keys(seed, path, styles, count) == drawn_keys(seed, path, styles[::-1], count)
 

@@ -40,7 +40,9 @@ def styles(project: Project) -> list[StyleSource]:
     return [project.style("wave.png", 1), project.style("sky.png", 2)]
 
 
-def test_each_image_is_planned_in_each_style_in_its_own_folder(project, styles) -> None:
+def test_each_image_is_planned_in_each_style_in_its_own_folder(
+    project: Project, styles: list[StyleSource]
+) -> None:
     jobs = project.jobs(project.pair(styles))
     assert set(jobs) == {
         "a-wave.png",
@@ -56,7 +58,9 @@ def test_each_image_is_planned_in_each_style_in_its_own_folder(project, styles) 
     assert jobs["a-sky.png"].label is None
 
 
-def test_into_and_variants_stand_in_the_output_path(project, styles) -> None:
+def test_into_and_variants_stand_in_the_output_path(
+    project: Project, styles: list[StyleSource]
+) -> None:
     jobs = project.jobs(project.pair(styles[:1], into="extra/set", variants=2))
     assert set(jobs) == {
         f"extra/set/{name}{suffix}.png"
@@ -65,7 +69,9 @@ def test_into_and_variants_stand_in_the_output_path(project, styles) -> None:
     }
 
 
-def test_an_image_that_cannot_be_read_is_a_job_of_no_size(project, styles) -> None:
+def test_an_image_that_cannot_be_read_is_a_job_of_no_size(
+    project: Project, styles: list[StyleSource]
+) -> None:
     write_synced(project.root / "photos/broken.jpg", b"not an image")
     summary = PlanSummary()
     pair = project.pair(styles[:1])
@@ -76,7 +82,9 @@ def test_an_image_that_cannot_be_read_is_a_job_of_no_size(project, styles) -> No
     assert summary.pairs["all"].unreadable == 1
 
 
-def test_only_inputs_that_changed_are_read_again(project, styles) -> None:
+def test_only_inputs_that_changed_are_read_again(
+    project: Project, styles: list[StyleSource]
+) -> None:
     pair = project.pair(styles)
     project.run(pair)
     project.photo("cats/b.png", 77)
@@ -88,7 +96,9 @@ def test_only_inputs_that_changed_are_read_again(project, styles) -> None:
     assert summary.read.bytes == len(png(0)) + len(png(77))
 
 
-def test_two_pairs_over_one_folder_read_it_once(project, styles) -> None:
+def test_two_pairs_over_one_folder_read_it_once(
+    project: Project, styles: list[StyleSource]
+) -> None:
     summary = PlanSummary()
     pairs = [project.pair(styles, name=name, into=name) for name in ("one", "two")]
     with project.ledger(read_only=True) as ledger:
@@ -96,7 +106,7 @@ def test_two_pairs_over_one_folder_read_it_once(project, styles) -> None:
     assert summary.read.files == 3
 
 
-def test_files_that_are_no_images_are_counted(project, styles) -> None:
+def test_files_that_are_no_images_are_counted(project: Project, styles: list[StyleSource]) -> None:
     write_synced(project.root / "photos/cats/notes.txt", b"")
     summary = PlanSummary()
     with project.ledger(read_only=True) as ledger:
@@ -104,7 +114,9 @@ def test_files_that_are_no_images_are_counted(project, styles) -> None:
     assert summary.pairs["all"].passed_over == {".txt": 1}
 
 
-def test_outputs_enlarged_more_than_twice_are_warned_of(project, styles) -> None:
+def test_outputs_enlarged_more_than_twice_are_warned_of(
+    project: Project, styles: list[StyleSource]
+) -> None:
     project.photo("large.png", 5, width=1100, height=300)
     pair = project.pair(styles, settings=project.settings(size_px=512))
     summary = PlanSummary()
@@ -115,7 +127,9 @@ def test_outputs_enlarged_more_than_twice_are_warned_of(project, styles) -> None
     assert "1 images come out enlarged more than twice (such as large.png)" in line
 
 
-def test_an_image_that_is_stretched_may_be_enlarged_along_one_edge_only(project, styles) -> None:
+def test_an_image_that_is_stretched_may_be_enlarged_along_one_edge_only(
+    project: Project, styles: list[StyleSource]
+) -> None:
     project.photo("square.png", 5, width=200, height=180)
     stretched = {"fit": "stretch", "aspect": (4, 1), "size_px": 256, "bucket_px": 1}
     for output_size, count in (("content", 1), ("work", 0)):
@@ -128,7 +142,9 @@ def test_an_image_that_is_stretched_may_be_enlarged_along_one_edge_only(project,
     assert (job.width, job.height) == (256, 64)
 
 
-def test_the_planned_size_is_that_of_the_last_pass(project, styles) -> None:
+def test_the_planned_size_is_that_of_the_last_pass(
+    project: Project, styles: list[StyleSource]
+) -> None:
     project.photo("large.png", 5, width=400, height=200)
     fields = {"size_px": 100, "bucket_px": 1, "second_pass": SecondPass(size_px=300, steps=5)}
     job = project.jobs(project.pair(styles, settings=project.settings(**fields)))["large-sky.png"]
@@ -138,7 +154,9 @@ def test_the_planned_size_is_that_of_the_last_pass(project, styles) -> None:
 # Which fingerprints change
 
 
-def test_two_identical_photographs_in_two_folders_are_two_jobs(project, styles) -> None:
+def test_two_identical_photographs_in_two_folders_are_two_jobs(
+    project: Project, styles: list[StyleSource]
+) -> None:
     project.photo("cats/same.png", 9)
     project.photo("dogs/same.png", 9)
     jobs = project.jobs(project.pair(styles[:1]))
@@ -148,7 +166,9 @@ def test_two_identical_photographs_in_two_folders_are_two_jobs(project, styles) 
 
 
 @pytest.mark.parametrize("name", CHANGED_FIELDS)
-def test_a_changed_recipe_field_changes_every_fingerprint(project, styles, name) -> None:
+def test_a_changed_recipe_field_changes_every_fingerprint(
+    project: Project, styles: list[StyleSource], name: str
+) -> None:
     before = project.jobs(project.pair(styles))
     changed = project.settings(**{name: CHANGED_FIELDS[name]})
     after = project.jobs(project.pair(styles, settings=changed))
@@ -156,38 +176,46 @@ def test_a_changed_recipe_field_changes_every_fingerprint(project, styles, name)
     assert all(before[key].fingerprint != after[key].fingerprint for key in before)
 
 
-def test_the_prose_of_a_recipe_changes_nothing(project, styles) -> None:
+def test_the_prose_of_a_recipe_changes_nothing(project: Project, styles: list[StyleSource]) -> None:
     before = project.jobs(project.pair(styles))
     told = project.settings(title="other", notes="words", source="here")
     assert project.jobs(project.pair(styles, settings=told)) == before
 
 
 @pytest.mark.parametrize("name", ["layers_digest", "precision"])
-def test_other_weights_or_precision_redo_everything(project, styles, name) -> None:
+def test_other_weights_or_precision_redo_everything(
+    project: Project, styles: list[StyleSource], name: str
+) -> None:
     project.run(project.pair(styles))
     pair = project.pair(styles, settings=project.settings(**{name: "float32"}))
     made, moved = project.run(pair)
     assert made == moved == set(project.jobs(pair))
 
 
-def test_another_strength_redoes_everything(project, styles) -> None:
+def test_another_strength_redoes_everything(project: Project, styles: list[StyleSource]) -> None:
     project.run(project.pair(styles))
     made, _ = project.run(project.pair(styles, strength=(1.5, 1.5)))
     assert len(made) == 6
 
 
-def test_a_higher_algorithm_number_redoes_everything(project, styles, monkeypatch) -> None:
+def test_a_higher_algorithm_number_redoes_everything(
+    project: Project, styles: list[StyleSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.run(project.pair(styles))
     monkeypatch.setattr(fingerprint, "ALGORITHM", fingerprint.ALGORITHM + 1)
     assert len(project.run(project.pair(styles))[0]) == 6
 
 
-def test_a_new_seed_redoes_nothing_where_nothing_is_random(project, styles) -> None:
+def test_a_new_seed_redoes_nothing_where_nothing_is_random(
+    project: Project, styles: list[StyleSource]
+) -> None:
     project.run(project.pair(styles), seed=1)
     assert project.run(project.pair(styles), seed=2) == (set(), set())
 
 
-def test_a_new_seed_redoes_what_starts_from_noise(project, styles) -> None:
+def test_a_new_seed_redoes_what_starts_from_noise(
+    project: Project, styles: list[StyleSource]
+) -> None:
     pairs = [
         project.pair(styles[:1], name="noise", into="n", settings=project.settings(start="noise")),
         project.pair(styles[:1], name="plain", into="p"),
@@ -197,41 +225,45 @@ def test_a_new_seed_redoes_what_starts_from_noise(project, styles) -> None:
     assert made == {"n/a-wave.png", "n/cats/b-wave.png", "n/dogs/c-wave.png"}
 
 
-def test_a_new_seed_redoes_what_draws_its_strength(project, styles) -> None:
+def test_a_new_seed_redoes_what_draws_its_strength(
+    project: Project, styles: list[StyleSource]
+) -> None:
     pair = project.pair(styles, strength=(0.5, 2.0))
     project.run(pair, seed=1)
     assert len(project.run(pair, seed=2)[0]) == 6
     assert project.run(pair, seed=2) == (set(), set())
 
 
-def test_changed_content_redoes_its_own_images(project, styles) -> None:
+def test_changed_content_redoes_its_own_images(project: Project, styles: list[StyleSource]) -> None:
     project.run(project.pair(styles))
     project.photo("cats/b.png", 99)
     made, moved = project.run(project.pair(styles))
     assert made == moved == {"cats/b-wave.png", "cats/b-sky.png"}
 
 
-def test_a_changed_style_redoes_its_own_images(project, styles) -> None:
+def test_a_changed_style_redoes_its_own_images(project: Project, styles: list[StyleSource]) -> None:
     project.run(project.pair(styles))
     project.style("wave.png", 99)
     made, moved = project.run(project.pair(styles))
     assert made == moved == {"a-wave.png", "cats/b-wave.png", "dogs/c-wave.png"}
 
 
-def test_a_touched_file_redoes_nothing(project, styles) -> None:
+def test_a_touched_file_redoes_nothing(project: Project, styles: list[StyleSource]) -> None:
     project.run(project.pair(styles))
     os.utime(project.root / "photos/a.png", ns=(1, 1))
     assert project.run(project.pair(styles)) == (set(), set())
 
 
-def test_a_renamed_pair_redoes_nothing(project, styles) -> None:
+def test_a_renamed_pair_redoes_nothing(project: Project, styles: list[StyleSource]) -> None:
     project.run(project.pair(styles))
     assert project.run(project.pair(styles, name="other")) == (set(), set())
     with project.ledger(read_only=True) as ledger:
         assert {row["pair"] for row in ledger.done()} == {"other"}
 
 
-def test_another_into_moves_every_output_but_changes_no_fingerprint(project, styles) -> None:
+def test_another_into_moves_every_output_but_changes_no_fingerprint(
+    project: Project, styles: list[StyleSource]
+) -> None:
     before = project.jobs(project.pair(styles))
     after = project.jobs(project.pair(styles, into="set"))
     assert {f"set/{key}": job.fingerprint for key, job in before.items()} == {
@@ -241,13 +273,13 @@ def test_another_into_moves_every_output_but_changes_no_fingerprint(project, sty
     assert project.run(project.pair(styles, into="set")) == (set(after), set(before))
 
 
-def test_an_image_added_redoes_nothing_else(project, styles) -> None:
+def test_an_image_added_redoes_nothing_else(project: Project, styles: list[StyleSource]) -> None:
     project.run(project.pair(styles))
     project.photo("cats/new.png", 8)
     assert project.run(project.pair(styles)) == ({"cats/new-wave.png", "cats/new-sky.png"}, set())
 
 
-def test_more_variants_redo_nothing(project, styles) -> None:
+def test_more_variants_redo_nothing(project: Project, styles: list[StyleSource]) -> None:
     pair = project.pair(styles[:1], strength=(0.5, 2.0))
     project.run(pair)
     made, moved = project.run(replace(pair, variants=2))
@@ -255,13 +287,15 @@ def test_more_variants_redo_nothing(project, styles) -> None:
     assert not moved
 
 
-def test_an_image_removed_moves_its_outputs_aside(project, styles) -> None:
+def test_an_image_removed_moves_its_outputs_aside(
+    project: Project, styles: list[StyleSource]
+) -> None:
     project.run(project.pair(styles))
     (project.root / "photos/cats/b.png").unlink()
     assert project.run(project.pair(styles)) == (set(), {"cats/b-wave.png", "cats/b-sky.png"})
 
 
-def test_a_style_added_to_a_sample_redoes_only_who_draws_it(tmp_path) -> None:
+def test_a_style_added_to_a_sample_redoes_only_who_draws_it(tmp_path: Path) -> None:
     project = Project(tmp_path)
     for number in range(30):
         project.photo(f"{number}.png", number)
@@ -277,7 +311,9 @@ def test_a_style_added_to_a_sample_redoes_only_who_draws_it(tmp_path) -> None:
 # Assignment
 
 
-def test_a_sample_gives_each_image_as_many_styles(project, styles) -> None:
+def test_a_sample_gives_each_image_as_many_styles(
+    project: Project, styles: list[StyleSource]
+) -> None:
     jobs = project.jobs(project.pair(styles, assign=Assign("sample", 1)))
     assert sorted(job.content for job in jobs.values()) == [
         "photos/a.png",
@@ -286,7 +322,9 @@ def test_a_sample_gives_each_image_as_many_styles(project, styles) -> None:
     ]
 
 
-def test_a_table_gives_styles_to_the_images_that_it_lists(project, styles) -> None:
+def test_a_table_gives_styles_to_the_images_that_it_lists(
+    project: Project, styles: list[StyleSource]
+) -> None:
     table = b"content,style\ncats/b.png,sky\na.png,wave\na.png,sky\ngone.png,sky\n"
     write_synced(project.root / "map.csv", table)
     pair = project.pair(styles, assign=Assign("map", table="map.csv"))
@@ -297,7 +335,7 @@ def test_a_table_gives_styles_to_the_images_that_it_lists(project, styles) -> No
     assert summary.warnings() == ["all: 1 rows name no content: map.csv:5: gone.png"]
 
 
-def test_errors_of_all_tables_come_together(project, styles) -> None:
+def test_errors_of_all_tables_come_together(project: Project, styles: list[StyleSource]) -> None:
     write_synced(project.root / "map.csv", b"content,style\na.png,nothing\n")
     pairs = [
         project.pair(styles, name=name, into=name, assign=Assign("map", table=table))
@@ -309,14 +347,16 @@ def test_errors_of_all_tables_come_together(project, styles) -> None:
     assert kinds == [TableError, TableError]
 
 
-def test_a_style_that_is_no_image_is_refused(project) -> None:
+def test_a_style_that_is_no_image_is_refused(project: Project) -> None:
     style = project.style("wave.png")
     write_synced(project.root / "styles/wave.png", b"text")
     with pytest.raises(InputError, match=r"styles/wave\.png: not an image that can be read"):
         project.jobs(project.pair([style]))
 
 
-def test_a_blend_has_the_digests_and_weights_of_its_images(project, styles) -> None:
+def test_a_blend_has_the_digests_and_weights_of_its_images(
+    project: Project, styles: list[StyleSource]
+) -> None:
     paths = [source.key for source in styles]
 
     def digest(*weights: float) -> str:
@@ -333,7 +373,9 @@ def test_a_blend_has_the_digests_and_weights_of_its_images(project, styles) -> N
 
 
 @given(st.floats(0.01, 10), st.floats(0, 10), st.integers(0, 2**63 - 1), st.text(max_size=9))
-def test_a_drawn_strength_lies_within_its_bounds(low, width, seed, path) -> None:
+def test_a_drawn_strength_lies_within_its_bounds(
+    low: float, width: float, seed: int, path: str
+) -> None:
     strength = draw_strength((low, low + width), seed, path, "style", 1)
     assert low <= strength <= low + width
     assert strength == draw_strength((low, low + width), seed, path, "style", 1)
@@ -367,7 +409,9 @@ folder_name = st.sampled_from(["", "cats/", "Cats/", "cats/.x/", "dogs.v1/", "é
 
 @settings(max_examples=40, deadline=None)
 @given(st.sets(st.tuples(folder_name, file_name), min_size=1, max_size=12), st.integers(1, 2))
-def test_outputs_are_unique_for_any_file_names(tmp_path_factory, found, variants) -> None:
+def test_outputs_are_unique_for_any_file_names(
+    tmp_path_factory: pytest.TempPathFactory, found: set[tuple[str, str]], variants: int
+) -> None:
     project = Project(tmp_path_factory.mktemp("names"))
     visible = 0
     for number, (folder, name) in enumerate(sorted(found)):
@@ -379,7 +423,9 @@ def test_outputs_are_unique_for_any_file_names(tmp_path_factory, found, variants
     shutil.rmtree(project.root)
 
 
-def test_folders_that_differ_by_case_only_give_outputs_that_do_not(project, styles) -> None:
+def test_folders_that_differ_by_case_only_give_outputs_that_do_not(
+    project: Project, styles: list[StyleSource]
+) -> None:
     project.photo("Cats/b.png", 5)
     jobs = project.jobs(project.pair(styles[:1]))
     twins = sorted(output for output in jobs if output.lower().startswith("cats/"))
@@ -388,13 +434,15 @@ def test_folders_that_differ_by_case_only_give_outputs_that_do_not(project, styl
     assert "dogs/c-wave.png" in jobs
 
 
-def test_a_name_that_is_not_utf8_is_refused(project, styles) -> None:
+def test_a_name_that_is_not_utf8_is_refused(project: Project, styles: list[StyleSource]) -> None:
     os.close(os.open(os.fsencode(project.root / "photos") + b"/\xff.png", os.O_CREAT))
     with pytest.raises(PlanError, match="its name is not UTF-8"):
         project.jobs(project.pair(styles))
 
 
-def test_two_pairs_that_write_one_path_are_refused(project, styles) -> None:
+def test_two_pairs_that_write_one_path_are_refused(
+    project: Project, styles: list[StyleSource]
+) -> None:
     pairs = [project.pair(styles, name=name, line=line) for name, line in (("one", 3), ("two", 8))]
     with pytest.raises(PlanError) as caught:
         project.jobs(*pairs)
@@ -403,7 +451,9 @@ def test_two_pairs_that_write_one_path_are_refused(project, styles) -> None:
     assert "`into:`" in str(caught.value)
 
 
-def test_two_pairs_whose_paths_differ_by_case_only_are_refused(project, styles) -> None:
+def test_two_pairs_whose_paths_differ_by_case_only_are_refused(
+    project: Project, styles: list[StyleSource]
+) -> None:
     pairs = [project.pair(styles, name=into, into=into) for into in ("set", "Set")]
     with pytest.raises(PlanError, match="case ignored"):
         project.jobs(*pairs)

@@ -55,7 +55,7 @@ def settings_id(small: Small) -> str:
     return key
 
 
-def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small) -> None:
+def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small: Small) -> None:
     told = estimated(small)
     assert (told.images, told.evaluations, told.is_at_most) == (6, 24, False)
     assert (told.devices, told.num_probed, told.trouble) == (("cpu",), 2, "")
@@ -72,7 +72,7 @@ def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small) -> None
     assert told.output_bytes - beside == pytest.approx(sum(map(len, made)), rel=0.3)
 
 
-def test_evaluations_are_at_most_so_many_where_images_can_end_early(small) -> None:
+def test_evaluations_are_at_most_so_many_where_images_can_end_early(small: Small) -> None:
     small.pair["override"]["tolerance"] = 0.01
     told = estimated(small, limit=5)
     assert (told.evaluations, told.is_at_most) == (20, True)
@@ -84,7 +84,7 @@ def test_evaluations_are_at_most_so_many_where_images_can_end_early(small) -> No
     assert (told.evaluations, told.is_at_most, told.num_probed) == (15, False, 2)
 
 
-def test_the_time_of_earlier_runs_is_told_without_a_probe(small) -> None:
+def test_the_time_of_earlier_runs_is_told_without_a_probe(small: Small) -> None:
     key, pace = settings_id(small), Pace()
     pace.add(Shape(key, *SMALL), 10, 20_000.0)
     pace.add(Shape(key, *WIDE), 10, 50_000.0)
@@ -105,7 +105,7 @@ def test_the_time_of_earlier_runs_is_told_without_a_probe(small) -> None:
     assert estimated(small, limit=2).seconds == both(2 * 4 * 5000.0 / 2)
 
 
-def test_what_earlier_runs_had_of_other_settings_or_devices_does_not_do(small) -> None:
+def test_what_earlier_runs_had_of_other_settings_or_devices_does_not_do(small: Small) -> None:
     pace = Pace()
     pace.add(Shape("other", *SMALL), 10, 1e9)
     remember(small, "cpu", pace)
@@ -119,7 +119,7 @@ def test_what_earlier_runs_had_of_other_settings_or_devices_does_not_do(small) -
     assert told.seconds[1] < 1e6
 
 
-def test_images_that_are_there_tell_how_large_others_are(small) -> None:
+def test_images_that_are_there_tell_how_large_others_are(small: Small) -> None:
     assert small.run("--limit", "3").code == 0  # the two wide ones and one of the others
     made = {path: len(data) for path, data in small.images().items()}
     assert sum("wide" in path for path in made) == 2
@@ -136,7 +136,7 @@ def test_images_that_are_there_tell_how_large_others_are(small) -> None:
     assert estimated(small).output_bytes == pytest.approx(3 * each + 2 * more, abs=2)
 
 
-def test_pictures_beside_the_images_count(small) -> None:
+def test_pictures_beside_the_images_count(small: Small) -> None:
     plain = estimated(small).output_bytes
     small.pair["override"] |= {"side_by_side": True, "progress_every": 2}
     beside = estimated(small).output_bytes
@@ -145,7 +145,7 @@ def test_pictures_beside_the_images_count(small) -> None:
     assert beside - plain > 6 * 5 * BLOCK_BYTES / 2
 
 
-def test_images_that_can_not_be_read_are_left_out(small) -> None:
+def test_images_that_can_not_be_read_are_left_out(small: Small) -> None:
     for path in ("a", "aa"):
         noise = np.zeros((16, 16, 3), np.uint8)
         Image.fromarray(noise).save(small.root / f"photos/cats/{path}.png")
@@ -161,7 +161,9 @@ def test_images_that_can_not_be_read_are_left_out(small) -> None:
     assert "photos/cats/aa.png" in told.trouble
 
 
-def test_weights_are_not_downloaded_for_it(small, monkeypatch, tmp_path) -> None:
+def test_weights_are_not_downloaded_for_it(
+    small: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
     small.document["extractor"] = {"arch": "squeezenet1_1"}
     small.pair["override"] |= {"content_layers": {"conv1": 1}, "style_layers": {"conv1": 1}}
@@ -176,7 +178,7 @@ def test_weights_are_not_downloaded_for_it(small, monkeypatch, tmp_path) -> None
 # The parts
 
 
-def test_a_limit_takes_the_groups_in_a_runs_order(small) -> None:
+def test_a_limit_takes_the_groups_in_a_runs_order(small: Small) -> None:
     settings = load_manifest(small.manifest).all_settings()
     (key,) = settings
     groups = [Group(key, *SMALL, 4), Group(key, 0, 0, 9), Group(key, *WIDE, 2)]
@@ -199,7 +201,7 @@ def test_a_few_shapes_stand_for_many() -> None:
     assert len(spread([Group(f"s{n}", 16, 16, 1) for n in range(20)], 8)) == 8
 
 
-def test_expected_evaluations_are_those_of_the_settings_that_are_needed(small) -> None:
+def test_expected_evaluations_are_those_of_the_settings_that_are_needed(small: Small) -> None:
     small.pair["override"]["tolerance"] = 0.01
     small.document["pairs"].append(small.pair | {"name": "two", "into": "two", "steps": 9})
     settings = load_manifest(small.write()).all_settings()
@@ -212,7 +214,7 @@ def test_expected_evaluations_are_those_of_the_settings_that_are_needed(small) -
     assert expected_evaluations(settings, groups, [pace, Pace()]) == ({one: 3, two: 9}, True)
 
 
-def test_free_space_is_that_of_the_file_system(tmp_path) -> None:
+def test_free_space_is_that_of_the_file_system(tmp_path: Path) -> None:
     there = free_bytes(tmp_path)
     assert free_bytes(tmp_path / "not/yet/there") == pytest.approx(there, rel=0.1)
     assert there > 0
@@ -221,7 +223,7 @@ def test_free_space_is_that_of_the_file_system(tmp_path) -> None:
 # The command
 
 
-def test_a_dry_run_tells_it_below_the_plan_and_writes_nothing(small) -> None:
+def test_a_dry_run_tells_it_below_the_plan_and_writes_nothing(small: Small) -> None:
     before = listing(small.root)
     planned = command("plan", str(small.manifest)).out
     ended = command("run", str(small.manifest), "--dry-run")
@@ -237,19 +239,19 @@ def test_a_dry_run_tells_it_below_the_plan_and_writes_nothing(small) -> None:
     assert "measured now on 1 image\n" in limited
 
 
-def test_shards_are_estimated_apart(small) -> None:
+def test_shards_are_estimated_apart(small: Small) -> None:
     told = [small.run("--dry-run", "--shard", f"{index}/2").out for index in (0, 1)]
     images = [int(re.findall(r"^images: (\d+)$", text, re.MULTILINE)[0]) for text in told]
     assert sum(images) == 6
     assert min(images) > 0
 
 
-def test_a_dry_run_with_nothing_to_do_is_the_plan(small) -> None:
+def test_a_dry_run_with_nothing_to_do_is_the_plan(small: Small) -> None:
     assert small.run().code == 0
     assert small.run("--dry-run").out == command("plan", str(small.manifest)).out
 
 
-def test_a_deadline_that_is_too_short_is_told(small) -> None:
+def test_a_deadline_that_is_too_short_is_told(small: Small) -> None:
     pace = Pace()
     # 24 evaluations of which those of 32×16 count twice.
     pace.add(Shape(settings_id(small), *SMALL), 1, 1000.0)
@@ -260,7 +262,7 @@ def test_a_deadline_that_is_too_short_is_told(small) -> None:
     assert "may come first" not in small.run("--dry-run", "--deadline", "10h").out
 
 
-def test_on_a_terminal_it_says_that_it_measures(small) -> None:
+def test_on_a_terminal_it_says_that_it_measures(small: Small) -> None:
     code, written = on_a_terminal("run", str(small.manifest), "--dry-run")
     assert code == 0
     assert "measuring a few evaluations" in written
@@ -269,7 +271,7 @@ def test_on_a_terminal_it_says_that_it_measures(small) -> None:
     assert not small.out.exists()
 
 
-def test_a_device_that_is_not_there_is_told_as_by_a_run(small) -> None:
+def test_a_device_that_is_not_there_is_told_as_by_a_run(small: Small) -> None:
     dry, real = (small.run(*more, "--devices", "cuda:63") for more in (["--dry-run"], []))
     assert (dry.code, real.code) == (2, 2)
     assert dry.err == real.err

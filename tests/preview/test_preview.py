@@ -27,7 +27,7 @@ def small(tmp_path: Path) -> Small:
     return small
 
 
-def test_a_preview_makes_a_sheet_beside_the_output_and_records_nothing(small) -> None:
+def test_a_preview_makes_a_sheet_beside_the_output_and_records_nothing(small: Small) -> None:
     ended = command("run", str(small.manifest), "--preview", "3")
     assert ended.code == 0, ended
     sheet = small.root / "out-preview.png"
@@ -39,7 +39,7 @@ def test_a_preview_makes_a_sheet_beside_the_output_and_records_nothing(small) ->
     assert len(small.again()) == 12
 
 
-def test_a_preview_leaves_a_finished_output_as_it_is(small) -> None:
+def test_a_preview_leaves_a_finished_output_as_it_is(small: Small) -> None:
     small.again()
     before = contents(small.out)
     small.pair["steps"] = 2
@@ -50,7 +50,7 @@ def test_a_preview_leaves_a_finished_output_as_it_is(small) -> None:
     assert small.again() == set()
 
 
-def test_a_preview_can_go_into_a_file_of_ones_own(small) -> None:
+def test_a_preview_can_go_into_a_file_of_ones_own(small: Small) -> None:
     target = small.root / "sheets/first.png"
     ended = command("run", str(small.manifest), "--preview", "1", "--sheet", str(target))
     assert ended.code == 0
@@ -58,7 +58,7 @@ def test_a_preview_can_go_into_a_file_of_ones_own(small) -> None:
     assert not (small.root / "out-preview.png").exists()
 
 
-def test_a_preview_never_writes_into_the_images(small) -> None:
+def test_a_preview_never_writes_into_the_images(small: Small) -> None:
     target = small.out / "images/sheet.png"
     ended = command("run", str(small.manifest), "--preview", "1", "--sheet", str(target))
     assert (ended.code, ended.out) == (2, "")
@@ -66,7 +66,7 @@ def test_a_preview_never_writes_into_the_images(small) -> None:
     assert not target.exists()
 
 
-def test_a_preview_shows_of_everything_something(small) -> None:
+def test_a_preview_shows_of_everything_something(small: Small) -> None:
     small.document["pairs"][1]["styles"] = ["styles/t.png"]
     manifest = load_manifest(small.write())
     with Ledger.open(small.out / "ledger", read_only=True) as ledger:
@@ -81,7 +81,7 @@ def test_a_preview_shows_of_everything_something(small) -> None:
     assert {job.output for job in all_of_them} == {job.output for job in candidates}
 
 
-def test_a_preview_goes_on_when_an_image_can_not_be_read(small) -> None:
+def test_a_preview_goes_on_when_an_image_can_not_be_read(small: Small) -> None:
     for path in small.root.glob("photos/dogs/*"):
         path.write_bytes(b"no image")
     ended = command("run", str(small.manifest), "--preview", "100")
@@ -91,14 +91,14 @@ def test_a_preview_goes_on_when_an_image_can_not_be_read(small) -> None:
     assert not small.out.exists()
 
 
-def test_a_quiet_preview_says_nothing(small) -> None:
+def test_a_quiet_preview_says_nothing(small: Small) -> None:
     ended = command("run", str(small.manifest), "--preview", "1", "--quiet")
     assert (ended.code, ended.out, ended.err) == (0, "", "")
     assert (small.root / "out-preview.png").exists()
 
 
 @pytest.fixture
-def swept(small) -> Small:
+def swept(small: Small) -> Small:
     """A plain pair, and one with five points of two entries."""
     small.document["pairs"][1]["sweep"] = [{"steps": [1, 2, 3]}, {"tv_weight": [0, 1]}]
     small.write()
@@ -119,7 +119,7 @@ def candidates_of(swept: Small) -> list[Job]:
 POINTS = ["two:steps=1", "two:steps=2", "two:steps=3", "two:tv_weight=0", "two:tv_weight=1"]
 
 
-def test_a_preview_of_a_sweep_shows_each_point_for_the_same_content_and_style(swept) -> None:
+def test_a_preview_of_a_sweep_shows_each_point_for_the_same_content_and_style(swept: Small) -> None:
     del swept.document["pairs"][0]
     swept.write()
     candidates, points = candidates_of(swept), points_of(swept)
@@ -135,19 +135,19 @@ def test_a_preview_of_a_sweep_shows_each_point_for_the_same_content_and_style(sw
     )
 
 
-def test_a_preview_takes_a_sweep_for_one_pair_among_others(swept) -> None:
+def test_a_preview_takes_a_sweep_for_one_pair_among_others(swept: Small) -> None:
     chosen = choose(candidates_of(swept), 6, points_of(swept))
     assert [job.pair for job in chosen] == ["all", *POINTS]
 
 
-def test_a_sheet_has_a_row_for_each_entry_of_a_sweep(swept) -> None:
+def test_a_sheet_has_a_row_for_each_entry_of_a_sweep(swept: Small) -> None:
     points = points_of(swept)
     rows = sheet_rows(choose(candidates_of(swept), 6, points), points)
     assert [[job.pair for job in row] for row in rows] == [["all"], POINTS[:3], POINTS[3:]]
     assert all(len({(job.content, job.style) for job in row}) == 1 for row in rows)
 
 
-def test_the_sheet_of_a_sweep_has_as_many_columns_as_its_longest_entry(swept) -> None:
+def test_the_sheet_of_a_sweep_has_as_many_columns_as_its_longest_entry(swept: Small) -> None:
     ended = swept.run("--preview", "6")
     assert (ended.code, ended.out.split(":")[0]) == (0, "6 images on one sheet")
     with Image.open(swept.root / "out-preview.png") as sheet:

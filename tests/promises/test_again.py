@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from support.runs import Small, contents, copy_tree, lines, run_process, small_project, touch
+from torch import Tensor
 from torchvision.datasets import ImageFolder
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
@@ -37,7 +39,7 @@ def small(finished: Small, tmp_path: Path) -> Small:
     return Small(tmp_path / "project")
 
 
-def test_the_same_command_again_does_nothing_and_imports_no_torch(small) -> None:
+def test_the_same_command_again_does_nothing_and_imports_no_torch(small: Small) -> None:
     before = {path: path.stat().st_mtime_ns for path in small.out.rglob("*.png")}
     metadata = (small.out / "metadata.jsonl").stat()
     ended = run_process(PROBE, str(small.manifest))
@@ -151,7 +153,7 @@ def _other_file_beside(small: Small) -> None:
     ids=lambda value: value.__name__.strip("_") if callable(value) else "",
 )
 def test_a_change_redoes_exactly_what_it_affects(
-    small, change: Callable[[Small], None], redone: set[str]
+    small: Small, change: Callable[[Small], None], redone: set[str]
 ) -> None:
     before = small.images()
     change(small)
@@ -163,7 +165,7 @@ def test_a_change_redoes_exactly_what_it_affects(
     assert small.again() == set()
 
 
-def test_what_an_undone_change_redoes_is_as_it_was(small) -> None:
+def test_what_an_undone_change_redoes_is_as_it_was(small: Small) -> None:
     before = small.images()
     small.pair["steps"] = 2
     assert small.again() == ALL
@@ -173,21 +175,21 @@ def test_what_an_undone_change_redoes_is_as_it_was(small) -> None:
     assert small.images() == before
 
 
-def test_a_deleted_output_comes_back_with_the_same_bytes(small) -> None:
+def test_a_deleted_output_comes_back_with_the_same_bytes(small: Small) -> None:
     before = small.images()
     (small.out / "images/cats/a-s.png").unlink()
     small.again()
     assert small.images() == before
 
 
-def test_a_renamed_pair_is_renamed_in_the_metadata(small) -> None:
+def test_a_renamed_pair_is_renamed_in_the_metadata(small: Small) -> None:
     small.pair["name"] = "other"
     small.again()
     assert {row["pair"] for row in small.metadata().values()} == {"other"}
     assert small.stale() == set()
 
 
-def test_a_renamed_content_folder_redoes_nothing(small) -> None:
+def test_a_renamed_content_folder_redoes_nothing(small: Small) -> None:
     (small.root / "photos").rename(small.root / "pictures")
     small.pair["content"] = "pictures"
     assert small.again() == set()
@@ -199,7 +201,7 @@ def test_a_renamed_content_folder_redoes_nothing(small) -> None:
     [{"strength": [0.5, 2.0]}, {"override": {"start": "noise"}}],
     ids=["drawn_strength", "noise_start"],
 )
-def test_a_new_seed_redoes_what_is_drawn(tmp_path, fields) -> None:
+def test_a_new_seed_redoes_what_is_drawn(tmp_path: Path, fields: dict[str, Any]) -> None:
     small = small_project(tmp_path)
     small.pair["override"].update(fields.pop("override", {}))
     small.pair.update(fields)
@@ -209,7 +211,7 @@ def test_a_new_seed_redoes_what_is_drawn(tmp_path, fields) -> None:
     assert small.again() == ALL
 
 
-def test_a_new_seed_redoes_only_the_images_that_draw_another_style(tmp_path) -> None:
+def test_a_new_seed_redoes_only_the_images_that_draw_another_style(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     for number in range(4):
         small.photo(f"cats/{number}.png", 20 + number)
@@ -225,7 +227,7 @@ def test_a_new_seed_redoes_only_the_images_that_draw_another_style(tmp_path) -> 
     assert small.stale() == before - after
 
 
-def test_with_sampling_an_added_image_changes_no_other(tmp_path) -> None:
+def test_with_sampling_an_added_image_changes_no_other(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     small.pair["assign"] = {"sample": 1}
     small.again()
@@ -236,7 +238,7 @@ def test_with_sampling_an_added_image_changes_no_other(tmp_path) -> None:
     assert set(small.images()) == before | redone
 
 
-def test_with_sampling_an_added_style_redoes_only_the_images_that_draw_it(tmp_path) -> None:
+def test_with_sampling_an_added_style_redoes_only_the_images_that_draw_it(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     for number in range(6):
         small.photo(f"cats/{number}.png", 20 + number)
@@ -251,7 +253,7 @@ def test_with_sampling_an_added_style_redoes_only_the_images_that_draw_it(tmp_pa
     assert len(small.stale()) == len(redone)
 
 
-def test_two_identical_photographs_are_two_jobs(small) -> None:
+def test_two_identical_photographs_are_two_jobs(small: Small) -> None:
     (small.root / "photos/dogs/a.png").write_bytes((small.root / "photos/cats/a.png").read_bytes())
     assert small.again() == {"dogs/a-s.png", "dogs/a-t.png"}
     images = small.images()
@@ -265,7 +267,7 @@ def _write_weights(path: Path, *, of_depth: int) -> None:
     """Write random filters of conv1_1 to conv2_2, the last ones by a seed of their own."""
     drawn = torch.Generator().manual_seed(0)
     shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128)}
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for index, (outputs, inputs) in shapes.items():
         if index == 7:
             drawn = torch.Generator().manual_seed(of_depth)
@@ -275,7 +277,7 @@ def _write_weights(path: Path, *, of_depth: int) -> None:
     save_file(tensors, path, {"mean": "0.5", "std": "0.25", "channels": "rgb"})
 
 
-def test_an_edited_weights_file_matters_only_down_to_the_layers_used(tmp_path) -> None:
+def test_an_edited_weights_file_matters_only_down_to_the_layers_used(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     small.document["extractor"] = {"weights": "filters.safetensors"}
     _write_weights(tmp_path / "filters.safetensors", of_depth=1)
@@ -293,7 +295,7 @@ def test_an_edited_weights_file_matters_only_down_to_the_layers_used(tmp_path) -
     assert small.again() == ALL
 
 
-def test_what_the_plan_no_longer_has_moves_aside_with_its_empty_class(small) -> None:
+def test_what_the_plan_no_longer_has_moves_aside_with_its_empty_class(small: Small) -> None:
     before = small.images()
     (small.root / "photos/cats/a.png").unlink()
     assert small.again() == set()
@@ -307,14 +309,14 @@ def test_what_the_plan_no_longer_has_moves_aside_with_its_empty_class(small) -> 
     assert set(small.metadata()) == set(small.images())
 
 
-def test_a_new_folder_for_a_pair_moves_what_was_in_the_old_one_aside(small) -> None:
+def test_a_new_folder_for_a_pair_moves_what_was_in_the_old_one_aside(small: Small) -> None:
     small.pair["into"] = "train"
     assert small.again() == {f"train/{path}" for path in ALL}
     assert small.stale() == ALL
     assert set(small.images()) == {f"train/{path}" for path in ALL}
 
 
-def test_what_is_out_of_date_is_kept_aside_until_somebody_removes_it(small) -> None:
+def test_what_is_out_of_date_is_kept_aside_until_somebody_removes_it(small: Small) -> None:
     before = small.images()["cats/a-s.png"]
     small.photo("cats/a.png", 3)
     small.again()
@@ -326,7 +328,7 @@ def test_what_is_out_of_date_is_kept_aside_until_somebody_removes_it(small) -> N
     assert len(list((small.out / ".stylebatch/stale").iterdir())) == 2
 
 
-def test_stale_images_stay_when_asked_for(small) -> None:
+def test_stale_images_stay_when_asked_for(small: Small) -> None:
     (small.root / "photos/cats/a.png").unlink()
     assert small.again("--keep-stale") == set()
     assert set(small.images()) == ALL
@@ -334,7 +336,7 @@ def test_stale_images_stay_when_asked_for(small) -> None:
     assert set(small.images()) == {"dogs/b-s.png", "dogs/b-t.png"}
 
 
-def test_a_run_with_a_limit_touches_nothing_that_is_stale(small) -> None:
+def test_a_run_with_a_limit_touches_nothing_that_is_stale(small: Small) -> None:
     (small.root / "photos/cats/a.png").unlink()
     small.photo("dogs/c.png", 4)
     assert len(small.again("--limit", "1")) == 1
@@ -343,7 +345,7 @@ def test_a_run_with_a_limit_touches_nothing_that_is_stale(small) -> None:
     assert small.stale() == set()
 
 
-def test_another_pair_that_is_no_longer_in_the_manifest_keeps_its_images(small) -> None:
+def test_another_pair_that_is_no_longer_in_the_manifest_keeps_its_images(small: Small) -> None:
     other = small.pair | {"name": "other", "into": "other"}
     small.document["pairs"].append(other)
     small.again()
@@ -354,7 +356,9 @@ def test_another_pair_that_is_no_longer_in_the_manifest_keeps_its_images(small) 
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["before_any_run", "later"])
-def test_a_file_that_stylebatch_did_not_make_is_refused_and_left(tmp_path, is_new: bool) -> None:
+def test_a_file_that_stylebatch_did_not_make_is_refused_and_left(
+    tmp_path: Path, is_new: bool
+) -> None:
     small = small_project(tmp_path)
     if not is_new:
         small.again()
@@ -369,7 +373,7 @@ def test_a_file_that_stylebatch_did_not_make_is_refused_and_left(tmp_path, is_ne
     assert contents(small.out / "images") == before
 
 
-def test_without_its_ledger_an_output_is_not_written_over(small) -> None:
+def test_without_its_ledger_an_output_is_not_written_over(small: Small) -> None:
     before = small.images()
     for path in (small.out / ".stylebatch").glob("ledger*"):
         path.unlink()
@@ -377,7 +381,7 @@ def test_without_its_ledger_an_output_is_not_written_over(small) -> None:
     assert small.images() == before
 
 
-def test_an_output_can_be_moved(small) -> None:
+def test_an_output_can_be_moved(small: Small) -> None:
     small.out.rename(small.root / "elsewhere")
     small.document["output"] = "elsewhere"
     small.out = small.root / "elsewhere"
@@ -385,14 +389,16 @@ def test_an_output_can_be_moved(small) -> None:
     assert small.summary()["done_before"] == 4
 
 
-def test_a_whole_project_can_be_moved(small, tmp_path_factory) -> None:
+def test_a_whole_project_can_be_moved(
+    small: Small, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     home = tmp_path_factory.mktemp("another") / "home"
     small.root.rename(home)
     moved = Small(home)
     assert moved.again() == set()
 
 
-def test_a_failure_keeps_its_reason_and_waits_to_be_asked_for(small) -> None:
+def test_a_failure_keeps_its_reason_and_waits_to_be_asked_for(small: Small) -> None:
     broken = small.root / "photos/cats/broken.png"
     broken.write_bytes(b"no image")
     ended = small.run()
@@ -418,7 +424,7 @@ def test_a_failure_keeps_its_reason_and_waits_to_be_asked_for(small) -> None:
     assert not (small.out / "failures.jsonl").exists()
 
 
-def test_a_failure_whose_photograph_is_gone_is_forgotten(small) -> None:
+def test_a_failure_whose_photograph_is_gone_is_forgotten(small: Small) -> None:
     broken = small.root / "photos/cats/broken.png"
     broken.write_bytes(b"no image")
     small.again(code=3)
@@ -427,7 +433,7 @@ def test_a_failure_whose_photograph_is_gone_is_forgotten(small) -> None:
     assert not (small.out / "failures.jsonl").exists()
 
 
-def test_the_metadata_says_of_each_image_what_made_it(small) -> None:
+def test_the_metadata_says_of_each_image_what_made_it(small: Small) -> None:
     small.photo("at_the_top.png", 7)
     small.again()
     rows = small.metadata()
@@ -449,7 +455,7 @@ def test_the_metadata_says_of_each_image_what_made_it(small) -> None:
     assert not [key for key in keys if key.endswith("_file_name")]
 
 
-def test_every_image_names_settings_that_can_be_looked_up(small) -> None:
+def test_every_image_names_settings_that_can_be_looked_up(small: Small) -> None:
     small.document["pairs"].append(small.pair | {"name": "two", "into": "two", "steps": 2})
     small.again()
     settings = json.loads((small.out / "settings.json").read_bytes())
@@ -462,7 +468,7 @@ def test_every_image_names_settings_that_can_be_looked_up(small) -> None:
     assert settings[used["all"]]["versions"]["torch"] == torch.__version__.partition("+")[0]
 
 
-def test_the_last_evaluation_of_a_loss_log_is_no_worse_than_the_first(small) -> None:
+def test_the_last_evaluation_of_a_loss_log_is_no_worse_than_the_first(small: Small) -> None:
     logs = contents(small.out / "losses")
     assert set(logs) == {path.replace(".png", ".csv") for path in ALL}
     header, first, *_, last = logs["cats/a-s.csv"].decode().splitlines()
@@ -470,7 +476,7 @@ def test_the_last_evaluation_of_a_loss_log_is_no_worse_than_the_first(small) -> 
     assert float(last.split(",")[2]) < float(first.split(",")[2])
 
 
-def test_the_summary_of_a_run_is_in_a_file(small) -> None:
+def test_the_summary_of_a_run_is_in_a_file(small: Small) -> None:
     summary = small.summary()
     assert summary["planned"] == summary["done"] == 4
     assert (summary["failed"], summary["remaining"], summary["exit_code"]) == (0, 0, 0)

@@ -46,7 +46,7 @@ def refused_document(small: Small, *parts: str) -> None:
     assert not small.out.exists()
 
 
-def test_a_missing_manifest(small) -> None:
+def test_a_missing_manifest(small: Small) -> None:
     small.manifest.unlink()
     error = refused(small, "pipeline.yaml", "no such file")
     assert not small.out.exists()
@@ -65,18 +65,18 @@ def test_a_missing_manifest(small) -> None:
     ],
     ids=["not_yaml", "a_list", "words", "nothing", "another_shape", "binary"],
 )
-def test_a_file_that_is_no_manifest(small, text, parts) -> None:
+def test_a_file_that_is_no_manifest(small: Small, text: str, parts: tuple[str, ...]) -> None:
     small.manifest.write_text(text)
     refused(small, *parts)
     assert not small.out.exists()
 
 
-def test_an_unknown_key_is_told_with_the_nearest_known_one(small) -> None:
+def test_an_unknown_key_is_told_with_the_nearest_known_one(small: Small) -> None:
     small.pair["stregth"] = 2
     refused_document(small, "pipeline.yaml:", "pairs[0]", "stregth", "strength")
 
 
-def test_an_unknown_field_of_a_recipe_is_told_with_the_nearest_known_one(small) -> None:
+def test_an_unknown_field_of_a_recipe_is_told_with_the_nearest_known_one(small: Small) -> None:
     small.pair["override"]["style_wieght"] = 2
     refused_document(small, "pipeline.yaml:", "pairs[0].override", "style_wieght", "style_weight")
 
@@ -104,34 +104,34 @@ def test_an_unknown_field_of_a_recipe_is_told_with_the_nearest_known_one(small) 
     ],
     ids=str,
 )
-def test_a_value_that_is_not_allowed(small, fields: dict[str, Any], where: str) -> None:
+def test_a_value_that_is_not_allowed(small: Small, fields: dict[str, Any], where: str) -> None:
     small.pair.update(fields)
     refused_document(small, "pipeline.yaml:", f": {where}")
 
 
-def test_styles_that_match_nothing(small) -> None:
+def test_styles_that_match_nothing(small: Small) -> None:
     small.pair["styles"] = ["styles/*.jpg"]
     refused_document(small, "pipeline.yaml:", ": pairs[0].styles", "styles/*.jpg")
 
 
-def test_an_empty_content_folder(small) -> None:
+def test_an_empty_content_folder(small: Small) -> None:
     (small.root / "empty").mkdir()
     small.pair["content"] = "empty"
     refused_document(small, "pipeline.yaml:", ": pairs[0].content: ", "empty")
 
 
-def test_a_content_folder_that_is_not_there(small) -> None:
+def test_a_content_folder_that_is_not_there(small: Small) -> None:
     small.pair["content"] = "fotos"
     refused_document(small, "pipeline.yaml:", ": pairs[0].content: ", "fotos", "folder of images")
 
 
-def test_an_output_inside_a_content_folder(small) -> None:
+def test_an_output_inside_a_content_folder(small: Small) -> None:
     small.document["output"] = "photos/out"
     refused_document(small, "pipeline.yaml:", ": output: ", "photos")
     assert not (small.root / "photos/out").exists()
 
 
-def test_all_that_is_wrong_is_told_at_once(small) -> None:
+def test_all_that_is_wrong_is_told_at_once(small: Small) -> None:
     small.document["output"] = "photos/out"
     small.pair |= {"steps": -1, "styles": ["nowhere"]}
     small.write()
@@ -141,13 +141,13 @@ def test_all_that_is_wrong_is_told_at_once(small) -> None:
     assert len(error.splitlines()) == 3
 
 
-def test_two_outputs_with_one_path(small) -> None:
+def test_two_outputs_with_one_path(small: Small) -> None:
     small.document["pairs"].append(small.pair | {"name": "again"})
     small.write()
     refused(small, "pipeline.yaml:", "pair 'again'", "4 outputs", "'all'", "into:")
 
 
-def test_a_layer_that_the_weights_do_not_have(small, shared) -> None:
+def test_a_layer_that_the_weights_do_not_have(small: Small, shared: Path) -> None:
     weights = shared / "weights/vgg19_conv3_4.safetensors"
     small.document["extractor"] = {"weights": str(weights)}
     small.pair["recipe"] = "deep"
@@ -156,21 +156,21 @@ def test_a_layer_that_the_weights_do_not_have(small, shared) -> None:
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.bin", "none.safetensors"])
-def test_a_weights_file_that_is_none(small, name: str) -> None:
+def test_a_weights_file_that_is_none(small: Small, name: str) -> None:
     (small.root / "weights.safetensors").write_bytes(b"no weights")
     (small.root / "weights.bin").write_bytes(b"no weights")
     small.document["extractor"] = {"weights": name}
     refused_document(small, "pipeline.yaml:", ": extractor.weights", name)
 
 
-def test_a_pickled_weights_file_that_is_none(small) -> None:
+def test_a_pickled_weights_file_that_is_none(small: Small) -> None:
     (small.root / "weights.pth").write_bytes(b"no weights")
     small.document["extractor"] = {"weights": "weights.pth", "normalisation": "imagenet"}
     small.write()
     refused(small, "weights.pth", "no weights file that can be read safely")
 
 
-def test_weights_that_have_to_be_downloaded_and_can_not_be(small, tmp_path) -> None:
+def test_weights_that_have_to_be_downloaded_and_can_not_be(small: Small, tmp_path: Path) -> None:
     small.document["extractor"] = {"weights": "imagenet"}
     small.write()
     # A proxy that nobody listens at: no name is looked up, nothing leaves this machine.
@@ -188,25 +188,25 @@ def test_weights_that_have_to_be_downloaded_and_can_not_be(small, tmp_path) -> N
     assert contents(small.out / "images") == {}
 
 
-def test_a_style_image_that_is_none(small) -> None:
+def test_a_style_image_that_is_none(small: Small) -> None:
     (small.root / "styles/broken.png").write_bytes(b"no image")
     refused(small, "styles/broken.png", "not an image that can be read", "JPEG", "replace it")
 
 
-def test_all_broken_styles_are_told_at_once(small) -> None:
+def test_all_broken_styles_are_told_at_once(small: Small) -> None:
     for name in ("one.png", "two.png"):
         (small.root / "styles" / name).write_bytes(b"no image")
     assert len(refused(small, "styles/one.png", "styles/two.png").splitlines()) == 2
 
 
-def test_a_map_that_can_not_be_read(small) -> None:
+def test_a_map_that_can_not_be_read(small: Small) -> None:
     (small.root / "map.csv").write_text("content,style\ncats/a.png,nonesuch\n")
     small.pair["assign"] = {"map": "map.csv"}
     small.write()
     refused(small, "map.csv", "nonesuch")
 
 
-def test_a_device_that_is_not_there_stops_before_anything_moves(small) -> None:
+def test_a_device_that_is_not_there_stops_before_anything_moves(small: Small) -> None:
     assert command("run", "pipeline.yaml").code == 0
     before = contents(small.out / "images")
     small.photo("cats/a.png", 9)
@@ -226,14 +226,14 @@ def test_a_device_that_is_not_there_stops_before_anything_moves(small) -> None:
     ],
     ids=" ".join,
 )
-def test_a_command_line_that_means_nothing(small, arguments) -> None:
+def test_a_command_line_that_means_nothing(small: Small, arguments: tuple[str, ...]) -> None:
     ended = command("run", "pipeline.yaml", *arguments)
     assert ended.code == 2
     assert ended.err
     assert not small.out.exists()
 
 
-def test_an_unreadable_photograph_fails_alone(small) -> None:
+def test_an_unreadable_photograph_fails_alone(small: Small) -> None:
     whole = (small.root / "photos/cats/a.png").read_bytes()
     (small.root / "photos/cats/cut.png").write_bytes(whole[: len(whole) // 2])
     (small.root / "photos/cats/none.png").write_bytes(b"no image")
@@ -252,7 +252,7 @@ def test_an_unreadable_photograph_fails_alone(small) -> None:
     assert small.summary()["exit_code"] == 3
 
 
-def test_a_style_that_ends_early_fails_its_images_and_no_other(small) -> None:
+def test_a_style_that_ends_early_fails_its_images_and_no_other(small: Small) -> None:
     path = small.root / "styles/t.png"
     path.write_bytes(path.read_bytes()[:-40])
     ended = command("run", "pipeline.yaml")
@@ -261,14 +261,14 @@ def test_a_style_that_ends_early_fails_its_images_and_no_other(small) -> None:
     assert "styles/t.png" in lines(small.out / "failures.jsonl")[0]["reason"]
 
 
-def test_an_output_that_is_a_file(small) -> None:
+def test_an_output_that_is_a_file(small: Small) -> None:
     small.out.write_text("a file in the way")
     refused(small, "pipeline.yaml:2: output: ", "is a file")
     assert small.out.read_text() == "a file in the way"
 
 
 @pytest.mark.parametrize("blocked", ["out/images", "out/losses"])
-def test_an_output_that_can_not_be_made(small, blocked: str) -> None:
+def test_an_output_that_can_not_be_made(small: Small, blocked: str) -> None:
     path = small.root / blocked
     path.parent.mkdir()
     path.write_text("a file in the way")
@@ -278,7 +278,7 @@ def test_an_output_that_can_not_be_made(small, blocked: str) -> None:
     assert path.read_text() == "a file in the way"
 
 
-def test_a_cache_that_can_not_be_written(small) -> None:
+def test_a_cache_that_can_not_be_written(small: Small) -> None:
     (small.root / "cache").write_text("a file in the way")
     ended = command("run", "pipeline.yaml")
     assert ended.code == 5
@@ -287,7 +287,7 @@ def test_a_cache_that_can_not_be_written(small) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux file names are bytes")
-def test_a_file_name_that_is_not_utf8(small) -> None:
+def test_a_file_name_that_is_not_utf8(small: Small) -> None:
     broken = os.fsencode(small.root / "photos/cats") + b"/caf\xe9.png"
     Path(os.fsdecode(broken)).write_bytes((small.root / "photos/cats/a.png").read_bytes())
     refused(small, "its name is not UTF-8", "rename it")

@@ -97,7 +97,9 @@ def _timeless(small: Small) -> dict[str, dict[str, object]]:
     }
 
 
-def test_a_signal_lets_finish_what_has_begun(small, running, undisturbed) -> None:
+def test_a_signal_lets_finish_what_has_begun(
+    small: Small, running: "subprocess.Popen[str]", undisturbed: Small
+) -> None:
     # As a terminal does it: to the whole process group, workers included.
     os.killpg(running.pid, signal.SIGINT)
     ended = end(running)
@@ -112,7 +114,9 @@ def test_a_signal_lets_finish_what_has_begun(small, running, undisturbed) -> Non
     assert_resumes(small, undisturbed)
 
 
-def test_a_second_signal_stops_at_once(small, running, undisturbed) -> None:
+def test_a_second_signal_stops_at_once(
+    small: Small, running: "subprocess.Popen[str]", undisturbed: Small
+) -> None:
     (worker,) = _workers(running)
     os.kill(running.pid, signal.SIGTERM)
     os.kill(running.pid, signal.SIGINT)
@@ -130,7 +134,9 @@ def _workers(process: "subprocess.Popen[str]") -> list[int]:
     return [pid for pid, answer in is_worker.items() if answer]
 
 
-def test_a_killed_run_leaves_no_worker_and_continues(small, running, undisturbed) -> None:
+def test_a_killed_run_leaves_no_worker_and_continues(
+    small: Small, running: "subprocess.Popen[str]", undisturbed: Small
+) -> None:
     (worker,) = _workers(running)
     running.kill()
     running.wait()
@@ -145,7 +151,7 @@ def test_a_killed_run_leaves_no_worker_and_continues(small, running, undisturbed
     assert_resumes(small, undisturbed)
 
 
-def test_a_killed_worker_is_replaced(tmp_path) -> None:
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     few = _cheap(small_project(tmp_path), 60)
     assert few.run("--executor", "inline").code == 0
     before, facts = few.images(), _timeless(few)
@@ -167,7 +173,9 @@ def _has_begun(small: Small) -> bool:
         return bool(ledger.counts())
 
 
-def test_a_second_run_at_once_is_refused_and_told_who_is_there(small, running) -> None:
+def test_a_second_run_at_once_is_refused_and_told_who_is_there(
+    small: Small, running: "subprocess.Popen[str]"
+) -> None:
     before = small.images()
     second = small.run()
     assert (second.code, second.out) == (10, "")
@@ -180,7 +188,7 @@ def test_a_second_run_at_once_is_refused_and_told_who_is_there(small, running) -
     assert f"process {running.pid} on" in command("status", str(small.manifest)).out
 
 
-def test_a_signal_while_workers_start_ends_quietly(small) -> None:
+def test_a_signal_while_workers_start_ends_quietly(small: Small) -> None:
     process = start("run", str(small.manifest))
     wait_until(lambda: _workers(process) or process.poll() is not None, "a worker is started")
     os.killpg(process.pid, signal.SIGINT)
@@ -191,7 +199,7 @@ def test_a_signal_while_workers_start_ends_quietly(small) -> None:
     assert small.summary()["remaining"] == NUM_IMAGES - len(small.images())
 
 
-def test_a_deadline_stops_what_has_not_begun(small, undisturbed) -> None:
+def test_a_deadline_stops_what_has_not_begun(small: Small, undisturbed: Small) -> None:
     ended = small.run("--executor", "inline", "--deadline", "0.01s")
     assert ended.code == 4
     assert "stopped by deadline: run it again to go on" in ended.err
@@ -200,12 +208,12 @@ def test_a_deadline_stops_what_has_not_begun(small, undisturbed) -> None:
     assert_resumes(small, undisturbed)
 
 
-def test_a_deadline_of_the_manifest_counts_as_well(small) -> None:
+def test_a_deadline_of_the_manifest_counts_as_well(small: Small) -> None:
     small.document["run"]["deadline"] = 0.01
     assert small.run("--executor", "inline").code == 4
 
 
-def test_ctrl_c_in_any_command_is_no_error_of_ours(tmp_path) -> None:
+def test_ctrl_c_in_any_command_is_no_error_of_ours(tmp_path: Path) -> None:
     fifo = tmp_path / "pipeline.yaml"
     os.mkfifo(fifo)  # reading the manifest waits for somebody who writes it
     process = start("plan", str(fifo))

@@ -4,6 +4,7 @@ import ast
 import re
 import statistics
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from support.house import (
@@ -133,28 +134,28 @@ def test_the_table_fits_in_the_head() -> None:
     assert len(entries) <= MAX_ENTRIES
 
 
-def test_a_module_imports_only_from_rows_above_its_own(found) -> None:
+def test_a_module_imports_only_from_rows_above_its_own(found: list[Import]) -> None:
     assert upward(found) == []
 
 
-def test_rooms_do_without_what_they_need_not(found) -> None:
+def test_rooms_do_without_what_they_need_not(found: list[Import]) -> None:
     known = arrows(found)
     unwanted = {(one, other) for one, others in WITHOUT.items() for other in others}
     assert known & unwanted == set()
 
 
-def test_no_modules_and_no_rooms_import_each_other(found) -> None:
+def test_no_modules_and_no_rooms_import_each_other(found: list[Import]) -> None:
     assert cycles(pairs(found)) == []
     assert cycles(arrows(found)) == []
 
 
-def test_the_optimisation_knows_of_nothing_but_architectures(found) -> None:
+def test_the_optimisation_knows_of_nothing_but_architectures(found: list[Import]) -> None:
     known = {each.imported for each in found if room(each.importer) == "transfer"}
     ours = {name for name in known if is_ours(name) and room(name) != "transfer"}
     assert ours == {"stylebatch.extractors.architectures"}
 
 
-def test_a_room_with_a_front_door_is_entered_by_it(found) -> None:
+def test_a_room_with_a_front_door_is_entered_by_it(found: list[Import]) -> None:
     doors = {f"stylebatch.{name}" for name in FRONT_DOORS}
     past = [
         (importer, imported)
@@ -174,14 +175,14 @@ def test_a_worker_needs_neither_ledger_nor_plan_nor_manifest() -> None:
     assert {"device", "output", "transfer"} <= known
 
 
-def test_imports_inside_functions_are_those_that_have_a_reason(found) -> None:
+def test_imports_inside_functions_are_those_that_have_a_reason(found: list[Import]) -> None:
     late = {
         (each.importer, each.imported) for each in found if each.is_late and is_ours(each.imported)
     }
     assert late == ALLOWED_LATE.keys()
 
 
-def test_only_the_modules_that_compute_import_torch(found) -> None:
+def test_only_the_modules_that_compute_import_torch(found: list[Import]) -> None:
     brings = [each for each in found if is_torch(each.imported) and not each.is_for_types]
     assert {room(each.importer) for each in brings if not each.is_late} <= MAY_IMPORT_TORCH
     assert {room(each.importer) for each in brings if each.is_late} <= MAY_IMPORT_TORCH_LATE
@@ -249,7 +250,7 @@ for arguments in (["--help"], ["run", "--help"], ["recipes"], ["plan", sys.argv[
 """
 
 
-def test_help_recipes_and_plan_do_without_torch(tmp_path) -> None:
+def test_help_recipes_and_plan_do_without_torch(tmp_path: Path) -> None:
     manifest = small_project(tmp_path).manifest
     code = COMMANDS.replace("sys.argv[-1]", repr(str(manifest))) + TELL_TORCH
     assert run_process(code) == (0, "[]\n", "")
@@ -284,7 +285,9 @@ def top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def test_the_package_needs_no_script_and_scripts_share_only_their_setting(found) -> None:
+def test_the_package_needs_no_script_and_scripts_share_only_their_setting(
+    found: list[Import],
+) -> None:
     of_scripts = all_imports(SCRIPTS)
     assert outward([*found, *of_scripts]) == []
     assert len([each for each in of_scripts if each.imported in SCRIPTS]) > 20

@@ -21,7 +21,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     return small
 
 
-def test_torchvision_sees_the_contents_classes_and_all_images(small) -> None:
+def test_torchvision_sees_the_contents_classes_and_all_images(small: Small) -> None:
     loaded = ImageFolder(str(small.out / "images"))
     assert loaded.classes == ["cats", "dogs"]
     found = {Path(path).relative_to(small.out / "images").as_posix() for path, _ in loaded.samples}
@@ -31,7 +31,7 @@ def test_torchvision_sees_the_contents_classes_and_all_images(small) -> None:
     assert (image.size, label) == ((16, 16), 0)
 
 
-def test_labels_of_the_metadata_are_the_loaders_classes(small) -> None:
+def test_labels_of_the_metadata_are_the_loaders_classes(small: Small) -> None:
     loaded = ImageFolder(str(small.out / "images"))
     rows = small.metadata()
     for path, label in loaded.samples:
@@ -39,15 +39,17 @@ def test_labels_of_the_metadata_are_the_loaders_classes(small) -> None:
         assert row["label"] == loaded.classes[label]
 
 
-def test_no_name_has_a_dot_in_its_stem(small) -> None:
+def test_no_name_has_a_dot_in_its_stem(small: Small) -> None:
     assert not [path for path in small.images() if path.count(".") != 1]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="needs datasets")
 # It warns of itself, and leaves files open.
 @pytest.mark.filterwarnings("ignore")
-def test_hugging_face_sees_the_contents_classes_and_all_images(small, tmp_path) -> None:
-    from datasets import load_dataset
+def test_hugging_face_sees_the_contents_classes_and_all_images(
+    small: Small, tmp_path: Path
+) -> None:
+    from datasets import load_dataset  # type: ignore[import-untyped]
 
     folder = str(small.out / "images")
     loaded = load_dataset("imagefolder", data_dir=folder, cache_dir=str(tmp_path), split="train")

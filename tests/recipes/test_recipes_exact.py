@@ -303,7 +303,8 @@ def test_adam_moves_as_torchs_own_does_in_the_pixels_of_the_source(
         image = (pixels + offset) / factor
         adam.zero_grad()
         style = true(style_of(name))
-        published_terms(name, image, true(CONTENT), style, 1, **variant)["total"].backward()
+        terms = published_terms(name, image, true(CONTENT), style, 1, **variant)
+        torch.autograd.backward(terms["total"])
         adam.step()
     wanted = ((pixels + offset) / factor).detach()
     found = solved(of, style_of(name)).double()

@@ -185,7 +185,7 @@ def test_the_image_is_the_one_that_torch_s_adam_gives(name: str, longer: Small) 
     for _ in range(STEPS):
         adam.zero_grad()
         loss = published_terms(name, variable / scale, content, style, STRENGTH)["total"]
-        loss.backward()
+        torch.autograd.backward(loss)
         adam.step()
         if loss.item() < lowest or kept == "after the last":
             lowest, image = loss.item(), (variable / scale).detach().clone()

@@ -13,7 +13,9 @@ def small(tmp_path: Path) -> Small:
     return small_project(tmp_path)
 
 
-def test_images_too_large_for_the_time_left_do_not_keep_small_ones_from_being_made(small) -> None:
+def test_images_too_large_for_the_time_left_do_not_keep_small_ones_from_being_made(
+    small: Small,
+) -> None:
     """Or no night would ever get anywhere: the largest go first."""
     small.pair["size_px"] = 64
     small.photo("cats/large.png", 3, 64, 64)

@@ -26,9 +26,8 @@ from stylebatch.records import (
     WorkerJoined,
     WorkerLost,
 )
-from stylebatch.run import EXECUTORS, make_plan
+from stylebatch.run import EXECUTORS, make_plan, worker_specs
 from stylebatch.run.executors import Executor
-from stylebatch.run.pipeline import worker_specs
 from stylebatch.worker.process import run_child
 from stylebatch.worker.spec import WorkerSpec
 
@@ -111,7 +110,7 @@ def _timeless(event: Event) -> Event:
 
 
 @needs_proc
-def test_inline_and_local_give_the_same_events_and_files(work) -> None:
+def test_inline_and_local_give_the_same_events_and_files(work: Work) -> None:
     inline = drive("inline", work)
     images = work.small.images()
     assert len(inline) == 1 + 4
@@ -132,7 +131,7 @@ def _trackers() -> list[int]:
     ]
 
 
-def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work) -> None:
+def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work: Work) -> None:
     executor = EXECUTORS["inline"]([replace(work.spec, pixel_budget=2 * 16 * 16)])
     executor.start()
     executor.submit(0, work.jobs)
@@ -149,7 +148,7 @@ def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work) -> None:
 
 
 @needs_proc
-def test_a_killed_process_is_told_and_can_be_replaced(work) -> None:
+def test_a_killed_process_is_told_and_can_be_replaced(work: Work) -> None:
     executor = EXECUTORS["local"]([work.spec])
     executor.start()
     poll_until(executor, has(WorkerJoined))
@@ -165,7 +164,7 @@ def test_a_killed_process_is_told_and_can_be_replaced(work) -> None:
     assert children_of(os.getpid()) == _trackers()
 
 
-def test_a_process_ends_by_itself_when_its_pipe_is_closed(work) -> None:
+def test_a_process_ends_by_itself_when_its_pipe_is_closed(work: Work) -> None:
     process, pipe = _child(work.spec)
     assert pipe.poll(60)
     assert pipe.recv() == [WorkerJoined(0, "cpu", work.spec.pixel_budget or 2**16)]
@@ -183,7 +182,7 @@ def _child(spec: WorkerSpec) -> tuple[Any, Any]:
     return process, ours
 
 
-def test_an_error_of_ours_in_a_process_comes_back_with_its_traceback(work) -> None:
+def test_an_error_of_ours_in_a_process_comes_back_with_its_traceback(work: Work) -> None:
     process, pipe = _child(replace(work.spec, device="cuda:63"))
     assert pipe.poll(60)
     (failed,) = pipe.recv()

@@ -45,7 +45,7 @@ Engine.__init__, Engine.step = init, step
 """
 
 
-def test_a_device_that_fails_costs_its_process_and_no_image(small) -> None:
+def test_a_device_that_fails_costs_its_process_and_no_image(small: Small) -> None:
     ended = run_changed(small, FAILING_DEVICE)
     assert ended.returncode == 0, ended
     assert (len(ended.stdout.splitlines()), ended.stderr) == (1, "")
@@ -79,7 +79,7 @@ Engine.step = step
 """
 
 
-def test_a_device_that_never_comes_up_does_not_keep_the_others_from_working(small) -> None:
+def test_a_device_that_never_comes_up_does_not_keep_the_others_from_working(small: Small) -> None:
     small.document["run"]["cpu_workers"] = 2
     ended = run_changed(small, ONE_NEVER_STARTS)
     assert ended.returncode == 0, ended
@@ -88,7 +88,7 @@ def test_a_device_that_never_comes_up_does_not_keep_the_others_from_working(smal
     assert len(small.images()) == 4
 
 
-def test_what_the_pool_has_mended_itself_is_no_news_for_a_quiet_run(small) -> None:
+def test_what_the_pool_has_mended_itself_is_no_news_for_a_quiet_run(small: Small) -> None:
     ended = run_changed(small, FAILING_DEVICE, "--quiet")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert "is lost: its device has failed" in small.log()
@@ -112,7 +112,7 @@ Device.__init__ = init
     "error",
     ["CUDA error: unknown error", "CUDA error: out of memory", "CUDA driver error: not ready"],
 )
-def test_a_device_that_can_not_be_opened_yet_is_tried_again(small, error) -> None:
+def test_a_device_that_can_not_be_opened_yet_is_tried_again(small: Small, error: str) -> None:
     """It is still being reset, or others have its memory: no error of stylebatch's own."""
     ended = run_changed(small, FAILING_TWICE.replace("{error}", error))
     assert ended.returncode == 0, ended
@@ -120,7 +120,7 @@ def test_a_device_that_can_not_be_opened_yet_is_tried_again(small, error) -> Non
     assert len(small.images()) == 4
 
 
-def test_slots_that_memory_suffices_for_are_remembered_beyond_a_workers_death(small) -> None:
+def test_slots_that_memory_suffices_for_are_remembered_beyond_a_workers_death(small: Small) -> None:
     ended = run_changed(small, SCARCE_AND_KILLED)
     assert ended.returncode == 0, ended
     assert "killed by SIGKILL" in small.log()
@@ -135,7 +135,9 @@ def test_slots_that_memory_suffices_for_are_remembered_beyond_a_workers_death(sm
     assert len(small.images()) == 4
 
 
-def test_in_this_process_a_device_that_fails_ends_the_run_resumably(small, monkeypatch) -> None:
+def test_in_this_process_a_device_that_fails_ends_the_run_resumably(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def step(self: Engine) -> None:
         raise RuntimeError("CUDA error: unspecified launch failure")
 

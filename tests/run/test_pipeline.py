@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.runs import Small, children_of, lines, needs_proc
@@ -46,12 +47,12 @@ class Onlooker:
             self._act()
 
 
-def go(small: Small, onlooker: Onlooker, **request: object) -> RunSummary:
+def go(small: Small, onlooker: Onlooker, **request: Any) -> RunSummary:
     manifest = load_manifest(small.write())
-    return run(manifest, RunRequest(**request), onlooker, StopRequest())  # type: ignore[arg-type]
+    return run(manifest, RunRequest(**request), onlooker, StopRequest())
 
 
-def test_a_run_tells_what_it_plans_and_what_comes_of_it(small) -> None:
+def test_a_run_tells_what_it_plans_and_what_comes_of_it(small: Small) -> None:
     onlooker = Onlooker()
     summary = go(small, onlooker)
     assert onlooker.counts == {"all": PairCounts(total=4, pending=4)}
@@ -67,7 +68,7 @@ def test_a_run_tells_what_it_plans_and_what_comes_of_it(small) -> None:
     assert again.events == []
 
 
-def test_a_run_that_no_longer_holds_its_output_stops_before_it_commits(small) -> None:
+def test_a_run_that_no_longer_holds_its_output_stops_before_it_commits(small: Small) -> None:
     onlooker = Onlooker(WorkerJoined, (small.out / ".stylebatch/holder.json").unlink)
     with pytest.raises(RunError, match="no longer holds the output") as caught:
         go(small, onlooker)
@@ -76,7 +77,7 @@ def test_a_run_that_no_longer_holds_its_output_stops_before_it_commits(small) ->
     assert go(small, Onlooker()).done == 4
 
 
-def test_an_output_that_vanishes_stops_the_run_and_can_come_back(small) -> None:
+def test_an_output_that_vanishes_stops_the_run_and_can_come_back(small: Small) -> None:
     elsewhere = small.root / "elsewhere"
     onlooker = Onlooker(WorkerJoined, lambda: small.out.rename(elsewhere))
     with pytest.raises(RunError) as caught:
@@ -88,7 +89,7 @@ def test_an_output_that_vanishes_stops_the_run_and_can_come_back(small) -> None:
     assert go(small, Onlooker()).done == 4
 
 
-def test_a_photograph_that_changes_under_way_fails_and_is_made_next_time(small) -> None:
+def test_a_photograph_that_changes_under_way_fails_and_is_made_next_time(small: Small) -> None:
     onlooker = Onlooker(PlanSummary, lambda: small.photo("cats/a.png", 9))
     summary = go(small, onlooker)
     assert (summary.done, summary.failed, summary.exit_code) == (2, 2, 3)
@@ -99,14 +100,14 @@ def test_a_photograph_that_changes_under_way_fails_and_is_made_next_time(small) 
     assert (summary.done, summary.exit_code) == (2, 0)
 
 
-def test_a_style_that_changes_under_way_fails_its_images(small) -> None:
+def test_a_style_that_changes_under_way_fails_its_images(small: Small) -> None:
     onlooker = Onlooker(PlanSummary, lambda: small.style("s.png", 9))
     assert go(small, onlooker).failed == 2
     assert "has changed since planning" in lines(small.out / "failures.jsonl")[0]["reason"]
     assert go(small, Onlooker()).done == 2
 
 
-def test_a_photograph_that_vanishes_under_way_fails(small) -> None:
+def test_a_photograph_that_vanishes_under_way_fails(small: Small) -> None:
     onlooker = Onlooker(PlanSummary, (small.root / "photos/cats/a.png").unlink)
     assert go(small, onlooker).failed == 2
     assert "can't be read (No such file" in lines(small.out / "failures.jsonl")[0]["reason"]
@@ -115,7 +116,7 @@ def test_a_photograph_that_vanishes_under_way_fails(small) -> None:
 
 
 @needs_proc
-def test_an_image_that_ends_its_worker_when_alone_is_failed(small) -> None:
+def test_an_image_that_ends_its_worker_when_alone_is_failed(small: Small) -> None:
     (small.root / "photos/dogs/b.png").unlink()
     small.pair |= {"styles": ["styles/s.png"], "steps": 2000}
     small.document["run"] |= {"executor": "local", "cpu_workers": 1, "max_deaths": 1}
@@ -137,7 +138,7 @@ def _kill_worker() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_a_stop_that_was_asked_for_before_the_first_job_makes_nothing(small) -> None:
+def test_a_stop_that_was_asked_for_before_the_first_job_makes_nothing(small: Small) -> None:
     manifest = load_manifest(small.write())
     summary = run(manifest, RunRequest(), Onlooker(), StopRequest(1))
     assert (summary.done, summary.remaining, summary.exit_code) == (0, 4, 4)
@@ -145,7 +146,7 @@ def test_a_stop_that_was_asked_for_before_the_first_job_makes_nothing(small) -> 
     assert summary.workers == []
 
 
-def test_a_second_stop_ends_the_planning_too_and_is_told(small) -> None:
+def test_a_second_stop_ends_the_planning_too_and_is_told(small: Small) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(load_manifest(small.write()), RunRequest(), Onlooker(), StopRequest(2))
     told = small.summary()
@@ -153,13 +154,13 @@ def test_a_second_stop_ends_the_planning_too_and_is_told(small) -> None:
     assert go(small, Onlooker()).done == 4
 
 
-def test_a_stop_that_comes_when_all_is_done_changes_nothing(small) -> None:
+def test_a_stop_that_comes_when_all_is_done_changes_nothing(small: Small) -> None:
     go(small, Onlooker())
     summary = run(load_manifest(small.write()), RunRequest(), Onlooker(), StopRequest(1))
     assert (summary.stopped_by, summary.exit_code) == (None, 0)
 
 
-def test_nothing_is_moved_aside_before_the_device_is_known_to_be_there(small) -> None:
+def test_nothing_is_moved_aside_before_the_device_is_known_to_be_there(small: Small) -> None:
     go(small, Onlooker())
     small.photo("cats/a.png", 9)
     manifest = load_manifest(small.write())
@@ -170,7 +171,7 @@ def test_nothing_is_moved_aside_before_the_device_is_known_to_be_there(small) ->
     assert small.images() == before
 
 
-def test_cpu_workers_share_the_cores_and_inline_has_one(small) -> None:
+def test_cpu_workers_share_the_cores_and_inline_has_one(small: Small) -> None:
     small.document["run"] |= {"executor": "local", "cpu_workers": 3}
     manifest = load_manifest(small.write())
     specs = worker_specs(manifest, {}, small.out, "run")
@@ -182,7 +183,7 @@ def test_cpu_workers_share_the_cores_and_inline_has_one(small) -> None:
 
 
 def test_the_cache_is_the_manifests_else_the_environments_else_the_platforms(
-    small, monkeypatch
+    small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cache() -> Path:
         (spec,) = worker_specs(load_manifest(small.write()), {}, small.out, "run")
@@ -196,7 +197,7 @@ def test_the_cache_is_the_manifests_else_the_environments_else_the_platforms(
     assert small.root in cache().parents
 
 
-def test_settings_that_differ_in_strength_only_are_told_as_one(small) -> None:
+def test_settings_that_differ_in_strength_only_are_told_as_one(small: Small) -> None:
     small.document["pairs"].append(small.pair | {"name": "two", "into": "two", "strength": 3})
     one, two = load_manifest(small.write()).pairs
     assert one.settings.id == two.settings.id

@@ -50,7 +50,7 @@ def workers_of(pid: int) -> list[int]:
 
 
 @needs_proc
-def test_a_worker_that_stops_answering_is_ended_and_replaced(small) -> None:
+def test_a_worker_that_stops_answering_is_ended_and_replaced(small: Small) -> None:
     assert small.run().code == 0
     before = small.images()
     small.out.rename(small.root / "before")
@@ -77,7 +77,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a settable affinity")
-def test_a_worker_keeps_to_its_cores(small) -> None:
+def test_a_worker_keeps_to_its_cores(small: Small) -> None:
     small.document["run"] |= {"executor": "local"}
     manifest = load_manifest(small.write())
     (spec,) = worker_specs(manifest, {}, small.out, "run")
@@ -137,7 +137,7 @@ def plug(path: Path) -> None:
 
 
 @pytest.mark.skipif(not IS_EIO, reason="needs a file that can't be read with EIO")
-def test_a_photograph_that_can_be_read_again_in_a_moment_is_made(small) -> None:
+def test_a_photograph_that_can_be_read_again_in_a_moment_is_made(small: Small) -> None:
     photo = small.root / "photos/cats/a.png"
     onlooker = Onlooker(lambda: unplug(photo), lambda: plug(photo))
     summary = go(small, onlooker)
@@ -149,7 +149,7 @@ def test_a_photograph_that_can_be_read_again_in_a_moment_is_made(small) -> None:
 
 
 @pytest.mark.skipif(not IS_EIO, reason="needs a file that can't be read with EIO")
-def test_attempts_have_an_end_and_then_the_failure_stays(small) -> None:
+def test_attempts_have_an_end_and_then_the_failure_stays(small: Small) -> None:
     photo = small.root / "photos/cats/a.png"
     small.document["run"]["max_retries"] = 1
     onlooker = Onlooker(lambda: unplug(photo))
@@ -163,14 +163,16 @@ def test_attempts_have_an_end_and_then_the_failure_stays(small) -> None:
     assert go(small, Onlooker(int), retry_failed=True).done == 2
 
 
-def test_a_permanent_failure_is_not_tried_again(small) -> None:
+def test_a_permanent_failure_is_not_tried_again(small: Small) -> None:
     onlooker = Onlooker((small.root / "photos/cats/a.png").unlink)
     assert go(small, onlooker).failed == 2
     assert onlooker.notices == []
 
 
 @pytest.mark.parametrize(("limit", "is_reached"), [(2, True), ("25%", True), (50, False)])
-def test_a_run_that_goes_wrong_stops_and_says_so(small, limit, is_reached) -> None:
+def test_a_run_that_goes_wrong_stops_and_says_so(
+    small: Small, limit: int | str, is_reached: bool
+) -> None:
     for number in range(10):
         small.photo(f"dogs/{number}.png", 30 + number)
     small.document["run"]["max_failures"] = limit
@@ -197,7 +199,7 @@ def test_a_run_that_goes_wrong_stops_and_says_so(small, limit, is_reached) -> No
         assert written["stopped_by"] is None
 
 
-def test_the_command_line_has_the_limit_too_and_names_it(small) -> None:
+def test_the_command_line_has_the_limit_too_and_names_it(small: Small) -> None:
     (small.root / "photos/cats/a.png").write_bytes(b"no image")
     ended = small.run("--max-failures", "1")
     assert ended.code == 3
@@ -211,7 +213,7 @@ def test_the_command_line_has_the_limit_too_and_names_it(small) -> None:
 # What is written of it
 
 
-def test_run_json_tells_of_a_run_that_could_not_start(small) -> None:
+def test_run_json_tells_of_a_run_that_could_not_start(small: Small) -> None:
     foreign = small.out / "images/cats/a-s.png"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"somebody's own")
@@ -224,7 +226,7 @@ def test_run_json_tells_of_a_run_that_could_not_start(small) -> None:
     assert small.summary()["error"] is None
 
 
-def test_run_json_tells_how_long_each_worker_was_there_and_busy(small) -> None:
+def test_run_json_tells_how_long_each_worker_was_there_and_busy(small: Small) -> None:
     assert small.run().code == 0
     (worker,) = small.summary()["workers"]
     assert worker["device"] == "cpu"

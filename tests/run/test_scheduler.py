@@ -1,3 +1,5 @@
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.jobs import BUDGET, Jobs
@@ -162,7 +164,7 @@ shapes = st.tuples(st.sampled_from([0, 32, 64, 96, 500]), st.sampled_from([0, 32
     st.randoms(use_true_random=False),
 )
 def test_each_job_runs_once_within_capacity_and_suspects_alone(
-    counts, budgets, limit, random
+    counts: dict[tuple[int, int], int], budgets: list[int], limit: int | None, random: random.Random
 ) -> None:
     source = Jobs(counts)
     scheduler = Scheduler(source, limit=limit)

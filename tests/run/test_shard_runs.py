@@ -124,7 +124,9 @@ def assert_killed(process: "subprocess.Popen[str]") -> None:
 # Several at once
 
 
-def test_shards_at_once_one_of_them_killed_make_what_one_run_makes(small, undisturbed) -> None:
+def test_shards_at_once_one_of_them_killed_make_what_one_run_makes(
+    small: Small, undisturbed: Small
+) -> None:
     small.document["run"] |= {"executor": "local", "cpu_workers": 1}
     manifest = str(small.write())
     killed = crashing(small, "events-taken", "run", manifest, "--shard", "0/3")
@@ -173,7 +175,9 @@ def endless(small: Small) -> "Iterator[subprocess.Popen[str]]":
 
 
 @needs_proc
-def test_while_a_shard_runs_only_its_siblings_may(small, endless) -> None:
+def test_while_a_shard_runs_only_its_siblings_may(
+    small: Small, endless: "subprocess.Popen[str]"
+) -> None:
     manifest = str(small.write())
     who = f"process {endless.pid} on "
     for arguments in (("--shard", "0/2"), ("--shard", "0/3"), ("--shard", "0/1"), ()):
@@ -201,7 +205,7 @@ def test_while_a_shard_runs_only_its_siblings_may(small, endless) -> None:
 
 
 @needs_proc
-def test_while_a_run_of_the_whole_goes_on_no_shard_may(small) -> None:
+def test_while_a_run_of_the_whole_goes_on_no_shard_may(small: Small) -> None:
     small.pair["steps"] = 10**5
     process = start("run", str(small.write()))
     try:
@@ -245,7 +249,7 @@ print(taken)
 """
 
 
-def test_locks_that_exclude_each_other_are_never_held_together(tmp_path) -> None:
+def test_locks_that_exclude_each_other_are_never_held_together(tmp_path: Path) -> None:
     contenders = [
         subprocess.Popen(
             [sys.executable, "-c", CONTENDER, str(tmp_path / "out"), str(seed)],
@@ -259,7 +263,7 @@ def test_locks_that_exclude_each_other_are_never_held_together(tmp_path) -> None
     assert all(int(count) > 0 for count in taken)
 
 
-def test_workers_look_for_their_own_shards_holder(tmp_path) -> None:
+def test_workers_look_for_their_own_shards_holder(tmp_path: Path) -> None:
     whole = Dataset(tmp_path / "out")
     one, other = Dataset(whole.root, Shard(0, 2)), Dataset(whole.root, Shard(1, 2))
     whole.make_folders()
@@ -276,7 +280,9 @@ def test_workers_look_for_their_own_shards_holder(tmp_path) -> None:
         check_owner(one, "one")
 
 
-def test_who_waits_too_long_at_the_gate_is_told(tmp_path, monkeypatch) -> None:
+def test_who_waits_too_long_at_the_gate_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = Dataset(tmp_path / "out", Shard(0, 2))
     dataset.make_folders()
     monkeypatch.setattr(lock, "GATE_S", 0.1)
@@ -292,7 +298,9 @@ def test_who_waits_too_long_at_the_gate_is_told(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("where", ["absorbing", "absorbed"])
 @pytest.mark.parametrize("again", ["merge", "run", "shard"])
-def test_a_merge_that_is_killed_is_done_again(small, undisturbed, where: str, again: str) -> None:
+def test_a_merge_that_is_killed_is_done_again(
+    small: Small, undisturbed: Small, where: str, again: str
+) -> None:
     for index in range(2):
         small.run("--shard", f"{index}/2")
     assert_killed(crashing(small, where, "merge", str(small.out)))
@@ -308,7 +316,9 @@ def test_a_merge_that_is_killed_is_done_again(small, undisturbed, where: str, ag
     assert_as_undisturbed(small, undisturbed)
 
 
-def test_a_ledger_that_came_back_after_its_merge_changes_nothing(small, undisturbed) -> None:
+def test_a_ledger_that_came_back_after_its_merge_changes_nothing(
+    small: Small, undisturbed: Small
+) -> None:
     for index in range(2):
         small.run("--shard", f"{index}/2")
     shards = small.out / ".stylebatch/shards"
@@ -325,7 +335,9 @@ def test_a_ledger_that_came_back_after_its_merge_changes_nothing(small, undistur
 # One after the other
 
 
-def test_shards_of_another_count_go_on_where_the_others_were(small, undisturbed) -> None:
+def test_shards_of_another_count_go_on_where_the_others_were(
+    small: Small, undisturbed: Small
+) -> None:
     small.run("--shard", "0/2")
     first = small.identities()
     assert 0 < len(first) < NUM_IMAGES
@@ -338,7 +350,9 @@ def test_shards_of_another_count_go_on_where_the_others_were(small, undisturbed)
     assert_as_undisturbed(small, undisturbed)
 
 
-def test_a_run_of_the_whole_after_shards_merges_them_and_goes_on(small, undisturbed) -> None:
+def test_a_run_of_the_whole_after_shards_merges_them_and_goes_on(
+    small: Small, undisturbed: Small
+) -> None:
     small.run("--shard", "1/3")
     made = small.images().keys()
     assert small.again(code=3) == undisturbed.images().keys() - made
@@ -346,7 +360,9 @@ def test_a_run_of_the_whole_after_shards_merges_them_and_goes_on(small, undistur
     assert_as_undisturbed(small, undisturbed)
 
 
-def test_an_output_can_be_moved_between_its_shards_runs(small, undisturbed, tmp_path) -> None:
+def test_an_output_can_be_moved_between_its_shards_runs(
+    small: Small, undisturbed: Small, tmp_path: Path
+) -> None:
     small.run("--shard", "0/2")
     small.root.rename(tmp_path / "elsewhere")
     moved = Small(tmp_path / "elsewhere")
@@ -360,7 +376,7 @@ def test_an_output_can_be_moved_between_its_shards_runs(small, undisturbed, tmp_
     assert_as_undisturbed(moved, undisturbed)
 
 
-def test_a_shard_leaves_alone_what_is_out_of_date(small, undisturbed) -> None:
+def test_a_shard_leaves_alone_what_is_out_of_date(small: Small, undisturbed: Small) -> None:
     small.run()
     (small.root / "photos/cats/a.png").unlink()
     small.pair["strength"] = 2
@@ -381,7 +397,7 @@ def test_a_shard_leaves_alone_what_is_out_of_date(small, undisturbed) -> None:
     }
 
 
-def test_status_and_plan_add_ledgers_up_to_what_a_merge_makes(small) -> None:
+def test_status_and_plan_add_ledgers_up_to_what_a_merge_makes(small: Small) -> None:
     small.run()
     assert len(failures(small)) == 2
     small.pair["strength"] = 2
@@ -397,7 +413,7 @@ def test_status_and_plan_add_ledgers_up_to_what_a_merge_makes(small) -> None:
     assert command("plan", str(small.manifest)).out == plan
 
 
-def test_a_pair_that_is_renamed_is_so_in_the_merged_metadata(small) -> None:
+def test_a_pair_that_is_renamed_is_so_in_the_merged_metadata(small: Small) -> None:
     small.run()
     before = small.identities()
     small.pair["name"] = "renamed"
@@ -428,7 +444,9 @@ def _version(ledger: Path) -> int:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def test_ledgers_of_an_older_version_are_brought_up_to_date(small, undisturbed) -> None:
+def test_ledgers_of_an_older_version_are_brought_up_to_date(
+    small: Small, undisturbed: Small
+) -> None:
     small.run("--limit", "5")
     first = small.identities()
     whole, own = Dataset(small.out).ledger, Dataset(small.out, Shard(0, 2)).ledger
@@ -443,7 +461,7 @@ def test_ledgers_of_an_older_version_are_brought_up_to_date(small, undisturbed) 
     assert_as_undisturbed(small, undisturbed)
 
 
-def test_shards_go_on_where_a_run_of_the_whole_was_killed(small, undisturbed) -> None:
+def test_shards_go_on_where_a_run_of_the_whole_was_killed(small: Small, undisturbed: Small) -> None:
     assert_killed(crashing(small, "recording", "run", str(small.manifest)))
     litter = small.out / ".stylebatch/tmp/20200101T000000-1/worker0/0.png.tmp"
     litter.parent.mkdir(parents=True)
@@ -482,7 +500,7 @@ def _half_write(ledger: Path) -> None:
 
 
 def test_half_a_transaction_of_a_killed_process_is_undone_in_either_ledger(
-    small, undisturbed
+    small: Small, undisturbed: Small
 ) -> None:
     small.run("--limit", "5")
     first = small.identities()
@@ -505,7 +523,7 @@ def test_half_a_transaction_of_a_killed_process_is_undone_in_either_ledger(
 # The commands
 
 
-def test_the_plan_of_a_shard_is_its_part_and_writes_nothing(small) -> None:
+def test_the_plan_of_a_shard_is_its_part_and_writes_nothing(small: Small) -> None:
     shown = small.run("--shard", "0/3", "--dry-run")
     assert shown.code == 0
     own = {
@@ -519,20 +537,20 @@ def test_the_plan_of_a_shard_is_its_part_and_writes_nothing(small) -> None:
 
 
 @pytest.mark.parametrize("text", ["3/3", "1", "x/2"])
-def test_a_wrong_shard_starts_nothing(small, text: str) -> None:
+def test_a_wrong_shard_starts_nothing(small: Small, text: str) -> None:
     ended = small.run("--shard", text)
     assert ended.code == 2
     assert f"'{text}' is no shard" in ended.err
     assert not small.out.exists()
 
 
-def test_a_preview_has_no_shards(small) -> None:
+def test_a_preview_has_no_shards(small: Small) -> None:
     ended = small.run("--shard", "0/2", "--preview", "1")
     assert ended.code == 2
     assert "not together with" in ended.err
 
 
-def test_a_merge_without_shards_writes_the_records(small) -> None:
+def test_a_merge_without_shards_writes_the_records(small: Small) -> None:
     small.run()
     (small.out / "metadata.jsonl").rename(small.root / "before")
     ended = merge(small)
@@ -541,7 +559,7 @@ def test_a_merge_without_shards_writes_the_records(small) -> None:
     assert (small.out / "metadata.jsonl").read_bytes() == (small.root / "before").read_bytes()
 
 
-def test_a_merge_says_what_is_still_to_be_made_and_where_nothing_is(small) -> None:
+def test_a_merge_says_what_is_still_to_be_made_and_where_nothing_is(small: Small) -> None:
     nothing = merge(small)
     assert nothing.code == 2
     small.out.mkdir()

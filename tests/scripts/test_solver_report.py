@@ -24,7 +24,9 @@ def printed(ways: list[Way], capsys: pytest.CaptureFixture[str]) -> dict[str, st
     return found
 
 
-def test_the_summary_splits_the_gain_and_counts_who_never_gets_there(capsys) -> None:
+def test_the_summary_splits_the_gain_and_counts_who_never_gets_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     ways = [
         made("a", "textbook", (10, 4.0), (100, 1.0), (300, 2.0)),
         made("a", "ours", (10, 2.0), (50, 1.0)),
@@ -45,7 +47,9 @@ def test_the_summary_splits_the_gain_and_counts_who_never_gets_there(capsys) -> 
     assert found["pairs that get there"] == "1 of 2 2 of 2"
 
 
-def test_losses_are_told_as_they_are_and_in_units_of_the_textbooks_best(capsys) -> None:
+def test_losses_are_told_as_they_are_and_in_units_of_the_textbooks_best(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     ways = [
         made("a", "textbook", (10, 4.0), (100, 2.0), (300, 3.0), timed=False),
         made("b", "textbook", (10, 80.0), (100, 20.0), (300, 900.0), timed=False),

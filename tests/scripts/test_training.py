@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from support.paths import ROOT
+from torch import Tensor
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
@@ -37,7 +38,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("training")
     vgg = ARCHITECTURES["vgg19"]
     drawn = load_tensors(find_weights("vgg19", "random", root), ["conv3_3"])
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for part in vgg.convolutions(["conv3_3"]):
         weight, bias = drawn[part.name]
         tensors |= {f"{part.parameters}.weight": weight, f"{part.parameters}.bias": bias}
@@ -52,7 +53,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(inputs: Path, name: str, *options: str) -> Path:
     output = inputs / f"{name}.safetensors"
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "training.train_slim",
@@ -64,11 +65,13 @@ def train(inputs: Path, name: str, *options: str) -> Path:
     return output
 
 
-def test_it_makes_a_file_that_is_read_the_same_twice_and_another_for_another_seed(inputs) -> None:
+def test_it_makes_a_file_that_is_read_the_same_twice_and_another_for_another_seed(
+    inputs: Path,
+) -> None:
     first, second = train(inputs, "first"), train(inputs, "second")
     other = train(inputs, "other", "--seed", "1")
     found = find_weights("slim", str(first), inputs)
-    assert found.layers == {part.name for part in ARCHITECTURES["slim"].convolutions()}
+    assert found.layers == frozenset(part.name for part in ARCHITECTURES["slim"].convolutions())
     assert found.normalisation.mean == (0.5, 0.5, 0.5)
     with safe_open(first, framework="np") as file:
         assert "distilled from VGG-19" in file.metadata()["source"]
@@ -81,14 +84,14 @@ def test_it_makes_a_file_that_is_read_the_same_twice_and_another_for_another_see
     assert np.array_equal(numbers[0]["heads.conv1_1.weight"], numbers[2]["heads.conv1_1.weight"])
 
 
-def test_it_goes_on_from_a_file(inputs) -> None:
+def test_it_goes_on_from_a_file(inputs: Path) -> None:
     first = train(inputs, "start")
     still = train(inputs, "still", "--start", str(first), "--rate", "0")
     key = "features.2.weight"
     assert np.array_equal(load_file(first)[key], load_file(still)[key])
 
 
-def test_what_is_left_out_is_not_loaded(inputs) -> None:
+def test_what_is_left_out_is_not_loaded(inputs: Path) -> None:
     names = read_names(inputs / "left-out.txt")
     assert names == ["photos/left-out.png"]
     assert len(load_images(inputs / "photos", names)) == 1

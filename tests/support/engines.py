@@ -1,7 +1,7 @@
 """Engines for tests: small solvers, real objectives, and stubs made of one function."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from support import naive
@@ -69,10 +69,10 @@ SPEC = ObjectiveSpec(
 
 def real_objective(dtype: torch.dtype = torch.float32) -> Objective:
     layers = [*SPEC.content_layers, *SPEC.style_layers]
-    constants = {"mean": naive.MEAN, "std": naive.STD}
-    return Objective(
-        SPEC, Extractor(ARCHITECTURES["vgg19"], naive.weights(), layers, **constants, dtype=dtype)
+    extractor = Extractor(
+        ARCHITECTURES["vgg19"], naive.weights(), layers, mean=naive.MEAN, std=naive.STD, dtype=dtype
     )
+    return Objective(SPEC, extractor)
 
 
 def real_problem(objective: Objective, key: int, levels: int, size: tuple[int, int]) -> Problem:
@@ -109,8 +109,13 @@ class Stub:
         return Losses(losses, losses, 0 * losses, 0 * losses), gradients
 
 
-def engine(stub: Callable[[Tensor, Tensor], Terms], edge: int = 16, **changes: Any) -> Engine:
-    return Engine(Stub(stub), solver(**changes), 4, edge, edge)  # type: ignore[arg-type]
+def stub(function: Callable[[Tensor, Tensor], Terms]) -> Objective:
+    """Return a stub as what an engine takes: it has all that one asks of an objective."""
+    return cast(Objective, Stub(function))
+
+
+def engine(function: Callable[[Tensor, Tensor], Terms], edge: int = 16, **changes: Any) -> Engine:
+    return Engine(stub(function), solver(**changes), 4, edge, edge)
 
 
 def problem(key: int = 0, edge: int = 16, levels: int = 1) -> Problem:

@@ -29,5 +29,5 @@ def tensors_of(arch: str) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def of(arch: str, layers: tuple[str, ...], **options: Any) -> Extractor:
-    constants = {"mean": naive.MEAN, "std": naive.STD}
+    constants: dict[str, Any] = {"mean": naive.MEAN, "std": naive.STD}
     return Extractor(ARCHITECTURES[arch], tensors_of(arch), layers, **constants, **options)

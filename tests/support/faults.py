@@ -132,6 +132,10 @@ class Running:
         """Return all processes of the session that are alive."""
         return [each.pid for each in processes() if each.session == self.pid]
 
+    def is_empty(self) -> bool:
+        """Whether nothing of the session is alive."""
+        return not self.members()
+
     def workers(self) -> list[int]:
         """Return the workers that are alive, whether they are of any use yet or not."""
         return [pid for pid in self.members() if _is_worker(pid)]
@@ -259,7 +263,7 @@ class Trial:
     def check_nothing_runs(self) -> None:
         """Check that every process that was started ends, in moments or by itself."""
         for run in self.runs:
-            wait_until(lambda run=run: not run.members(), f"session {run.pid} is empty", 60)
+            wait_until(run.is_empty, f"session {run.pid} is empty", 60)
 
     def _check_ledger(self) -> None:
         """Every image is there once, as what it is: asked without any code of stylebatch."""
@@ -293,6 +297,9 @@ class Trial:
         """Leave nothing running, whatever happened."""
         for run in self.runs:
             run.clean_up()
+
+
+MakeTrial = Callable[[Kind], Trial]
 
 
 def timeless_logs(out: Path) -> dict[str, list[tuple[str, ...]]]:

@@ -116,7 +116,8 @@ def longest_chain(found: Iterable[Import]) -> list[str]:
         below = max((chain(each) for each in graph.get(module, ())), key=len, default=())
         return (module, *below)
 
-    return list(max(map(chain, graph), key=len))
+    longest = max(map(chain, graph), key=len)
+    return list(longest)
 
 
 def brought_by(module: str) -> list[str]:

@@ -6,9 +6,9 @@ Nothing here imports stylebatch: an agreement is between two ways to the same nu
 import copy
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,7 @@ SLIM: list[int | str] = [32, 24, "M", 48, 48, "M", 96, 96, 96]
 def random_network(arch: str) -> nn.Sequential:
     """Return a network of torchvision's without its classifier, with seeded random filters."""
     with torch.device("meta"):
+        network: nn.Sequential
         if arch == "slim":
             network = torchvision.models.vgg.make_layers(SLIM)
         else:
@@ -45,6 +46,7 @@ def random_network(arch: str) -> nn.Sequential:
         if isinstance(module, nn.Conv2d):
             fan_in = module.in_channels * math.prod(module.kernel_size)
             module.weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
+            assert module.bias is not None
             module.bias.normal_(0, 0.1, generator=generator)
     return network
 
@@ -57,6 +59,7 @@ def random_heads() -> dict[str, nn.Conv2d]:
     for layer, (narrow, wide) in shapes.items():
         head = nn.Conv2d(narrow, wide, 1).requires_grad_(False)
         head.weight.normal_(0, narrow**-0.5, generator=generator)
+        assert head.bias is not None
         head.bias.normal_(0, 0.5, generator=generator)
         heads[layer] = head
     return heads
@@ -86,7 +89,12 @@ def layer_names(arch: str = "vgg19") -> list[str]:
 def weights() -> dict[str, tuple[Tensor, Tensor]]:
     """Return the network's filters and biases by the layer's name, float32."""
     pairs = zip(layer_names(), random_vgg19(), strict=True)
-    return {name: (m.weight, m.bias) for name, m in pairs if isinstance(m, nn.Conv2d)}
+    found = {}
+    for name, module in pairs:
+        if isinstance(module, nn.Conv2d):
+            assert module.bias is not None
+            found[name] = module.weight, module.bias
+    return found
 
 
 class _ScaledAverage(nn.AvgPool2d):
@@ -94,14 +102,18 @@ class _ScaledAverage(nn.AvgPool2d):
         return 2 * super().forward(x)
 
 
-POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "average_scaled": _ScaledAverage}
+POOLS: dict[str, Callable[..., nn.Module]] = {
+    "max": nn.MaxPool2d,
+    "average": nn.AvgPool2d,
+    "average_scaled": _ScaledAverage,
+}
 
 
 @cache
 def _module(index: int, padding: str, dtype: torch.dtype) -> nn.Module:
     module = copy.deepcopy(random_vgg19()[index]).to(dtype)
     if isinstance(module, nn.Conv2d):
-        module.padding_mode = padding
+        module.padding_mode = cast(Any, padding)
     return module
 
 
@@ -168,7 +180,7 @@ def _network_of(arch: str, pooling: str, padding: str, dtype: torch.dtype) -> nn
     network = copy.deepcopy(random_network(arch)).to(dtype)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            module.padding_mode = padding
+            module.padding_mode = cast(Any, padding)
     return nn.Sequential(
         *(
             POOLS[pooling](x.kernel_size, x.stride, ceil_mode=x.ceil_mode)
@@ -341,7 +353,8 @@ class DenseLBFGS:
         if is_downhill and self.gamma > 0:
             scale = min(1.0, self.spec.max_rms_change / rms)
         change = (self.step * scale * direction).clamp(-self.spec.max_change, self.spec.max_change)
-        return (self.x + change).clamp(0, 1).view(self.shape)
+        point: Tensor = (self.x + change).clamp(0, 1)
+        return point.view(self.shape)
 
     def shorter(self, trial: Tensor, loss: float) -> float:
         """Return where the parabola through both losses is lowest, as a share of the step."""

@@ -4,7 +4,8 @@ float64, one image, torchvision's VGG-19 with random filters; nothing here impor
 reads a recipe. F, P and S are the feature maps of the image, of the content and of the style.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from support import naive
@@ -21,7 +22,7 @@ CONV_1 = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
 def published_terms(
-    name: str, image: Tensor, content: Tensor, style: Tensor, strength: float, **variant: object
+    name: str, image: Tensor, content: Tensor, style: Tensor, strength: float, **variant: Any
 ) -> dict[str, Tensor]:
     """Return a recipe's total, content, style and tv at an image; differentiable by the image.
 
@@ -35,12 +36,12 @@ def published_terms(
     return {"total": content + style + tv, "content": content, "style": style, "tv": tv}
 
 
-def maps(image: Tensor, *layers: str, **options: object) -> Maps:
+def maps(image: Tensor, *layers: str, **options: Any) -> Maps:
     found = naive.feature_maps(image[None], layers, **options)
     return {layer: found[layer][0] for layer in layers}
 
 
-def three_maps(images: Sequence[Tensor], *layers: str, **options: object) -> tuple[Maps, ...]:
+def three_maps(images: Sequence[Tensor], *layers: str, **options: Any) -> tuple[Maps, ...]:
     return tuple(maps(image, *layers, **options) for image in images)
 
 
@@ -52,7 +53,7 @@ def mean_square(difference: Tensor) -> Tensor:
     return (difference**2).sum() / difference.numel()
 
 
-def shallow(*images: Tensor, **options: object) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+def shallow(*images: Tensor, **options: Any) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Return F-P at conv2_2, and G/(C·N) and A/(C·N) at the first five convolutions."""
     layers = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
     F, P, S = three_maps(images, *layers, **options)
@@ -65,13 +66,13 @@ def shallow(*images: Tensor, **options: object) -> tuple[Tensor, list[tuple[Tens
 def perceptual(*images: Tensor, pooling: str = "max") -> Three:
     """mean (F-P)² + Σ 1000 · mean ((G-A)/(C·N))²."""
     difference, pairs = shallow(*images, pooling=pooling)
-    return mean_square(difference), sum(1000 * mean_square(G - A) for G, A in pairs), NONE
+    return mean_square(difference), sum((1000 * mean_square(G - A) for G, A in pairs), NONE), NONE
 
 
 def pytorch_tutorial(*images: Tensor, pooling: str = "max") -> Three:
     """mean (1·F-1·P)² + Σ mean (1000·G/(C·N) - 1000·A/(C·N))², the input not normalised."""
     difference, pairs = shallow(*images, pooling=pooling, normalisation="none")
-    style = sum(mean_square(1000 * G - 1000 * A) for G, A in pairs)
+    style = sum((mean_square(1000 * G - 1000 * A) for G, A in pairs), NONE)
     return mean_square(1 * difference), style, NONE
 
 
@@ -113,10 +114,11 @@ def matlab(image: Tensor, content: Tensor, style: Tensor) -> Three:
 def feili(*images: Tensor) -> Three:
     """10⁴ · mean (F-P)² + 10 · Σ mean ((G-A)/(C·N))², after the activation."""
     F, P, S = three_maps(images, *RELU_1, "relu4_2")
-    style = sum(
+    differences = (
         mean_square(gram(F[layer]) / F[layer].numel() - gram(S[layer]) / S[layer].numel())
         for layer in RELU_1
     )
+    style = sum(differences, NONE)
     return 10000 * mean_square(F["relu4_2"] - P["relu4_2"]), 10 * style, NONE
 
 
@@ -130,14 +132,15 @@ def gatys(*images: Tensor, pooling: str = "max") -> Three:
     return mean_square(F["relu4_2"] - P["relu4_2"]), painted, NONE
 
 
-def neural_style(image: Tensor, content: Tensor, style: Tensor, **options: object) -> Three:
+def neural_style(image: Tensor, content: Tensor, style: Tensor, **options: Any) -> Three:
     """5 · mean (F-P)² + 100 · Σ mean ((G-A)/(C·N))² + 10⁻³/2 · Σ (dx²+dy²), pixels ×256."""
     images = (image, content, style)
     F, P, S = three_maps(images, *RELU_1, "relu4_2", input_range=256, **options)
-    painted = sum(
+    differences = (
         100 * mean_square(gram(F[layer]) / F[layer].numel() - gram(S[layer]) / S[layer].numel())
         for layer in RELU_1
     )
+    painted = sum(differences, NONE)
     tv = 0.001 / 2 * naive.total_variation(256 * image)
     return 5 * mean_square(F["relu4_2"] - P["relu4_2"]), painted, tv
 
@@ -150,7 +153,7 @@ def scale_free(images: Sequence[Tensor], content_layer: str, *style_layers: str)
         G, A = (gram(x[layer]) / x[layer][0].numel() for x in (F, S))
         style.append(((G - A) ** 2).sum() / (A**2).sum())
     content = mean_square(F[content_layer] - P[content_layer]) / mean_square(P[content_layer])
-    return content, 10 * sum(style) / len(style), NONE
+    return content, 10 * sum(style, NONE) / len(style), NONE
 
 
 def balanced(*images: Tensor) -> Three:
@@ -174,7 +177,7 @@ PUBLISHED: dict[str, Callable[..., Three]] = {
 }
 
 
-def adain_style(image: Tensor, style: Tensor, layers: Sequence[str]) -> Tensor:
+def adain_style(image: Tensor, style: Tensor, layers: Iterable[str]) -> Tensor:
     """Σ over layers of the mean square difference of the channels' means and deviations.
 
     Source: Huang & Belongie 2017, equation 13, with the squares and the 1e-5 of their code.

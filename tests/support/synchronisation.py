@@ -23,11 +23,14 @@ READS_BACK = {
 SENDS = {"index", "index_put", "index_put_", "_index_put_impl_", "lift_fresh", "lift_fresh_copy"}
 
 
-class NoReadingBack(TorchDispatchMode):
+class NoReadingBack(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Raises where an operation would make the host wait for a GPU.
 
     Copies between devices are none here: of these only torch's own sync debug mode tells.
     """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
@@ -43,7 +46,7 @@ class NoReadingBack(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class NoWaiting(NoReadingBack):
+class NoWaiting(NoReadingBack):  # type: ignore[no-untyped-call]
     """Raises at every operation that would make the host wait for a CUDA device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -22,19 +22,25 @@ def usable(root: Path, monkeypatch: pytest.MonkeyPatch, affinity: int = 64) -> i
     return cores.usable_cores()
 
 
-def test_version_2_counts_the_smallest_quota_up_to_the_root(tmp_path, monkeypatch) -> None:
+def test_version_2_counts_the_smallest_quota_up_to_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "350000 100000\n"}
     groups(tmp_path, "0::/a/b\n", files)
     assert usable(tmp_path, monkeypatch) == 3
     assert usable(tmp_path, monkeypatch, affinity=2) == 2
 
 
-def test_a_containers_group_may_be_at_the_root_of_its_mount(tmp_path, monkeypatch) -> None:
+def test_a_containers_group_may_be_at_the_root_of_its_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     groups(tmp_path, "0::/docker/1234\n", {"cpu.max": "50000 100000\n"})
     assert usable(tmp_path, monkeypatch) == 1
 
 
-def test_version_1_has_quota_and_period_in_files_of_their_own(tmp_path, monkeypatch) -> None:
+def test_version_1_has_quota_and_period_in_files_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proc = "5:memory:/m\n4:cpu,cpuacct:/job\n0::/\n"
     files = {
         "cpu,cpuacct/job/cpu.cfs_quota_us": "800000\n",
@@ -47,7 +53,9 @@ def test_version_1_has_quota_and_period_in_files_of_their_own(tmp_path, monkeypa
     assert usable(tmp_path, monkeypatch) == 8
 
 
-def test_without_groups_the_affinity_counts(tmp_path, monkeypatch) -> None:
+def test_without_groups_the_affinity_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert usable(tmp_path, monkeypatch, affinity=7) == 7
 
 

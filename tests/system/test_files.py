@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,16 @@ def paths(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_each_file_gives_its_bytes_in_order_and_none_where_it_cannot_be_read(paths) -> None:
+def test_each_file_gives_its_bytes_in_order_and_none_where_it_cannot_be_read(
+    paths: list[Path],
+) -> None:
     expected = [path.read_bytes() if path.is_file() else None for path in paths]
     assert expected.count(None) == 13
     assert list(read_each(map(str, paths))) == expected
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="needs /proc")
-def test_few_files_are_open_and_none_when_reading_ends_early(paths) -> None:
+def test_few_files_are_open_and_none_when_reading_ends_early(paths: list[Path]) -> None:
     def num_open() -> int:
         return len(os.listdir("/proc/self/fd"))
 
@@ -38,5 +41,6 @@ def test_few_files_are_open_and_none_when_reading_ends_early(paths) -> None:
     reading = read_each(map(str, paths))
     most = max(num_open() - before for _ in zip(range(80), reading, strict=False))
     assert 1 < most <= 40
+    assert isinstance(reading, Generator)
     reading.close()
     assert num_open() == before

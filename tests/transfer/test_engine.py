@@ -7,7 +7,6 @@ import pytest
 import torch
 from support.engines import (
     MAX_REFUSED,
-    Stub,
     Terms,
     bowl,
     engine,
@@ -19,6 +18,7 @@ from support.engines import (
     run,
     slope,
     solver,
+    stub,
     summit,
 )
 from torch import Tensor
@@ -44,6 +44,7 @@ from stylebatch.transfer.starts import draw_noise
 def test_solves_do_not_influence_each_other(changes: dict[str, Any], dtype: torch.dtype) -> None:
     """Bit by bit: with refills, early stops, and mates that come in another order."""
     spec = solver(**{"tolerance": 0.1, **changes})
+    assert isinstance(spec.levels, int)
     objective, size = real_objective(dtype), (32, 32) if spec.levels == 2 else (16, 20)
     problems = [real_problem(objective, key, spec.levels, size) for key in range(4)]
     alone = run(Engine(objective, spec, 1, *size), problems)
@@ -166,7 +167,7 @@ def test_an_image_that_diverges_leaves_its_mates_alone() -> None:
 
 def test_the_best_point_is_kept_or_the_last_as_asked() -> None:
     # Too long steps: the loss goes up and down.
-    changes = {"optimizer": "adam", "learning_rate": 0.2, "steps": 9}
+    changes: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.2, "steps": 9}
     best = run(engine(bowl, keep="best", **changes), [problem()])[0]
     last = run(engine(bowl, keep="last", **changes), [problem()])[0]
     totals = [row.total for row in best.rows]
@@ -208,9 +209,9 @@ def test_what_a_level_leaves_goes_to_the_finest() -> None:
 
 @pytest.mark.parametrize(("edge", "wanted"), [(191, 1), (192, 2), (383, 2), (384, 3)])
 def test_an_engine_has_as_many_levels_as_the_longest_edge_asks_for(edge: int, wanted: int) -> None:
-    def sizes(start: str, *size: int) -> list[tuple[int, int]]:
+    def sizes(start: str, height: int, width: int) -> list[tuple[int, int]]:
         spec = solver(levels="auto", start=start)
-        return Engine(Stub(slope), spec, 1, *size).sizes  # type: ignore[arg-type]
+        return Engine(stub(slope), spec, 1, height, width).sizes
 
     assert len(sizes("noise", 128, edge)) == len(sizes("noise", edge, 128)) == wanted
     assert len(sizes("content", 128, edge)) == 1
@@ -225,7 +226,7 @@ def test_a_coarse_level_that_changed_nothing_hands_the_content_on() -> None:
 
 
 def test_a_noise_start_is_its_seed_s_own_in_any_slot() -> None:
-    changes = {"start": "noise", "steps": 1}
+    changes: dict[str, Any] = {"start": "noise", "steps": 1}
     found = run(engine(bowl, **changes), [problem(key) for key in (3, 1, 2)])
     again = run(engine(bowl, **changes), [problem(1)])
     for key in (1, 2, 3):
@@ -300,7 +301,7 @@ def test_a_guarded_image_is_one_that_was_judged_not_what_its_update_led_to(keep:
 def test_an_image_too_small_for_a_second_pass_gets_the_first_at_its_own_size() -> None:
     second = SecondPassSpec(64, "longest", 5)
     sizes = {
-        (h, w): Engine(Stub(slope), solver(second_pass=second), 1, h, w).sizes  # type: ignore[arg-type]
+        (h, w): Engine(stub(slope), solver(second_pass=second), 1, h, w).sizes
         for h, w in [(48, 64), (96, 128)]
     }
     assert sizes == {(48, 64): [(48, 64)], (96, 128): [(48, 64), (96, 128)]}

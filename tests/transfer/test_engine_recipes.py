@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from support import naive
 from support.engines import (
     MAX_REFUSED,
-    Stub,
     Terms,
     bowl,
     engine,
@@ -20,6 +19,7 @@ from support.engines import (
     run,
     slope,
     solver,
+    stub,
     summit,
 )
 from torch import Tensor
@@ -29,7 +29,11 @@ from stylebatch.transfer.problem import Problem, SecondPassSpec, Snapshot, Statu
 from stylebatch.transfer.reductions import sum_pixels
 
 # Too long steps: the loss goes up and down.
-LONG = {"optimizer": "adam", "learning_rate": 0.2, "learning_rate_schedule": "constant"}
+LONG: dict[str, Any] = {
+    "optimizer": "adam",
+    "learning_rate": 0.2,
+    "learning_rate_schedule": "constant",
+}
 
 
 class Path:
@@ -82,7 +86,7 @@ def test_each_image_of_a_batch_keeps_its_own_image_after_the_best() -> None:
         return 1 + sum_pixels(offset.square()[None])[0], 2 * offset
 
     problems = [problem(0), problem(1), Problem(2, problem().content / 3, ({},))]
-    changes = {**LONG, "steps": 7, "keep": "after_best"}
+    changes: dict[str, Any] = {**LONG, "steps": 7, "keep": "after_best"}
     together = run(engine(tilted, **changes), problems)
     assert len({result.kept.evaluation for result in together.values()}) > 1
     for one in problems:
@@ -107,7 +111,7 @@ def test_only_adam_without_clamping_leaves_the_range() -> None:
     def outside(x: Tensor, content: Tensor) -> Terms:
         return 10 + x.mean(), torch.ones_like(x)
 
-    changes = {**LONG, "steps": 9, "keep": "after_last"}
+    changes: dict[str, Any] = {**LONG, "steps": 9, "keep": "after_last"}
     free = run(engine(outside, clamp=False, **changes), [problem()])[0].image
     wanted = problem().content - 9 * 0.2
     assert torch.allclose(free, wanted, atol=1e-5)
@@ -123,9 +127,15 @@ def test_adam_in_another_variable_is_torch_s_adam_on_that_variable() -> None:
     for _ in range(6):
         adam.zero_grad()
         # The bowl, as a function of v.
-        (v / scale - (content + 0.1)).square().sum().backward()
+        torch.autograd.backward((v / scale - (content + 0.1)).square().sum())
         adam.step()
-    changes = {**LONG, "learning_rate": rate, "epsilon": 1e-3, "clamp": False, "steps": 6}
+    changes: dict[str, Any] = {
+        **LONG,
+        "learning_rate": rate,
+        "epsilon": 1e-3,
+        "clamp": False,
+        "steps": 6,
+    }
     pixel_scale = tuple(scale.flatten().tolist())
     result = run(engine(bowl, keep="after_last", pixel_scale=pixel_scale, **changes), [problem()])[
         0
@@ -155,11 +165,11 @@ def test_an_image_starts_from_its_own_style_image(levels: int) -> None:
 # --- a second pass ---------------------------------------------------------------------------
 
 
-def climb(stub: Any, edge: int, first: float, second: int, **changes: Any) -> Engine:
+def climb(function: Any, edge: int, first: float, second: int, **changes: Any) -> Engine:
     spec = solver(
         second_pass=SecondPassSpec(round(first * edge), "longest", second), levels="auto", **changes
     )
-    return Engine(Stub(stub), spec, 4, edge, edge)  # type: ignore[arg-type]
+    return Engine(stub(function), spec, 4, edge, edge)
 
 
 @pytest.mark.parametrize(
@@ -170,9 +180,11 @@ def climb(stub: Any, edge: int, first: float, second: int, **changes: Any) -> En
         ((200, 20), 100, "longest", (100, 16)),
     ],
 )
-def test_a_second_pass_comes_after_one_at_the_first_size(size, first_px, fit, first) -> None:
+def test_a_second_pass_comes_after_one_at_the_first_size(
+    size: tuple[int, int], first_px: int, fit: str, first: tuple[int, int]
+) -> None:
     spec = solver(second_pass=SecondPassSpec(first_px, fit, 5), levels="auto")
-    assert Engine(Stub(slope), spec, 1, *size).sizes == [first, size]  # type: ignore[arg-type]
+    assert Engine(stub(slope), spec, 1, *size).sizes == [first, size]
 
 
 def test_each_pass_has_its_own_evaluations() -> None:
@@ -200,7 +212,7 @@ def test_a_second_pass_starts_from_the_enlarged_result_of_the_first(keep: str, w
         points.append(x.detach()[None].clone())
         return bowl(x, content)
 
-    changes = {**LONG, "learning_rate": 0.01, "keep": keep}
+    changes: dict[str, Any] = {**LONG, "learning_rate": 0.01, "keep": keep}
     run(climb(watched, 48, 0.5, 1, steps=3, **changes), [problem(0, 48, 2)])
     path = Path(points[0], 3, 0.01)
     enlarged = F.interpolate(path.points[wanted], (48, 48), mode="bicubic", align_corners=False)
@@ -239,10 +251,11 @@ def test_snapshots_are_of_the_evaluations_asked_for(asked: Any, wanted: list[int
 
 @pytest.mark.parametrize("keep", ["best", "last", "after_best", "after_last"])
 def test_a_snapshot_is_what_would_be_given_back_if_it_ended_there(keep: str) -> None:
-    changes = {**LONG, "keep": keep}
+    changes: dict[str, Any] = {**LONG, "keep": keep}
     found = snapshots(engine(bowl, steps=8, progress_every=1, **changes), problem(1), problem(2))
     assert len(found) == 16
     for shot in found:
+        assert isinstance(shot.key, int)
         ended = run(engine(bowl, steps=shot.evaluation, **changes), [problem(shot.key)])
         assert torch.equal(shot.image, ended[shot.key].image), shot.evaluation
 

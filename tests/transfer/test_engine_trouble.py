@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.engines import Stub, Terms, bowl, engine, problem, run, solver
+from support.engines import Terms, bowl, engine, problem, run, solver, stub
 from torch import Tensor
 
 from stylebatch.transfer.engine import Engine
@@ -16,7 +16,7 @@ Function = Callable[[Tensor, Tensor], Terms]
 
 ADAM = {"optimizer": "adam"}
 # Steps of one length to the end.
-CONSTANT = {**ADAM, "learning_rate_schedule": "constant"}
+CONSTANT: dict[str, Any] = {**ADAM, "learning_rate_schedule": "constant"}
 BUDGET_SPENT, CONVERGED, DIVERGED = Status.BUDGET_SPENT, Status.CONVERGED, Status.DIVERGED
 
 
@@ -239,7 +239,7 @@ def test_an_image_in_trouble_on_one_level_begins_the_next_afresh() -> None:
 
     wall = where(lambda at: at > 0.043, math.nan, math.nan)
     content = torch.full((1, 3, 32, 32), 0.5)
-    climb = Engine(Stub(trouble_below), solver(steps=48, levels=2, **CONSTANT), 2, 32, 32)  # type: ignore[arg-type]
+    climb = Engine(stub(trouble_below), solver(steps=48, levels=2, **CONSTANT), 2, 32, 32)
     result = run(climb, [Problem("bad", content, ({}, {}))])["bad"]
     assert outcome(result) == (BUDGET_SPENT, True, False)
     coarse, fine = ([row for row in result.rows if row.level == level] for level in (0, 1))

@@ -24,7 +24,7 @@ LAYERS = ("conv1_1", "relu1_1", "relu1_2", "pool1", "conv2_2", "relu2_2", "conv3
 
 
 def extractor(layers: tuple[str, ...] = LAYERS, **options: Any) -> Extractor:
-    constants = {"mean": naive.MEAN, "std": naive.STD}
+    constants: dict[str, Any] = {"mean": naive.MEAN, "std": naive.STD}
     return Extractor(ARCHITECTURES["vgg19"], naive.weights(), layers, **constants, **options)
 
 
@@ -88,7 +88,7 @@ def test_the_gradient_of_the_feature_maps_is_that_of_torchvision() -> None:
     for source, dtype in ((extractor(layers), torch.float32), (naive_maps, torch.float64)):
         x = images.to(dtype).requires_grad_()
         maps = source(x)
-        total = sum(maps[layer].square().sum() for layer in layers)
+        total = sum((maps[layer].square().sum() for layer in layers), torch.zeros(()))
         gradients.append(torch.autograd.grad(total, x)[0])
     assert relative_error(*gradients) < 1e-4
 
@@ -122,7 +122,9 @@ def assert_close(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], erro
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_architecture_gives_the_maps_of_torchvisions_forward_pass(arch, size) -> None:
+def test_every_architecture_gives_the_maps_of_torchvisions_forward_pass(
+    arch: str, size: tuple[int, int]
+) -> None:
     images, layers = naive.draw(2, 3, *size), TAPPED[arch]
     found = of(arch, layers)(images)
     assert_close(found, naive.read_off(arch, (images - MEAN) / STD, layers), 2e-6)
@@ -133,7 +135,9 @@ def test_every_architecture_gives_the_maps_of_torchvisions_forward_pass(arch, si
 @pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
 @pytest.mark.parametrize("pooling", ["max", "average", "average_scaled"])
 @pytest.mark.parametrize("arch", ["alexnet", "squeezenet1_1"])
-def test_pooling_and_padding_keep_each_layers_own_window(arch, pooling, padding) -> None:
+def test_pooling_and_padding_keep_each_layers_own_window(
+    arch: str, pooling: str, padding: str
+) -> None:
     images, layers = naive.draw(1, 3, 71, 66), TAPPED[arch]
     found = of(arch, layers, pooling=pooling, padding=padding)(images)
     x = ((images - MEAN) / STD).double()
@@ -151,7 +155,7 @@ def test_the_gradient_through_every_architecture_is_that_of_torchvision(arch: st
     gradients = []
     for source, dtype in ((of(arch, layers), torch.float32), (exact, torch.float64)):
         x = images.to(dtype).requires_grad_()
-        total = sum(value.square().mean() for value in source(x).values())
+        total = sum((each.square().mean() for each in source(x).values()), torch.zeros(()))
         gradients.append(torch.autograd.grad(total, x)[0])
     assert relative_error(*gradients) < 1e-4
 
@@ -205,7 +209,7 @@ def gradient_and_bytes(network: Extractor, images: Tensor) -> tuple[Tensor, int]
 
     x = images.clone().requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        total = sum(maps.square().mean() for maps in network(x).values())
+        total = sum((maps.square().mean() for maps in network(x).values()), torch.zeros(()))
     return torch.autograd.grad(total, x)[0], sum(kept.values())
 
 
@@ -286,7 +290,9 @@ def save_shallow(arch: str, folder: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(("arch", "name"), NAMED_WEIGHTS)
-def test_named_weights_see_what_torchvisions_preprocessing_gives(arch, name, tmp_path) -> None:
+def test_named_weights_see_what_torchvisions_preprocessing_gives(
+    arch: str, name: str, tmp_path: Path
+) -> None:
     path, layers = save_shallow(arch, tmp_path)
     named = find_weights(arch, name, tmp_path)
     told = named.normalisation

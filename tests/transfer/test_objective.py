@@ -31,7 +31,7 @@ IMAGE = (0.8 * CONTENT + 0.2 * naive.draw(3, 16, 20, seed=3)).clamp(0, 1)
 
 def objective(spec: dict[str, Any]) -> Objective:
     layers = [*spec["content_layers"], *spec["style_layers"]]
-    constants = {"mean": naive.MEAN, "std": naive.STD}
+    constants: dict[str, Any] = {"mean": naive.MEAN, "std": naive.STD}
     extractor = Extractor(ARCHITECTURES["vgg19"], naive.weights(), layers, **constants)
     return Objective(ObjectiveSpec(**spec), extractor)
 
@@ -176,7 +176,7 @@ def balanced_by_hand(image: Tensor) -> tuple[Tensor, Tensor]:
         # Per position: image and style need not be of one size.
         G, A = (naive.gram(x[layer][0], "n") for x in (F, S))
         style.append(((G - A) ** 2).sum() / (A**2).sum())
-    return content, sum(style) / 3
+    return content, sum(style, torch.zeros(())) / 3
 
 
 # --- masks -----------------------------------------------------------------------------------

@@ -129,7 +129,8 @@ def test_a_refused_step_shortens_the_step_of_its_own_image_only() -> None:
 
 def position(optimizer: Any, slot: int) -> Tensor:
     """Return the point that a slot's next step starts from."""
-    return optimizer._x[slot]
+    point: Tensor = optimizer._x[slot]
+    return point
 
 
 def test_a_rise_within_what_is_tolerated_is_accepted_and_a_larger_one_is_not() -> None:

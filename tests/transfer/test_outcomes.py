@@ -143,6 +143,12 @@ def draw(mood: str, last: float, count: int, chance: random.Random) -> Evaluatio
     return Evaluation(total, content, True, wanted)
 
 
+def _fill(states: list[Any], slot: int) -> None:
+    """Let the last one's state be that of a slot that is free."""
+    states[slot] = states[-1]
+    states.pop()
+
+
 @dataclass
 class Slots:
     """A batch whose slots are filled, moved and freed as the engine does, and its images."""
@@ -169,8 +175,7 @@ class Slots:
         if slot != end:
             self.book.move(end, slot)
         for states in (self.images, self.moods, self.last):
-            states[slot] = states[end]  # type: ignore[index, call-overload]
-            states.pop()  # type: ignore[attr-defined]
+            _fill(states, slot)
 
     def evaluate(self) -> list[tuple[Told, Told]]:
         """Return what the tensors and what plain Python say of one more evaluation."""

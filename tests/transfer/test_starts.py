@@ -51,7 +51,7 @@ def test_normal_noise_spreads_around_the_mean_pixel_in_the_variable_s_units() ->
 
 
 def test_integer_noise_takes_every_whole_number_up_to_its_scale() -> None:
-    spec = {"noise": "integers", "noise_scale": 2, "pixel_scale": (255.0,) * 3}
+    spec: dict[str, Any] = {"noise": "integers", "noise_scale": 2, "pixel_scale": (255.0,) * 3}
     found = start({"noise": 1.0}, **spec) - torch.tensor(MEAN).view(1, 3, 1, 1)
     assert sorted({round(value, 3) for value in (255 * found).flatten().tolist()}) == [
         -2, -1, 0, 1, 2
@@ -59,7 +59,7 @@ def test_integer_noise_takes_every_whole_number_up_to_its_scale() -> None:
 
 
 def test_a_start_is_brought_into_range_only_where_the_optimiser_keeps_it_there() -> None:
-    wide = {"noise": "normal", "noise_scale": 1.0}
+    wide: dict[str, Any] = {"noise": "normal", "noise_scale": 1.0}
     clamped, free = start({"noise": 1.0}, **wide), start({"noise": 1.0}, **wide, clamp=False)
     assert torch.equal(clamped, free.clamp(0, 1))
     assert not torch.equal(clamped, free)

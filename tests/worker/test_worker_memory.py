@@ -22,7 +22,9 @@ pytestmark = pytest.mark.usefixtures("on_one_core")
 ALL = 4
 
 
-def test_the_usual_run_has_all_images_in_slots_at_once(small, monkeypatch) -> None:
+def test_the_usual_run_has_all_images_in_slots_at_once(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the tests below would not show what they claim."""
     most = 0
 
@@ -47,7 +49,7 @@ class Scarce:
     def for_steps(self, images: int) -> None:
         """Fail where more images than these are evaluated."""
 
-        def step(engine: Engine, real: Callable[[Engine], Any] = Engine.step) -> StepReport:
+        def step(engine: Engine, real: Callable[[Engine], StepReport] = Engine.step) -> StepReport:
             self._check(engine, engine.running > images)
             return real(engine)
 
@@ -75,7 +77,7 @@ class Scarce:
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
 @pytest.mark.parametrize("when", ["for_steps", "for_admission"])
 def test_out_of_memory_halves_the_slots_and_changes_no_pixel(
-    small, monkeypatch, when: str, error: type[RuntimeError]
+    small: Small, monkeypatch: pytest.MonkeyPatch, when: str, error: type[RuntimeError]
 ) -> None:
     assert small.run().code == 0
     wanted = small.images()
@@ -87,7 +89,9 @@ def test_out_of_memory_halves_the_slots_and_changes_no_pixel(
     assert scarce.failures >= 1
 
 
-def test_what_the_failed_attempt_held_is_free_before_the_next_one(small, monkeypatch) -> None:
+def test_what_the_failed_attempt_held_is_free_before_the_next_one(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scarce = Scarce(monkeypatch, torch.OutOfMemoryError)
     scarce.for_steps(1)
     left: list[bool] = []
@@ -108,7 +112,9 @@ def test_what_the_failed_attempt_held_is_free_before_the_next_one(small, monkeyp
     assert not any(left)
 
 
-def test_an_image_that_does_not_fit_alone_fails_and_the_others_do_not(small, monkeypatch) -> None:
+def test_an_image_that_does_not_fit_alone_fails_and_the_others_do_not(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def admit(engine: Engine, problem: Problem, real: Any = Engine.admit) -> None:
         if "cats" in str(problem.key):
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -122,7 +128,9 @@ def test_an_image_that_does_not_fit_alone_fails_and_the_others_do_not(small, mon
 
 
 @pytest.mark.parametrize("when", ["for_steps", "for_admission"])
-def test_a_library_call_goes_on_with_fewer_images_at_once(small, monkeypatch, when: str) -> None:
+def test_a_library_call_goes_on_with_fewer_images_at_once(
+    small: Small, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     contents = [np.full((32, 32, 3), grey, np.uint8) for grey in (60, 120, 180, 240)]
     wanted = stylise(small, contents)
     scarce = Scarce(monkeypatch, torch.OutOfMemoryError)
@@ -131,7 +139,9 @@ def test_a_library_call_goes_on_with_fewer_images_at_once(small, monkeypatch, wh
     assert scarce.failures == 2, "from four to two to one"
 
 
-def test_a_library_call_says_where_one_image_is_too_many(small, monkeypatch) -> None:
+def test_a_library_call_says_where_one_image_is_too_many(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Scarce(monkeypatch, torch.OutOfMemoryError).for_steps(0)
     with pytest.raises(StylizeError, match=r"out of memory with one image; .*32×32 px; lower size"):
         stylise(small, [np.zeros((32, 32, 3), np.uint8)])

@@ -51,7 +51,7 @@ def made(small: Small) -> dict[str, np.ndarray]:
 # --- masks -----------------------------------------------------------------------------------
 
 
-def test_a_mask_keeps_the_content_s_bytes_where_it_is_black(small) -> None:
+def test_a_mask_keeps_the_content_s_bytes_where_it_is_black(small: Small) -> None:
     small.pair["masks"] = "masks"
     mask(small, "cats/a.png", LEFT)
     mask(small, "dogs/b.png", 0)
@@ -63,7 +63,7 @@ def test_a_mask_keeps_the_content_s_bytes_where_it_is_black(small) -> None:
         assert np.array_equal(found[f"dogs/b-{style}.png"], photo(small, "dogs/b.png"))
 
 
-def test_a_mask_of_white_is_as_good_as_none(small) -> None:
+def test_a_mask_of_white_is_as_good_as_none(small: Small) -> None:
     plain = made(small)
     small.pair["masks"] = "masks"
     mask(small, "cats/a.png", 255)
@@ -74,7 +74,7 @@ def test_a_mask_of_white_is_as_good_as_none(small) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "1", "L"])
-def test_a_mask_may_be_of_any_mode(small, mode: str) -> None:
+def test_a_mask_may_be_of_any_mode(small: Small, mode: str) -> None:
     small.pair.update(masks="masks", styles=["styles/s.png"])
     for name in ("cats/a.png", "dogs/b.png"):
         path = small.root / "masks" / name
@@ -85,7 +85,7 @@ def test_a_mask_may_be_of_any_mode(small, mode: str) -> None:
     assert (found[:, 8:] != photo(small, "cats/a.png")[:, 8:]).any()
 
 
-def test_a_mask_counts_at_the_content_s_own_size_however_small_the_work_is(small) -> None:
+def test_a_mask_counts_at_the_content_s_own_size_however_small_the_work_is(small: Small) -> None:
     small.photo("cats/a.png", 1, 50, 34)
     small.pair.update(masks="masks", styles=["styles/s.png"])
     fine = np.zeros((34, 50), np.uint8)
@@ -97,7 +97,7 @@ def test_a_mask_counts_at_the_content_s_own_size_however_small_the_work_is(small
     assert (found[fine == 255] != content[fine == 255]).any()
 
 
-def test_what_a_masked_image_becomes_differs_from_the_plain_one_cut_out(small) -> None:
+def test_what_a_masked_image_becomes_differs_from_the_plain_one_cut_out(small: Small) -> None:
     """The style is matched within the mask, not before cutting it out."""
     plain = made(small)[A_S]
     small.pair["masks"] = "masks"
@@ -130,7 +130,7 @@ def _is_cut(small: Small) -> str:
 
 @pytest.mark.parametrize("wrong", [_is_missing, _is_of_another_size, _is_no_image, _is_cut])
 def test_an_image_without_a_fitting_mask_fails_and_the_others_are_made(
-    small, wrong: Callable[[Small], str]
+    small: Small, wrong: Callable[[Small], str]
 ) -> None:
     small.pair["masks"] = "masks"
     mask(small, "dogs/b.png", LEFT)
@@ -144,7 +144,7 @@ def test_an_image_without_a_fitting_mask_fails_and_the_others_are_made(
         assert re.search(reason, text), text
 
 
-def test_a_missing_mask_that_is_added_redoes_only_its_own_images(small) -> None:
+def test_a_missing_mask_that_is_added_redoes_only_its_own_images(small: Small) -> None:
     small.pair["masks"] = "masks"
     mask(small, "dogs/b.png", LEFT)
     assert small.run().code == 3
@@ -155,14 +155,16 @@ def test_a_missing_mask_that_is_added_redoes_only_its_own_images(small) -> None:
     assert not (small.out / "failures.jsonl").exists()
 
 
-def test_pairs_of_the_same_settings_with_and_without_masks_share_nothing(small, tmp_path) -> None:
+def test_pairs_of_the_same_settings_with_and_without_masks_share_nothing(
+    small: Small, tmp_path: Path
+) -> None:
     mask(small, "cats/a.png", LEFT)
     mask(small, "dogs/b.png", 128)
     masked = {**small.pair, "name": "masked", "into": "masked", "masks": "masks"}
     plain = {**small.pair, "name": "plain", "into": "plain"}
     small.document["pairs"] = [masked, plain]
     together = made(small)
-    apart = {}
+    apart: dict[str, np.ndarray] = {}
     for pair in (masked, plain):
         small.document.update(pairs=[pair], output=f"apart/{pair['name']}")
         small.out = small.root / "apart" / pair["name"]
@@ -180,7 +182,9 @@ def progress_of(small: Small) -> dict[str, bytes]:
     return contents(small.out / "progress")
 
 
-def test_progress_is_saved_at_the_evaluations_asked_for_and_ends_with_the_image(small) -> None:
+def test_progress_is_saved_at_the_evaluations_asked_for_and_ends_with_the_image(
+    small: Small,
+) -> None:
     small.pair.update(steps=5, styles=["styles/s.png"])
     small.pair["override"].update(progress_at=[1], progress_every=5)
     assert small.run().code == 0
@@ -193,7 +197,7 @@ def test_progress_is_saved_at_the_evaluations_asked_for_and_ends_with_the_image(
     assert np.array_equal(pixels(found["cats/a-s/00001.png"]), photo(small, "cats/a.png"))
 
 
-def test_progress_is_what_runs_of_so_many_evaluations_make(small) -> None:
+def test_progress_is_what_runs_of_so_many_evaluations_make(small: Small) -> None:
     small.photo("cats/a.png", 1, 40, 24)
     small.pair.update(steps=4, styles=["styles/s.png"])
     small.pair["override"].update(progress_every=1, brightness=1.3, color="content")
@@ -208,7 +212,7 @@ def test_progress_is_what_runs_of_so_many_evaluations_make(small) -> None:
             assert data == found[f"{path[:-4]}/{steps:05}.png"]
 
 
-def test_progress_of_a_masked_image_keeps_the_content_too(small) -> None:
+def test_progress_of_a_masked_image_keeps_the_content_too(small: Small) -> None:
     small.pair.update(masks="masks", styles=["styles/s.png"])
     small.pair["override"].update(progress_every=1)
     mask(small, "cats/a.png", LEFT)
@@ -219,7 +223,7 @@ def test_progress_of_a_masked_image_keeps_the_content_too(small) -> None:
         assert np.array_equal(pixels(data)[:, :8], content[:, :8]), path
 
 
-def test_side_by_side_are_content_image_and_style(small) -> None:
+def test_side_by_side_are_content_image_and_style(small: Small) -> None:
     small.photo("cats/a.png", 1, 40, 24)
     small.pair["override"]["side_by_side"] = True
     assert small.run().code == 0
@@ -234,7 +238,7 @@ def test_side_by_side_are_content_image_and_style(small) -> None:
     assert np.array_equal(row[:, 80:], wanted)
 
 
-def test_a_picture_with_alpha_stands_side_by_side_without_it(small) -> None:
+def test_a_picture_with_alpha_stands_side_by_side_without_it(small: Small) -> None:
     picture(1, 16, 16, "RGBA").save(small.root / "photos/cats/a.png")
     small.pair["override"]["side_by_side"] = True
     assert small.run().code == 0
@@ -246,7 +250,7 @@ def with_everything(small: Small) -> None:
     small.pair["override"].update(progress_every=1, side_by_side=True)
 
 
-def test_images_hold_nothing_but_images(small) -> None:
+def test_images_hold_nothing_but_images(small: Small) -> None:
     with_everything(small)
     assert small.run().code == 0
     assert set(small.images()) == set(ALL)
@@ -259,7 +263,7 @@ def stale(small: Small, kind: str) -> set[str]:
     return {path for run in runs for path in contents(run)}
 
 
-def test_what_belongs_to_a_stale_image_moves_aside_with_it(small) -> None:
+def test_what_belongs_to_a_stale_image_moves_aside_with_it(small: Small) -> None:
     with_everything(small)
     assert small.run().code == 0
     (small.root / "photos/cats/a.png").unlink()
@@ -273,7 +277,7 @@ def test_what_belongs_to_a_stale_image_moves_aside_with_it(small) -> None:
     assert not (small.out / "progress/cats").exists()
 
 
-def test_an_image_that_is_made_anew_leaves_no_progress_of_the_one_before(small) -> None:
+def test_an_image_that_is_made_anew_leaves_no_progress_of_the_one_before(small: Small) -> None:
     with_everything(small)
     assert small.run().code == 0
     small.pair["steps"] = 2
@@ -282,7 +286,7 @@ def test_an_image_that_is_made_anew_leaves_no_progress_of_the_one_before(small) 
     assert set(contents(small.out / "side_by_side")) == set(ALL)
 
 
-def test_pictures_that_are_no_longer_asked_for_do_not_stay(small) -> None:
+def test_pictures_that_are_no_longer_asked_for_do_not_stay(small: Small) -> None:
     with_everything(small)
     assert small.run().code == 0
     small.pair["override"] = dict(SHALLOW)
@@ -308,7 +312,7 @@ def soften(small: Small) -> None:
         Image.fromarray(dull).save(small.root / "photos" / name)
 
 
-def test_an_image_in_the_content_s_colours_has_its_chrominance(small) -> None:
+def test_an_image_in_the_content_s_colours_has_its_chrominance(small: Small) -> None:
     soften(small)
     plain = made(small)
     small.pair["override"]["color"] = "content"
@@ -322,7 +326,7 @@ def test_an_image_in_the_content_s_colours_has_its_chrominance(small) -> None:
         assert np.abs(chrominance(plain[path]) - wanted).max() > 6
 
 
-def test_matched_colours_are_the_content_s_on_average(small) -> None:
+def test_matched_colours_are_the_content_s_on_average(small: Small) -> None:
     soften(small)
     small.pair.update(steps=30)
     plain = made(small)
@@ -334,7 +338,7 @@ def test_matched_colours_are_the_content_s_on_average(small) -> None:
         assert off < 0.5 * np.abs(plain[path].mean((0, 1)) - content).max()
 
 
-def test_processes_make_the_same_files_as_one(small) -> None:
+def test_processes_make_the_same_files_as_one(small: Small) -> None:
     with_everything(small)
     small.pair["override"].update(color="matched")
     small.pair["masks"] = "masks"
