@@ -44,12 +44,12 @@ picture: $(VENV)/.installed demo
 	$(BIN)/python docs/make_picture.py
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/solver.py --size 128 --pairs 2
-	$(BIN)/python benchmarks/limit.py
-	$(BIN)/python benchmarks/batching.py
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/plan.py --jobs 10000 100000
-	$(BIN)/python benchmarks/slim.py
+	$(BIN)/python -m benchmarks.solver --size 128 --pairs 2
+	$(BIN)/python -m benchmarks.speed.limit
+	$(BIN)/python -m benchmarks.speed.batching
+	$(BIN)/python -m benchmarks.speed.overhead
+	$(BIN)/python -m benchmarks.speed.plan --jobs 10000 100000
+	$(BIN)/python -m benchmarks.pictures.slim
 
 # Are the floors of pyproject.toml true? The oldest versions that it allows, in their own environment.
 LOWEST := $(VENV)-lowest

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from stylebatch import stylize
-from stylebatch.images import decode
-from stylebatch.sheets import Cell, contact_sheet
+from stylebatch.pictures.contact_sheet import Cell, contact_sheet
+from stylebatch.pictures.images import decode
 
 HERE = Path(__file__).parent
 DEMO = HERE.parent / "demo"

@@ -12,14 +12,18 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from stylebatch.architectures import DEFAULT_ARCHITECTURE
-from stylebatch.contents import Content, decode_mask, make_content
-from stylebatch.device import Device, choose_devices, within_memory
+from stylebatch.device.canvas import finish
+from stylebatch.device.choice import choose_devices
+from stylebatch.device.content import Content, decode_mask, make_content
+from stylebatch.device.device import Device
+from stylebatch.device.errors import within_memory
+from stylebatch.device.slots import Slots
+from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import UserError
-from stylebatch.files import default_cache_folder, digest_bytes, read_bytes
-from stylebatch.fingerprint import draw_noise_seed
-from stylebatch.finishing import finish
-from stylebatch.images import decode
+from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
+from stylebatch.extractors.weights import Normalisation, check_layers, find_weights, layers_digest
+from stylebatch.pictures.images import decode
+from stylebatch.plan import draw_noise_seed
 from stylebatch.recipes import (
     Recipe,
     Settings,
@@ -28,12 +32,10 @@ from stylebatch.recipes import (
     recipe_names,
     recipe_on,
 )
-from stylebatch.records import Style, StyleImage
-from stylebatch.scheduler import num_slots
-from stylebatch.targets import to_pixels
+from stylebatch.records import Shape, Style, StyleImage
+from stylebatch.system.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Row, Status, StepReport
-from stylebatch.weights import Normalisation, check_layers, find_weights, layers_digest
 
 ImageLike = str | PathLike[str] | Image.Image
 OnStep = Callable[[int, Row], None]
@@ -233,9 +235,9 @@ def _solve(
     Out of memory the rest starts again in half as many slots.
     """
     width, height = items[0].width, items[0].height
-    is_masked = items[0].content.mask is not None
-    budget = runner.pixel_budget_of(settings, width, height, is_masked=is_masked)
-    slots = min(len(items), num_slots(width, height, budget))
+    kind = (Shape(settings.id, width, height), items[0].content.mask is not None)
+    memory = Slots(runner)
+    slots = min(len(items), memory.count(settings, width, height, is_masked=kind[1]))
     engine = runner.engine(settings, slots, width, height)
     left: dict[Hashable, _Item] = {str(item.index): item for item in items}
     waiting = list(reversed(items))
@@ -248,15 +250,14 @@ def _solve(
     while left:
         report = within_memory(advance)
         if report is None:
-            slots //= 2
+            del engine
+            slots = memory.halve(kind, slots)
             if not slots:
                 allowed = f"{runner.name} has no memory for {width}×{height} px"
                 raise StylizeError(
                     items[0].where, "out of memory with one image", allowed, "lower size_px"
                 )
             waiting = list(reversed(left.values()))
-            del engine
-            runner.free_memory()
             engine = runner.engine(settings, slots, width, height)
             continue
         for key, row in report.rows:
@@ -276,11 +277,11 @@ def _admit(
             str(item.index),
             settings,
             engine,
-            content.pixels,
-            style,
-            settings.recipe.strength,
-            noise_seed,
-            content.mask,
+            pixels=content.pixels,
+            style=style,
+            strength=settings.recipe.strength,
+            noise_seed=noise_seed,
+            mask=content.mask,
         )
     )
 

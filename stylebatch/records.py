@@ -3,6 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+# On a CPU bits are the same in batches of up to 16 (`transfer/reductions.py`), and more than a few
+# gain nothing. Small images need more to fill a GPU, whose budget is never as small as a CPU's.
+MAX_SLOTS = 16
+GPU_BUDGET, GPU_MAX_SLOTS = 2**20, 128
+
 
 @dataclass(frozen=True, slots=True)
 class StyleImage:
@@ -77,6 +82,11 @@ class Job:
         return Shape(self.settings_id, self.width, self.height)
 
 
+def device_kind(device: str) -> str:
+    """Return a device's kind (cpu, cuda, mps): its name without a number."""
+    return device.partition(":")[0]
+
+
 class Group(NamedTuple):
     """Jobs that can share a batch: one set of settings, one shape in pixels."""
 
@@ -89,6 +99,12 @@ class Group(NamedTuple):
     def shape(self) -> Shape:
         """What its jobs have in common."""
         return Shape(self.settings_id, self.width, self.height)
+
+
+def num_slots(width: int, height: int, pixel_budget: int) -> int:
+    """Return how many images of a shape are optimised together: 1 to 16, on a GPU to 128."""
+    most = GPU_MAX_SLOTS if pixel_budget >= GPU_BUDGET else MAX_SLOTS
+    return max(1, min(most, pixel_budget // max(1, width * height)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,20 @@
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.paths import ROOT
+
+if TYPE_CHECKING:
+    from support.runs import Small
+
+# Benchmarks and training are no part of what is installed; they are run from here.
+sys.path.append(str(ROOT))
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 _FOLDERS = ("HF_HOME",)
@@ -25,8 +33,8 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     os.environ.update(_OFFLINE)
     os.environ.update({name: str(_scratch / name.lower()) for name in _FOLDERS})
-    socket.socket.__init__ = _init_local_socket  # type: ignore[method-assign]
-    socket.getaddrinfo = _refuse  # type: ignore[assignment]
+    socket.socket.__init__ = _init_local_socket  # type: ignore[assignment, method-assign]
+    socket.getaddrinfo = _refuse
 
 
 def pytest_unconfigure() -> None:
@@ -53,16 +61,16 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
 def on_one_core() -> Iterator[None]:
     """Let a test, and what it starts, use one core and so one thread."""
     # Here and not above: it brings stylebatch, which reads the environment that is set above.
-    from runs import one_core
+    from support.runs import one_core
 
     with one_core():
         yield
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Any:
+def small(tmp_path: Path) -> "Small":
     """A project of two photographs and two styles that is not begun; see `runs.Small`."""
-    from runs import small_project
+    from support.runs import small_project
 
     return small_project(tmp_path)
 
@@ -99,7 +107,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 def shared() -> Path:
     """Return the folder of real photographs, paintings and weights."""
     told = os.environ.get("STYLEBATCH_SHARED")
-    folder = Path(told) if told else Path(__file__).parents[2] / "shared"
+    folder = Path(told) if told else ROOT.parent / "shared"
     if not (folder / "weights").is_dir():
         pytest.skip(f"needs the shared inputs, and there are none at {folder}")
     return folder

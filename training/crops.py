@@ -10,18 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylebatch.images import IMAGE_SUFFIXES, decode
+from stylebatch.pictures.images import IMAGE_SUFFIXES, decode
 
 # Images are kept at this longest edge: no crop looks at more detail.
 KEPT_PX = 640
 # The shortest edge of the image that a crop is cut from, as work sizes of 96 to 420 px have it.
 SHORTEST_PX = (96, 420)
-
-
-def read_names(path: Path) -> set[str]:
-    """Return the lines of a file that are neither empty nor comments."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return {line for line in lines if line and not line.startswith("#")}
 
 
 def load_images(folder: Path, left_out: Iterable[str]) -> list[Image.Image]:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylebatch.architectures import ARCHITECTURES
-from stylebatch.weights import Normalisation
-from stylebatch.weights.convert import write_weights
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import Normalisation
+from stylebatch.extractors.weights.convert import write_weights
 
 SLIM, VGG = ARCHITECTURES["slim"], ARCHITECTURES["vgg19"]
 LAYERS = tuple(SLIM.heads)
@@ -26,6 +26,8 @@ class Student(nn.Module):
 
     Filters and heads are matrices (O, I·k·k), as the optimiser wants them.
     """
+
+    _mean: Tensor
 
     def __init__(self, teacher: Tensors, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Start from the teacher's first filters and from seeded random ones.

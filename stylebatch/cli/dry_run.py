@@ -5,13 +5,13 @@ from contextlib import nullcontext
 from rich.console import Console
 from rich.filesize import decimal
 
+from stylebatch.cli.durations import roughly
 from stylebatch.cli.inform import print_plan
-from stylebatch.cli.views import roughly
-from stylebatch.dataset import Dataset
-from stylebatch.estimate import Estimate, estimate
+from stylebatch.ledger import open_together
 from stylebatch.manifest import Manifest
-from stylebatch.pipeline import RunRequest, make_plan
-from stylebatch.shards import open_together
+from stylebatch.output.layout import Dataset
+from stylebatch.preview.estimate import Estimate, estimate
+from stylebatch.run import RunRequest, make_plan
 
 
 def dry_run(manifest: Manifest, request: RunRequest) -> None:

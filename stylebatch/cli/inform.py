@@ -12,24 +12,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stylebatch import doctor as checks
-from stylebatch.cli import watch
-from stylebatch.dataset import Dataset
-from stylebatch.errors import UserError
-from stylebatch.ledger_plan import PairCounts, PlannedJobs
+from stylebatch.cli import checks, watch
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output, table_of
+from stylebatch.ledger import PairCounts, PlannedJobs, open_together, read_standing
 from stylebatch.manifest import Manifest, json_schema, load_manifest
-from stylebatch.pipeline import make_plan
-from stylebatch.plan_summary import PlanSummary
+from stylebatch.output.layout import Dataset
+from stylebatch.output.shard import Shard
+from stylebatch.plan import PlanSummary
 from stylebatch.records import Group, Job
-from stylebatch.shard import Shard
-from stylebatch.shards import open_together, read_standing
+from stylebatch.run import make_plan
 
-DEFAULT_MANIFEST = Path("pipeline.yaml")
 MAX_REASONS = 20
-
-
-class ArgumentError(UserError):
-    """An argument that names nothing."""
 
 
 def plan(
@@ -62,11 +55,11 @@ def _jobs_of(take: Any, group: Group) -> Any:
         last = block[-1]
 
 
-def show_plan(manifest: Manifest, *, retry_failed: bool, shard: Shard | None = None) -> None:
-    """Print a plan, or a shard's part of it: a table of the pairs, then of what waits, by shape."""
+def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
+    """Print a plan: a table of the pairs, then of what waits, by shape."""
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed, shard=shard)
-        print_plan(manifest, planned, summary, shard)
+        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
+        print_plan(manifest, planned, summary, None)
 
 
 def print_plan(
@@ -112,14 +105,6 @@ def _suffixes(counts: Counter[str]) -> str:
     return ", ".join(f"{count} × {suffix or 'no suffix'}" for suffix, count in counts.most_common())
 
 
-def table_of(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        is_number = column in ("images", "styles", "jobs", "done", "failed", "to do")
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
-    return table
-
-
 def status(
     path: Annotated[
         Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
@@ -151,19 +136,6 @@ def status(
         typer.echo(json.dumps(look(), ensure_ascii=False, indent=2))
     else:
         _show_status(look(), Console(highlight=False))
-
-
-def find_output(path: Path) -> Dataset:
-    """Return the output that a manifest's path, or its own, stands for.
-
-    Raises:
-        ArgumentError: no run has written there.
-    """
-    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
-    if not dataset.ledger.exists() and not dataset.shards():
-        todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
-        raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
-    return dataset
 
 
 def read_status(dataset: Dataset) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from stylebatch import __version__
 from stylebatch.errors import UserError
-from stylebatch.run_log import LOG_NOTE
+from stylebatch.system.log import LOG_NOTE
 
 INTERRUPTED = 4
 # What Typer makes of Ctrl-C, and what no command of ours ends with.
@@ -93,7 +93,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; every way out is one of the exit codes of the README."""
+    """Run the command line; every way out is one of the exit codes of docs/running.md."""
     if sys.platform == "win32":
         sys.exit("stylebatch: Windows is not supported: it needs POSIX renames, locks and signals")
     try:
@@ -122,7 +122,7 @@ def _say(text: str) -> None:
 
 def _report_crash(error: Exception) -> None:
     """Print where the traceback is: in the run's log, or in a file made for it."""
-    from stylebatch.feed import WorkerError
+    from stylebatch.run import WorkerError
 
     text = str(error) if isinstance(error, WorkerError) else traceback.format_exc()
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith(LOG_NOTE)]

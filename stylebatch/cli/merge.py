@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from stylebatch.cli.inform import DEFAULT_MANIFEST, find_output
-from stylebatch.dataset import Dataset
-from stylebatch.merge import merge as merge_output
-from stylebatch.run_session import RunSummary
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output
+from stylebatch.output.layout import Dataset
+from stylebatch.run import RunSummary, merge_output
 
 
 def merge(

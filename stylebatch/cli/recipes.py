@@ -7,12 +7,22 @@ import typer
 import yaml
 from rich.console import Console
 
-from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, UnknownLayerError
-from stylebatch.cli.inform import ArgumentError, table_of
-from stylebatch.cli.single import Arch, WeightsOption, check_arch, evaluations_bar
-from stylebatch.files import write_atomic
+from stylebatch.cli.arguments import (
+    Arch,
+    ArgumentError,
+    WeightsOption,
+    check_arch,
+    evaluations_bar,
+    table_of,
+)
+from stylebatch.extractors.architectures import (
+    ARCHITECTURES,
+    DEFAULT_ARCHITECTURE,
+    UnknownLayerError,
+)
+from stylebatch.pictures.contact_sheet import check_sheet_path
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
-from stylebatch.sheets import check_sheet_path
+from stylebatch.system.files import write_atomic
 
 
 def recipes(
@@ -99,7 +109,7 @@ def _compare(
 ) -> None:
     check_sheet_path(output)
     # Here and not above: it brings torch, and `--help` should not wait for that.
-    from stylebatch.comparison import compare
+    from stylebatch.preview.comparison import compare
 
     with evaluations_bar() as progress:
         task = progress.add_task("comparing", total=None)

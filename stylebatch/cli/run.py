@@ -11,19 +11,18 @@ from typing import Annotated
 
 import typer
 
-from stylebatch import executors, manifest
+from stylebatch import manifest
+from stylebatch.cli.arguments import DEFAULT_MANIFEST
 from stylebatch.cli.dry_run import dry_run
-from stylebatch.cli.views import LineView, LiveView, QuietView, RunView, duration
+from stylebatch.cli.durations import duration
+from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.manifest import Manifest
-from stylebatch.pipeline import RunRequest
-from stylebatch.pipeline import run as run_pipeline
-from stylebatch.preview import preview
-from stylebatch.run_session import RunSummary
-from stylebatch.shard import Shard
-from stylebatch.tally import StopRequest
+from stylebatch.output.shard import Shard
+from stylebatch.preview.preview import preview
+from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
+from stylebatch.run import run as run_pipeline
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]
-DEFAULT_MANIFEST = Path("pipeline.yaml")
 NumPreview = Annotated[
     int | None,
     typer.Option(
@@ -48,7 +47,7 @@ ExecutorName = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help=f"Instead of the manifest's run.executor: {', '.join(executors.EXECUTORS)}.",
+        help=f"Instead of the manifest's run.executor: {', '.join(EXECUTORS)}.",
     ),
 ]
 DEMO_NOTE = (
@@ -130,8 +129,8 @@ def _view(loaded: Manifest, quiet: bool) -> RunView:
 def _with_options(loaded: Manifest, executor: str | None, devices: str | None) -> Manifest:
     options = loaded.run
     if executor is not None:
-        if executor not in executors.EXECUTORS:
-            allowed = ", ".join(executors.EXECUTORS)
+        if executor not in EXECUTORS:
+            allowed = ", ".join(EXECUTORS)
             raise typer.BadParameter(
                 f"'{executor}' is not one of {allowed}", param_hint="--executor"
             )

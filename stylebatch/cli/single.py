@@ -1,24 +1,17 @@
 """`stylebatch stylize` and `stylebatch demo`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 from PIL import Image
-from rich.progress import BarColumn, Progress, TextColumn
 
-from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
-from stylebatch.cli.inform import ArgumentError
+from stylebatch.cli.arguments import Arch, ArgumentError, WeightsOption, check_arch, evaluations_bar
 from stylebatch.demo import write_demo
+from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-WeightsOption = Annotated[
-    str | None,
-    typer.Option(help="A named set, random, or a file; else imagenet, of slim its own."),
-]
-Arch = Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")]
 
 
 def stylize(
@@ -83,17 +76,6 @@ def stylize(
         typer.echo(str(target))
 
 
-def check_arch(arch: str) -> None:
-    """Refuse an architecture that there isn't.
-
-    Raises:
-        ArgumentError: with those that there are.
-    """
-    if arch not in ARCHITECTURES:
-        found, allowed = f"'{arch}' is no known architecture", f"one of {', '.join(ARCHITECTURES)}"
-        raise ArgumentError("--arch", found, allowed)
-
-
 def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
     """Return a path for each result; nothing that is read may be overwritten."""
     if len(contents) > 1 and output.suffix.lower() in SUFFIXES:
@@ -128,16 +110,6 @@ def _save(image: Image.Image, target: Path) -> None:
     has_alpha = image.mode == "RGBA" and target.suffix.lower() in (".jpg", ".jpeg", ".bmp")
     target.parent.mkdir(parents=True, exist_ok=True)
     (image.convert("RGB") if has_alpha else image).save(target, quality=95)
-
-
-def evaluations_bar() -> Progress:
-    """Make a bar that counts evaluations, shown on a terminal only."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed} evaluations"),
-    )
-    return Progress(*columns, transient=True, disable=not sys.stdout.isatty())
 
 
 def demo(

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stylebatch.pace import Pace
 from stylebatch.records import JobDone, Progress
-from stylebatch.tally import Tally
+from stylebatch.run import Pace, Tally
 
 WINDOW_S = 60.0
 # What is reported before says more of how a worker starts than of how fast it goes.

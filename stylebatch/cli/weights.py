@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from stylebatch.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
-from stylebatch.cli.inform import ArgumentError
+from stylebatch.cli.arguments import ArgumentError
 from stylebatch.errors import UserError, raise_all
-from stylebatch.files import stat_file
-from stylebatch.weights import (
+from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from stylebatch.extractors.weights import (
     NAMED_WEIGHTS,
     NORMALISATIONS,
     SHIPPED_WEIGHTS,
@@ -23,6 +22,7 @@ from stylebatch.weights import (
     find_weights,
     read_normalisation,
 )
+from stylebatch.system.files import stat_file
 
 app = typer.Typer(
     help="List, download and convert weights.",

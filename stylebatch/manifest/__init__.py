@@ -1,6 +1,5 @@
 """What the user writes: its schema, its errors with their lines, and what it resolves to."""
 
-from stylebatch.manifest.document import ManifestError
 from stylebatch.manifest.load import load_manifest
 from stylebatch.manifest.model import (
     Assign,
@@ -13,6 +12,7 @@ from stylebatch.manifest.model import (
 )
 from stylebatch.manifest.run_options import parse_duration, parse_failures
 from stylebatch.manifest.schema import json_schema
+from stylebatch.manifest.yaml_lines import ManifestError
 
 __all__ = [
     "Assign",

@@ -3,15 +3,15 @@
 import unicodedata
 from pathlib import Path
 
-from stylebatch.manifest.document import Loc, read_document
-from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import Manifest
 from stylebatch.manifest.pairs import PairReader
 from stylebatch.manifest.paths import NAME_RULE, path_problem
+from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.run_options import read_run_options
 from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields, Run
 from stylebatch.manifest.settings import SettingsResolver
-from stylebatch.manifest.shape import check_shape
+from stylebatch.manifest.validate import check_shape
+from stylebatch.manifest.yaml_lines import Loc, read_document
 
 _REQUIRED = {"version": "1", "output": "a folder", "pairs": "a list of pairs"}
 

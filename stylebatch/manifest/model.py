@@ -96,7 +96,6 @@ class RunOptions:
     precision: str = "auto"
     deadline_s: float | None = None
     cache: Path | None = None
-    report: bool = False
     max_deaths: int = 2
     max_retries: int = 2
     max_failures: int | str | None = None
@@ -117,3 +116,7 @@ class Manifest:
     seed: int
     pairs: tuple[Pair, ...]
     run: RunOptions
+
+    def all_settings(self) -> dict[str, Settings]:
+        """Return the settings of all pairs by their id."""
+        return {pair.settings.id: pair.settings for pair in self.pairs}

@@ -4,17 +4,17 @@ import posixpath
 from pathlib import Path
 from typing import Any, Literal
 
-from stylebatch.files import walk_files
-from stylebatch.images import IMAGE_SUFFIXES
-from stylebatch.manifest.document import Loc
-from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import Assign, Pair, StyleSource
 from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
+from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import Choice, Defaults, ManifestFields, PairFields
 from stylebatch.manifest.settings import SettingsResolver, Strength
 from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
+from stylebatch.manifest.yaml_lines import Loc
+from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import LAYER_FIELDS, Settings
+from stylebatch.system.files import walk_files
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
 _DECIDE_CHANCE = ("start", "strength")

@@ -7,21 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylebatch.architectures import UnknownLayerError
-from stylebatch.manifest.document import Loc
-from stylebatch.manifest.findings import Findings
-from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
-from stylebatch.manifest.schema import Normalisation as NormalisationFields
-from stylebatch.manifest.sweeps import Point
-from stylebatch.recipes import (
-    LAYER_FIELDS,
-    Recipe,
-    Settings,
-    make_settings,
-    recipe_fields,
-    recipe_on,
-)
-from stylebatch.weights import (
+from stylebatch.extractors.architectures import UnknownLayerError
+from stylebatch.extractors.weights import (
     NORMALISATIONS,
     Normalisation,
     WeightsError,
@@ -29,6 +16,18 @@ from stylebatch.weights import (
     check_layers,
     find_weights,
     layers_digest,
+)
+from stylebatch.manifest.problems import Findings
+from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor, NormalisationFields
+from stylebatch.manifest.sweeps import Point
+from stylebatch.manifest.yaml_lines import Loc
+from stylebatch.recipes import (
+    LAYER_FIELDS,
+    Recipe,
+    Settings,
+    make_settings,
+    recipe_fields,
+    recipe_on,
 )
 
 # Fields of a pair that name its recipe, or are fields of it too.
@@ -68,9 +67,11 @@ class SettingsResolver:
         if recipe is None or not self._check_layers(recipe, places, name_loc):
             return None
         assert self.weights is not None
+        bounds = drawn or (recipe.strength, recipe.strength)
+        # Each job has its own: settings are the same whatever it is, and hold the recipe's.
+        recipe = recipe.model_copy(update={"strength": recipe_fields(name)["strength"]})
         digest = self._digest(self.weights, recipe.layers)
-        settings = make_settings(recipe, self.weights, digest, self.precision)
-        return settings, drawn or (recipe.strength, recipe.strength)
+        return make_settings(recipe, self.weights, digest, self.precision), bounds
 
     def _recipe(self, values: dict[str, Any], places: dict[str, Loc], loc: Loc) -> Recipe | None:
         try:

@@ -5,13 +5,13 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylebatch.files import walk_files
-from stylebatch.images import IMAGE_SUFFIXES
-from stylebatch.manifest.document import Loc
-from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import StyleSource
 from stylebatch.manifest.paths import CORRECT, NAME_RULE, path_problem, relative_to
+from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import Blend
+from stylebatch.manifest.yaml_lines import Loc
+from stylebatch.pictures.images import IMAGE_SUFFIXES
+from stylebatch.system.files import walk_files
 
 _GLOB = frozenset("*?[")
 _FILES = f"allowed are image files ({', '.join(sorted(IMAGE_SUFFIXES))})"

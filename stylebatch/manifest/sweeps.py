@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import chain, count, product
 from typing import Any, NamedTuple
 
-from stylebatch.manifest.document import Loc, format_loc
-from stylebatch.manifest.findings import Findings
 from stylebatch.manifest.model import SweepPoint
+from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import Sweep
+from stylebatch.manifest.yaml_lines import Loc, format_loc
 
 MAX_POINTS = 1000
 # Of a file's name, whose other parts take up to 200 of the 255 bytes that file systems allow.

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from stylebatch.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import WeightSet
 from stylebatch.recipes.recipe import LAYER_FIELDS, PROSE, Recipe, SecondPass
-from stylebatch.weights import WeightSet
 
 __all__ = [
     "LAYER_FIELDS",

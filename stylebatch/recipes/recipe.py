@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stylebatch.images import work_size
+from stylebatch.pictures.images import work_size
 
 LayerWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -3,7 +3,7 @@
 An image climbs the pyramid level by level; each level has its own slots (`Batch`), so that images
 on different levels share the engine. Numeric trouble is a status of that image, never an exception.
 
-What becomes of an image is decided on the device (`bookkeeping.py`) and read back without waiting
+What becomes of an image is decided on the device (`outcomes.py`) and read back without waiting
 for it (`readback.py`): what the host learns late costs time, never a pixel.
 """
 
@@ -14,10 +14,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from stylebatch.transfer import pyramid
-from stylebatch.transfer.batch import Batch, Flight, MakeReadback, Numbers
-from stylebatch.transfer.bookkeeping import STATUSES
 from stylebatch.transfer.objective import Objective, compose
-from stylebatch.transfer.optimizer import CARE
+from stylebatch.transfer.optimizers.protocol import CARE
+from stylebatch.transfer.outcomes import STATUSES
 from stylebatch.transfer.problem import (
     Entry,
     Problem,
@@ -28,6 +27,7 @@ from stylebatch.transfer.problem import (
     StepReport,
 )
 from stylebatch.transfer.readback import Readback
+from stylebatch.transfer.slots import Batch, Flight, MakeReadback, Numbers
 from stylebatch.transfer.starts import make_start
 
 
@@ -68,12 +68,6 @@ class Engine:
     def running(self) -> int:
         """How many images are in its slots."""
         return sum(len(batch.entries) for batch in self._batches.values()) + len(self._between)
-
-    @property
-    def problems(self) -> list[Problem]:
-        """The images in its slots, to be admitted again elsewhere."""
-        in_slots = [entry for batch in self._batches.values() for entry in batch.entries]
-        return [entry.problem for entry in (*in_slots, *(entry for entry, _ in self._between))]
 
     def admit(self, problem: Problem) -> None:
         """Put an image into a free slot; at most `capacity` may run."""

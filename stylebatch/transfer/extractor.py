@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.architectures import Architecture, Convolution, Layer, Pooling
+from stylebatch.extractors.architectures import Architecture, Convolution, Layer, Pooling
 from stylebatch.transfer import frozen
 from stylebatch.transfer.losses import both_sides, gram_matrix
 from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from stylebatch.architectures import Pooling
+from stylebatch.extractors.architectures import Pooling
 
 
 def convolve(

@@ -2,14 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import harness
 import pytest
-from harness import Kind, Trial
+from support import faults as harness
+from support.faults import Kind, MakeTrial, Trial
 
-MakeTrial = Callable[[Kind], Trial]
 _started = time.monotonic()
 
 

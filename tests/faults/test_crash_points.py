@@ -2,15 +2,27 @@
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from harness import BROKEN, COUNTS, FEW, IS_LONG, MANY, OTHERWISE, SEED, Kind, Trial, describe
-from runs import Ended, contents, copy_tree, needs_proc
+from support.faults import (
+    BROKEN,
+    COUNTS,
+    FEW,
+    IS_LONG,
+    MANY,
+    OTHERWISE,
+    SEED,
+    Kind,
+    MakeTrial,
+    Trial,
+    describe,
+)
+from support.runs import Ended, contents, copy_tree, needs_proc
 
 import stylebatch
-from stylebatch.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
+from stylebatch.system.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
 
 # Which passings of a point are tried. Parents come by most of theirs once.
 PARENT = {
@@ -52,7 +64,7 @@ ALL = PARENT | STALE | SHARDS | WORKER | EITHER
 pytestmark = needs_proc
 
 
-def _cases(points: dict[str, tuple[int, ...]], in_sample: int) -> list[tuple[str, int]]:
+def _cases(points: Mapping[str, tuple[int, ...]], in_sample: int) -> list[tuple[str, int]]:
     cases = [(point, turn) for point, turns in points.items() for turn in turns]
     return cases if IS_LONG else random.Random(SEED).sample(cases, in_sample)
 
@@ -83,7 +95,9 @@ def _check_reached(marker: Path, ended: Ended) -> None:
 
 
 @pytest.mark.parametrize(("point", "turn"), _cases(PARENT, 1))
-def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> None:
+def test_a_run_that_ends_there_is_continued(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
     trial = _trial(make_trial, turn, BROKEN if point == "failures-written" else MANY)
     ended = trial.run(environment=_crash(point, turn, marker))
     _check_reached(marker, ended)
@@ -93,7 +107,9 @@ def test_a_run_that_ends_there_is_continued(make_trial, marker, point, turn) -> 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("point", "turn"), _cases(WORKER, 1))
-def test_a_worker_that_ends_there_is_replaced(make_trial, marker, point, turn) -> None:
+def test_a_worker_that_ends_there_is_replaced(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
     trial = _trial(make_trial, turn, MANY)
     ended = trial.run(environment=_crash(point, turn, marker))
     _check_reached(marker, ended)
@@ -104,7 +120,9 @@ def test_a_worker_that_ends_there_is_replaced(make_trial, marker, point, turn) -
 @pytest.mark.long
 @pytest.mark.parametrize(("point", "turn"), _cases(EITHER, 1))
 @pytest.mark.parametrize("has_targets", [True, False])
-def test_a_file_that_is_being_replaced(make_trial, marker, point, turn, has_targets) -> None:
+def test_a_file_that_is_being_replaced(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int, has_targets: bool
+) -> None:
     trial = make_trial(BROKEN)
     if not has_targets:
         (trial.small.root / "cache").rename(trial.small.root / "no-cache")
@@ -117,7 +135,11 @@ def test_a_file_that_is_being_replaced(make_trial, marker, point, turn, has_targ
 @pytest.mark.long
 @pytest.mark.parametrize(("point", "turn"), _cases(STALE, 1))
 def test_outputs_that_are_out_of_date_are_set_aside_once(
-    make_trial, marker, point, turn, tmp_path_factory
+    make_trial: MakeTrial,
+    marker: Path,
+    point: str,
+    turn: int,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     before: Kind = OTHERWISE
     old = make_trial(before).expected
@@ -138,7 +160,9 @@ def test_outputs_that_are_out_of_date_are_set_aside_once(
 
 @pytest.mark.long
 @pytest.mark.parametrize(("point", "turn"), _cases(SHARDS, 1))
-def test_ledgers_of_shards_are_taken_in_once(make_trial, marker, point, turn) -> None:
+def test_ledgers_of_shards_are_taken_in_once(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
     trial = make_trial(FEW)
     for shard in ("0/2", "1/2"):
         assert trial.small.run("--executor", "inline", "--shard", shard).code == 0

@@ -2,17 +2,18 @@
 
 import json
 import os
+import random
 import re
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, FEW, MANY, Trial, processes
-from runs import command, needs_proc, wait_until
+from support.faults import COUNTS, FEW, MANY, MakeTrial, Trial, processes
+from support.runs import command, needs_proc, wait_until
 
 pytestmark = needs_proc
 
 
-def test_of_runs_started_at_once_one_wins(make_trial) -> None:
+def test_of_runs_started_at_once_one_wins(make_trial: MakeTrial) -> None:
     trial = make_trial(MANY)
     runs = [trial.start() for _ in range(5)]
     ended = [run.end() for run in runs]
@@ -27,7 +28,7 @@ def test_of_runs_started_at_once_one_wins(make_trial) -> None:
 
 
 @pytest.mark.long
-def test_a_second_run_is_told_who_is_there(make_trial) -> None:
+def test_a_second_run_is_told_who_is_there(make_trial: MakeTrial) -> None:
     trial = make_trial(MANY)
     first = trial.start()
     wait_until(lambda: _holder(trial).exists() or first.is_over, "the output is held")
@@ -38,7 +39,7 @@ def test_a_second_run_is_told_who_is_there(make_trial) -> None:
     trial.check(first.end())
 
 
-def test_what_a_killed_run_left_holds_nobody_up(make_trial, draw) -> None:
+def test_what_a_killed_run_left_holds_nobody_up(make_trial: MakeTrial, draw: random.Random) -> None:
     """Its process number belongs to another process by now."""
     trial = make_trial(FEW)
     run = trial.start()
@@ -56,7 +57,7 @@ def test_what_a_killed_run_left_holds_nobody_up(make_trial, draw) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("left", [b"", b"{", b"[]", b'{"run_id": 7}', b"\xff\xfe"])
-def test_what_is_left_of_a_holder_may_be_anything(make_trial, left) -> None:
+def test_what_is_left_of_a_holder_may_be_anything(make_trial: MakeTrial, left: bytes) -> None:
     trial = make_trial(FEW)
     trial.finish()
     (trial.small.out / "images" / min(trial.small.images())).unlink()

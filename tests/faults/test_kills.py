@@ -5,12 +5,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, IS_LONG, KILLS, MANY, Running, Trial
-from runs import contents, needs_proc, wait_until
+from support.faults import COUNTS, IS_LONG, KILLS, MANY, MakeTrial, Running, Trial
+from support.runs import contents, needs_proc, wait_until
 
 # Of the kills that are asked for; the rest is of whole runs.
 WORKER_KILLS = KILLS * 3 // 4 if IS_LONG else 3
@@ -43,7 +42,7 @@ def _num_files(trial: Trial) -> int:
     return sum(len(files) for name in folders for _, _, files in os.walk(trial.small.out / name))
 
 
-def test_workers_killed_at_random(make_trial, draw) -> None:
+def test_workers_killed_at_random(make_trial: MakeTrial, draw: random.Random) -> None:
     left = WORKER_KILLS
     while left:
         trial = make_trial(MANY)
@@ -65,7 +64,7 @@ def _kill_workers(trial: Trial, draw: random.Random, most: int) -> int:
     return killed
 
 
-def test_runs_killed_at_random(make_trial, draw) -> None:
+def test_runs_killed_at_random(make_trial: MakeTrial, draw: random.Random) -> None:
     """The next run starts at once: workers of the last one may still be ending."""
     left, trial = PARENT_KILLS, make_trial(MANY)
     while left:
@@ -85,7 +84,7 @@ def test_runs_killed_at_random(make_trial, draw) -> None:
 
 
 @pytest.mark.long
-def test_shards_killed_at_random(make_trial, draw) -> None:
+def test_shards_killed_at_random(make_trial: MakeTrial, draw: random.Random) -> None:
     """Both work on one output at once; the one that is killed starts again beside the other."""
     trial = make_trial(MANY)
     shards = {name: trial.start("--shard", name) for name in ("0/2", "1/2")}
@@ -115,12 +114,12 @@ def _kill_run(draw: random.Random, run: Running) -> str:
 
 
 @pytest.fixture
-def trial(make_trial) -> Trial:
+def trial(make_trial: MakeTrial) -> Trial:
     return make_trial(MANY)
 
 
 @pytest.fixture
-def running(trial: Trial) -> Iterator[Running]:
+def running(trial: Trial) -> Running:
     """A run that has put some images in place, and not all."""
     run = trial.start()
     wait_until(lambda: trial.small.images() or run.is_over, "images")
@@ -134,7 +133,9 @@ def _identities(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 
 @pytest.mark.long
-def test_workers_of_a_killed_run_end_and_commit_nothing_more(trial, running) -> None:
+def test_workers_of_a_killed_run_end_and_commit_nothing_more(
+    trial: Trial, running: Running
+) -> None:
     running.kill()
     running.end()
     wait_until(lambda: not running.members(), "the workers end by themselves", 30)
@@ -147,7 +148,9 @@ def test_workers_of_a_killed_run_end_and_commit_nothing_more(trial, running) -> 
 
 @pytest.mark.long
 @pytest.mark.parametrize("wakes_after_s", [0, 2, 5])
-def test_a_worker_that_slept_while_its_run_was_killed(trial, running, wakes_after_s) -> None:
+def test_a_worker_that_slept_while_its_run_was_killed(
+    trial: Trial, running: Running, wakes_after_s: int
+) -> None:
     stopped = running.workers()
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
@@ -162,7 +165,7 @@ def test_a_worker_that_slept_while_its_run_was_killed(trial, running, wakes_afte
 
 
 @pytest.mark.long
-def test_a_job_that_kills_its_workers_fails_and_all_others_are_done(make_trial) -> None:
+def test_a_job_that_kills_its_workers_fails_and_all_others_are_done(make_trial: MakeTrial) -> None:
     """One image takes for ever, and its worker is killed whenever it's at that image."""
     trial = make_trial(MANY)
     small = trial.small
@@ -182,7 +185,8 @@ def test_a_job_that_kills_its_workers_fails_and_all_others_are_done(make_trial) 
     deaths = 0
     while not run.is_over:
         before = contents(small.out / "progress").keys()
-        wait_until(lambda b=before: run.is_over or contents(small.out / "progress").keys() - b, "…")
+        while not (run.is_over or contents(small.out / "progress").keys() - before):
+            time.sleep(0.02)
         for pid in run.workers():
             run.kill(pid)
             deaths += 1

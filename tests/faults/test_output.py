@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, FEW, IS_LONG, LARGE, MANY, Running, Trial
-from places import Disk, frozen
-from runs import Ended, needs_proc, wait_until
+from support.faults import COUNTS, FEW, IS_LONG, LARGE, MANY, MakeTrial, Running, Trial
+from support.places import Disk, frozen
+from support.runs import Ended, needs_proc, wait_until
 
 pytestmark = [needs_proc, pytest.mark.timeout(900)]
 
@@ -26,7 +26,9 @@ def disks() -> Iterator[list[Disk]]:
 
 
 @pytest.fixture
-def on_disk(make_trial, disks, request) -> tuple[Trial, Disk]:
+def on_disk(
+    make_trial: MakeTrial, disks: list[Disk], request: pytest.FixtureRequest
+) -> tuple[Trial, Disk]:
     """A project whose output is on a small disk of its own."""
     trial: Trial = make_trial(getattr(request, "param", FEW))
     disks.append(Disk(trial.small.root / "disk", SIZE_KIB))
@@ -58,7 +60,7 @@ def _kind_of(path: str) -> str:
 
 
 @pytest.mark.parametrize("on_disk", [LARGE], indirect=True)
-def test_a_disk_that_fills_up(on_disk) -> None:
+def test_a_disk_that_fills_up(on_disk: tuple[Trial, Disk]) -> None:
     """From full to enough: every run has a few blocks more and goes on."""
     trial, disk = on_disk
     named, blocks = set(), 0
@@ -78,7 +80,7 @@ def test_a_disk_that_fills_up(on_disk) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("on_disk", [MANY], indirect=True)
-def test_a_disk_too_small_is_made_larger(on_disk) -> None:
+def test_a_disk_too_small_is_made_larger(on_disk: tuple[Trial, Disk]) -> None:
     trial, disk = on_disk
     disk.remount("size=400k")
     assert_lost(trial, trial.run())
@@ -89,7 +91,7 @@ def test_a_disk_too_small_is_made_larger(on_disk) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("on_disk", [MANY], indirect=True)
-def test_a_disk_that_is_full_while_metadata_is_written(on_disk) -> None:
+def test_a_disk_that_is_full_while_metadata_is_written(on_disk: tuple[Trial, Disk]) -> None:
     """All images are there: nothing but the records is to be written."""
     trial, disk = on_disk
     trial.finish()
@@ -107,7 +109,7 @@ def test_a_disk_that_is_full_while_metadata_is_written(on_disk) -> None:
 
 
 @pytest.mark.long
-def test_a_disk_that_nobody_may_write_to(on_disk) -> None:
+def test_a_disk_that_nobody_may_write_to(on_disk: tuple[Trial, Disk]) -> None:
     trial, disk = on_disk
     run = trial.start()
     wait_until(lambda: trial.small.images() or run.is_over, "images")
@@ -125,14 +127,14 @@ def _limit_files(size: int) -> None:
 
 
 @pytest.mark.parametrize("kib", [1, 8, 20] if IS_LONG else [20])
-def test_no_file_may_be_so_large(make_trial, kib) -> None:
+def test_no_file_may_be_so_large(make_trial: MakeTrial, kib: int) -> None:
     trial = make_trial(FEW)
     assert_lost(trial, trial.run(before=partial(_limit_files, kib * 1024)))
     trial.finish()
 
 
 @pytest.mark.long
-def test_an_image_may_not_be_as_large_as_it_is(make_trial) -> None:
+def test_an_image_may_not_be_as_large_as_it_is(make_trial: MakeTrial) -> None:
     trial = make_trial(LARGE)
     largest = max(len(data) for data in trial.expected.images().values())
     ended = trial.run(before=partial(_limit_files, largest - 1))
@@ -141,7 +143,7 @@ def test_an_image_may_not_be_as_large_as_it_is(make_trial) -> None:
 
 
 @pytest.fixture
-def trial(make_trial) -> Trial:
+def trial(make_trial: MakeTrial) -> Trial:
     return make_trial(MANY)
 
 
@@ -156,7 +158,7 @@ def running(trial: Trial) -> Running:
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", ["", "images", "losses", ".stylebatch", ".stylebatch/tmp"])
-def test_an_output_that_becomes_read_only(trial, running, part) -> None:
+def test_an_output_that_becomes_read_only(trial: Trial, running: Running, part: str) -> None:
     with frozen(trial.small.out / part):
         ended = running.end()
         assert_lost(trial, ended)
@@ -164,7 +166,7 @@ def test_an_output_that_becomes_read_only(trial, running, part) -> None:
 
 
 @pytest.mark.parametrize("is_moved", [True, False] if IS_LONG else [True])
-def test_an_output_that_vanishes(trial, running, is_moved) -> None:
+def test_an_output_that_vanishes(trial: Trial, running: Running, is_moved: bool) -> None:
     """Moved it's gone at once; removed, folder by folder, while workers write into it."""
     gone = trial.small.root / "gone"
     if is_moved:
@@ -179,7 +181,7 @@ def test_an_output_that_vanishes(trial, running, is_moved) -> None:
 
 
 @pytest.mark.long
-def test_an_output_that_vanishes_before_a_worker_is_there(trial) -> None:
+def test_an_output_that_vanishes_before_a_worker_is_there(trial: Trial) -> None:
     run = trial.start()
     wait_until(lambda: run.workers() or run.is_over, "a worker is started")
     trial.small.out.rename(trial.small.root / "gone")

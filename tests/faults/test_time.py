@@ -5,13 +5,12 @@ import random
 import re
 import signal
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from harness import COUNTS, MANY, Running, Trial
-from runs import Ended, needs_proc, wait_until
+from support.faults import COUNTS, MANY, MakeTrial, Running, Trial
+from support.runs import Ended, needs_proc, wait_until
 
 pytestmark = needs_proc
 
@@ -66,7 +65,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(library: Path, tmp_path: Path, draw: random.Random) -> Iterator[Clock]:
+def clock(library: Path, tmp_path: Path, draw: random.Random) -> Clock:
     return Clock(library, tmp_path, draw)
 
 
@@ -76,7 +75,7 @@ def _days_in_log(trial: Trial) -> set[str]:
 
 
 @pytest.mark.long
-def test_a_clock_that_jumps_changes_nothing(make_trial, clock) -> None:
+def test_a_clock_that_jumps_changes_nothing(make_trial: MakeTrial, clock: Clock) -> None:
     trial = make_trial(MANY)
     run = trial.start("--deadline", "10h", environment=clock.environment)
     trial.check(clock.jump_until_the_end(run))
@@ -87,7 +86,7 @@ def test_a_clock_that_jumps_changes_nothing(make_trial, clock) -> None:
 
 
 @pytest.mark.long
-def test_a_deadline_is_of_real_time(make_trial, clock) -> None:
+def test_a_deadline_is_of_real_time(make_trial: MakeTrial, clock: Clock) -> None:
     """Runs stop by their deadline, each at another date, until nothing is left."""
     trial = make_trial(MANY)
     run = trial.start("--deadline", "1s", environment=clock.environment)
@@ -99,7 +98,9 @@ def test_a_deadline_is_of_real_time(make_trial, clock) -> None:
 
 
 @pytest.mark.long
-def test_killed_runs_at_dates_that_go_back_and_forth(make_trial, clock, draw) -> None:
+def test_killed_runs_at_dates_that_go_back_and_forth(
+    make_trial: MakeTrial, clock: Clock, draw: random.Random
+) -> None:
     trial = make_trial(MANY)
     for _ in range(4):
         run = trial.start(environment=clock.environment)
@@ -113,7 +114,7 @@ def test_killed_runs_at_dates_that_go_back_and_forth(make_trial, clock, draw) ->
 
 
 @pytest.mark.long
-def test_workers_that_fall_silent_are_ended(make_trial) -> None:
+def test_workers_that_fall_silent_are_ended(make_trial: MakeTrial) -> None:
     """Both are stopped for ever: nobody but the run's own process can help."""
     trial = make_trial(MANY)
     trial.small.document["run"]["image_timeout"] = "5s"

@@ -1,0 +1,67 @@
+"""What several commands take and show in one way: arguments, their errors, tables, bars."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from stylebatch.errors import UserError
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.manifest import load_manifest
+from stylebatch.output.layout import Dataset
+
+DEFAULT_MANIFEST = Path("pipeline.yaml")
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(help="A named set, random, or a file; else imagenet, of slim its own."),
+]
+Arch = Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")]
+
+
+class ArgumentError(UserError):
+    """An argument that names nothing."""
+
+
+def table_of(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        is_number = column in ("images", "styles", "jobs", "done", "failed", "to do")
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    return table
+
+
+def find_output(path: Path) -> Dataset:
+    """Return the output that a manifest's path, or its own, stands for.
+
+    Raises:
+        ArgumentError: no run has written there.
+    """
+    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+    if not dataset.ledger.exists() and not dataset.shards():
+        todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
+        raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
+    return dataset
+
+
+def check_arch(arch: str) -> None:
+    """Refuse an architecture that there isn't.
+
+    Raises:
+        ArgumentError: with those that there are.
+    """
+    if arch not in ARCHITECTURES:
+        found, allowed = f"'{arch}' is no known architecture", f"one of {', '.join(ARCHITECTURES)}"
+        raise ArgumentError("--arch", found, allowed)
+
+
+def evaluations_bar() -> Progress:
+    """Make a bar that counts evaluations, shown on a terminal only."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed} evaluations"),
+    )
+    return Progress(*columns, transient=True, disable=not sys.stdout.isatty())

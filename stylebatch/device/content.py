@@ -1,0 +1,92 @@
+"""A job's content image: read, checked against the plan, and brought to its work size."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from stylebatch.device.canvas import Canvas, make_canvas
+from stylebatch.device.planned_file import read_planned
+from stylebatch.errors import UserError
+from stylebatch.pictures.images import Picture, Pixels, decode, fit_pixels
+from stylebatch.recipes import Recipe
+from stylebatch.records import Job
+
+
+class ContentError(UserError):
+    """A content image or mask that can't be read, or is no longer what was planned with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Content:
+    """A content image at work size, with what its output needs.
+
+    Attributes:
+        pixels: (h, w, 3).
+        mask: (h, w), 255 where the style applies; None where it does everywhere.
+    """
+
+    pixels: Pixels
+    mask: Pixels | None
+    canvas: Canvas
+
+
+def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
+    """Read a job's content and mask; their paths start at `root`.
+
+    Raises:
+        ContentError: a file that is missing, has changed since planning, or does not fit.
+        ImageError: no image that can be read.
+    """
+    picture = decode(
+        read_planned(root, job.content, job.content_digest, "image", ContentError), job.content
+    )
+    mask = _read_mask(root, job, picture.rgb) if job.mask else None
+    return make_content(recipe, picture, mask, job.width, job.height)
+
+
+def make_content(
+    recipe: Recipe, picture: Picture, mask: Pixels | None, width: int, height: int
+) -> Content:
+    """Bring an upright image and its mask (H, W) to a work size."""
+    fit = partial(
+        fit_pixels, width=width, height=height, fit=recipe.fit, resampling=recipe.resampling
+    )
+    canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, width, height)
+    return Content(fit(picture.rgb), None if mask is None else fit(mask), canvas)
+
+
+def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:
+    if not job.mask_digest:
+        raise _no_mask(job)
+    return decode_mask(
+        read_planned(root, job.mask, job.mask_digest, "mask", ContentError), job.mask, content
+    )
+
+
+def decode_mask(data: bytes, where: str, content: Pixels) -> Pixels:
+    """Decode a mask of a content image: (H, W), 255 where the style applies.
+
+    Args:
+        where: the mask's name, for the message.
+        content: (H, W, 3), the image at its own upright size.
+
+    Raises:
+        ContentError: of another size than the content.
+        ImageError: no image that can be read.
+    """
+    mask = decode(data, where).rgb
+    if mask.shape != content.shape:
+        found = f"is {mask.shape[1]}×{mask.shape[0]} px, its image is not"
+        allowed = f"allowed is its {content.shape[1]}×{content.shape[0]} px"
+        raise ContentError(where, found, allowed, "make the mask at the image's own size")
+    # Of a coloured mask the mean; a grey one has three equal channels.
+    grey: Pixels = mask.mean(2).round().astype(mask.dtype)
+    return grey
+
+
+def _no_mask(job: Job) -> ContentError:
+    # Of two with one stem the plan names both.
+    if " and " in job.mask:
+        return ContentError(job.content, f"has two masks: {job.mask}", "", "remove one of them")
+    todo = "add it (white: stylise, black: keep), or leave `masks` out of the pair"
+    return ContentError(job.content, f"has no mask: no image {job.mask}", "", todo)

@@ -1,0 +1,211 @@
+"""One device: its extractors, style targets and engines, made from settings and kept."""
+
+import gc
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stylebatch.device.choice import choose_precision, set_cuda_policy
+from stylebatch.device.from_recipe import input_constants, objective_spec, solver_spec
+from stylebatch.device.memory import Peaks, free_bytes, max_images, measure_peaks
+from stylebatch.device.style_targets import StyleTargets, TargetRequest
+from stylebatch.device.tensors import mask_tensor, to_tensor
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import load_tensors
+from stylebatch.pictures.images import Pixels, style_size
+from stylebatch.recipes import Settings
+from stylebatch.records import Style, device_kind
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.objective import Objective
+from stylebatch.transfer.problem import Problem, SolverSpec
+
+# Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
+# and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
+CPU_PIXEL_BUDGET = 2**16
+# No extractor needs less (`slim` in bfloat16: docs/benchmarks.md). What fits is measured for each
+# shape; this only bounds how many jobs the scheduler keeps at hand for a GPU.
+GPU_LEAST_BYTES_PER_PIXEL = 512
+
+
+class Device:
+    """What one worker runs on.
+
+    Every extractor that its settings need is built once, no deeper than they need.
+    """
+
+    def __init__(self, name: str, root: Path, cache: Path) -> None:
+        """Open a device.
+
+        Args:
+            root: the folder that style paths start from.
+            cache: the folder of cached style targets.
+        """
+        self.name = name
+        self.targets = StyleTargets(root, cache)
+        self._extractors: dict[tuple[object, ...], Extractor] = {}
+        self._peaks: dict[tuple[object, ...], Peaks] = {}
+        self._is_cuda = name.startswith("cuda")
+        if self._is_cuda:
+            set_cuda_policy()
+
+    @property
+    def pixel_budget(self) -> int:
+        """How many pixels to optimise at once at most, whatever their images' shape."""
+        if not self._is_cuda:
+            return CPU_PIXEL_BUDGET
+        return free_bytes(torch.device(self.name)) // GPU_LEAST_BYTES_PER_PIXEL
+
+    def pixel_budget_of(
+        self, settings: Settings, width: int, height: int, *, is_masked: bool = False
+    ) -> int:
+        """How many pixels to optimise at once of images of one shape: on a GPU by a probe."""
+        if not self._is_cuda:
+            return CPU_PIXEL_BUDGET
+        key = (settings.id, width, height, is_masked)
+        objective, spec = self.objective(settings), self._solver_spec(settings)
+        try:
+            if key not in self._peaks:
+                self._peaks[key] = measure_peaks(
+                    objective, spec.optimizer, (height, width), is_masked=is_masked
+                )
+        except torch.OutOfMemoryError:
+            # One may fit all the same, and if not, it is for the image to fail.
+            return width * height
+        free = free_bytes(objective.extractor.device)
+        return max_images(free, self._peaks[key]) * width * height
+
+    def free_memory(self) -> None:
+        """Give back what torch keeps of freed memory, in pieces that may not fit what comes."""
+        gc.collect()
+        if self._is_cuda:
+            torch.cuda.empty_cache()
+
+    def engine(self, settings: Settings, capacity: int, width: int, height: int) -> Engine:
+        """Make an engine for images of one size."""
+        objective, spec = self.objective(settings), self._solver_spec(settings)
+        return Engine(objective, spec, capacity, height, width)
+
+    def objective(self, settings: Settings) -> Objective:
+        """Return what settings ask to be optimised, in their precision."""
+        extractor = self._extractor(settings, choose_precision(settings.precision, self.name))
+        return Objective(objective_spec(settings.recipe), extractor)
+
+    def _solver_spec(self, settings: Settings) -> SolverSpec:
+        constants = settings.weights.normalisation
+        return solver_spec(settings.recipe, constants, settings.smallest_edge_px)
+
+    def problem(
+        self,
+        key: str,
+        settings: Settings,
+        engine: Engine,
+        *,
+        pixels: Pixels,
+        style: Style,
+        strength: float,
+        noise_seed: int | None,
+        mask: Pixels | None = None,
+    ) -> Problem:
+        """Put an image and the style's targets for each level of an engine together.
+
+        Args:
+            pixels: (H, W, 3), the content at work size.
+            mask: (H, W), 255 where the style applies, 0 where the content stays.
+
+        Raises:
+            StyleError, ImageError, CacheError: as `StyleTargets.get`.
+        """
+        recipe = settings.recipe
+        requests = self._requests(settings, engine)
+        colors = pixels if recipe.color == "matched" else None
+        height, width = pixels.shape[:2]
+        start = None
+        if "style" in recipe.start_shares:
+            start = self.targets.image(style, width, height, requests[-1][0], colors)
+        return Problem(
+            key,
+            self._upload(to_tensor(pixels, recipe.input_stretch)),
+            tuple(self._targets_at(scales, settings, style, colors) for scales in requests),
+            strength,
+            noise_seed,
+            None if start is None else self._upload(start),
+            None if mask is None else self._upload(mask_tensor(mask)),
+        )
+
+    def _upload(self, tensor: Tensor) -> Tensor:
+        """Bring a tensor to a GPU in the order of its other work, without waiting for it."""
+        if not self._is_cuda:
+            return tensor
+        return tensor.pin_memory().to(self.name, non_blocking=True)
+
+    def _targets_at(
+        self,
+        requests: list[TargetRequest],
+        settings: Settings,
+        style: Style,
+        colors: Pixels | None,
+    ) -> Mapping[str, Tensor]:
+        """Return the style's statistics, averaged over its scales."""
+
+        def extractor() -> Extractor:
+            return self._extractor(settings, torch.float32)
+
+        scales = [self.targets.get(style, request, extractor, colors) for request in requests]
+        found = scales[0]
+        if len(scales) > 1:
+            found = {
+                layer: torch.stack([scale[layer] for scale in scales]).mean(0) for layer in found
+            }
+        return {layer: self._upload(statistics) for layer, statistics in found.items()}
+
+    def _requests(self, settings: Settings, engine: Engine) -> list[list[TargetRequest]]:
+        """Return a request for each level and scale; the style's size goes with the level."""
+        recipe, finest = settings.recipe, max(engine.sizes[-1])
+        sizes: dict[object, int] = {"match": style_size(finest), "same": recipe.final_size_px}
+        full = sizes.get(recipe.style_size_px) or int(recipe.style_size_px)
+        return [
+            [
+                self._request(settings, max(16, round(full * scale * max(size) / finest)))
+                for scale in (scale * recipe.style_scale for scale in recipe.style_scales)
+            ]
+            for size in engine.sizes
+        ]
+
+    def _request(self, settings: Settings, size_px: int) -> TargetRequest:
+        recipe = settings.recipe
+        return TargetRequest(
+            size_px=size_px,
+            layers=tuple(recipe.style_layers),
+            layers_digest=settings.layers_digest,
+            pooling=recipe.pooling,
+            padding=recipe.padding,
+            device_kind=device_kind(self.name),
+            statistic=recipe.statistic,
+            normalisation=recipe.normalisation,
+            input_range=recipe.input_range,
+            input_stretch=recipe.input_stretch,
+            fit="longest" if recipe.style_size_px == "match" else recipe.fit,
+            aspect=recipe.aspect,
+            resampling=recipe.resampling,
+        )
+
+    def _extractor(self, settings: Settings, dtype: torch.dtype) -> Extractor:
+        recipe, weights = settings.recipe, settings.weights
+        mean, std = input_constants(recipe, weights.normalisation)
+        key = (settings.layers_digest, recipe.layers, recipe.pooling, recipe.padding, mean, std)
+        if (*key, dtype) not in self._extractors:
+            self._extractors[*key, dtype] = Extractor(
+                ARCHITECTURES[weights.arch],
+                load_tensors(weights, recipe.layers),
+                recipe.layers,
+                mean=mean,
+                std=std,
+                pooling=recipe.pooling,
+                padding=recipe.padding,
+                device=self.name,
+                dtype=dtype,
+            )
+        return self._extractors[*key, dtype]

@@ -1,0 +1,246 @@
+"""Style targets: statistics of a style's features, computed once in float32 and cached.
+
+A file holds those of one style image at one size; Gram matrices undivided, so that recipes which
+differ in their divisor share files.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from stylebatch.device.planned_file import read_planned
+from stylebatch.device.tensors import to_tensor
+from stylebatch.errors import RunError, UserError
+from stylebatch.pictures.colors import match_colors
+from stylebatch.pictures.images import Pixels, decode, fit_pixels, work_size
+from stylebatch.records import Style, StyleImage
+from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.losses import mean_std
+from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
+
+# Raised whenever the numbers in a cached file would change.
+FORMAT = 3
+MAX_IN_MEMORY = 128
+
+Statistics = dict[str, Tensor]
+
+
+class StyleError(UserError):
+    """A style image that can't be read, or is no longer what was planned with."""
+
+
+class CacheError(RunError):
+    """A cache folder that can't be written: any other style would fare the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRequest:
+    """What decides style targets, next to the style's bytes; fields as in `recipes.Recipe`.
+
+    Attributes:
+        size_px: edge of the style image, as `fit` and `aspect` mean it.
+        layers: paper names.
+        layers_digest: of the weights; names their normalisation too.
+        device_kind: cpu | cuda | mps: their float32 sums differ in the last bits.
+    """
+
+    size_px: int
+    layers: tuple[str, ...]
+    layers_digest: str
+    pooling: str
+    padding: str
+    device_kind: str
+    statistic: str = "gram"
+    normalisation: str = "weights"
+    input_range: float = 255
+    input_stretch: str = "none"
+    fit: str = "longest"
+    aspect: tuple[int, int] = (1, 1)
+    resampling: str = "lanczos"
+
+    def cache_key(self, image_digest: str) -> str:
+        """Name the file for one style image."""
+        parts = [FORMAT, image_digest, {**asdict(self), "layers": sorted(self.layers)}]
+        text = json.dumps(parts, sort_keys=True)
+        return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+class StyleTargets:
+    """Style targets by style and request, from memory, disk or the extractor, in this order."""
+
+    def __init__(self, root: Path, cache: Path) -> None:
+        """Read style images below `root`; keep the files of Gram matrices in `cache`."""
+        self._root, self._cache = root, cache
+        self._given: dict[str, bytes] = {}
+        self._memory: OrderedDict[tuple[str, TargetRequest], Statistics] = OrderedDict()
+
+    def put_image(self, digest: str, data: bytes) -> None:
+        """Give the bytes of a style image that need not be a file."""
+        self._given[digest] = data
+
+    def get(
+        self,
+        style: Style,
+        request: TargetRequest,
+        extractor: Callable[[], Extractor],
+        colors: Pixels | None = None,
+    ) -> Mapping[str, Tensor]:
+        """Return layer → statistics in float32; of a blend, the weighted mean.
+
+        Gram matrices (C, C) are divided by their number of positions; means and standard
+        deviations are (2, C).
+
+        Args:
+            extractor: makes a float32 extractor of the request; called on a cache miss only.
+            colors: an image whose colours the style is given first; then nothing is cached, as the
+                targets are that image's own.
+
+        Raises:
+            StyleError: an image that can't be read or has changed.
+            ImageError: a file that is no image.
+            CacheError: the cache can't be written.
+        """
+        key = (style.digest, request)
+        if colors is None and key in self._memory:
+            self._memory.move_to_end(key)
+            return self._memory[key]
+        total = sum(image.weight for image in style.images)
+        blended: Statistics = {}
+        for image in style.images:
+            for layer, one in self._of_image(image, request, extractor, colors).items():
+                share = one * (image.weight / total)
+                blended[layer] = blended[layer] + share if layer in blended else share
+        if colors is None:
+            self._memory[key] = blended
+            if len(self._memory) > MAX_IN_MEMORY:
+                self._memory.popitem(last=False)
+        return blended
+
+    def picture(self, style: Style) -> Pixels:
+        """Return a style as it is, (H, W, 3); of a blend its first image. Errors as in `get`."""
+        return self._read_style(style.images[0])
+
+    def image(
+        self,
+        style: Style,
+        width: int,
+        height: int,
+        request: TargetRequest,
+        colors: Pixels | None = None,
+    ) -> Tensor:
+        """Return the style as a start, (1, 3, height, width): stretched, or cut from its centre.
+
+        Of a blend it is the weighted mean of its images. Errors as in `get`.
+        """
+        fit = "stretch" if request.fit == "stretch" else "crop"
+        total = sum(image.weight for image in style.images)
+        parts = []
+        for image in style.images:
+            pixels = self._read_style(image)
+            pixels = pixels if colors is None else match_colors(pixels, colors)
+            fitted = fit_pixels(pixels, width, height, fit=fit, resampling=request.resampling)
+            parts.append(to_tensor(fitted, request.input_stretch) * (image.weight / total))
+        return torch.stack(parts).sum(0)
+
+    def _of_image(
+        self,
+        image: StyleImage,
+        request: TargetRequest,
+        extractor: Callable[[], Extractor],
+        colors: Pixels | None,
+    ) -> Statistics:
+        path = self._cache / "grams" / f"{request.cache_key(image.digest)}.safetensors"
+        stored = _read(path) if colors is None else None
+        if stored is None:
+            pixels = self._read_style(image)
+            if colors is not None:
+                pixels = match_colors(pixels, colors)
+            stored = compute_statistics(pixels, request, extractor())
+            if colors is None:
+                _write(path, stored)
+        if request.statistic != "gram":
+            return {layer: stored[layer] for layer in request.layers}
+        return _for_each_position(stored, request.layers)
+
+    def _read_style(self, image: StyleImage) -> Pixels:
+        if image.digest in self._given:
+            return decode(self._given[image.digest], image.path).rgb
+        data = read_planned(self._root, image.path, image.digest, "style image", StyleError)
+        return decode(data, image.path).rgb
+
+
+def _read(path: Path) -> Statistics | None:
+    """Read a cached file; a damaged one is as good as none, it will be written again."""
+    try:
+        return load(read_bytes(path))
+    except (OSError, SafetensorError):
+        return None
+
+
+def _write(path: Path, statistics: Statistics) -> None:
+    try:
+        write_atomic(path, save(statistics))
+    except OSError as error:
+        found = f"the cache of style targets can't be written ({error.strerror})"
+        todo = "free space there, or name another folder: run.cache or $STYLEBATCH_CACHE"
+        raise CacheError(str(path.parent), found, "", todo) from error
+
+
+def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extractor) -> Statistics:
+    """Return a style image's statistics by layer; of Gram matrices the positions summed over too.
+
+    Args:
+        pixels: (H, W, 3) sRGB at the image's own size; brought to that of the request.
+    """
+    height, width = pixels.shape[:2]
+    edges = work_size(
+        width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
+    )
+    smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
+    smallest = max(smallest, extractor.smallest_edge_px)
+    edges = (max(smallest, edges[0]), max(smallest, edges[1]))
+    fitted = fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
+    image = to_tensor(fitted, request.input_stretch).to(extractor.device)
+    with torch.no_grad():
+        features = extractor(image)
+    if request.statistic == "mean_std":
+        return {
+            layer: mean_std(extractor.feature_maps(layer, features[layer]))[0].cpu()
+            for layer in request.layers
+        }
+    return _gram_sums(features, request.layers, extractor)
+
+
+def gram_targets(image: Tensor, layers: Iterable[str], extractor: Extractor) -> Statistics:
+    """Return an image's Gram matrices (C, C) as `StyleTargets.get` does, without any files.
+
+    Args:
+        image: (1, 3, H, W) in [0, 1], sRGB, at the size at which the style is looked at.
+    """
+    layers = tuple(layers)
+    with torch.no_grad():
+        features = extractor(image)
+    return _for_each_position(_gram_sums(features, layers, extractor), layers)
+
+
+def _gram_sums(
+    features: Mapping[str, Tensor], layers: Iterable[str], extractor: Extractor
+) -> Statistics:
+    found: Statistics = {}
+    for layer in layers:
+        found[layer] = extractor.gram_matrix(layer, features[layer])[0].cpu()
+        found[f"{layer}.positions"] = torch.tensor(features[layer][0, 0].numel())
+    return found
+
+
+def _for_each_position(sums: Statistics, layers: Iterable[str]) -> Statistics:
+    return {layer: sums[layer] / float(int(sums[f"{layer}.positions"])) for layer in layers}

@@ -1,0 +1,26 @@
+"""Which job is in which state, and what its inputs were: SQLite, one writer."""
+
+from stylebatch.ledger.database import LedgerError
+from stylebatch.ledger.ledger import Ledger
+from stylebatch.ledger.planned_jobs import PairCounts, PlannedJobs
+from stylebatch.ledger.shards import (
+    Standing,
+    merge_ledgers,
+    merge_shards,
+    open_together,
+    read_standing,
+)
+from stylebatch.ledger.sizes import MadeImage
+
+__all__ = [
+    "Ledger",
+    "LedgerError",
+    "MadeImage",
+    "PairCounts",
+    "PlannedJobs",
+    "Standing",
+    "merge_ledgers",
+    "merge_shards",
+    "open_together",
+    "read_standing",
+]

@@ -1,0 +1,103 @@
+"""Several ledgers of one output: a shard's that stands on another, and is taken into it."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from stylebatch.ledger.database import Database
+from stylebatch.system.crash_points import reached
+
+# What of a ledger another takes, by its key; of `meta`, see below, the rest is about its own file.
+_TABLES = {
+    "jobs": ("folder", "name"),
+    "facts": ("folder", "name"),
+    "files": ("folder", "name"),
+    "settings": ("id",),
+}
+_PLAN, _PLANNED_AT = "plan", "planned_at"
+# Of these, the ledger that was planned last is believed.
+_LATEST = (_PLAN, _PLANNED_AT, "pace")
+_BLOCK = 10_000
+# Rows by their keys: a JSON array of [folder, name].
+_KEYS = (
+    "json_each(?) AS k CROSS JOIN main.jobs AS j "
+    "ON j.folder = json_extract(k.value, '$[0]') AND j.name = json_extract(k.value, '$[1]')"
+)
+
+
+def absorb(database: Database, source: Database) -> None:
+    """Take what a ledger holds into another, in one transaction; the same again changes nothing.
+
+    Its rows replace those that are there: a shard has read them before it went on.
+    """
+    with database.transaction():
+        for table, key in _TABLES.items():
+            rows = source.connection.execute(f"SELECT * FROM main.{table}")
+            columns = [column[0] for column in rows.description]
+            others = [f"{name} = excluded.{name}" for name in columns if name not in key]
+            database.connection.executemany(
+                f"INSERT INTO main.{table} ({', '.join(columns)}) "
+                f"VALUES ({', '.join('?' * len(columns))}) "
+                f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(others)}",
+                rows,
+            )
+        theirs, mine = (_meta(each, _PLANNED_AT) or 0 for each in (source, database))
+        if theirs >= mine:
+            database.connection.executemany(
+                "INSERT OR REPLACE INTO main.meta VALUES (?, ?)",
+                source.connection.execute(
+                    f"SELECT key, value FROM main.meta WHERE key IN {_LATEST}"
+                ),
+            )
+        database.count_change()
+        reached("absorbing")
+
+
+def note_plan(database: Database, totals: dict[str, int], at_s: float) -> None:
+    """Note how many jobs of each pair there are in all; within a transaction.
+
+    Args:
+        at_s: seconds since 1970: of several ledgers the latest plan counts.
+    """
+    rows = [(_PLAN, json.dumps(totals)), (_PLANNED_AT, json.dumps(at_s))]
+    database.connection.executemany("INSERT OR REPLACE INTO main.meta VALUES (?, ?)", rows)
+
+
+def _meta(database: Database, key: str) -> Any:
+    query = "SELECT value FROM main.meta WHERE key = ?"
+    row = database.connection.execute(query, (key,)).fetchone()
+    return json.loads(row[0]) if row else None
+
+
+def copy_up(database: Database, keys: Iterable[tuple[Any, ...]]) -> None:
+    """Copy jobs (folder, name) from the ledgers beneath into this one, where it has none yet.
+
+    So what is changed of them, and not only what is new, is kept: deaths count on.
+    """
+    if not database.beneath:
+        return
+    for key in keys:
+        query = "SELECT * FROM main.jobs WHERE folder = ? AND name = ?"
+        for row in [
+            row for each in database.beneath for row in each.connection.execute(query, key)
+        ]:
+            marks = ", ".join("?" * len(row))
+            database.connection.execute(f"INSERT OR IGNORE INTO main.jobs VALUES ({marks})", row)
+
+
+def count_replaced(database: Database, source: Database) -> dict[str, dict[str, int]]:
+    """Count, by pair and state, the jobs of a ledger that another has too."""
+    counts: dict[str, dict[str, int]] = {}
+    if database.connection.execute("SELECT 1 FROM main.jobs LIMIT 1").fetchone():
+        query = f"SELECT j.pair, j.state, count(*) FROM {_KEYS} GROUP BY j.pair, j.state"
+        for keys in source.keys("main.jobs", _BLOCK):
+            for pair, state, count in database.connection.execute(query, (json.dumps(keys),)):
+                of_pair = counts.setdefault(pair, {})
+                of_pair[state] = of_pair.get(state, 0) + count
+    return counts
+
+
+def find_jobs(database: Database, keys: Iterable[tuple[str, ...]]) -> set[tuple[str, str]]:
+    """Return those of some jobs (folder, name) that a ledger has."""
+    query = f"SELECT j.folder, j.name FROM {_KEYS}"
+    return set(database.connection.execute(query, (json.dumps(list(keys)),)))

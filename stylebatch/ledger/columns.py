@@ -1,0 +1,67 @@
+"""A job's fields as columns: one order, from which tables, rows and SQL follow."""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from operator import attrgetter, itemgetter
+
+from stylebatch.plan import Planned, PlannedFolder
+from stylebatch.records import Job
+
+Row = tuple[object, ...]
+
+_TYPES: dict[object, str] = {
+    str: "TEXT",
+    str | None: "TEXT",
+    int: "INTEGER",
+    int | None: "INTEGER",
+    float: "REAL",
+}
+# Of a `Job` whose output is parted into folder and name: the first column, and the rest.
+_OF_JOB = {field.name: _TYPES[field.type] for field in fields(Job)[1:]}
+JOB_COLUMNS = ("folder", "name", *_OF_JOB)
+# Of those in the ledger, beside how it went: at what size it was made, a plan tells anew.
+_KEPT = tuple(name for name in _OF_JOB if name not in ("width", "height"))
+KEPT_COLUMNS = ("folder", "name", *_KEPT, "style_digest")
+# What is said of an output and decides no pixel: it may change, and the image stays.
+DESCRIBED = ("pair", "settings_id", "label", "content", "style", "mask")
+
+
+def column_types() -> str:
+    """Return `JOB_COLUMNS` as a table declares them."""
+    return ", ".join(f"{name} {_OF_JOB.get(name, 'TEXT')}" for name in JOB_COLUMNS)
+
+
+def marks(columns: Iterable[str]) -> str:
+    """Return as many question marks as there are columns."""
+    return ", ".join("?" for _ in columns)
+
+
+_of_kept = attrgetter(*_KEPT)
+
+
+def kept_row(job: Job, style_digest: str) -> Row:
+    """Return the values of `KEPT_COLUMNS`."""
+    folder, _, name = job.output.rpartition("/")
+    return (folder, name, *_of_kept(job), style_digest)
+
+
+# A planned job's content is told from the manifest's folder, and comes before the one in it.
+_PLANNED = ("folder", "pair", "settings_id", "label", "content", *Planned._fields)
+_in_order = itemgetter(*map(_PLANNED.index, JOB_COLUMNS))
+_described = itemgetter(*map(_PLANNED.index, ("folder", "name", *DESCRIBED)))
+
+
+def planned_row(planned: PlannedFolder, job: Planned, content: str) -> Row:
+    """Return the values of `JOB_COLUMNS`; `content` is its path from the manifest's folder."""
+    row: Row = _in_order(_all_of(planned, job, content))
+    return row
+
+
+def described_row(planned: PlannedFolder, job: Planned, content: str) -> Row:
+    """Return folder, name, and the values of `DESCRIBED`; arguments as in `planned_row`."""
+    row: Row = _described(_all_of(planned, job, content))
+    return row
+
+
+def _all_of(planned: PlannedFolder, job: Planned, content: str) -> Row:
+    return (planned.folder, planned.pair, planned.settings_id, planned.label, content, *job)

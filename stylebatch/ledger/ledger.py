@@ -1,0 +1,323 @@
+"""The ledger: which job is in which state, and what the inputs were. SQLite, one writer."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stylebatch.errors import RunError
+from stylebatch.ledger.absorb import absorb, copy_up, count_replaced, find_jobs
+from stylebatch.ledger.columns import KEPT_COLUMNS, kept_row, marks
+from stylebatch.ledger.database import Database
+from stylebatch.ledger.planned_jobs import PlannedJobs
+from stylebatch.ledger.sizes import LedgerSizes
+from stylebatch.manifest import Manifest
+from stylebatch.plan import KnownFile
+from stylebatch.records import Job, JobDone, JobFailed, Style
+from stylebatch.system.crash_points import reached
+from stylebatch.system.paths import below
+
+_ONLY_IF_ANY = ("mask", "mask_digest")
+# So many inputs are kept in a temporary table before one transaction takes them.
+_MAX_READ_FILES = 20_000
+
+
+class Ledger:
+    """What stylebatch remembers of an output, in one file; paths in it are relative."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._style_digests: dict[str, str] = {}
+        self._num_read_files = 0
+        self._connection.execute(
+            "CREATE TEMP TABLE read_files (folder TEXT, name TEXT, size, mtime_ns, digest, "
+            "width, height, PRIMARY KEY (folder, name)) WITHOUT ROWID"
+        )
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False, beneath: Path | None = None) -> "Ledger":
+        """Open a ledger; one that is not there is made, or with `read_only` thought of as empty.
+
+        Args:
+            beneath: a ledger that is read too, where this one knows nothing: a shard's ledger
+                stands on the whole output's.
+
+        Raises:
+            LedgerError: no ledger, or one that a newer stylebatch wrote.
+        """
+        database = Database.open(path, read_only=read_only)
+        try:
+            if beneath:
+                database.beneath.append(Database.open(beneath, read_only=True))
+            return cls(database)
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    def open_copy(cls, path: Path) -> "Ledger":
+        """Open a private copy of a ledger: what it absorbs is gone when it is closed."""
+        return cls(Database.open_copy(path))
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        # What was read is worth keeping whatever went wrong, but a full disk speaks only once.
+        with suppress(RunError) if error else nullcontext():
+            self.keep_files()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    # Inputs
+
+    def known_files(self, folder: str, first: str, last: str) -> dict[str, KnownFile]:
+        """Return what is known of a folder's files from one name to another, by name.
+
+        Folders are from the manifest's.
+        """
+        query = (
+            "SELECT name, size, mtime_ns, digest, width, height FROM {} "
+            "WHERE folder = ? AND name BETWEEN ? AND ?"
+        )
+        at = (folder, first, last)
+        rows = self._database.select(query.format("main.files"), at)
+        known = {row[0]: KnownFile._make(row[1:]) for row in rows}
+        if self._num_read_files:
+            rows = self._connection.execute(query.format("temp.read_files"), at)
+            known.update((row[0], KnownFile._make(row[1:])) for row in rows)
+        return known
+
+    def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
+        """Keep what was read of a folder's files; for this connection only where it's read-only."""
+        rows = ((folder, name, *file) for name, file in known.items())
+        with self._database.transaction(is_temporary=True):
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO temp.read_files VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
+        self._num_read_files += len(known)
+        if self._num_read_files >= _MAX_READ_FILES:
+            self.keep_files()
+
+    def keep_files(self) -> None:
+        """Write what `remember_files` was given to the file, in one transaction."""
+        if self._database.is_read_only or not self._num_read_files:
+            return
+        with self._database.transaction():
+            self._connection.execute("INSERT OR REPLACE INTO main.files SELECT * FROM read_files")
+            self._connection.execute("DELETE FROM temp.read_files")
+        self._num_read_files = 0
+
+    # A run
+
+    def begin_plan(
+        self,
+        manifest: Manifest,
+        styles: Mapping[str, Style],
+        images: Path,
+        *,
+        retry_failed: bool = False,
+        redo: bool = False,
+    ) -> PlannedJobs:
+        """Begin a plan of this connection: `add` its folders, then `finish` it."""
+        self._style_digests = {key: style.digest for key, style in styles.items()}
+        return PlannedJobs(self._database, manifest, images, retry_failed=retry_failed, redo=redo)
+
+    def claim(self, jobs: Iterable[Job]) -> None:
+        """Note jobs as under way, before any worker has them.
+
+        So a file whose event was lost in a crash is known as ours. Deaths count on, unless the
+        fingerprint is another or the job had failed.
+        """
+        rows = [kept_row(job, self._style_digests[job.style]) for job in jobs]
+        with self._database.transaction():
+            self.keep_files()
+            copy_up(self._database, (row[:2] for row in rows))
+            self._connection.executemany(_CLAIM, rows)
+
+    def record(self, events: Iterable[JobDone | JobFailed]) -> None:
+        """Take what came of jobs, in one transaction.
+
+        A `content_digest` among an event's facts is that of the bytes which were decoded: it
+        replaces the planned one.
+        """
+        done, failed, facts = [], [], []
+        for event in events:
+            folder, _, name = event.output.rpartition("/")
+            if isinstance(event, JobFailed):
+                failed.append((event.fingerprint, event.reason, folder, name))
+                continue
+            rest = dict(event.facts)
+            digest = rest.pop("content_digest", None)
+            done.append((event.fingerprint, event.size, digest, folder, name))
+            facts.append((folder, name, _to_json(rest)))
+        if not done and not failed:
+            return
+        with self._database.transaction():
+            self._connection.executemany(_DONE, done)
+            self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", facts)
+            self._connection.executemany(_FAILED, failed)
+            self._database.count_change()
+            reached("recording")
+        reached("recorded")
+
+    def add_death(self, output: str) -> int:
+        """Count a worker's death in which a job was alone; return how many there are now."""
+        at = output.rpartition("/")[::2]
+        with self._database.transaction():
+            self._connection.execute(
+                "UPDATE jobs SET deaths = deaths + 1 WHERE folder = ? AND name = ?", at
+            )
+        row = self._connection.execute(
+            "SELECT deaths FROM jobs WHERE folder = ? AND name = ?", at
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def forget(self, outputs: Iterable[str]) -> None:
+        """Drop outputs that are no longer in the output's tree."""
+        at = [output.rpartition("/")[::2] for output in outputs]
+        with self._database.transaction():
+            for table in ("jobs", "facts"):
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE folder = ? AND name = ?", at
+                )
+            self._database.count_change()
+
+    # Shards
+
+    def absorb(self, shard: "Ledger") -> None:
+        """Take all that a shard's ledger holds, in one transaction; doing it again is no harm.
+
+        Its rows replace those that are here.
+        """
+        absorb(self._database, shard._database)
+
+    def count_replaced(self, shard: "Ledger") -> dict[str, dict[str, int]]:
+        """Return `counts` of the jobs only that a shard's ledger has too: its own are newer."""
+        return count_replaced(self._database, shard._database)
+
+    def has_jobs(self, outputs: Iterable[str]) -> set[str]:
+        """Return those of some outputs that this ledger knows, whatever their state."""
+        keys = [output.rpartition("/")[::2] for output in outputs]
+        return {below(folder, name) for folder, name in find_jobs(self._database, keys)}
+
+    # What to tell of it
+
+    def done(self) -> Iterator[dict[str, Any]]:
+        """Yield what is known of each image that is done, ordered by folder and name.
+
+        Without the mask's keys where there is no mask.
+        """
+        yield from self._rows(
+            "SELECT j.folder, j.name, pair, label, content, content_digest, style, style_digest, "
+            "variant, strength, noise_seed AS seed, settings_id, "
+            "nullif(mask, '') AS mask, nullif(mask_digest, '') AS mask_digest, f.json AS facts "
+            "FROM jobs j LEFT JOIN facts f USING (folder, name) "
+            "WHERE state = 'done' ORDER BY j.folder, j.name"
+        )
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """Yield what is known of each job that failed, ordered by folder and name."""
+        yield from self._rows(
+            "SELECT folder, name, pair, label, content, style, variant, reason, deaths "
+            "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
+        )
+
+    def reasons(self) -> dict[str, str]:
+        """Return why outputs failed, the content's own name left out, by folder and name."""
+        rows = self._connection.execute(
+            "SELECT folder, name, iif(substr(reason, 1, length(content) + 2) = content || ': ', "
+            "substr(reason, length(content) + 3), reason) "
+            "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
+        )
+        return {below(folder, name): reason for folder, name, reason in rows}
+
+    def _rows(self, query: str) -> Iterator[dict[str, Any]]:
+        cursor = self._connection.execute(query)
+        columns = [column[0] for column in cursor.description]
+        for row in cursor:
+            fields = dict(zip(columns, row, strict=True))
+            output = below(fields.pop("folder"), fields.pop("name"))
+            if "facts" in fields:
+                fields["facts"] = json.loads(fields["facts"] or "{}")
+            for key in _ONLY_IF_ANY:
+                if fields.get(key, "") is None:
+                    del fields[key]
+            yield {"output": output, **fields}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many jobs are in which state, by pair: done, failed, pending (under way)."""
+        counts: dict[str, dict[str, int]] = {}
+        for pair, state, count in self._connection.execute(
+            "SELECT pair, state, jobs FROM counts WHERE jobs > 0 ORDER BY pair, state"
+        ):
+            counts.setdefault(pair, {})[state] = count
+        return counts
+
+    @property
+    def sizes(self) -> LedgerSizes:
+        """What it knows of sizes; a plan that was begun is the last one's."""
+        return LedgerSizes(self._connection)
+
+    def remember_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep the resolved settings by their id."""
+        rows = [(key, _to_json(value)) for key, value in settings.items()]
+        with self._database.transaction():
+            self._connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Return all settings that were remembered, by their id."""
+        rows = self._connection.execute("SELECT id, json FROM settings ORDER BY id")
+        return {key: json.loads(text) for key, text in rows}
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value of JSON under a name."""
+        with self._database.transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _to_json(value))
+            )
+
+    def get(self, key: str) -> Any:
+        """Return what `put` kept, here or else beneath; None if nothing."""
+        query = "SELECT value FROM main.meta WHERE key = ?"
+        rows = list(self._database.select(query, (key,)))
+        return json.loads(rows[-1][0]) if rows else None
+
+    @property
+    def changes(self) -> int:
+        """How often anything that the metadata tells has changed."""
+        return int(self.get("changes") or 0)
+
+
+_CLAIM = f"""
+    INSERT INTO jobs ({", ".join(KEPT_COLUMNS)}, state, deaths)
+    VALUES ({marks(KEPT_COLUMNS)}, 'pending', 0)
+    ON CONFLICT (folder, name) DO UPDATE SET
+        deaths = iif(fingerprint = excluded.fingerprint AND state <> 'failed', deaths, 0),
+        {", ".join(f"{name} = excluded.{name}" for name in KEPT_COLUMNS[2:])},
+        state = 'pending', size = NULL, reason = NULL
+"""
+_DONE = """
+    UPDATE jobs SET state = 'done', fingerprint = ?, size = ?, reason = NULL, deaths = 0,
+        content_digest = coalesce(?, content_digest)
+    WHERE folder = ? AND name = ?
+"""
+_FAILED = """
+    UPDATE jobs SET state = 'failed', fingerprint = ?, reason = ?, size = NULL
+    WHERE folder = ? AND name = ?
+"""
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

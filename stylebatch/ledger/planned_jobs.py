@@ -1,0 +1,277 @@
+"""A run's plan against the ledger: what is done, what is to do, what has no place any more.
+
+It lives in temporary tables on disk, so that memory doesn't grow with the number of jobs.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stylebatch.errors import UserError, raise_all
+from stylebatch.ledger.absorb import copy_up, note_plan
+from stylebatch.ledger.columns import DESCRIBED, Row, column_types, described_row, planned_row
+from stylebatch.ledger.database import Database
+from stylebatch.ledger.planned_names import PlannedNames
+from stylebatch.manifest import Manifest, base_name
+from stylebatch.plan import PlanError, PlannedFolder
+from stylebatch.records import Group, Job
+from stylebatch.system import files
+from stylebatch.system.paths import below
+
+_BLOCK = 1000
+
+# Two pairs that collide are one kind of obstacle; a file that is not ours is another.
+_FOREIGN = ("", "")
+
+# A plan lives as long as its connection.
+PLAN_TABLES = f"""
+    DROP TABLE IF EXISTS temp.planned;
+    DROP TABLE IF EXISTS temp.waiting;
+    DROP TABLE IF EXISTS temp.redescribed;
+    DROP TABLE IF EXISTS temp.stale;
+    -- names: of some thousand jobs in one; see `planned_names.py`.
+    CREATE TABLE temp.planned (folder TEXT, folded TEXT, pair TEXT, names TEXT);
+    CREATE INDEX temp.planned_folder ON planned (folder);
+    CREATE INDEX temp.planned_folded ON planned (folded, pair);
+    CREATE TABLE temp.waiting ({column_types()});
+    CREATE TABLE temp.redescribed (folder, name, {", ".join(DESCRIBED)});
+    CREATE TABLE temp.stale (
+        folder TEXT, name TEXT, state TEXT, PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+"""
+PLAN_ORDER = """
+    CREATE INDEX temp.waiting_order
+    ON waiting (settings_id, width, height, style, folder, name)
+"""
+
+
+@dataclass
+class PairCounts:
+    """How many jobs of a pair are in which state before the run."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    pending: int = 0
+
+
+class _Row(NamedTuple):
+    """What the ledger knows of an output; `described` has the values of `DESCRIBED`."""
+
+    name: str
+    fingerprint: str
+    state: str
+    size: int | None
+    described: Row
+
+
+class PlannedJobs:
+    """The jobs of one plan by their state; a source of jobs for the scheduler."""
+
+    def __init__(
+        self,
+        database: Database,
+        manifest: Manifest,
+        images: Path,
+        *,
+        retry_failed: bool = False,
+        redo: bool = False,
+    ) -> None:
+        """Begin a plan; a plan that was begun before is forgotten.
+
+        Args:
+            images: the folder of the outputs, where it is now.
+            retry_failed: what failed is to be done again.
+            redo: everything is to be done again, as if nothing were there (a preview).
+        """
+        self._database, self._manifest, self._images = database, manifest, images
+        self._retry_failed, self._redo = retry_failed, redo
+        self._sizes: tuple[str, dict[str, int]] | None = None
+        self._obstacles: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+        self.counts = {pair.name: PairCounts() for pair in manifest.pairs}
+        # With the jobs of other shards.
+        self._totals = dict.fromkeys(self.counts, 0)
+        self._connection = database.connection
+        self._connection.executescript(PLAN_TABLES)
+        self._names = PlannedNames(database)
+
+    def add(self, planned: PlannedFolder) -> None:
+        """Take some jobs into the plan and tell by the ledger and the files what they need."""
+        rows = self._rows(planned)
+        sizes = self._output_sizes(planned.folder)
+        above = below(planned.content_folder, "_")[:-1]
+        waiting: list[Row] = []
+        redescribed: list[Row] = []
+        stale: list[Row] = []
+        counts = self.counts[planned.pair]
+        for job in planned.jobs:
+            content = above + job.content
+            row = rows.get(job.name)
+            state = "pending"
+            if row is None:
+                if job.name in sizes:
+                    self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
+            elif row.fingerprint != job.fingerprint:
+                stale.append((planned.folder, job.name, row.state))
+            else:
+                state = self._state(row, sizes)
+                described = described_row(planned, job, content)
+                if row.described != described[2:]:
+                    redescribed.append(described)
+            if state == "done":
+                counts.done += 1
+            elif state == "failed":
+                counts.failed += 1
+            else:
+                counts.pending += 1
+                waiting.append(planned_row(planned, job, content))
+        counts.total += len(planned.jobs)
+        self._totals[planned.pair] += len(planned.jobs) + len(planned.others)
+        with self._database.transaction(is_temporary=True):
+            # What other shards make collides just the same.
+            names = [*(job.name for job in planned.jobs), *planned.others]
+            self._names.add(planned.folder, planned.pair, names)
+            self._many("waiting", waiting)
+            self._many("redescribed", redescribed)
+            self._many("stale", stale)
+
+    def _state(self, row: _Row, sizes: dict[str, int]) -> str:
+        """Return the state of a job that the ledger knows with its fingerprint."""
+        if self._redo:
+            return "pending"
+        if row.state == "done" and sizes.get(row.name) == row.size:
+            return "done"
+        if row.state == "failed" and not self._retry_failed:
+            return "failed"
+        return "pending"
+
+    def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
+        """Read what the ledger knows of some jobs' outputs (and of others between them)."""
+        names = [job.name for job in planned.jobs] or [""]
+        rows = self._database.select(
+            f"SELECT name, fingerprint, state, size, {', '.join(DESCRIBED)} "
+            "FROM main.jobs WHERE folder = ? AND name BETWEEN ? AND ?",
+            (planned.folder, min(names), max(names)),
+        )
+        return {row[0]: _Row(row[0], row[1], row[2], row[3], row[4:]) for row in rows}
+
+    def _output_sizes(self, folder: str) -> dict[str, int]:
+        if self._sizes is None or self._sizes[0] != folder:
+            self._sizes = (folder, files.list_sizes(self._images / folder))
+        return self._sizes[1]
+
+    def _many(self, table: str, rows: list[Row]) -> None:
+        if rows:
+            insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({', '.join('?' * len(rows[0]))})"
+            self._connection.executemany(insert, rows)
+
+    def _note_obstacle(self, kind: tuple[str, str], output: str) -> None:
+        self._obstacles[kind] += 1
+        self._examples.setdefault(kind, output)
+
+    def finish(self) -> dict[str, PairCounts]:
+        """Close the plan and return how many jobs of each pair are in which state.
+
+        Raises:
+            PlanError, Problems: two jobs with one output; outputs that stylebatch did not make.
+        """
+        for collision in self._names.collisions():
+            self._note_obstacle(collision[:2], collision.output)
+        raise_all(list(self._errors()))
+        with self._database.transaction(is_temporary=True):
+            self._connection.execute(PLAN_ORDER)
+        if not self._database.is_read_only:
+            self._note_plan()
+        return self.counts
+
+    def _errors(self) -> Iterator[UserError]:
+        lines = {pair.name: pair.line for pair in self._manifest.pairs}
+        for kind, count in self._obstacles.items():
+            example, (one, other) = self._examples[kind], kind
+            if kind != _FOREIGN:
+                where = f"{self._manifest.path.name}:{lines[other]}: pair '{other}'"
+                found = f"{count} outputs would also be those of '{one}', such as {example}"
+                todo = "give one of the two an `into:` folder of its own"
+                yield PlanError(where, found, "one path, one job (case ignored)", todo)
+            elif not self._redo:
+                more = f" (and {count - 1} more)" if count > 1 else ""
+                found = f"exists, but stylebatch did not make it{more}"
+                todo = "move it away, or choose another output"
+                yield PlanError(str(self._images / example), found, "", todo)
+
+    def _note_plan(self) -> None:
+        """Note the plan's size; rename what is as it should be, but has another pair or input."""
+        renamed_keys = "SELECT folder, name FROM temp.redescribed"
+        with self._database.transaction():
+            note_plan(self._database, self._totals, time.time())
+            copy_up(self._database, self._connection.execute(renamed_keys))
+            renamed = self._connection.execute(
+                f"UPDATE main.jobs SET ({', '.join(DESCRIBED)}) = "
+                f"({', '.join(f'r.{name}' for name in DESCRIBED)}) FROM temp.redescribed AS r "
+                "WHERE jobs.folder = r.folder AND jobs.name = r.name"
+            ).rowcount
+            if renamed:
+                self._database.count_change()
+
+    def groups(self) -> list[Group]:
+        """Return what is to be done, by settings and shape."""
+        rows = self._connection.execute(
+            "SELECT settings_id, width, height, count(*) FROM temp.waiting "
+            "GROUP BY settings_id, width, height"
+        )
+        return [Group(*row) for row in rows]
+
+    def take(self, group: Group, limit: int, after: Job | None = None) -> list[Job]:
+        """Return the next jobs of a group, ordered by style so that targets are loaded once."""
+        style, output = (after.style, after.output) if after else ("", "")
+        folder, _, name = output.rpartition("/")
+        rows = self._connection.execute(
+            "SELECT * FROM temp.waiting "
+            "WHERE settings_id = ? AND width = ? AND height = ? "
+            "AND (style, folder, name) > (?, ?, ?) ORDER BY style, folder, name LIMIT ?",
+            (group.settings_id, group.width, group.height, style, folder, name, limit),
+        )
+        return [_job(*row) for row in rows.fetchall()]
+
+    def spread(self, limit: int) -> list[Job]:
+        """Return a few of the jobs that wait, of as many pairs, styles and shapes as possible."""
+        rows = self._connection.execute(
+            "SELECT w.* FROM temp.waiting AS w JOIN (SELECT rowid AS id, row_number() OVER "
+            "(PARTITION BY pair, style, settings_id, width, height ORDER BY folder, name) AS turn "
+            "FROM temp.waiting) ON id = w.rowid "
+            "ORDER BY turn, pair, width, height, style, folder, name LIMIT ?",
+            (limit,),
+        )
+        return [_job(*row) for row in rows.fetchall()]
+
+    def find_stale(self) -> int:
+        """Find the outputs made for this manifest's pairs that are out of place or out of date.
+
+        The points of a sweep, also those that are no longer there, are their pair's.
+
+        Returns:
+            how many of them are images that were made.
+        """
+        bases = {base_name(pair) for pair in self.counts}
+        known = self._connection.execute("SELECT DISTINCT pair FROM main.counts").fetchall()
+        ours = [pair for (pair,) in known if base_name(pair) in bases]
+        with self._database.transaction(is_temporary=True):
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO temp.stale VALUES (?, ?, ?)", self._names.find_others(ours)
+            )
+        count = "SELECT count(*) FROM temp.stale WHERE state = 'done'"
+        return int(self._connection.execute(count).fetchone()[0])
+
+    def stale(self) -> Iterator[list[str]]:
+        """Yield the paths that `find_stale` found, a block at a time."""
+        for rows in self._database.keys("temp.stale", _BLOCK):
+            yield [below(folder, name) for folder, name in rows]
+
+
+def _job(folder: str, name: str, *fields: Any) -> Job:
+    """From the columns of `waiting`, which follow the fields of `Job`."""
+    return Job(below(folder, name), *fields)

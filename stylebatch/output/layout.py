@@ -1,0 +1,160 @@
+"""The output tree: where things are, and what is made, swept and moved aside there."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stylebatch.output.shard import Shard
+from stylebatch.system import files
+
+# Between what is a run's own id and the name of its shard.
+_OF_SHARD = "-shard-"
+
+
+class Dataset:
+    """An output folder: images in a tree of their own, everything else beside it.
+
+    A shard's run shares the images; ledger, lock, log and summary are its own, in `home`.
+    """
+
+    def __init__(self, root: Path, shard: Shard | None = None) -> None:
+        self.root, self.shard = root, shard
+        self.images = root / "images"
+        self.losses = root / "losses"
+        self.progress = root / "progress"
+        self.side_by_side = root / "side_by_side"
+        self.metadata = root / "metadata.jsonl"
+        self.settings = root / "settings.json"
+        self.failures = root / "failures.jsonl"
+        self.state = root / ".stylebatch"
+        # Held while anybody takes a lock on the output.
+        self.gate = self.state / "gate"
+        self._shards = self.state / "shards"
+        self.home = self._shards / shard.name if shard else self.state
+        self.summary = (self.home if shard else root) / "run.json"
+        self.ledger = self.home / "ledger.sqlite"
+        self.lock = self.home / "lock"
+        # Written and checked by `lock.py`. Not in the lock's own file: whoever tries to get the
+        # lock empties that.
+        self.holder = self.home / "holder.json"
+        self.log = self.home / "run.log"
+
+    @property
+    def whole(self) -> "Dataset":
+        """The output as a run without a shard sees it."""
+        return Dataset(self.root)
+
+    def shards(self) -> list["Dataset"]:
+        """Return the output as each shard sees it that has left something there."""
+        found = map(Shard.from_name, files.list_folders(self._shards))
+        return [Dataset(self.root, shard) for shard in sorted(filter(None, found))]
+
+    def rivals(self) -> list["Dataset"]:
+        """Return the output as those see it that may not run while this one does, but itself.
+
+        A shard and its siblings share no output.
+        """
+        if self.shard is None:
+            return self.shards()
+        count = self.shard.count
+        others = [each for each in self.shards() if each.shard and each.shard.count != count]
+        return [self.whole, *others]
+
+    def name_run(self, run_id: str) -> str:
+        """Return a run's id with its shard: that tells whose its temporaries are."""
+        return f"{run_id}{_OF_SHARD}{self.shard.name}" if self.shard else run_id
+
+    def temporary_folder(self, run_id: str) -> Path:
+        """Where a run's workers write before they rename: on the file system of the images."""
+        return self.state / "tmp" / run_id
+
+    def stale_folder(self, run_id: str) -> Path:
+        """Where a run moves what has no place any more."""
+        return self.state / "stale" / run_id
+
+    def image_path(self, output: str) -> Path:
+        """Where a job's image is."""
+        return self.images / output
+
+    def log_path(self, output: str) -> Path:
+        """Where a job's loss log is."""
+        return self.losses / _losses_name(output)
+
+    def progress_path(self, output: str, evaluation: int) -> Path:
+        """Where a job's image after so many evaluations is, if the recipe asks for it."""
+        return self.progress / output.rpartition(".")[0] / f"{evaluation:05}.png"
+
+    def side_by_side_path(self, output: str) -> Path:
+        """Where content, result and style are in one picture, if the recipe asks for it."""
+        return self.side_by_side / output
+
+    def make_folders(self) -> None:
+        """Make the folders that every run needs; `home` is for whoever holds the lock."""
+        for folder in (self.images, self.losses, self.state):
+            files.make_folder(folder)
+
+    def sweep_temporaries(self, run_id: str) -> None:
+        """Remove what killed runs left behind; only whoever holds the lock may.
+
+        Those of this shard's siblings stay: they may be at work.
+        """
+        for name in files.list_folders(self.state / "tmp"):
+            if name != run_id and not self._is_of_sibling(name):
+                self.remove_temporaries(name)
+        for target in (self.metadata, self.settings, self.failures, self.whole.summary):
+            files.sweep_unfinished(target)
+        for target in (self.holder, self.summary):
+            files.sweep_unfinished(target)
+
+    def _is_of_sibling(self, run_id: str) -> bool:
+        owner = Shard.from_name(run_id.rpartition(_OF_SHARD)[2])
+        return owner is not None and self.shard is not None and self.shard.is_sibling(owner)
+
+    def remove_home(self) -> None:
+        """Remove what a shard kept for itself, once another ledger has what its own had."""
+        assert self.shard is not None
+        # First, and for good: a ledger that came back could be older than what replaced it.
+        files.remove_file(self.ledger)
+        files.sync_folder(self.home)
+        files.remove_tree(self.home)
+
+    def remove_temporaries(self, run_id: str) -> None:
+        """Remove what a run that has ended wrote and did not rename."""
+        files.remove_tree(self.state / "tmp" / run_id)
+
+    def set_aside(self, outputs: Iterable[str], run_id: str) -> int:
+        """Move images, and what belongs to them, to the run's stale folder; return how many.
+
+        Folders that are empty then are removed: `ImageFolder` takes each one for a class.
+        """
+        outputs = list(outputs)
+        stale = self.stale_folder(run_id)
+        logs = [_losses_name(output) for output in outputs]
+        _move_aside(self.losses, logs, stale / "losses")
+        _move_aside(self.side_by_side, outputs, stale / "side_by_side")
+        _move_aside(self.progress, self._progress_of(outputs), stale / "progress")
+        return _move_aside(self.images, outputs, stale / "images")
+
+    def _progress_of(self, outputs: Iterable[str]) -> Iterator[str]:
+        if not self.progress.exists():
+            return
+        for output in outputs:
+            folder = output.rpartition(".")[0]
+            yield from (f"{folder}/{name}" for name in files.list_sizes(self.progress / folder))
+
+
+def _losses_name(output: str) -> str:
+    return output.rpartition(".")[0] + ".csv"
+
+
+def _move_aside(root: Path, paths: Iterable[str], target: Path) -> int:
+    moved, folders = 0, set()
+    for path in paths:
+        if files.stat_file(root / path) is not None:
+            files.move(root / path, target / path)
+            moved += 1
+            folders.add(path.rpartition("/")[0])
+    for folder in folders:
+        # On the disk before the ledger forgets them, or a power cut could bring them back.
+        files.sync_folder(target / folder)
+        files.sync_folder(files.remove_empty_folders(root / folder, root))
+    return moved

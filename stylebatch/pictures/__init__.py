@@ -1,0 +1,1 @@
+"""Image files ↔ upright 8-bit sRGB pixels, their colours, and sheets of several."""

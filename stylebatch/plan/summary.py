@@ -1,0 +1,70 @@
+"""What planning comes across that its user may not have meant."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from stylebatch.manifest import base_name
+from stylebatch.plan.inputs import ReadCount
+
+# About 32 GB on a CPU: an image of these many pixels on its own.
+MAX_USUAL_PIXELS = 2**24
+
+
+@dataclass
+class PairSummary:
+    """What planning a pair came across.
+
+    Attributes:
+        passed_over: files of the content folder that are no images, by suffix.
+        enlarged: images whose output is more than twice as large as they were worked on.
+        huge: images that are worked on at a size which hardly any memory holds.
+        unmasked: images without a mask in a pair with masks.
+        unknown_rows: rows of its table whose content isn't there.
+    """
+
+    images: int = 0
+    unreadable: int = 0
+    enlarged: int = 0
+    enlarged_example: str = ""
+    huge: int = 0
+    huge_example: str = ""
+    unmasked: int = 0
+    unmasked_example: str = ""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    unknown_rows: list[str] = field(default_factory=list)
+
+    def warnings(self) -> Iterator[str]:
+        """Say what a user may not have meant."""
+        if self.enlarged:
+            yield (
+                f"{self.enlarged} images come out enlarged more than twice "
+                f"(such as {self.enlarged_example}); raise size_px, or set output_size: work"
+            )
+        if self.huge:
+            yield (
+                f"{self.huge} images are worked on at more than {MAX_USUAL_PIXELS / 1e6:.0f} "
+                f"megapixels (such as {self.huge_example}); lower size_px, or use another fit"
+            )
+        if self.unmasked:
+            example = self.unmasked_example
+            yield f"{self.unmasked} images have no mask (such as {example}): they fail"
+        if self.unknown_rows:
+            first = ", ".join(self.unknown_rows[:3])
+            yield f"{len(self.unknown_rows)} rows name no content: {first}"
+
+
+@dataclass
+class PlanSummary:
+    """What planning came across, and what it had to read for it."""
+
+    pairs: dict[str, PairSummary] = field(default_factory=dict)
+    read: ReadCount = field(default_factory=ReadCount)
+
+    def warnings(self) -> list[str]:
+        """Say what a user may not have meant, one line each; of a sweep's points each but once."""
+        lines: dict[tuple[str, str], str] = {}
+        for name, pair in self.pairs.items():
+            for text in pair.warnings():
+                lines.setdefault((base_name(name), text), f"{name}: {text}")
+        return list(lines.values())

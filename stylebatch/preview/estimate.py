@@ -1,0 +1,240 @@
+"""What a run will take: evaluations, disk space and time, by earlier runs or by a probe."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stylebatch.extractors.weights import find_download
+from stylebatch.ledger import Ledger, PlannedJobs
+from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
+from stylebatch.preview.disk_space import DiskSpace, free_bytes
+from stylebatch.recipes import Settings
+from stylebatch.records import Group, Job, Shape, Style, device_kind
+from stylebatch.run import Pace, cost_of, worker_specs
+from stylebatch.worker.spec import WorkerSpec
+
+if TYPE_CHECKING:
+    from stylebatch.preview.speed_probe import Probe
+
+MOST_SHAPES = 8
+# Jobs at hand for a shape: the first may be one that can't be read.
+MOST_JOBS = 3
+# Images that are done, of which sizes are taken.
+MOST_SIZES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        images: that it will make.
+        evaluations: of them all; `is_at_most`: the number and the time are what they can be at
+            most, as images that converge earlier take fewer.
+        output_bytes: None where nothing is known of it.
+        free_bytes: where the output is, or will be.
+        devices: one for each worker.
+        seconds: (low, high); None where `trouble` says why it is not known.
+        num_probed: images that were measured now; 0: it is known from earlier runs.
+    """
+
+    images: int
+    evaluations: int
+    is_at_most: bool
+    output_bytes: int | None
+    free_bytes: int
+    devices: tuple[str, ...]
+    seconds: tuple[float, float] | None
+    num_probed: int
+    trouble: str = ""
+
+
+def estimate(
+    manifest: Manifest,
+    planned: PlannedJobs,
+    ledger: Ledger,
+    styles: Mapping[str, Style],
+    *,
+    limit: int | None = None,
+    tell: Callable[[str], object] = lambda text: None,
+) -> Estimate:
+    """Estimate what is left of a plan; nothing is written but in a temporary folder.
+
+    Args:
+        limit: make so many images at most.
+        tell: is told what takes a while.
+
+    Raises:
+        UserError: weights or devices that a run could not start with either.
+    """
+    settings = manifest.all_settings()
+    groups = first_groups(planned.groups(), settings, limit)
+    earlier = {kind: Pace.from_json(rows) for kind, rows in (ledger.get("pace") or {}).items()}
+    evaluations, is_at_most = expected_evaluations(settings, groups, earlier.values())
+    space = DiskSpace(settings)
+    space.take_made(Dataset(manifest.output), ledger.sizes.some_made(MOST_SIZES))
+    clock = _Clock(manifest, planned, styles, groups, evaluations)
+    if not clock.take_earlier(earlier):
+        tell("measuring a few evaluations …")
+        clock.probe(space)
+    images = sum(group.num_jobs for group in groups)
+    waiting = {group.shape: group.num_jobs for group in planned.groups()}
+    pixels = ledger.sizes.waiting_pixels()
+    content_pixels = {shape: pixels[shape] / number for shape, number in waiting.items()}
+    return Estimate(
+        images=images,
+        evaluations=round(sum(each.num_jobs * evaluations[each.settings_id] for each in groups)),
+        is_at_most=is_at_most,
+        output_bytes=space.bytes_of(groups, content_pixels),
+        free_bytes=free_bytes(manifest.output),
+        devices=tuple(spec.device for spec in clock.specs),
+        seconds=clock.seconds(),
+        num_probed=clock.num_probed,
+        trouble=clock.trouble,
+    )
+
+
+def first_groups(
+    groups: Iterable[Group], settings: Mapping[str, Settings], limit: int | None
+) -> list[Group]:
+    """Return what a run makes of groups, in its order; without images that can't be read."""
+    ordered = sorted(groups, key=lambda group: (-cost_of(settings, group), group))
+    left = sum(group.num_jobs for group in ordered) if limit is None else limit
+    taken = []
+    for group in ordered:
+        num_jobs = min(left, group.num_jobs)
+        left -= num_jobs
+        if num_jobs and group.width:
+            taken.append(group._replace(num_jobs=num_jobs))
+    return taken
+
+
+def expected_evaluations(
+    settings: Mapping[str, Settings], groups: Iterable[Group], paces: Iterable[Pace]
+) -> tuple[dict[str, float], bool]:
+    """Return evaluations of an image by settings, and whether they are only what it takes at most.
+
+    In the mean of earlier runs, on whatever device, where there were any.
+    """
+    paces, wanted = list(paces), {group.settings_id for group in groups}
+    evaluations, is_at_most = {}, False
+    for settings_id, each in settings.items():
+        known = [pace.evaluations_per_image(settings_id, 0) for pace in paces]
+        evaluations[settings_id] = max([*known, 0]) or each.recipe.max_evaluations
+        can_end_early = not any(known) and each.recipe.tolerance > 0
+        is_at_most = is_at_most or (can_end_early and settings_id in wanted)
+    return evaluations, is_at_most
+
+
+class _Clock:
+    """How long the workers of a run take for groups of images."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        planned: PlannedJobs,
+        styles: Mapping[str, Style],
+        groups: Sequence[Group],
+        evaluations: Mapping[str, float],
+    ) -> None:
+        self._manifest, self._planned, self._groups = manifest, planned, groups
+        self._evaluations = evaluations
+        started = time.monotonic()
+        self.specs = worker_specs(manifest, styles, manifest.output, "estimate")
+        # Which brings torch, as it does in a run, and there in each worker's process as well.
+        import_s = time.monotonic() - started
+        self._set_up_s = import_s * (1 if manifest.run.executor == "inline" else 2)
+        self._kinds = Counter(device_kind(spec.device) for spec in self.specs)
+        self._paces: dict[str, tuple[Pace, Pace]] = {}
+        self.num_probed, self.trouble = 0, ""
+
+    def take_earlier(self, paces: Mapping[str, Pace]) -> bool:
+        """Go by earlier runs if they had all of these settings on all of these devices."""
+        wanted = {group.settings_id for group in self._groups}
+        for kind in self._kinds:
+            known = {row[0] for row in paces[kind].to_json() if row[3]} if kind in paces else set()
+            if not wanted <= known:
+                return False
+        self._paces = {kind: (paces[kind], paces[kind]) for kind in self._kinds}
+        return True
+
+    def probe(self, space: DiskSpace) -> None:
+        """Measure; sizes come along, for settings of which the ledger knows none."""
+        for pair in self._manifest.pairs:
+            weights = pair.settings.weights
+            if find_download(weights):
+                fetch = f"stylebatch weights fetch {weights.arch}/{weights.source}"
+                self.trouble = f"its weights are not here: `{fetch}`"
+                return
+        # Here and not above: it brings torch.
+        from stylebatch.preview.speed_probe import probe
+
+        for kind in self._kinds:
+            spec = next(spec for spec in self.specs if device_kind(spec.device) == kind)
+            found = probe(spec, self._candidates())
+            if not found.shapes:
+                self.trouble = found.trouble
+                return
+            self._take(kind, spec, found, space)
+
+    def _candidates(self) -> Iterator[tuple[list[Job], int]]:
+        for group in spread(self._groups, MOST_SHAPES):
+            at_once = -(-group.num_jobs // len(self.specs))
+            yield self._planned.take(group, MOST_JOBS), at_once
+
+    def _take(self, kind: str, spec: WorkerSpec, found: "Probe", space: DiskSpace) -> None:
+        fast, slow = Pace(), Pace()
+        sizes: list[tuple[Shape, int, int, float]] = []
+        for each in found.shapes:
+            evaluations = self._evaluations[each.shape.settings_id]
+            # Files are read and written on the same cores, at best on all of them at once.
+            file_s = each.file_s / evaluations if kind == "cpu" else 0.0
+            fast.add(each.shape, 1, each.fast_s + file_s / (spec.threads or 1))
+            slow.add(each.shape, 1, each.slow_s + file_s)
+            if not space.knows(each.shape.settings_id):
+                log_bytes = each.row_bytes * evaluations
+                sizes.append((each.shape, each.image_pixels, each.image_bytes, log_bytes))
+        for size in sizes:
+            space.take(*size)
+        self._paces[kind] = (fast, slow)
+        self._set_up_s += found.ready_s
+        self.num_probed = max(self.num_probed, len(found.shapes))
+
+    def seconds(self) -> tuple[float, float] | None:
+        """Return the time that it takes, (low, high); None if nothing was measured."""
+        if not self._paces:
+            return None
+        fast, slow = (
+            self._together({kind: pair[index] for kind, pair in self._paces.items()})
+            for index in (0, 1)
+        )
+        return fast + self._set_up_s, slow + self._set_up_s
+
+    def _together(self, paces: Mapping[str, Pace]) -> float:
+        """Return the seconds of all workers together, of which none has less than an image."""
+        most = {key: round(number) for key, number in self._evaluations.items()}
+        alone = {kind: pace.seconds_of(self._groups, most) or 0.0 for kind, pace in paces.items()}
+        if not all(alone.values()):
+            return 0.0
+        images = sum(group.num_jobs for group in self._groups)
+        busy = min(1.0, images / len(self.specs))
+        return 1 / sum(busy * number / alone[kind] for kind, number in self._kinds.items())
+
+
+def spread(groups: Sequence[Group], count: int) -> list[Group]:
+    """Choose groups: of each settings the one with most to do, then small and large ones."""
+    if len(groups) <= count:
+        return list(groups)
+    by_work = sorted(groups, key=lambda each: -each.num_jobs * each.width * each.height)
+    most: dict[str, Group] = {}
+    for group in by_work:
+        most.setdefault(group.settings_id, group)
+    chosen = list(most.values())[:count]
+    rest = sorted(set(groups) - set(chosen), key=lambda each: (each.width * each.height, each))
+    free = count - len(chosen)
+    # Evenly over the range of pixels, both ends included.
+    at = [round(index * (len(rest) - 1) / max(1, free - 1)) for index in range(free)]
+    return [*chosen, *(rest[index] for index in dict.fromkeys(at))]

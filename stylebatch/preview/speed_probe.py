@@ -1,0 +1,206 @@
+"""A probe: a few evaluations of one image of each shape, as a worker would make them."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from stylebatch.device.canvas import finish
+from stylebatch.device.content import Content, read_content
+from stylebatch.device.device import Device
+from stylebatch.device.errors import within_memory
+from stylebatch.device.slots import Slots
+from stylebatch.errors import UserError
+from stylebatch.output.loss_log import encode_log
+from stylebatch.pictures.images import encode_png, fit_pixels
+from stylebatch.recipes import Settings
+from stylebatch.records import Job, Shape
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Row
+from stylebatch.worker.spec import WorkerSpec
+
+# The first makes what the others find: buffers, graphs, chosen kernels.
+WARM_UP, LEAST_TIMED, MOST_TIMED = 1, 2, 30
+ENOUGH_S = 1.5
+# After so long no other shape is begun: what is known goes by pixels for the rest.
+LONGEST_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What was measured of one shape.
+
+    Attributes:
+        fast_s, slow_s: that a device takes for an evaluation of one image, levels included: a
+            quarter of those that were measured were faster, a quarter slower.
+        file_s: for reading, finishing and encoding one image.
+        image_pixels: of its file.
+        image_bytes: of its file, were it the style's picture, or the content's where that takes
+            more: results have the grain of both (20 % more or less: docs/cron.md).
+        row_bytes: of a row of its loss log.
+    """
+
+    shape: Shape
+    fast_s: float
+    slow_s: float
+    file_s: float
+    image_pixels: int
+    image_bytes: int
+    row_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of a probe.
+
+    Attributes:
+        ready_s: until the first image was in its slot.
+        trouble: why a shape could not be measured, of the last that could not.
+    """
+
+    shapes: list[Probed]
+    ready_s: float
+    trouble: str
+
+
+def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Probe:
+    """Measure shapes on a worker's device, in this process; nothing is kept, style targets neither.
+
+    Args:
+        candidates: for each shape a few jobs, of which the first is taken that can be read, and how
+            many of them a worker would have.
+
+    Raises:
+        UserError: weights that can't be used, a precision or device that is not there.
+    """
+    started, ready_s, trouble = time.monotonic(), 0.0, ""
+    if spec.threads and spec.device == "cpu":
+        torch.set_num_threads(spec.threads)
+    shapes: list[Probed] = []
+    with TemporaryDirectory(prefix="stylebatch-probe-") as cache:
+        prober = _Prober(spec, Device(spec.device, spec.root, Path(cache)))
+        for jobs, at_once in candidates:
+            if shapes and time.monotonic() - started > LONGEST_S:
+                break
+            for job in jobs:
+                prober.device.objective(spec.settings[job.settings_id])
+                ready_s = ready_s or time.monotonic() - started
+                try:
+                    shapes.append(prober.measure(job, at_once))
+                    break
+                except UserError as error:
+                    trouble = str(error)
+    return Probe(shapes, ready_s, trouble)
+
+
+class TooLargeError(UserError):
+    """An image for which there is no memory."""
+
+
+class _Prober:
+    def __init__(self, spec: WorkerSpec, device: Device) -> None:
+        self.spec, self.device = spec, device
+
+    def measure(self, job: Job, at_once: int) -> Probed:
+        """Measure a shape with as many images at once as a worker would have, `at_once` at most."""
+        settings = self.spec.settings[job.settings_id]
+        started = time.perf_counter()
+        content = read_content(self.spec.root, job, settings.recipe)
+        read_s = time.perf_counter() - started
+        kind = (job.shape, bool(job.mask))
+        memory = Slots(self.device, self.spec.pixel_budget)
+        slots = memory.count(settings, job.width, job.height, is_masked=kind[1])
+        slots = min(at_once, slots)
+        while (timed := within_memory(partial(self._time, job, content, slots))) is None:
+            slots = memory.halve(kind, slots)
+            if not slots:
+                raise TooLargeError(job.content, f"out of memory on {self.spec.device}")
+        seconds, rows = timed
+        per_image = _share(self.device.engine(settings, 1, job.width, job.height)) / slots
+        quarter = len(seconds) // 4
+        image_bytes, encode_s = self._encode(job, content)
+        row_bytes = (len(encode_log(rows)) - len(encode_log([]))) / len(rows)
+        return Probed(
+            job.shape,
+            seconds[quarter] * per_image,
+            seconds[-1 - quarter] * per_image,
+            read_s + encode_s,
+            content.canvas.width * content.canvas.height,
+            image_bytes,
+            row_bytes,
+        )
+
+    def _time(self, job: Job, content: Content, slots: int) -> tuple[list[float], list[Row]]:
+        """Return the seconds of some steps with all slots filled, sorted, and the rows of them all.
+
+        All slots have the same image: what is in it makes no difference.
+        """
+        settings = _short(self.spec.settings[job.settings_id])
+        engine = self.device.engine(settings, slots, job.width, job.height)
+        style = self.spec.styles[job.style]
+        problem = self.device.problem(
+            job.output,
+            settings,
+            engine,
+            pixels=content.pixels,
+            style=style,
+            strength=job.strength,
+            noise_seed=job.noise_seed,
+            mask=content.mask,
+        )
+        for slot in range(slots):
+            engine.admit(replace(problem, key=slot))
+        seconds: list[float] = []
+        rows: list[Row] = []
+        for number in range(WARM_UP + MOST_TIMED):
+            started = time.perf_counter()
+            report = engine.step()
+            self._wait()
+            if number >= WARM_UP:
+                seconds.append(time.perf_counter() - started)
+            rows.extend(row for _, row in report.rows)
+            if rows and sum(seconds) >= ENOUGH_S and len(seconds) >= LEAST_TIMED:
+                break
+        return sorted(seconds), rows
+
+    def _encode(self, job: Job, content: Content) -> tuple[int, float]:
+        """Return the bytes of a file such as a job's, and the seconds that it takes."""
+        recipe, canvas = self.spec.settings[job.settings_id].recipe, content.canvas
+        style = self.device.targets.picture(self.spec.styles[job.style])
+        grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)
+        sizes = []
+        started = time.perf_counter()
+        for pixels in (content.pixels, grain):
+            sizes.append(len(encode_png(finish(pixels, canvas, recipe), canvas.alpha)))
+        return max(sizes), (time.perf_counter() - started) / len(sizes)
+
+    def _wait(self) -> None:
+        if self.spec.device.startswith("cuda"):
+            torch.cuda.synchronize(self.spec.device)
+        elif self.spec.device == "mps":
+            torch.mps.synchronize()
+
+
+def _short(settings: Settings) -> Settings:
+    """Return settings that begin with the last level and never end early."""
+    longest = WARM_UP + MOST_TIMED + 1
+    fields = {
+        "steps": longest,
+        "tolerance": 0,
+        "levels": 1,
+        "second_pass": None,
+        "progress_every": 0,
+        "progress_at": (),
+    }
+    return replace(settings, recipe=settings.recipe.model_copy(update=fields))
+
+
+def _share(engine: Engine) -> float:
+    """Return what an evaluation takes in the mean of all levels, as a share of the finest's."""
+    pixels = [height * width for height, width in engine.sizes]
+    total = sum(size * budget for size, budget in zip(pixels, engine.budgets, strict=True))
+    return total / (pixels[-1] * sum(engine.budgets))

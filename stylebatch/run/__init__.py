@@ -1,0 +1,37 @@
+"""One run from start to end: plan, start workers, feed them, record what they make.
+
+`run` and `merge_output` are what commands call; a preview and an estimate use the parts below them.
+"""
+
+from stylebatch.run.executors import EXECUTORS
+from stylebatch.run.loop import Loop, WorkerError
+from stylebatch.run.merge import merge_output
+from stylebatch.run.pace import Pace
+from stylebatch.run.pipeline import RunRequest, make_plan, run
+from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.scheduler import Scheduler, cost_of
+from stylebatch.run.session import RunSummary, new_run_id
+from stylebatch.run.start import make_executor, prepare_all_weights, worker_specs
+from stylebatch.run.watcher import Watcher
+
+__all__ = [
+    "EXECUTORS",
+    "Loop",
+    "Pace",
+    "RunRequest",
+    "RunSummary",
+    "Scheduler",
+    "Stop",
+    "StopRequest",
+    "Tally",
+    "Watcher",
+    "WorkerError",
+    "cost_of",
+    "make_executor",
+    "make_plan",
+    "merge_output",
+    "new_run_id",
+    "prepare_all_weights",
+    "run",
+    "worker_specs",
+]

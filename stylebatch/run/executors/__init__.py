@@ -1,0 +1,55 @@
+"""Executors: they start workers and carry messages. `EXECUTORS` is the registry."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from stylebatch.records import Event, Job
+from stylebatch.worker.spec import WorkerSpec
+
+
+class Executor(Protocol):
+    """What the one loop (`run/loop.py`) needs of whatever runs the workers.
+
+    A worker that is there is announced by `WorkerJoined`, one that has died by `WorkerLost`, after
+    which its number is not used again until `replace` has started another.
+    """
+
+    def start(self) -> list[int]:
+        """Start all workers and return their numbers; each announces itself by an event."""
+
+    def submit(self, worker: int, jobs: list[Job]) -> None:
+        """Queue jobs at a worker."""
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """Return what has happened, waiting for it up to a time."""
+
+    def replace(self, worker: int) -> None:
+        """Start a worker anew after its death."""
+
+    def kill(self, worker: int, reason: str) -> None:
+        """End a worker that doesn't answer, if that can be done; `WorkerLost` tells the reason."""
+
+    def drain(self, worker: int) -> None:
+        """Let a worker finish what is in its slots and forget what waits behind."""
+
+    def stop(self, at_once: bool) -> None:
+        """End the workers: after what they are doing, or at once and without a trace."""
+
+
+def _inline(specs: Sequence[WorkerSpec]) -> Executor:
+    from stylebatch.run.executors.inline import InlineExecutor
+
+    return InlineExecutor(specs[0])
+
+
+def _local(specs: Sequence[WorkerSpec]) -> Executor:
+    from stylebatch.run.executors.local import LocalExecutor
+
+    return LocalExecutor(specs)
+
+
+# Imported when called: a worker brings torch with it.
+EXECUTORS: Mapping[str, Callable[[Sequence[WorkerSpec]], Executor]] = {
+    "inline": _inline,
+    "local": _local,
+}

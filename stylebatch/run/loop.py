@@ -1,0 +1,290 @@
+"""The one loop that feeds any executor from the scheduler and takes what comes of it."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from stylebatch.errors import RunError
+from stylebatch.records import (
+    Event,
+    Job,
+    JobDone,
+    JobFailed,
+    JobsDropped,
+    Notice,
+    Progress,
+    RunFailed,
+    WorkerJoined,
+    WorkerLost,
+)
+from stylebatch.run.deadline import Deadline
+from stylebatch.run.eta import Forecast
+from stylebatch.run.executors import Executor
+from stylebatch.run.limits import Limits
+from stylebatch.run.pace import Pace
+from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.retries import Retries
+from stylebatch.run.scheduler import Scheduler
+from stylebatch.run.unrecorded import Book, Unrecorded
+from stylebatch.run.watchdog import Watchdog
+from stylebatch.system.crash_points import reached
+
+POLL_S = 0.1
+LOOK_EVERY_S = 1.0
+# Of one worker in a row, with nothing in flight.
+MAX_IDLE_DEATHS = 6
+
+
+class WorkerError(Exception):
+    """An error of stylebatch's own in a worker; its text is the traceback."""
+
+
+class WorkersLostError(RunError):
+    """Workers that die before they have done anything."""
+
+
+class LoopWatcher(Protocol):
+    """Is told how the loop goes."""
+
+    def event(self, event: Event) -> None:
+        """Take an event as it comes."""
+
+    def tick(self, tally: Tally) -> None:
+        """Take the numbers, several times a second."""
+
+
+class Loop:
+    """Feeds workers until the scheduler has nothing left, a deadline passes or a stop is asked."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        scheduler: Scheduler,
+        book: Book,
+        watcher: LoopWatcher,
+        *,
+        stop: StopRequest,
+        limits: Limits | None = None,
+        paces: Mapping[str, Pace] | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put a run's parts together.
+
+        Args:
+            paces: by kind of device, from earlier runs.
+            check: raises what concerns the whole run (an output that has vanished).
+        """
+        self._executor, self._scheduler = executor, scheduler
+        self._book, self._watcher, self._stop = book, watcher, stop
+        self._limits = limits or Limits()
+        self._forecast = Forecast(paces or {}, self._limits.most_evaluations)
+        self._deadline, self._check = Deadline(self._limits, self._forecast), check
+        self._retries = Retries(self._limits.max_retries, self._limits.retry_s)
+        self._watchdog = Watchdog(self._limits.image_timeout_s)
+        self._looked_at = time.monotonic()
+        self._unrecorded = Unrecorded(book, self._looked_at)
+        self._told_to_drop: set[int] = set()
+        self._idle_deaths, self._is_draining = Counter[int](), False
+        self.tally = Tally(scheduler.left)
+
+    @property
+    def paces(self) -> Mapping[str, Pace]:
+        """How fast devices are, by kind: what was measured, on top of what was known."""
+        return self._forecast.paces
+
+    def run(self) -> Tally:
+        """Run until the end; everything that workers committed is recorded whatever happens.
+
+        Raises:
+            RunError: the output is lost, or workers don't live.
+            WorkerError: an error of stylebatch's own in a worker.
+        """
+        at_once = True
+        try:
+            for worker in self._executor.start():
+                self._watchdog.started(worker)
+            while not self._scheduler.is_finished and self._stop.count < 2:
+                self._turn()
+            if self._stop.count:
+                self.tally.stopped_by = Stop.SIGNAL
+            self._watcher.tick(self.tally)
+            at_once = self._stop.count >= 2
+        finally:
+            for worker in self.tally.devices:
+                self._forecast.left(worker)
+            self.tally.there_s = dict(self._forecast.there_s)
+            self.tally.busy_s = dict(self._forecast.busy_s)
+            # Also when something was raised: what is committed is then still recorded.
+            try:
+                self._unrecorded.record(time.monotonic())
+            finally:
+                self._executor.stop(at_once)
+        return self.tally
+
+    def _turn(self) -> None:
+        if self._stop.count:
+            self._drain(Stop.SIGNAL)
+        for job in self._retries.due(time.monotonic()):
+            self._scheduler.again(job)
+        if not self.tally.devices and self._deadline.is_over(time.monotonic()):
+            # Nobody is there yet who could be told that it is too late.
+            self._drain(Stop.DEADLINE)
+        self._feed({worker: self._jobs_for(worker) for worker in self.tally.devices})
+        for event in self._executor.poll(POLL_S):
+            self._take(event)
+        self._end_silent_workers()
+        now = time.monotonic()
+        if self._unrecorded.is_due(now):
+            self._unrecorded.record(now)
+            self._watcher.tick(self.tally)
+        if now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            self._check()
+            num_jobs = self._scheduler.left + self._scheduler.in_flight
+            self.tally.left_s = self._forecast.left_s(self._scheduler.groups_left(), num_jobs)
+
+    def _feed(self, handed: dict[int, list[Job]]) -> None:
+        """Give workers their jobs: noted in one transaction, which waits for the disk."""
+        if not any(handed.values()):
+            return
+        self._book.claim([job for jobs in handed.values() for job in jobs])
+        reached("claimed")
+        for worker, jobs in handed.items():
+            if jobs:
+                self._executor.submit(worker, jobs)
+                reached("submitted")
+
+    def _jobs_for(self, worker: int) -> list[Job]:
+        """Take what a worker has room for and can finish in time."""
+        in_flight = self._scheduler.shapes_in_flight(worker)
+        room = self._deadline.room_of(worker, in_flight, time.monotonic())
+        if room.is_behind:
+            # It has become slower. What it has not begun goes back, and may be too much.
+            self._drain_queue(worker)
+        jobs = self._scheduler.jobs_for(worker, room.free_s, room.takes_s)
+        is_over = room.left_s <= 0 or self._scheduler.has_passed_over_all(worker)
+        if not (jobs or in_flight) and is_over and self._scheduler.left:
+            self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
+            self._scheduler.close(worker, others_come=self._watchdog.is_starting)
+        return jobs
+
+    def _drain_queue(self, worker: int) -> None:
+        """Let a worker forget what is in no slot; once, until it has answered."""
+        is_waiting = self._scheduler.num_in_flight(worker) > self.tally.running.get(worker, 0)
+        if is_waiting and worker not in self._told_to_drop:
+            self._told_to_drop.add(worker)
+            self._executor.drain(worker)
+
+    def _drain(self, why: Stop) -> None:
+        if self._is_draining:
+            return
+        self._is_draining = True
+        self.tally.stopped_by = why
+        self._scheduler.stop_admitting()
+        for worker in self.tally.devices:
+            self._executor.drain(worker)
+
+    def _end_silent_workers(self) -> None:
+        busy = {each for each in self.tally.devices if self._scheduler.num_in_flight(each)}
+        for worker, limit_s in self._watchdog.silent(time.monotonic(), busy).items():
+            reason = f"no answer for {limit_s:.0f} s: killed (run.image_timeout)"
+            self._watchdog.heard(worker)
+            self._executor.kill(worker, reason)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case WorkerJoined():
+                self._welcome(event)
+            case JobFailed(is_transient=True) if self._is_tried_again(event):
+                return
+            case JobDone() | JobFailed():
+                self._watchdog.heard(event.worker)
+                self._finish(event)
+            case JobsDropped(worker, outputs):
+                self._told_to_drop.discard(worker)
+                self._scheduler.give_back(worker, outputs)
+            case Progress():
+                self._progress(event)
+            case WorkerLost(worker, reason, _):
+                self._bury(worker, reason)
+            case RunFailed(_, text, is_ours):
+                raise WorkerError(text) if is_ours else RunError.from_text(text)
+        self._watcher.event(event)
+
+    def _welcome(self, event: WorkerJoined) -> None:
+        self._watchdog.joined(event.worker)
+        self._scheduler.worker_joined(event.worker, event.pixel_budget)
+        self.tally.devices[event.worker] = event.device
+        self._forecast.joined(event.worker, event.device)
+        self.tally.pace = self._forecast.pace(min(self.tally.devices))
+
+    def _progress(self, event: Progress) -> None:
+        self.tally.running[event.worker] = event.running
+        self.tally.evaluations += event.evaluations
+        self._forecast.progress(event)
+        if event.evaluations:
+            self._watchdog.heard(event.worker)
+
+    def _is_tried_again(self, event: JobFailed) -> bool:
+        """Let a job wait for its next attempt; what a stopped run leaves, the next one tries."""
+        if not self._retries.is_allowed(event.output):
+            return False
+        job = self._scheduler.hold(event.worker, event.output)
+        if job is None or self._is_draining:
+            return job is not None
+        self._watchdog.heard(event.worker)
+        pause_s = self._retries.put(job, time.monotonic())
+        count, most = self._retries.attempts(job.output), self._limits.max_retries
+        again = f"tried again in {pause_s:.0f} s ({count} of {most})"
+        self._watcher.event(Notice(event.worker, f"{job.output}: {event.reason}; {again}"))
+        return True
+
+    def _finish(self, event: JobDone | JobFailed) -> None:
+        job = self._scheduler.finished(event.worker, event.output)
+        self._idle_deaths.pop(event.worker, None)
+        if isinstance(event, JobDone):
+            self.tally.done += 1
+            if job is not None:
+                evaluations = int(event.facts.get("evaluations", 0))
+                self._forecast.finished(event.worker, job.shape, evaluations)
+        else:
+            self.tally.failed += 1
+            if attempts := self._retries.attempts(event.output):
+                event = replace(event, reason=f"{event.reason} ({attempts + 1} attempts)")
+        self._unrecorded.put(event)
+        reached("events-taken")
+        most = self._limits.max_failures
+        if most is not None and self.tally.failed >= most:
+            self._drain(Stop.MAX_FAILURES)
+
+    def _bury(self, worker: int, reason: str) -> None:
+        """Take a dead worker's jobs back and start another; a job that kills workers fails."""
+        # Its last events are older than its death: the ledger must have them first.
+        self._unrecorded.record(time.monotonic())
+        self._forecast.left(worker)
+        self._watchdog.lost(worker)
+        self.tally.devices.pop(worker, None)
+        self.tally.running.pop(worker, None)
+        self._told_to_drop.discard(worker)
+        lost = self._scheduler.worker_lost(worker)
+        if lost.was_alone:
+            self._count_death(worker, lost.jobs[0], reason)
+        self._idle_deaths[worker] += not lost.jobs
+        is_given_up = self._idle_deaths[worker] > MAX_IDLE_DEATHS
+        if is_given_up and not self._watchdog.is_expecting:
+            found = f"workers end before they have made an image ({reason})"
+            raise WorkersLostError("workers", found, "", "see `stylebatch doctor`, then run again")
+        if is_given_up:
+            self._watcher.event(Notice(worker, "its worker is given up: others go on without it"))
+        elif not (self._scheduler.is_finished or self._is_draining):
+            self._executor.replace(worker)
+            self._watchdog.started(worker)
+
+    def _count_death(self, worker: int, job: Job, reason: str) -> None:
+        deaths = self._book.add_death(job.output)
+        if deaths >= self._limits.max_deaths:
+            text = f"its worker died {deaths} times while it was alone with this image ({reason})"
+            self._scheduler.drop(job.output)
+            self._take(JobFailed(worker, job.output, job.fingerprint, text))

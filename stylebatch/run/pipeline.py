@@ -1,0 +1,252 @@
+"""One run from start to end: plan, set stale outputs aside, make what is missing, write records."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from stylebatch.errors import RunError
+from stylebatch.ledger import Ledger, PlannedJobs
+from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import check_owner
+from stylebatch.output.shard import Shard
+from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
+from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
+from stylebatch.run.limits import COMMIT_S, Limits, count_failures
+from stylebatch.run.loop import Loop, LoopWatcher
+from stylebatch.run.metadata import describe_settings, write_records
+from stylebatch.run.pace import Pace
+from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.scheduler import Scheduler, cost_of
+from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
+from stylebatch.run.start import (
+    make_executor,
+    prepare_all_weights,
+    worker_specs,
+)
+from stylebatch.run.watcher import Watcher
+from stylebatch.system.crash_points import reached
+from stylebatch.system.log import logger
+from stylebatch.worker.spec import WorkerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the command line adds to a manifest.
+
+    Attributes:
+        limit: make so many images at most, and set nothing aside.
+        deadline_s: from the start; None: the manifest's.
+        max_failures: as `run.max_failures`; None: the manifest's.
+        shard: make only what is its part, and set nothing aside; records are left to a merge.
+    """
+
+    limit: int | None = None
+    retry_failed: bool = False
+    keep_stale: bool = False
+    deadline_s: float | None = None
+    max_failures: int | str | None = None
+    shard: Shard | None = None
+
+
+def make_plan(
+    manifest: Manifest,
+    ledger: Ledger,
+    *,
+    retry_failed: bool = False,
+    redo: bool = False,
+    shard: Shard | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[PlannedJobs, PlanSummary, dict[str, Style]]:
+    """Plan a manifest, or a shard of it, against a ledger: what is done, failed, to do.
+
+    Writes no output.
+
+    Args:
+        check: is called between folders, and may raise.
+
+    Raises:
+        UserError: inputs that can't be read, outputs that collide or that are not ours.
+    """
+    summary = PlanSummary()
+    styles = resolve_styles(manifest, ledger)
+    images = Dataset(manifest.output).images
+    planned = ledger.begin_plan(manifest, styles, images, retry_failed=retry_failed, redo=redo)
+    for folder in plan_jobs(manifest, ledger, styles, summary, shard):
+        planned.add(folder)
+        check()
+    planned.finish()
+    return planned, summary, styles
+
+
+def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopRequest) -> RunSummary:
+    """Make every image of a manifest that is not there yet.
+
+    Raises:
+        UserError: with exit code 2 nothing was started; 10: the output is held; 5: the output is
+            lost, what is done is kept.
+        WorkerError: an error of stylebatch's own in a worker.
+    """
+    dataset = Dataset(manifest.output, request.shard)
+    summary = new_summary(dataset, str(manifest.path))
+    with writing(dataset, summary) as started_s:
+        beneath = dataset.whole.ledger if dataset.shard else None
+        with Ledger.open(dataset.ledger, beneath=beneath) as ledger:
+            _Run(manifest, request, watcher, stop, dataset, ledger, summary).run(started_s)
+    return summary
+
+
+class _Run:
+    """One run under its lock."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        request: RunRequest,
+        watcher: Watcher,
+        stop: StopRequest,
+        dataset: Dataset,
+        ledger: Ledger,
+        summary: RunSummary,
+    ) -> None:
+        self.manifest, self.request, self.watcher = manifest, request, watcher
+        self.stop, self.dataset, self.ledger, self.summary = stop, dataset, ledger, summary
+        self.failed_before = 0
+
+    def run(self, started_s: float) -> None:
+        self.started_s = started_s
+        retry, shard = self.request.retry_failed, self.request.shard
+        planned, found, styles = make_plan(
+            self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
+        )
+        # Also where nothing is to be made: other prose in a recipe gives images another id.
+        settings = self.manifest.all_settings().items()
+        self.ledger.remember_settings({key: describe_settings(value) for key, value in settings})
+        counts = planned.counts.values()
+        specs: list[WorkerSpec] = []
+        stopped_by = self._stopped_by()
+        if any(count.pending for count in counts) and not stopped_by:
+            # Before anything in the output is touched: weights or a device may be missing.
+            prepare_all_weights(self.manifest, _Logged(self.watcher).event)
+            output, run_id = self.manifest.output, self.summary.run_id
+            specs = worker_specs(self.manifest, styles, output, run_id, shard)
+        reached("planned")
+        if not stopped_by:
+            self._set_stale_aside(planned)
+        self.summary.planned = sum(count.total for count in counts)
+        self.summary.done_before = sum(count.done for count in counts)
+        self.failed_before = self.summary.failed = sum(count.failed for count in counts)
+        self.watcher.planned(planned.counts, found, self.summary.set_aside)
+        logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
+        self._finish(self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by))
+
+    def _check_stop(self) -> None:
+        """Let a second signal end the planning, which may take minutes, at once."""
+        if self.stop.count >= 2:
+            raise KeyboardInterrupt
+
+    def _stopped_by(self) -> Stop | None:
+        """Return what makes it too late to begin anything."""
+        if self.stop.count:
+            return Stop.SIGNAL
+        return Stop.DEADLINE if self._limits(0).left_s(time.monotonic()) <= -COMMIT_S else None
+
+    def _set_stale_aside(self, planned: PlannedJobs) -> None:
+        request = self.request
+        if request.keep_stale or request.limit is not None or request.shard:
+            return
+        planned.find_stale()
+        for outputs in planned.stale():
+            self.summary.set_aside += self.dataset.set_aside(outputs, self.summary.run_id)
+            reached("stale-moved")
+            self.ledger.forget(outputs)
+            reached("stale-forgotten")
+
+    def _make(self, planned: PlannedJobs, specs: list[WorkerSpec]) -> Tally:
+        settings = self.manifest.all_settings()
+        self.summary.workers = [{"device": spec.device} for spec in specs]
+        scheduler = Scheduler(
+            planned,
+            cost=partial(cost_of, settings),
+            limit=self.request.limit,
+            num_workers=len(specs),
+        )
+        known = self.ledger.get("pace") or {}
+        loop = Loop(
+            make_executor(self.manifest, specs),
+            scheduler,
+            self.ledger,
+            _Logged(self.watcher),
+            stop=self.stop,
+            limits=self._limits(scheduler.left),
+            paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
+            check=lambda: check_owner(self.dataset, self.summary.run_id),
+        )
+        try:
+            return loop.run()
+        finally:
+            self._note_tally(loop.tally)
+            with suppress(RunError):
+                measured = {kind: pace.to_json() for kind, pace in loop.paces.items()}
+                self.ledger.put("pace", measured)
+
+    def _limits(self, num_jobs: int) -> Limits:
+        options, settings = self.manifest.run, self.manifest.all_settings()
+        deadline_s = self.request.deadline_s or options.deadline_s
+        return Limits(
+            max_deaths=options.max_deaths,
+            max_retries=options.max_retries,
+            max_failures=count_failures(
+                self.request.max_failures or options.max_failures, num_jobs
+            ),
+            image_timeout_s=options.image_timeout_s,
+            deadline_at=None if deadline_s is None else self.started_s + deadline_s,
+            most_evaluations={key: each.recipe.max_evaluations for key, each in settings.items()},
+        )
+
+    def _note_tally(self, tally: Tally) -> None:
+        """Let the summary say how far it came, also where an error ended it."""
+        summary = self.summary
+        summary.done, summary.failed = tally.done, tally.failed + self.failed_before
+        summary.evaluations = tally.evaluations
+        for worker, spec in enumerate(summary.workers):
+            spec["seconds"] = round(tally.there_s.get(worker, 0.0), 3)
+            spec["busy_seconds"] = round(tally.busy_s.get(worker, 0.0), 3)
+
+    def _finish(self, tally: Tally) -> None:
+        summary = self.summary
+        summary.remaining = summary.planned - summary.done_before - summary.done - summary.failed
+        if summary.remaining and tally.stopped_by:
+            summary.stopped_by = str(tally.stopped_by)
+        is_resumable = summary.stopped_by in (Stop.DEADLINE, Stop.SIGNAL)
+        summary.exit_code = 4 if is_resumable else 3 if summary.failed else 0
+        summary.seconds = round(time.monotonic() - self.started_s, 3)
+        if self.dataset.shard is None:
+            write_records(self.dataset, self.ledger)
+        write_summary(self.dataset, summary)
+        reached("summary-written")
+        logger.info("run %s ended: %s", summary.run_id, asdict(summary))
+
+
+class _Logged:
+    """Passes events on and writes to the log what somebody may look for there."""
+
+    def __init__(self, watcher: LoopWatcher) -> None:
+        self._watcher = watcher
+
+    def event(self, event: Event) -> None:
+        match event:
+            case JobFailed(output=output, reason=reason):
+                logger.warning("failed: %s: %s", output, reason)
+            case WorkerLost(worker, reason, pid):
+                logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
+            case WorkerJoined(worker, device):
+                logger.info("worker %d is there, on %s", worker, device)
+            case Notice(worker, text):
+                logger.info("worker %d: %s", worker, text)
+        self._watcher.event(event)
+
+    def tick(self, tally: Tally) -> None:
+        self._watcher.tick(tally)

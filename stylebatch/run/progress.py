@@ -1,0 +1,49 @@
+"""The numbers of a run while it goes on, and what can end it before its plan does."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stylebatch.run.pace import Pace
+
+
+class Stop(StrEnum):
+    """Why a run ended before its plan did."""
+
+    DEADLINE = "deadline"
+    SIGNAL = "signal"
+    MAX_FAILURES = "max_failures"
+
+
+@dataclass(slots=True)
+class StopRequest:
+    """Set from outside (a signal handler): once to finish what is in the slots, twice to stop."""
+
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """The numbers of a run so far.
+
+    Attributes:
+        total: images to make in this run.
+        evaluations: of single images.
+        running: images in slots, by worker.
+        devices: of the workers that are there.
+        there_s, busy_s: seconds that a worker was there, and those in which its device had
+            something to do; of those that died too.
+        pace: how fast the first worker's kind of device is, from earlier runs too.
+        left_s: seconds until all is done, None while nobody can tell.
+    """
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    evaluations: int = 0
+    running: dict[int, int] = field(default_factory=dict)
+    devices: dict[int, str] = field(default_factory=dict)
+    there_s: dict[int, float] = field(default_factory=dict)
+    busy_s: dict[int, float] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+    left_s: float | None = None
+    stopped_by: Stop | None = None

@@ -1,0 +1,141 @@
+"""One run's hold on an output: from its lock to its `run.json`, however it ends."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from stylebatch.errors import UserError
+from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
+from stylebatch.run.progress import Stop
+from stylebatch.system import files
+from stylebatch.system.crash_points import reached
+from stylebatch.system.log import logging_to
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What `run.json` says; of a shard's run, that in its own folder, and of its part only.
+
+    Attributes:
+        shard: I/N, None for a run of the whole.
+        merged: the shards, as I/N, whose ledgers it has merged.
+        failed: in this run and before it.
+        workers: the device of each, seconds that it was there, and those that the device was busy.
+        stopped_by: deadline, signal or max_failures; None where nothing is left to do.
+        error: what ended the run, None where it came to its end.
+    """
+
+    run_id: str
+    manifest: str
+    started: str
+    shard: str | None = None
+    merged: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    planned: int = 0
+    done_before: int = 0
+    done: int = 0
+    failed: int = 0
+    remaining: int = 0
+    set_aside: int = 0
+    evaluations: int = 0
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    stopped_by: str | None = None
+    exit_code: int = 0
+    error: str | None = None
+
+
+def new_run_id() -> str:
+    """Name a run by its time and process, so that names sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+
+
+def new_summary(dataset: Dataset, manifest: str) -> RunSummary:
+    """Begin what there will be to say of a run that starts now."""
+    run_id = dataset.name_run(new_run_id())
+    shard = str(dataset.shard) if dataset.shard else None
+    return RunSummary(run_id, manifest, datetime.now(UTC).isoformat(), shard)
+
+
+def hold(dataset: Dataset, run_id: str) -> OutputLock:
+    """Return the lock on an output, or a shard of it, that also clears away what is over.
+
+    Temporaries of killed runs are swept. Shards that part the output in another way are merged
+    into its ledger before anybody reads it; a run of the whole merges all, see `merge_shards`.
+    """
+
+    def prepare() -> None:
+        dataset.sweep_temporaries(run_id)
+        if dataset.shard:
+            merge_ledgers(dataset.whole, [rival for rival in dataset.rivals() if rival.shard])
+            # Nobody may write this ledger any more while shards run: what a killed run left of a
+            # transaction, or of an older version, is mended here.
+            if files.stat_file(dataset.whole.ledger) is not None:
+                Ledger.open(dataset.whole.ledger).close()
+
+    return OutputLock(dataset, run_id, prepare)
+
+
+@contextmanager
+def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
+    """Hold an output, or a shard of it, ready to be written: swept, merged, logged to.
+
+    Yields:
+        when that began, by the monotonic clock, in seconds.
+
+    Raises:
+        UserError: the output is held (10) or lost (5).
+    """
+    started_s = time.monotonic()
+    with _output_errors(dataset):
+        dataset.make_folders()
+        with hold(dataset, summary.run_id), logging_to(dataset.log):
+            try:
+                reached("swept")
+                if dataset.shard is None:
+                    summary.merged = merge_shards(dataset)
+                yield started_s
+            except BaseException as error:
+                summary.seconds = round(time.monotonic() - started_s, 3)
+                _note_error(dataset, summary, error)
+                raise
+            finally:
+                dataset.remove_temporaries(summary.run_id)
+
+
+def write_summary(dataset: Dataset, summary: RunSummary) -> None:
+    """Write `run.json`: how the last run went."""
+    text = json.dumps(asdict(summary), ensure_ascii=False, indent=2) + "\n"
+    files.write_atomic(dataset.summary, text.encode(), make_folders=False)
+
+
+def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> None:
+    """Let `run.json` say what ended a run, if the output is still there and ours."""
+    if isinstance(error, KeyboardInterrupt):
+        summary.exit_code, summary.stopped_by = 4, str(Stop.SIGNAL)
+    else:
+        summary.exit_code = error.exit_code if isinstance(error, UserError) else 1
+        summary.error = str(error).strip() or repr(error)
+    with suppress(OSError, LostOutputError):
+        check_owner(dataset, summary.run_id)
+        write_summary(dataset, summary)
+
+
+@contextmanager
+def _output_errors(dataset: Dataset) -> Iterator[None]:
+    """Let what the system says of the output concern the whole run.
+
+    Inputs that can't be read are told apart where they are read.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # of the terminal or pipe that we print to
+    except OSError as error:
+        raise LostOutputError.from_os_error(error, dataset.root) from error

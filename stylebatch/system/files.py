@@ -1,0 +1,314 @@
+"""List, stat, hash, write atomically, rename: the only module that touches paths like that."""
+
+import glob
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b, file_digest
+from pathlib import Path
+from typing import NamedTuple
+
+from platformdirs import user_cache_path
+
+from stylebatch.system.crash_points import reached
+
+DIGEST_BYTES = 16
+
+
+class FileStat(NamedTuple):
+    """A file below a folder: its POSIX path from there, its bytes and its time of change."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+def default_cache_folder() -> Path:
+    """Return the folder for what can be made again: $STYLEBATCH_CACHE, else the platform's."""
+    return Path(os.environ.get("STYLEBATCH_CACHE") or user_cache_path("stylebatch"))
+
+
+def walk_files(
+    root: Path, suffixes: frozenset[str], passed_over: Counter[str] | None = None
+) -> Iterator[tuple[str, list[FileStat]]]:
+    """Yield each folder below `root` (POSIX, "" for `root`) with its files, sorted by name.
+
+    Streams: one folder's files are held at a time. Links are followed, except into a folder that
+    is already being walked. Names that start with a dot are passed over.
+
+    Args:
+        suffixes: lower-case suffixes with their dot; other files are left out.
+        passed_over: counts the files that were left out, by suffix.
+    """
+    passed_over = Counter() if passed_over is None else passed_over
+    yield from _walk(root, "", suffixes, passed_over, frozenset())
+
+
+def _walk(
+    folder: Path,
+    prefix: str,
+    suffixes: frozenset[str],
+    passed_over: Counter[str],
+    above: frozenset[tuple[int, int]],
+) -> Iterator[tuple[str, list[FileStat]]]:
+    found, folders = [], []
+    with _entries(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith("."):
+                continue
+            suffix = _suffix(name)
+            if suffix in suffixes and entry.is_file():
+                stat = entry.stat()
+                found.append(FileStat(prefix + name, stat.st_size, stat.st_mtime_ns))
+            elif entry.is_dir():
+                folders.append(name)
+            else:
+                passed_over[suffix] += 1
+    if found:
+        found.sort()
+        yield prefix.rstrip("/"), found
+    if not folders:
+        return
+    here = folder.stat()
+    above = above | {(here.st_dev, here.st_ino)}
+    for name in sorted(folders):
+        stat = (folder / name).stat()
+        if (stat.st_dev, stat.st_ino) not in above:
+            yield from _walk(folder / name, f"{prefix}{name}/", suffixes, passed_over, above)
+
+
+@contextmanager
+def _entries(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """Scan a folder by its handle: then no file's stat looks up the folders above it again."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(handle) as entries:
+            yield entries
+    finally:
+        os.close(handle)
+
+
+def list_files(folder: Path, suffixes: frozenset[str]) -> list[FileStat]:
+    """Return the files of one folder as `walk_files` does; [] where there is no such folder."""
+    try:
+        with _entries(folder) as entries:
+            found = [
+                FileStat(entry.name, stat.st_size, stat.st_mtime_ns)
+                for entry in entries
+                if not entry.name.startswith(".")
+                and _suffix(entry.name) in suffixes
+                and entry.is_file()
+                and (stat := entry.stat())
+            ]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(found)
+
+
+def _suffix(name: str) -> str:
+    """Return what `os.path.splitext` would, in lower case, of a name that starts with no dot."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, if it is there; none that starts with a dot."""
+    try:
+        with _entries(folder) as entries:
+            return [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def list_sizes(folder: Path) -> dict[str, int]:
+    """Return the regular files of a folder with their bytes; {} where there is no such folder."""
+    try:
+        with _entries(folder) as entries:
+            return {e.name: e.stat().st_size for e in entries if e.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def stat_file(path: Path) -> tuple[int, int] | None:
+    """Return a regular file's size in bytes and its mtime in ns, or None where there is none."""
+    try:
+        stat = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (stat.st_size, stat.st_mtime_ns)
+
+
+def digest_bytes(data: bytes) -> str:
+    """Return the BLAKE2b-128 digest in hex: what `b2sum -l 128` prints."""
+    return blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return the digest of a file's bytes without holding them all."""
+    with path.open("rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=DIGEST_BYTES)).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return a file's SHA-256 in hex: what others name their files by."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; one that is there is no error."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def make_folders_below(root: Path, folder: Path) -> None:
+    """Make a folder and those between it and `root`, which has to be there; all on the disk.
+
+    Raises:
+        FileNotFoundError: no `root`.
+    """
+    missing = []
+    while folder != root and not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync_folder(each.parent)
+
+
+def why_unreadable(path: Path) -> str | None:
+    """Return why a file can't be read, in the system's words; None where it can."""
+    try:
+        if path.exists() and not path.is_file():
+            return "a folder" if path.is_dir() else "no regular file"
+        read_start(path, 0)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """Return a file's first bytes, fewer where it is shorter."""
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes."""
+    with path.open("rb") as file:
+        return file.read()
+
+
+def write_synced(path: Path, data: bytes, *, make_folders: bool = True) -> None:
+    """Write a file and wait until its bytes are on the disk.
+
+    Args:
+        make_folders: make those that are missing. In an output they are not: where it has been
+            removed, or its disk unmounted, nothing of it may come back.
+    """
+    if make_folders:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with _naming(path), path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors name the file: the system does so where it's opened, not where it's written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def write_atomic(path: Path, data: bytes, *, make_folders: bool = True) -> None:
+    """Replace a file in one step: a reader sees the old bytes or the new, never half of them.
+
+    Args:
+        make_folders: as `write_synced` does.
+    """
+    temporary = _unfinished(path)
+    try:
+        write_synced(temporary, data, make_folders=make_folders)
+        reached("atomic-written")
+        os.replace(temporary, path)
+        reached("atomic-replaced")
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
+    """Replace a text file in a folder that is there, as `write_atomic`; lines come one by one."""
+    temporary = _unfinished(path)
+    try:
+        with _naming(temporary), temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        reached("atomic-written")
+        os.replace(temporary, path)
+        reached("atomic-replaced")
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _unfinished(path: Path) -> Path:
+    """Name a file beside another; machines that share a folder may share process ids too."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file within a file system; the target's folder is made, an old target replaced."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file within a file system; the target's folder is there, an old target replaced."""
+    os.replace(source, target)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file of ours; one that is not there is no error."""
+    path.unlink(missing_ok=True)
+
+
+def remove_empty_folders(folder: Path, root: Path) -> Path:
+    """Remove a folder below `root` and those above it while they are empty; return the next one."""
+    while root in folder.parents:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            break
+        folder = folder.parent
+    return folder
+
+
+def sweep_unfinished(path: Path) -> None:
+    """Remove what killed processes left of writing a file atomically."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's entries (new names, renames) are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours with all that is in it; one that is not there is no error."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,208 @@
+"""Finished images into the output tree, in groups: encode, write, fsync, rename, then say so."""
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from stylebatch.device.canvas import Canvas, finish, side_by_side
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import LostOutputError, check_owner
+from stylebatch.output.loss_log import LossRow, encode_log
+from stylebatch.pictures.images import Pixels, encode_png
+from stylebatch.recipes import Recipe
+from stylebatch.records import Job, JobDone
+from stylebatch.system.crash_points import reached
+from stylebatch.system.files import make_folders_below, rename, sync_folder, write_synced
+
+GROUP_IMAGES = 32
+GROUP_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A stylised image on its way out.
+
+    Attributes:
+        pixels: (h, w, 3) as optimised.
+        canvas: what its file is made on.
+        beside: the style image, where a picture of content, result and style is wanted.
+        facts: what `metadata.jsonl` will say of how it went.
+    """
+
+    job: Job
+    recipe: Recipe
+    pixels: Pixels
+    canvas: Canvas
+    beside: Pixels | None
+    rows: Sequence[LossRow]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """An image that is being optimised, as it is after so many evaluations."""
+
+    job: Job
+    recipe: Recipe
+    pixels: Pixels
+    canvas: Canvas
+    evaluation: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    event: JobDone
+    moves: dict[Path, Path]
+
+
+class _Mark(Enum):
+    FLUSH = "commit what is there"
+    END = "and leave"
+
+
+class Committer:
+    """Commits finished images in a thread of its own, so that the device goes on meanwhile.
+
+    `put` hands one over, `done` gives the events of what is in place. An error in the thread is
+    raised by the next `done`.
+    """
+
+    def __init__(self, dataset: Dataset, run_id: str, worker: int) -> None:
+        self._dataset, self._worker, self._run_id = dataset, worker, run_id
+        self._folder = dataset.temporary_folder(run_id) / f"worker{worker}"
+        self._inbox: queue.SimpleQueue[Finished | Progressed | _Mark] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[JobDone | BaseException] = queue.SimpleQueue()
+        self._pending = 0
+        try:
+            make_folders_below(dataset.root, self._folder)
+        except OSError as error:
+            raise LostOutputError.from_os_error(error, dataset.root) from error
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """How many images were handed over and have not come out of `done` yet."""
+        return self._pending
+
+    def put(self, finished: Finished) -> None:
+        """Hand over an image."""
+        self._pending += 1
+        self._inbox.put(finished)
+
+    def put_progress(self, progressed: Progressed) -> None:
+        """Hand over an image on its way: it is written at once, and no event tells of it."""
+        self._inbox.put(progressed)
+
+    def flush(self) -> None:
+        """Commit what is there without waiting for a group to fill."""
+        self._inbox.put(_Mark.FLUSH)
+
+    def done(self, timeout_s: float = 0.0) -> list[JobDone]:
+        """Return the events of what has been committed since, waiting for the first if asked.
+
+        Raises:
+            LostOutputError: the output can't be written.
+        """
+        events: list[JobDone] = []
+        try:
+            item = self._outbox.get(timeout=timeout_s) if timeout_s else self._outbox.get_nowait()
+            while True:
+                if isinstance(item, BaseException):
+                    raise item
+                events.append(item)
+                item = self._outbox.get_nowait()
+        except queue.Empty:
+            pass
+        self._pending -= len(events)
+        return events
+
+    def close(self) -> None:
+        """Commit what is left and end the thread."""
+        self._inbox.put(_Mark.END)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (item := self._inbox.get()) is not _Mark.END:
+                if isinstance(item, Progressed):
+                    self._write_progress(item)
+                elif isinstance(item, Finished) and self._commit_group(item):
+                    break
+        except OSError as error:
+            self._outbox.put(LostOutputError.from_os_error(error, self._dataset.root))
+        except BaseException as error:  # belongs to the worker's own thread
+            self._outbox.put(error)
+
+    def _commit_group(self, first: Finished) -> bool:
+        """Commit a group that starts with an image; return whether the end was seen."""
+        group = [self._write(first, 0)]
+        until, item = time.monotonic() + GROUP_S, None
+        while len(group) < GROUP_IMAGES:
+            try:
+                item = self._inbox.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
+            if isinstance(item, Progressed):
+                self._write_progress(item)
+                continue
+            if not isinstance(item, Finished):
+                break
+            group.append(self._write(item, len(group)))
+        self._publish(group)
+        return item is _Mark.END
+
+    def _write(self, item: Finished, number: int) -> _Written:
+        """Encode an image and what stands beside it into the temporary folder, synced."""
+        made = finish(item.pixels, item.canvas, item.recipe)
+        image, output = encode_png(made, item.canvas.alpha), item.job.output
+        event = JobDone(self._worker, output, item.job.fingerprint, len(image), item.facts)
+        files = {self._dataset.log_path(output): encode_log(item.rows)}
+        if item.beside is not None:
+            assert item.canvas.content is not None
+            row = side_by_side(item.canvas.content, made, item.beside)
+            files[self._dataset.side_by_side_path(output)] = encode_png(row, None)
+        # The image last: it is what tells that all of it is there.
+        files[self._dataset.image_path(output)] = image
+        moves = {}
+        for index, (target, data) in enumerate(files.items()):
+            temporary = self._folder / f"{number}-{index}{target.suffix}.tmp"
+            write_synced(temporary, data, make_folders=False)
+            reached("temporary-written")
+            moves[temporary] = target
+        return _Written(event, moves)
+
+    def _write_progress(self, item: Progressed) -> None:
+        """Nothing waits for it and nothing is lost with it: its folder is not synced."""
+        check_owner(self._dataset, self._run_id)
+        made = finish(item.pixels, item.canvas, item.recipe)
+        temporary = self._folder / "progress.png.tmp"
+        write_synced(temporary, encode_png(made, item.canvas.alpha), make_folders=False)
+        target = self._dataset.progress_path(item.job.output, item.evaluation)
+        make_folders_below(self._dataset.root, target.parent)
+        rename(temporary, target)
+
+    def _publish(self, group: list[_Written]) -> None:
+        """Rename a group into place, sync each folder once, then report."""
+        reached("group-written")
+        check_owner(self._dataset, self._run_id)
+        reached("owner-checked")
+        moves = [move for written in group for move in written.moves.items()]
+        folders = dict.fromkeys(target.parent for _, target in moves)
+        for folder in folders:
+            make_folders_below(self._dataset.root, folder)
+        for temporary, target in moves:
+            rename(temporary, target)
+            reached("file-renamed")
+        reached("group-renamed")
+        for folder in folders:
+            sync_folder(folder)
+            reached("folder-synced")
+        reached("folders-synced")
+        for written in group:
+            self._outbox.put(written.event)

@@ -1,0 +1,70 @@
+"""A worker's jobs in the order given, the next few of them decoded by threads of their own."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from stylebatch.device.content import Content, read_content
+from stylebatch.recipes import Settings
+from stylebatch.records import Job
+
+DECODE_THREADS = 2
+# The images after those in the slots are decoded ahead, and no more: they wait in memory.
+DECODE_AHEAD = 4
+
+
+class DecodeAhead:
+    """The jobs that are in no slot yet; true while there are any."""
+
+    def __init__(self, root: Path, settings: Mapping[str, Settings]) -> None:
+        """Begin without jobs; `root` and `settings` are those of `WorkerSpec`."""
+        self._root, self._settings = root, settings
+        self._waiting: deque[Job] = deque()
+        self._decoding: dict[str, Future[Content]] = {}
+        self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def first(self) -> Job:
+        """The job whose turn it is."""
+        return self._waiting[0]
+
+    def put(self, jobs: Iterable[Job]) -> None:
+        """Queue jobs behind those already there."""
+        self._waiting.extend(jobs)
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Queue jobs before all others."""
+        self._waiting.extendleft(reversed(jobs))
+
+    def drop(self) -> tuple[str, ...]:
+        """Forget all jobs; return their outputs."""
+        dropped = tuple(job.output for job in self._waiting)
+        self._waiting.clear()
+        self._decoding.clear()
+        return dropped
+
+    def begin(self, free_slots: int) -> None:
+        """Let the threads begin with what soon gets a slot."""
+        for job, _ in zip(self._waiting, range(free_slots + DECODE_AHEAD), strict=False):
+            if job.output not in self._decoding:
+                recipe = self._settings[job.settings_id].recipe
+                self._decoding[job.output] = self._threads.submit(
+                    read_content, self._root, job, recipe
+                )
+
+    def is_ready(self) -> bool:
+        """Whether the first job, which has been begun with, is decoded."""
+        return self._decoding[self.first.output].done()
+
+    def pop(self) -> tuple[Job, Future[Content]]:
+        """Take the first job, which has been begun with; its content may not be ready."""
+        job = self._waiting.popleft()
+        return job, self._decoding.pop(job.output)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,57 @@
+"""What a worker tells of its progress: evaluations, seconds, and what is not handed over yet."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from stylebatch.device.errors import within_memory
+from stylebatch.records import Progress, Shape
+
+PROGRESS_EVERY_S = 0.25
+T = TypeVar("T")
+
+
+class Meter:
+    """Counts since the last report, and the evaluations behind images that are not done."""
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+        self._evaluations, self._seconds, self._reported_s = 0, 0.0, 0.0
+        self._behind: Counter[str] = Counter()
+
+    def timed(self, act: Callable[[], T]) -> T | None:
+        """Do what keeps the device busy; None if its memory did not suffice."""
+        start = time.perf_counter()
+        try:
+            return within_memory(act)
+        finally:
+            self._seconds += time.perf_counter() - start
+
+    def count(self, outputs: Iterable[str]) -> None:
+        """Count one evaluation of each of some images."""
+        outputs = list(outputs)
+        self._evaluations += len(outputs)
+        self._behind.update(outputs)
+
+    def forget(self, output: str) -> None:
+        """Count no more what lies behind an image that is done or has failed."""
+        self._behind.pop(output, None)
+
+    def forget_all(self) -> None:
+        """As `forget`, of all images: they begin anew."""
+        self._behind.clear()
+
+    def report(self, running: int, shape: Shape | None, *, is_due: bool) -> Progress | None:
+        """Return what there is to tell if it is due, or time.
+
+        Args:
+            running: images in slots.
+            shape: of those that the evaluations were of.
+        """
+        now = time.monotonic()
+        if not is_due and now - self._reported_s < PROGRESS_EVERY_S:
+            return None
+        made, seconds = self._evaluations, self._seconds
+        self._evaluations, self._seconds, self._reported_s = 0, 0.0, now
+        return Progress(self._worker, running, made, seconds, shape, self._behind.total())

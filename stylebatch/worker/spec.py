@@ -1,0 +1,41 @@
+"""What a worker is started with; no torch, so that whoever starts one needs none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stylebatch.output.shard import Shard
+from stylebatch.recipes import Settings
+from stylebatch.records import Shape, Style
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a worker is started with.
+
+    Attributes:
+        root: the manifest's folder; content and style paths start there.
+        output: the data set's root.
+        shard: whose run it belongs to, None for a run of the whole.
+        settings, styles: all of the run's, by id and key.
+        cache: folder of cached style targets.
+        threads: for torch on the CPU; None leaves torch's own choice.
+        cores: that a process of its own keeps to; () leaves the system's choice.
+        pixel_budget: pixels optimised at once; None: what suits the device.
+        max_slots: how many images of a shape, with masks or without, its memory suffices for,
+            where that is known from another worker on its device.
+    """
+
+    worker: int
+    device: str
+    run_id: str
+    root: Path
+    output: Path
+    settings: Mapping[str, Settings]
+    styles: Mapping[str, Style]
+    cache: Path
+    threads: int | None = None
+    cores: tuple[int, ...] = ()
+    pixel_budget: int | None = None
+    shard: Shard | None = None
+    max_slots: Mapping[tuple[Shape, bool], int] = field(default_factory=dict)

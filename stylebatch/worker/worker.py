@@ -1,0 +1,271 @@
+"""One device's loop: decode → admit → step → retire → encode → commit → events."""
+
+import traceback
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from stylebatch.device.content import Content
+from stylebatch.device.device import Device
+from stylebatch.device.errors import is_device_error
+from stylebatch.device.slots import Kind, Slots
+from stylebatch.device.tensors import to_pixels
+from stylebatch.errors import RunError, UserError
+from stylebatch.output.layout import Dataset
+from stylebatch.pictures.images import Pixels
+from stylebatch.records import (
+    Event,
+    Job,
+    JobFailed,
+    JobsDropped,
+    Notice,
+    RunFailed,
+    SlotsReduced,
+    WorkerLost,
+)
+from stylebatch.system.crash_points import reached
+from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
+from stylebatch.worker.commit import Committer, Finished, Progressed
+from stylebatch.worker.decode_ahead import DecodeAhead
+from stylebatch.worker.meter import Meter
+from stylebatch.worker.spec import WorkerSpec
+
+
+class _Running(NamedTuple):
+    """A job in a slot, its content, and the style where a picture of all three is wanted."""
+
+    job: Job
+    content: Content
+    beside: Pixels | None
+
+
+class Worker:
+    """Drives one device. `submit` jobs, call `advance` until `is_idle`; it never blocks for long.
+
+    `pixel_budget` is how many pixels it optimises at once. Jobs are worked on in the order given;
+    those that follow each other with the same settings and size share the slots.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        self._spec = spec
+        self._device = Device(spec.device, spec.root, spec.cache)
+        self.pixel_budget = spec.pixel_budget or self._device.pixel_budget
+        self._committer = Committer(Dataset(spec.output, spec.shard), spec.run_id, spec.worker)
+        self._waiting = DecodeAhead(spec.root, spec.settings)
+        self._meter = Meter(spec.worker)
+        self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
+        self._running: dict[str, _Running] = {}
+        self._engine: Engine | None = None
+        self._kind: Kind | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every submitted job has come out as an event."""
+        return not (self._waiting or self._running or self._committer.pending)
+
+    def submit(self, jobs: list[Job]) -> None:
+        """Queue jobs behind those already there."""
+        self._waiting.put(jobs)
+
+    def drop_waiting(self) -> JobsDropped:
+        """Forget the jobs that are in no slot yet."""
+        return JobsDropped(self._spec.worker, self._waiting.drop())
+
+    def advance(self) -> list[Event]:
+        """Admit what fits, run one evaluation, and return what has happened since.
+
+        An error of ours comes out as `RunFailed`, never as an exception; after `WorkerLost` the
+        process can't go on.
+        """
+        try:
+            return self._advance()
+        except RunError as error:
+            return [RunFailed(self._spec.worker, str(error), is_ours=False)]
+        except Exception as error:
+            if is_device_error(error):
+                found = str(error).strip().partition("\n")[0]
+                return [WorkerLost(self._spec.worker, f"its device has failed ({found})")]
+            return [RunFailed(self._spec.worker, traceback.format_exc(), is_ours=True)]
+
+    def close(self) -> None:
+        """Commit what is finished and end the threads."""
+        self._waiting.close()
+        self._committer.close()
+
+    def _advance(self) -> list[Event]:
+        events: list[Event] = []
+        self._waiting.begin(self._free_slots)
+        self._admit(events)
+        if self._engine is not None and self._engine.running:
+            report = self._meter.timed(self._engine.step)
+            if report is None:
+                self._halve_slots(events)
+            else:
+                self._take(report, events)
+        wait_s = 0.0
+        if not self._running and not self._waiting:
+            self._committer.flush()
+            wait_s = 0.05
+        for done in self._committer.done(wait_s):
+            self._meter.forget(done.output)
+            events.append(done)
+        self._report_progress(events, is_due=self.is_idle)
+        return events
+
+    @property
+    def _free_slots(self) -> int:
+        return self._engine.capacity - self._engine.running if self._engine else 1
+
+    def _admit(self, events: list[Event]) -> None:
+        while self._waiting and self._has_room_for(self._waiting.first):
+            # With nothing to step there is nothing better to do than to wait for the decoder.
+            if not self._waiting.is_ready() and self._running:
+                return
+            if self._kind != _kind(self._waiting.first):
+                self._report_progress(events, is_due=True)
+            job, decoding = self._waiting.pop()
+            try:
+                content = decoding.result()
+                running = self._meter.timed(partial(self._admit_one, job, content))
+            except RunError:
+                raise
+            except MemoryError:
+                reason = "memory did not suffice to decode it"
+                events.append(self._failed(job, reason, is_transient=True))
+            except UserError as error:
+                events.append(self._failed(job, str(error), error.is_transient))
+            else:
+                if running is None:
+                    self._halve_slots(events, job)
+                    return
+            self._waiting.begin(self._free_slots)
+
+    def _has_room_for(self, job: Job) -> bool:
+        if self._engine is None or self._kind != _kind(job):
+            return not self._running
+        return self._engine.running < self._engine.capacity
+
+    def _admit_one(self, job: Job, content: Content) -> int:
+        """Put a job into a slot; return how many are running then."""
+        settings = self._spec.settings[job.settings_id]
+        if self._engine is None or self._kind != _kind(job):
+            self._kind = _kind(job)
+            # Its memory is free for the next one, and for the probe of what fits.
+            self._engine = None
+            size, is_masked = (job.width, job.height), bool(job.mask)
+            slots = self._slots.count(settings, *size, is_masked=is_masked)
+            self._engine = self._device.engine(settings, slots, *size)
+        style = self._spec.styles[job.style]
+        problem = self._device.problem(
+            job.output,
+            settings,
+            self._engine,
+            pixels=content.pixels,
+            style=style,
+            strength=job.strength,
+            noise_seed=job.noise_seed,
+            mask=content.mask,
+        )
+        beside = self._device.targets.picture(style) if settings.recipe.side_by_side else None
+        self._engine.admit(problem)
+        self._running[job.output] = _Running(job, content, beside)
+        reached("admitted")
+        return len(self._running)
+
+    def _take(self, report: StepReport, events: list[Event]) -> None:
+        self._meter.count(str(key) for key, _ in report.rows)
+        for snapshot in report.snapshots:
+            self._show_progress(snapshot)
+        for result in report.results:
+            self._finish(result, events)
+
+    def _halve_slots(self, events: list[Event], *admitting: Job) -> None:
+        """Start the running images again in half as many slots; alone, an image fails.
+
+        Args:
+            admitting: what was on its way into a slot.
+        """
+        assert self._kind is not None
+        if self._engine is None:
+            found = "memory does not suffice for the network alone"
+            todo = "free what other processes hold of it, then run again: it continues"
+            raise RunError(self._spec.device, found, "", todo)
+        jobs = [*(running.job for running in self._running.values()), *admitting]
+        tried = self._engine.capacity
+        self._running.clear()
+        self._meter.forget_all()
+        self._engine = None
+        slots = self._slots.halve(self._kind, tried)
+        if not slots:
+            reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
+            # Somebody else may have had the memory.
+            events.extend(self._failed(job, reason, is_transient=True) for job in jobs)
+            return
+        events.append(SlotsReduced(self._spec.worker, *self._kind, slots))
+        self._waiting.put_back(jobs)
+        text = f"out of memory on {self._spec.device}: going on with {slots} images at once"
+        events.append(Notice(self._spec.worker, text))
+
+    def _finish(self, result: Result, events: list[Event]) -> None:
+        job, content, beside = self._running.pop(str(result.key))
+        if result.status is Status.DIVERGED:
+            self._meter.forget(job.output)
+            reason = "diverged: the loss was no number or climbed, from a second start as well"
+            events.append(self._failed(job, reason))
+            return
+        settings = self._spec.settings[job.settings_id]
+        pixels = to_pixels(result.image, settings.recipe.rounding)
+        reached("optimised")
+        self._committer.put(
+            Finished(
+                job,
+                settings.recipe,
+                pixels,
+                content.canvas,
+                beside,
+                result.rows,
+                self._facts(result),
+            )
+        )
+
+    def _show_progress(self, snapshot: Snapshot) -> None:
+        job, content, _ = self._running[str(snapshot.key)]
+        recipe = self._spec.settings[job.settings_id].recipe
+        pixels = to_pixels(snapshot.image, recipe.rounding)
+        self._committer.put_progress(
+            Progressed(job, recipe, pixels, content.canvas, snapshot.evaluation)
+        )
+
+    def _facts(self, result: Result) -> dict[str, Any]:
+        kept = result.kept
+        return {
+            "evaluations": len(result.rows),
+            "losses": {
+                "total": kept.total,
+                "content": kept.content,
+                "style": kept.style,
+                "tv": kept.tv,
+            },
+            "status": str(result.status),
+            "restored": result.restored,
+            "retried_with_adam": result.retried_with_adam,
+            "seconds": round(result.rows[-1].seconds, 3),
+            "device": self._spec.device,
+        }
+
+    def _failed(self, job: Job, reason: str, is_transient: bool = False) -> JobFailed:
+        return JobFailed(self._spec.worker, job.output, job.fingerprint, reason, is_transient)
+
+    def _report_progress(self, events: list[Event], *, is_due: bool) -> None:
+        shape = self._kind[0] if self._kind else None
+        if progress := self._meter.report(len(self._running), shape, is_due=is_due):
+            events.append(progress)
+
+
+def _kind(job: Job) -> Kind:
+    """Name what shares an engine: one shape, one objective, and all with a mask or none."""
+    return (job.shape, bool(job.mask))

@@ -1,0 +1,402 @@
+"""The commands as a user meets them: what they print, where, and the exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from support.runs import (
+    COMMAND,
+    Ended,
+    Small,
+    command,
+    contents,
+    copy_tree,
+    picture,
+    run_process,
+    small_project,
+)
+from support.terminal import listing, on_a_terminal
+
+import stylebatch
+from stylebatch.cli.durations import duration
+from stylebatch.cli.main import COMMANDS as LISTED
+from stylebatch.recipes import recipe_names
+
+COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor", "weights"]
+WEIGHTS_COMMANDS = ["list", "fetch", "convert"]
+
+HELP_OF_ALL = """
+import contextlib, io, json, sys
+from stylebatch.cli import main
+texts = {}
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["stylebatch", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        try:
+            main()
+        except SystemExit as ending:
+            assert not ending.code, (arguments, ending.code)
+    texts[" ".join(arguments)] = text.getvalue()
+json.dump([texts, "torch" in sys.modules], sys.stdout)
+"""
+
+CRASH = """
+import sys
+from stylebatch.cli import main
+from stylebatch.cli.main import app
+app.command("crash")(lambda: 1 / 0)
+sys.argv = ["stylebatch", "crash"]
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    small = small_project(tmp_path_factory.mktemp("finished"))
+    assert small.run().code == 0
+    return small
+
+
+@pytest.fixture
+def small(finished: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
+    """A project whose four images are made, in the working directory."""
+    copy_tree(finished.root, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return Small(tmp_path / "project")
+
+
+def test_help_and_what_only_tells_never_import_torch(small: Small) -> None:
+    asked = [["--help"], ["-h"], ["--version"], ["schema"], ["recipes"], ["recipes", "balanced"]]
+    asked += [[name, "--help"] for name in COMMANDS]
+    asked += [["plan"], ["plan", "--jobs"], ["run", "--dry-run"], ["status"], ["status", "out"]]
+    asked += [["weights", "list"], *(["weights", name, "--help"] for name in WEIGHTS_COMMANDS)]
+    ended = run_process(HELP_OF_ALL, json.dumps(asked))
+    assert ended.code == 0, ended.err
+    texts, has_torch = json.loads(ended.out)
+    assert not has_torch
+    assert all(texts.values()) or texts.pop("plan --jobs") == ""
+    assert texts["--version"] == f"stylebatch {stylebatch.__version__}\n"
+    for name in COMMANDS:
+        assert re.search(rf"^\W+{name} ", texts["--help"], re.MULTILINE)
+
+
+# What reads pictures, manifests and recipes: half a second before anything is said.
+HEAVY = {"PIL", "manifest", "numpy", "pydantic", "recipe", "recipes", "sqlite3", "torch", "yaml"}
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help", "-h"])
+def test_version_and_help_load_only_what_prints_them(argument: str) -> None:
+    code = f"import atexit, sys\natexit.register(lambda: print(*sys.modules))\n{COMMAND[-1]}"
+    ended = run_process(code, argument)
+    assert ended.code == 0, ended.err
+    loaded = set(ended.out.splitlines()[-1].split())
+    assert "stylebatch.cli.main" in loaded
+    assert {name for name in loaded if HEAVY & set(name.split("."))} == set()
+
+
+def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
+    assert LISTED.keys() >= set(COMMANDS)
+    for name, (_, says) in LISTED.items():
+        assert says in " ".join(command(name, "--help").out.split()), name
+
+
+def test_the_console_script_is_installed(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("stylebatch")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == f"stylebatch {stylebatch.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonesuch"], ["run", "--nonesuch"], ["stylize", "only.png", "-o", "x.png"], []]
+)
+def test_a_command_line_that_means_nothing_is_exit_code_2(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    assert command(*arguments).code == 2
+
+
+# plan
+
+
+def test_a_plan_writes_nothing(small: Small) -> None:
+    small.photo("cats/new.png", 5)
+    small.pair["steps"] = 2
+    small.write()
+    before = listing(small.root)
+    for arguments in (["plan"], ["plan", "--jobs"], ["run", "--dry-run"], ["status"]):
+        assert command(*arguments).code == 0
+    assert listing(small.root) == before
+
+
+def test_a_plan_before_any_run_writes_nothing(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    before = listing(small.root)
+    ended = command("plan", str(small.manifest))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[-1] == "4 images to make"
+    assert listing(small.root) == before
+
+
+def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None:
+    assert command("plan").out.splitlines()[-1] == "nothing to do"
+    small.photo("cats/a.png", 5)
+    small.photo("dogs/wide.png", 6, 300, 100)
+    (small.root / "photos/notes.txt").write_text("no image")
+    out = command("plan").out
+    header, row = (line.split() for line in out.splitlines()[:2])
+    assert dict(zip(header[:6], row[:6], strict=True)) == {
+        "pair": "all",
+        "content": "photos",
+        "images": "3",
+        "styles": "2",
+        "jobs": "6",
+        "done": "2",
+    }
+    assert "16×16" in out
+    assert "2 images are out of date" in out
+    assert "dogs/wide.png" in out
+    assert "1 × .txt" in out
+    assert out.splitlines()[-1] == "4 images to make"
+    assert command("run", "--dry-run").out.startswith(out)
+
+
+def test_the_jobs_of_a_plan_are_json_lines(small: Small) -> None:
+    assert command("plan", "--jobs").out == ""
+    small.photo("cats/a.png", 5)
+    jobs = [json.loads(line) for line in command("plan", "--jobs").out.splitlines()]
+    assert [job["output"] for job in jobs] == ["cats/a-s.png", "cats/a-t.png"]
+    assert (jobs[0]["width"], jobs[0]["height"], jobs[0]["strength"]) == (16, 16, 1.0)
+
+
+# status
+
+
+def test_the_status_can_be_asked_of_a_manifest_or_a_folder(small: Small) -> None:
+    (small.root / "photos/cats/broken.png").write_bytes(b"no image")
+    assert command("run").code == 3
+    by_manifest = command("status", "pipeline.yaml")
+    assert by_manifest == command("status", "out")
+    assert by_manifest.code == 0
+    assert re.search(r"^all +6 +4 +2 +0", by_manifest.out, re.MULTILINE)
+    assert "failed: cats/broken-s.png and 1 more: " in by_manifest.out
+    status = json.loads(command("status", "--json").out)
+    assert status["pairs"] == {"all": {"planned": 6, "done": 4, "failed": 2, "left": 0}}
+    assert status["running"] is None
+    (outputs,) = status["failures"].values()
+    assert outputs == ["cats/broken-s.png", "cats/broken-t.png"]
+
+
+def test_the_status_counts_what_a_limit_has_left(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    assert small.run("--limit", "1").code == 0
+    status = json.loads(command("status", str(small.out), "--json").out)
+    assert status["pairs"]["all"] == {"planned": 4, "done": 1, "failed": 0, "left": 3}
+
+
+def test_the_status_of_nothing_says_so(tmp_path: Path) -> None:
+    ended = command("status", str(tmp_path))
+    assert (ended.code, ended.out) == (2, "")
+    assert "no run has written there yet" in ended.err
+
+
+# run
+
+
+def test_without_a_terminal_the_result_is_one_line_on_stdout(tmp_path: Path, shared: Path) -> None:
+    small = small_project(tmp_path)
+    weights = shared / "weights/vgg19_conv3_4.safetensors"
+    small.document["extractor"] = {"weights": str(weights)}
+    ended = small.run()
+    assert (ended.code, ended.err) == (0, "")
+    (line,) = ended.out.splitlines()
+    assert re.fullmatch(r".*/out/images: 4 images made in [\d.]+ s, 4 of 4 are there", line)
+
+
+def test_a_demonstration_extractor_is_named_as_such_where_somebody_watches(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    (line,) = small.run().out.splitlines()
+    assert "4 images made" in line
+    (small.out / "images/cats/a-s.png").unlink()
+    _, shown = on_a_terminal("run", str(small.manifest))
+    assert "note: weights: random is a demonstration extractor" in " ".join(shown.split())
+
+
+def test_a_quiet_run_says_nothing_unless_something_fails(small: Small) -> None:
+    small.photo("cats/a.png", 5)
+    assert command("run", "--quiet") == Ended(0, "", "")
+    (small.root / "photos/cats/broken.png").write_bytes(b"no image")
+    ended = command("run", "-q")
+    assert (ended.code, ended.out) == (3, "")
+    assert len(ended.err.splitlines()) == 3
+
+
+def test_the_summary_says_what_moved_aside(small: Small) -> None:
+    (small.root / "photos/cats/a.png").unlink()
+    out = command("run").out
+    assert "nothing to do, 2 of 2 are there, 2 out of date, moved to .stylebatch/stale" in out
+
+
+def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    small.pair["steps"] = 600  # long enough to be drawn, four times a second
+    small.document["run"] |= {"executor": "local", "cpu_workers": 1}
+    (small.root / "photos/cats/broken.png").write_bytes(b"no image")
+    code, written = on_a_terminal("run", str(small.write()))
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
+    assert code == 3
+    for shown in ("planning …", "starting workers …", "0/6 images", "cpu: 4 images at once"):
+        assert shown in text
+    assert "failed: cats/broken-s.png: photos/cats/broken.png" in text
+    last = written.rstrip().splitlines()[-1]
+    assert last.endswith("`--retry-failed` tries again")
+    assert "\x1b[?25h" in written  # the cursor is back
+
+
+def test_a_quiet_run_shows_nothing_on_a_terminal_either(small: Small) -> None:
+    assert on_a_terminal("run", "--quiet") == (0, "")
+
+
+def test_a_dry_run_makes_no_preview(small: Small) -> None:
+    ended = command("run", "--dry-run", "--preview", "2")
+    assert ended.code == 2
+    assert "--dry-run" in ended.err
+
+
+def test_nothing_to_do_is_said_on_a_terminal(small: Small) -> None:
+    code, written = on_a_terminal("run")
+    assert code == 0
+    assert written.rstrip().endswith("out/images: nothing to do, 4 of 4 are there")
+
+
+def test_an_error_of_our_own_is_exit_code_1_and_keeps_its_traceback() -> None:
+    ended = run_process(CRASH)
+    assert (ended.code, ended.out) == (1, "")
+    first, second = ended.err.splitlines()
+    assert first == (
+        "stylebatch: an error of stylebatch's own: ZeroDivisionError: division by zero"
+    )
+    log = Path(second.removeprefix("stylebatch: the traceback is in "))
+    assert "ZeroDivisionError" in log.read_text()
+    log.unlink()
+
+
+def test_a_reader_that_leaves_early_is_no_error_of_ours(small: Small) -> None:
+    shell = 'head -c 1 < <("$@" 2>err.txt); wait $!; echo $?'
+    done = subprocess.run(["bash", "-c", shell, "-", *COMMAND, "schema"], capture_output=True)
+    assert done.stdout[:1] == b"{"
+    assert b"Traceback" not in Path("err.txt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.26, "0.3 s"), (42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"), (59.9, "60 s")],
+)
+def test_a_duration_is_written_as_people_do(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+# recipes, schema, doctor
+
+
+def test_all_recipes_are_listed_and_can_be_shown() -> None:
+    listed = command("recipes").out
+    for name in recipe_names():
+        assert name in listed
+        assert yaml.safe_load(command("recipes", name).out)["steps"] > 0
+
+
+def test_an_unknown_recipe_is_told_with_the_known_ones() -> None:
+    ended = command("recipes", "nonesuch")
+    assert ended.code == 2
+    assert all(name in ended.err for name in recipe_names())
+
+
+def test_the_schema_is_one_that_a_manifest_fits() -> None:
+    schema = json.loads(command("schema").out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert set(schema["required"]) == {"version", "output", "pairs"}
+    properties = set(schema["properties"])
+    assert {"version", "output", "seed", "extractor", "defaults", "pairs", "run"} == properties
+
+
+def test_the_doctor_looks_at_everything() -> None:
+    ended = command("doctor")
+    assert (ended.code, ended.err) == (0, "")
+    for name in ("Python", "torch", "torchvision", "devices", "weights vgg19 imagenet", "cache"):
+        assert name in ended.out
+
+
+# stylize
+
+CHEAP = [
+    "--weights",
+    "random",
+    "--size",
+    "32",
+    "--steps",
+    "2",
+    "--set",
+    "content_layers={conv2_1: 1}",
+]
+CHEAP += ["--set", "style_layers={conv1_1: 1}", "--device", "cpu"]
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    picture(1, 50, 31).save("content.png")
+    picture(2, 20, 30, "RGBA").save("other.png")
+    picture(3).save("style.png")
+    return tmp_path
+
+
+def test_stylize_writes_an_image_of_the_contents_size(images: Path) -> None:
+    ended = command("stylize", "content.png", "style.png", "-o", "new/result.png", *CHEAP)
+    assert ended == Ended(0, "new/result.png\n", "")
+    with Image.open("new/result.png") as result:
+        assert (result.size, result.mode) == ((50, 31), "RGB")
+
+
+def test_stylize_writes_several_images_into_a_folder(images: Path) -> None:
+    ended = command("stylize", "content.png", "other.png", "style.png", "-o", "results", *CHEAP)
+    assert (ended.code, ended.out) == (0, "results/content.png\nresults/other.png\n")
+    with Image.open("results/other.png") as result:
+        assert (result.size, result.mode) == ((20, 30), "RGBA")
+
+
+def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images: Path) -> None:
+    assert command("stylize", "other.png", "style.png", "-o", "result.jpg", *CHEAP).code == 0
+    with Image.open("result.jpg") as result:
+        assert (result.size, result.mode) == ((20, 30), "RGB")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["content.png", "style.png", "-o", "content.png"], "is one of the inputs"),
+        (["content.png", "style.png", "-o", "style.png"], "is one of the inputs"),
+        (["content.png", "style.png", "-o", "."], "is one of the inputs"),
+        (["content.png", "./content.png", "style.png", "-o", "x"], "two contents have one name"),
+        (["content.png", "other.png", "style.png", "-o", "x.png"], "one file for 2 contents"),
+        (["content.png", "style.png", "-o", "result.xyz"], "no image format"),
+        (["content.png", "style.png", "-o", "x.png", "--set", "stepz=3"], "did you mean 'steps'?"),
+        (["content.png", "style.png", "-o", "x.png", "--set", "steps"], "FIELD=VALUE"),
+        (["content.png", "style.png", "-o", "x.png", "--set", "steps={"], "not YAML"),
+        (["content.png", "style.png", "-o", "x.png", "--recipe", "none"], "no recipe 'none'"),
+        (["content.png", "style.png", "-o", "x.png", "--device", "cuda:63"], "no device"),
+        (["gone.png", "style.png", "-o", "x.png"], "can't be read"),
+        (["gone.png", "style.png", "-o", "other.png"], "can't be read"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_stylize_refuses_what_it_can_not_do(images: Path, arguments: list[str], found: str) -> None:
+    before = contents(images)
+    ended = command("stylize", *CHEAP, *arguments)
+    assert ended.code == 2
+    assert found in re.sub(r"[│\s]+", " ", ended.err)
+    assert contents(images) == before

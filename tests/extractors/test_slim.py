@@ -1,0 +1,186 @@
+"""`slim`: heads against plain wide maps, the shipped file, and what it was made to imitate."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+from support import naive
+from support.extractors import MEAN, STD, of, relative_error
+from support.paths import ROOT
+from torch import Tensor
+
+from stylebatch import stylize
+from stylebatch.extractors.architectures import ARCHITECTURES, UnknownLayerError
+from stylebatch.extractors.weights import WeightsError, find_weights, layers_digest, load_tensors
+from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.objective import Objective, ObjectiveSpec
+
+SLIM = ARCHITECTURES["slim"]
+LAYERS = tuple(SLIM.heads)
+MAX_FILE_BYTES = 4_000_000
+SPEC = ObjectiveSpec(
+    content_layers={"conv3_3": 1.0},
+    content_loss="relative",
+    content_weight=1.0,
+    style_layers=dict.fromkeys(LAYERS[:3], 1.0),
+    style_loss="relative",
+    gram_divisor="cn",
+    style_weight=10.0,
+    layer_reduction="mean",
+    tv_weight=0.0,
+)
+
+
+def wide_maps(images: Tensor) -> dict[str, Tensor]:
+    """Torchvision's own layers, then a head each: in float64, nothing of stylebatch."""
+    narrow = naive.read_off("slim", ((images - MEAN) / STD).double(), LAYERS)
+    heads = naive.random_heads()
+    maps = {}
+    for layer in LAYERS:
+        weight, bias = heads[layer].weight, heads[layer].bias
+        assert bias is not None
+        maps[layer] = F.conv2d(narrow[layer], weight.double(), bias.double())
+    return maps
+
+
+def gram(maps: Tensor, mask: Tensor | None = None) -> Tensor:
+    weights = torch.ones_like(maps[:, :1]) if mask is None else mask.double()
+    return torch.einsum("bchw,bdhw,bhw->bcd", maps, maps, weights[:, 0])
+
+
+def test_a_head_gives_the_wide_maps_and_their_gram_matrices() -> None:
+    images, network = naive.draw(2, 3, 37, 42), of("slim", LAYERS)
+    narrow, wanted = network(images), wide_maps(images)
+    for layer in LAYERS:
+        assert relative_error(network.feature_maps(layer, narrow[layer]), wanted[layer]) < 1e-5
+        assert relative_error(network.gram_matrix(layer, narrow[layer]), gram(wanted[layer])) < 1e-5
+        mask = naive.draw(2, 1, *wanted[layer].shape[-2:], seed=3)
+        found = network.gram_matrix(layer, narrow[layer], mask)
+        assert relative_error(found, gram(wanted[layer], mask)) < 1e-5
+        assert network.num_channels(layer, narrow[layer]) == wanted[layer].shape[1]
+
+
+def test_an_objective_on_heads_is_the_formula_on_wide_maps() -> None:
+    image, content, style = naive.draw(3, 3, 24, 40).unsqueeze(1)
+    network = of("slim", LAYERS)
+    objective = Objective(SPEC, network)
+    targets = {layer: gram(wide_maps(style)[layer])[0] / (24 * 40) for layer in LAYERS[:3]}
+    # For each position of its layer.
+    for layer, scale in zip(LAYERS[:3], (1, 4, 16), strict=True):
+        targets[layer] = (targets[layer] * scale).float()
+    losses, gradient = objective.evaluate(image, objective.targets(content, targets, 1.0))
+
+    x = image.double().requires_grad_()
+    found, wanted = wide_maps(x), wide_maps(content)["conv3_3"]
+    expected = (found["conv3_3"] - wanted).square().sum() / wanted.square().sum()
+    assert float(losses.content) == pytest.approx(float(expected.detach()), rel=1e-4)
+    for layer in LAYERS[:3]:
+        target = targets[layer].double()
+        positions = found[layer][0, 0].numel()
+        distance = (gram(found[layer])[0] / positions - target).square().sum()
+        expected = expected + 10 / 3 * distance / target.square().sum()
+    assert float(losses.total) == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert relative_error(gradient, torch.autograd.grad(expected, x)[0]) < 1e-4
+
+
+def test_only_layers_with_a_head_can_be_named() -> None:
+    with pytest.raises(UnknownLayerError) as caught:
+        SLIM.up_to(["relu2_1"])
+    assert "slim has conv1_1, conv2_1, conv3_1, conv3_3; it is one of vgg19, vgg16" in str(
+        caught.value
+    )
+
+
+# --- the file that is shipped ----------------------------------------------------------------
+
+
+def test_the_shipped_file_is_small_vouches_for_itself_and_says_where_it_is_from() -> None:
+    weights = find_weights("slim", None, Path("nowhere"))
+    assert weights == find_weights("slim", "shipped", Path("elsewhere"))
+    assert weights.path is not None
+    assert weights.path.stat().st_size <= MAX_FILE_BYTES
+    with safe_open(weights.path, framework="np") as file:
+        told = file.metadata()
+    assert re.search("distilled from VGG-19 .*CC BY 4.0.*CC0.*public-domain", told["source"])
+    assert told["tensors_sha256"]
+    assert weights.layers == frozenset(part.name for part in SLIM.convolutions())
+
+
+def test_a_damaged_copy_is_refused(tmp_path: Path) -> None:
+    path = find_weights("slim", None, tmp_path).path
+    assert path is not None
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    (tmp_path / "slim.safetensors").write_bytes(data)
+    with pytest.raises(WeightsError, match="is damaged: its tensors are not those"):
+        find_weights("slim", "slim.safetensors", tmp_path)
+
+
+def test_a_layers_digest_needs_its_own_head_only(tmp_path: Path) -> None:
+    weights = find_weights("slim", None, tmp_path)
+    assert [part.name for part in SLIM.convolutions(["conv2_1"])] == [
+        "conv1_1", "conv1_2", "conv2_1", "conv2_1.head",
+    ]  # fmt: skip
+    digests = {layers_digest(weights, layers) for layers in (["conv2_1"], ["conv3_1"], LAYERS)}
+    assert len(digests) == 3
+
+
+def test_it_stylises_without_a_download(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    content, style = (Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)) for _ in "ab")
+    totals: list[float] = []
+    (image,) = stylize(
+        content, style, arch="slim", size_px=64, steps=8,
+        on_step=lambda _, row: totals.append(row.total),
+    )  # fmt: skip
+    assert image.size == (64, 48)
+    assert min(totals) < 0.5 * totals[0]
+
+
+# --- what it imitates ------------------------------------------------------------------------
+
+
+def shipped() -> Extractor:
+    weights = find_weights("slim", None, Path())
+    told, tensors = weights.normalisation, load_tensors(weights, LAYERS)
+    return Extractor(SLIM, tensors, LAYERS, mean=told.mean, std=told.std)
+
+
+def photograph(shared: Path, edge: int) -> Tensor:
+    """One of those that it was not trained on."""
+    name = "images/photos/herons/ardea-alba.jpg"
+    assert name.removeprefix("images/") in (
+        (ROOT / "training/holdout.txt").read_text().splitlines()
+    )
+    with Image.open(shared / name) as opened:
+        square = opened.convert("RGB").resize((edge, edge), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
+
+
+# Squared error over the spread of the channels; the first layer is exact.
+MAX_ERROR = {"conv1_1": 1e-9, "conv2_1": 0.15, "conv3_1": 0.3, "conv3_3": 0.35}
+
+
+@pytest.mark.parametrize("edge", [64, 160])
+def test_its_maps_are_near_those_of_the_real_vgg(shared: Path, edge: int) -> None:
+    tensors = load_file(shared / "weights" / "vgg19_conv3_4.safetensors")
+    x = (photograph(shared, edge) - torch.tensor((0.48235, 0.45882, 0.40784)).view(3, 1, 1)) * 255
+    ours, found = shipped(), shipped()(photograph(shared, edge))
+    for name, index in {"conv1_1": 0, "conv1_2": 2, "conv2_1": 5, "conv2_2": 7, "conv3_1": 10,
+                        "conv3_2": 12, "conv3_3": 14}.items():  # fmt: skip
+        x = F.conv2d(
+            x, tensors[f"features.{index}.weight"], tensors[f"features.{index}.bias"], padding=1
+        )
+        if name in LAYERS:
+            spread = (x - x.mean((2, 3), keepdim=True)).square().mean()
+            error = (ours.feature_maps(name, found[name]) - x).square().mean() / spread
+            assert float(error) < MAX_ERROR[name], name
+        x = x.relu()
+        if name in ("conv1_2", "conv2_2"):
+            x = F.max_pool2d(x, 2)

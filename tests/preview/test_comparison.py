@@ -1,0 +1,140 @@
+"""`stylebatch recipes`: the list, whole recipes, and their results on one sheet."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from safetensors.torch import save_file
+from support import naive
+from support.runs import command, picture
+from torch import Tensor
+
+from stylebatch import stylize
+from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.preview.comparison import _size
+from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
+
+CELL_PX, GAP_PX = 320, 20
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a content, a style, and weights that end at conv3_3."""
+    picture(1, 96, 64).save(tmp_path / "content.png")
+    picture(2, 64, 64).save(tmp_path / "style.png")
+    tensors: dict[str, Tensor] = {}
+    for layer in ARCHITECTURES["vgg19"].convolutions(["conv3_3"]):
+        weight, bias = naive.weights()[layer.name]
+        tensors |= {f"{layer.parameters}.weight": weight, f"{layer.parameters}.bias": bias}
+    save_file(tensors, tmp_path / "short.safetensors", {"mean": "0.5", "std": "0.25"})
+    return tmp_path
+
+
+def compare(folder: Path, *names: str, sheet: str = "sheet.png") -> tuple[int, str]:
+    """Run the command for a few evaluations of each recipe; return its exit code and complaint."""
+    images = [str(folder / "content.png"), str(folder / "style.png")]
+    weights = ["--weights", str(folder / "short.safetensors")]
+    small = ["--size", "32", "--steps", "4", "-o", str(folder / sheet)]
+    ended = command("recipes", *names, "--compare", *images, *weights, *small)
+    return ended.code, ended.err
+
+
+def cell(sheet: Path, row: int, column: int) -> np.ndarray:
+    """Return the upper left of a cell's picture."""
+    left = GAP_PX + column * (CELL_PX + GAP_PX)
+    with Image.open(sheet) as image:
+        return np.asarray(image.convert("RGB"), int)[GAP_PX + row : GAP_PX + row + 60, left:][
+            :, :60
+        ]
+
+
+@pytest.mark.parametrize("sheet", ["sheet.png", "sheet.jpg"])
+def test_the_sheet_has_content_style_and_each_result_in_a_row(folder: Path, sheet: str) -> None:
+    assert compare(folder, "balanced", "pytorch-tutorial", sheet=sheet) == (0, "")
+    with Image.open(folder / sheet) as image:
+        assert image.format == {"sheet.png": "PNG", "sheet.jpg": "JPEG"}[sheet]
+        assert image.width == 4 * CELL_PX + 5 * GAP_PX
+    for column, name in enumerate(["content.png", "style.png"]):
+        with Image.open(folder / name) as image:
+            wide = image.resize(
+                (320, round(320 * image.height / image.width)), Image.Resampling.LANCZOS
+            )
+        shown = np.asarray(wide, int)[:60, :60]
+        assert np.abs(cell(folder / sheet, 0, column) - shown).mean() < 4
+    content, _, first, second = (cell(folder / sheet, 0, column) for column in range(4))
+    assert np.abs(first - second).mean() > 1
+    assert np.abs(first - content).mean() > 1
+
+
+def test_a_recipe_that_the_weights_do_not_reach_is_left_out_of_the_pictures(folder: Path) -> None:
+    assert compare(folder, "gatys", "balanced") == (0, "")
+    with Image.open(folder / "sheet.png") as image:
+        assert image.width == 3 * CELL_PX + 4 * GAP_PX
+
+
+def test_where_no_recipe_runs_the_reason_is_told(folder: Path) -> None:
+    code, complaint = compare(folder, "gatys", "deep")
+    assert code == 2
+    assert "does not have conv3_4, conv4_1" in complaint
+    assert "it has conv1_1 to conv3_3" in complaint
+    assert not (folder / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "sheet", "told"),
+    [
+        (["nonesuch"], "sheet.png", "recipe: no recipe 'nonesuch'; one of balanced, deep, feili"),
+        (["balanced"], "sheet.txt", "no sheet can be a '.txt'; a sheet is one of .png, .jpg"),
+    ],
+)
+def test_what_can_t_be_meant_is_refused_before_any_work(
+    folder: Path, names: list[str], sheet: str, told: str
+) -> None:
+    code, complaint = compare(folder, *names, sheet=sheet)
+    assert code == 2
+    assert told in complaint
+
+
+def test_a_missing_image_is_named(folder: Path) -> None:
+    (folder / "style.png").unlink()
+    code, complaint = compare(folder, "balanced")
+    assert code == 2
+    assert "style.png: can't be read (No such file or directory)" in complaint
+
+
+def test_a_recipe_is_shown_with_every_field_those_at_their_defaults_too() -> None:
+    out = command("recipes", "balanced", "gatys").out
+    parts = dict(zip(("balanced", "gatys"), out.split("\n\n# "), strict=True))
+    for name, text in parts.items():
+        shown = yaml.safe_load(text.removeprefix(name))
+        assert shown.keys() == Recipe.model_fields.keys()
+        assert Recipe(**shown) == recipe_on("vgg19", recipe_fields(name))
+
+
+def test_the_list_says_how_deep_each_recipe_reaches() -> None:
+    listed = command("recipes").out
+    assert all(name in listed for name in recipe_names())
+    assert "conv5_2" in listed
+    assert "2500" in listed
+
+
+def test_every_recipe_works_at_one_longest_edge(folder: Path) -> None:
+    """`pytorch-tutorial` counts the shortest: of a 96×64 content that is 21 px of 32."""
+    made = []
+    kwargs: dict[str, Any] = {
+        "weights": str(folder / "short.safetensors"),
+        "steps": 1,
+        "device": "cpu",
+    }
+    for name in ("balanced", "pytorch-tutorial"):
+        edge = _size(name, 32, np.zeros((64, 96, 3), np.uint8))
+        override = {"output_size": "work", "bucket_px": 1}
+        (image,) = stylize(
+            folder / "content.png", folder / "style.png", name,
+            size_px=edge, override=override, **kwargs,
+        )  # fmt: skip
+        made.append(image.size)
+    assert made == [(32, 21), (31, 21)]

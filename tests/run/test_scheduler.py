@@ -1,0 +1,338 @@
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.jobs import BUDGET, Jobs
+
+from stylebatch.records import Job, Shape, num_slots
+from stylebatch.run import Scheduler
+from stylebatch.run.scheduler import capacity
+
+
+def start(counts: dict[tuple[int, int], int], *workers: int, limit: int | None = None) -> Scheduler:
+    scheduler = Scheduler(Jobs(counts), limit=limit)
+    for worker in workers:
+        scheduler.worker_joined(worker, BUDGET)
+    return scheduler
+
+
+def drain(scheduler: Scheduler, worker: int) -> list[Job]:
+    """Let one worker do all that it is given."""
+    done: list[Job] = []
+    while jobs := scheduler.jobs_for(worker):
+        for each in jobs:
+            scheduler.finished(worker, each.output)
+        done += jobs
+    return done
+
+
+def test_slots_come_from_the_pixel_budget_and_stay_within_limits() -> None:
+    assert num_slots(64, 64, 5 * 64 * 64) == 5
+    assert num_slots(4096, 4096, 1000) == 1
+    assert num_slots(8, 8, 2**16) == num_slots(0, 0, 2**16) == 16
+    assert num_slots(8, 8, 10**9) == num_slots(0, 0, 10**9) == 128
+    assert num_slots(1024, 1024, 40 * 2**20) == 40
+    assert capacity(64, 64, 5 * 64 * 64) == 10
+    assert capacity(4096, 4096, 1000) == 3
+
+
+def test_a_worker_gets_its_slots_and_as_many_to_refill_them() -> None:
+    scheduler = start({(64, 64): 100}, 0)
+    assert len(scheduler.jobs_for(0)) == 8
+    assert scheduler.jobs_for(0) == []
+    # Four slots, four that wait: it gets more as soon as half of these are gone, not one by one.
+    scheduler.finished(0, "64x64/0003.png")
+    assert scheduler.jobs_for(0) == []
+    scheduler.finished(0, "64x64/0001.png")
+    assert [each.output for each in scheduler.jobs_for(0)] == ["64x64/0008.png", "64x64/0009.png"]
+
+
+def test_larger_images_go_first_and_a_worker_keeps_to_its_group() -> None:
+    scheduler = start({(64, 64): 20, (128, 64): 20, (32, 32): 5}, 0)
+    widths = [each.width for each in drain(scheduler, 0)]
+    assert widths == [128] * 20 + [64] * 20 + [32] * 5
+    assert scheduler.is_finished
+
+
+def test_the_cost_decides_which_group_goes_first() -> None:
+    scheduler = Scheduler(Jobs({(64, 64): 1, (128, 64): 1}), cost=lambda group: -group.width)
+    scheduler.worker_joined(0, BUDGET)
+    assert [each.width for each in drain(scheduler, 0)] == [64, 128]
+
+
+def test_workers_start_on_groups_of_their_own_and_share_what_is_left() -> None:
+    scheduler = start({(64, 64): 100, (128, 64): 100}, 0, 1)
+    assert {each.width for each in scheduler.jobs_for(0)} == {128}
+    assert {each.width for each in scheduler.jobs_for(1)} == {64}
+    scheduler.worker_joined(2, BUDGET)
+    assert {each.width for each in scheduler.jobs_for(2)} == {128}
+
+
+def test_small_groups_fill_a_worker_together() -> None:
+    scheduler = start({(64 + i, 64): 1 for i in range(4)}, 0)
+    assert len(scheduler.jobs_for(0)) == 4
+
+
+def test_the_last_jobs_are_shared_evenly() -> None:
+    scheduler = start({(8, 8): 6}, 0, 1)
+    assert [len(scheduler.jobs_for(worker)) for worker in (0, 1, 0)] == [3, 3, 0]
+
+
+def test_a_limit_counts_jobs_that_were_handed_out() -> None:
+    scheduler = start({(64, 64): 20}, 0, limit=5)
+    assert len(drain(scheduler, 0)) == 5
+    assert scheduler.is_finished
+
+
+def test_a_lost_workers_jobs_run_one_at_a_time() -> None:
+    scheduler = start({(64, 64): 30}, 0, 1)
+    scheduler.jobs_for(1)
+    lost = scheduler.worker_lost(0)
+    assert lost == ([], False)
+    scheduler.worker_joined(0, BUDGET)
+    had = scheduler.jobs_for(0)
+    lost = scheduler.worker_lost(0)
+    assert lost == (had, False)
+    scheduler.worker_joined(2, BUDGET)
+    for suspect in had:
+        assert scheduler.jobs_for(2) == [suspect]
+        assert scheduler.jobs_for(2) == []
+        scheduler.finished(2, suspect.output)
+    assert len(scheduler.jobs_for(2)) > 1
+
+
+def test_a_worker_with_something_in_flight_gets_no_suspect() -> None:
+    scheduler = start({(64, 64): 40}, 0, 1)
+    scheduler.jobs_for(0)
+    suspects = scheduler.jobs_for(1)
+    scheduler.worker_lost(1)
+    assert not set(suspects) & set(scheduler.jobs_for(0))
+
+
+def test_a_death_alone_is_told_and_the_job_can_be_dropped() -> None:
+    scheduler = start({(64, 64): 1}, 0)
+    (only,) = scheduler.jobs_for(0)
+    assert scheduler.worker_lost(0) == ([only], True)
+    scheduler.worker_joined(0, BUDGET)
+    assert scheduler.jobs_for(0) == [only]
+    assert scheduler.worker_lost(0).was_alone
+    assert not scheduler.is_finished
+    scheduler.drop(only.output)
+    assert scheduler.is_finished
+
+
+def test_a_result_of_a_worker_that_is_lost_counts() -> None:
+    scheduler = start({(64, 64): 1}, 0)
+    (only,) = scheduler.jobs_for(0)
+    scheduler.worker_lost(0)
+    scheduler.finished(0, only.output)
+    assert scheduler.is_finished
+
+
+def test_after_stop_admitting_only_what_is_in_flight_is_waited_for() -> None:
+    scheduler = start({(64, 64): 30}, 0)
+    jobs = scheduler.jobs_for(0)
+    scheduler.stop_admitting()
+    assert scheduler.jobs_for(0) == []
+    assert not scheduler.is_finished
+    for each in jobs:
+        scheduler.finished(0, each.output)
+    assert scheduler.is_finished
+
+
+def test_a_source_with_fewer_jobs_than_it_said_ends_all_the_same() -> None:
+    source = Jobs({(64, 64): 3})
+    scheduler = Scheduler(source)
+    source.jobs[64, 64].pop()
+    scheduler.worker_joined(0, BUDGET)
+    assert len(drain(scheduler, 0)) == 2
+    assert scheduler.is_finished
+
+
+def test_nothing_to_do_is_finished_at_once() -> None:
+    assert start({}, 0).is_finished
+
+
+shapes = st.tuples(st.sampled_from([0, 32, 64, 96, 500]), st.sampled_from([0, 32, 64, 500]))
+
+
+@settings(max_examples=150)
+@given(
+    st.dictionaries(shapes, st.integers(1, 40), max_size=6),
+    st.lists(st.integers(0, 40_000), min_size=1, max_size=3),
+    st.one_of(st.none(), st.integers(1, 60)),
+    st.randoms(use_true_random=False),
+)
+def test_each_job_runs_once_within_capacity_and_suspects_alone(
+    counts: dict[tuple[int, int], int], budgets: list[int], limit: int | None, random: random.Random
+) -> None:
+    source = Jobs(counts)
+    scheduler = Scheduler(source, limit=limit)
+    workers = dict(enumerate(budgets))
+    for worker, budget in workers.items():
+        scheduler.worker_joined(worker, budget)
+    has: dict[int, dict[str, Job]] = {worker: {} for worker in workers}
+    done: list[str] = []
+    suspects: set[str] = set()
+    num_deaths = 0
+    while not scheduler.is_finished:
+        worker = random.choice(sorted(has))
+        new = scheduler.jobs_for(worker)
+        if any(each.output in suspects for each in new):
+            assert len(new) == 1
+            assert not has[worker]
+        elif new:
+            assert not suspects & set(has[worker])
+            total = len(has[worker]) + len(new)
+            assert total <= capacity(new[-1].width, new[-1].height, workers[worker])
+        has[worker] |= {each.output: each for each in new}
+        if has[worker] and num_deaths < 4 and random.random() < 0.1:
+            num_deaths += 1
+            lost = scheduler.worker_lost(worker)
+            assert {each.output for each in lost.jobs} == set(has[worker])
+            suspects |= set(has.pop(worker))
+            workers[worker + 10] = workers.pop(worker)
+            has[worker + 10] = {}
+            scheduler.worker_joined(worker + 10, workers[worker + 10])
+            continue
+        for output in random.sample(sorted(has[worker]), random.randint(0, len(has[worker]))):
+            scheduler.finished(worker, output)
+            del has[worker][output]
+            done.append(output)
+            suspects.discard(output)
+        assert scheduler.in_flight == sum(map(len, has.values()))
+    total = sum(map(len, source.jobs.values()))
+    assert len(done) == len(set(done)) == min(total, total if limit is None else limit)
+
+
+def test_few_jobs_are_shared_with_workers_that_are_still_starting() -> None:
+    scheduler = Scheduler(Jobs({(64, 64): 6}), num_workers=3)
+    scheduler.worker_joined(0, BUDGET)
+    assert len(scheduler.jobs_for(0)) == 2
+    scheduler.worker_joined(1, BUDGET)
+    assert len(scheduler.jobs_for(1)) == 2
+
+
+def test_what_a_worker_has_not_begun_goes_back_to_its_place() -> None:
+    scheduler = start({(64, 64): 10}, 0, 1)
+    first = [each.output for each in scheduler.jobs_for(0)]
+    scheduler.give_back(0, first[2:])
+    assert (scheduler.left, scheduler.in_flight) == (8, 2)
+    assert [each.output for each in scheduler.jobs_for(1)][: len(first) - 2] == first[2:]
+    done = first[:2] + [each.output for each in drain(scheduler, 1)]
+    for output in first[:2]:
+        scheduler.finished(0, output)
+    assert len(set(done)) == len(done)
+
+
+def test_a_job_that_is_held_is_left_until_it_comes_back() -> None:
+    scheduler = start({(64, 64): 2}, 0)
+    one, other = scheduler.jobs_for(0)
+    assert scheduler.hold(0, one.output) == one
+    assert scheduler.hold(0, "unknown") is None
+    scheduler.finished(0, other.output)
+    assert scheduler.jobs_for(0) == []
+    assert not scheduler.is_finished
+    scheduler.again(one)
+    assert scheduler.jobs_for(0) == [one]
+    scheduler.finished(0, one.output)
+    assert scheduler.is_finished
+
+
+def one_second_per_64(shape: Shape) -> float:
+    return shape.width / 64
+
+
+def test_no_more_are_handed_out_than_there_is_time_for() -> None:
+    scheduler = start({(64, 64): 10}, 0)
+    assert scheduler.jobs_for(0, 0.0) == []
+    assert len(scheduler.jobs_for(0, 3.5, one_second_per_64)) == 3
+    assert scheduler.jobs_for(0, 0.9, one_second_per_64) == []
+    assert len(scheduler.jobs_for(0)) == 5
+
+
+def test_jobs_of_several_shapes_together_take_no_longer_than_is_left() -> None:
+    scheduler = start({(128, 64): 2, (64, 64): 2, (32, 32): 20}, 0)
+    jobs = scheduler.jobs_for(0, 5.7, one_second_per_64)
+    # 2 + 2 s, one of the two that take 1 s; the other would not fit, and what follows waits.
+    assert [each.width for each in jobs] == [128, 128, 64]
+
+
+def test_when_all_workers_are_closed_nothing_more_is_begun() -> None:
+    scheduler = start({(64, 64): 40}, 0, 1)
+    jobs = scheduler.jobs_for(0)
+    scheduler.close(0)
+    assert scheduler.jobs_for(0) == []
+    assert scheduler.jobs_for(1)
+    scheduler.worker_lost(1)
+    for each in jobs:
+        scheduler.finished(0, each.output)
+    assert not scheduler.is_finished
+    scheduler.worker_joined(1, BUDGET)
+    scheduler.close(1)
+    assert scheduler.is_finished
+
+
+def test_what_is_left_is_told_by_shape() -> None:
+    scheduler = start({(64, 64): 10, (32, 32): 3}, 0)
+    jobs = scheduler.jobs_for(0)
+    scheduler.finished(0, jobs[0].output)
+    left = {group.shape: group.num_jobs for group in scheduler.groups_left()}
+    assert left == {Shape("s", 64, 64): 9, Shape("s", 32, 32): 3}
+
+
+def test_an_idle_worker_passes_over_what_takes_too_long_and_others_do_not() -> None:
+    scheduler = start({(128, 64): 3, (32, 32): 5}, 0, 1)
+    done: list[Job] = []
+    while jobs := scheduler.jobs_for(0, 1.5, one_second_per_64):
+        for each in jobs:
+            scheduler.finished(0, each.output)
+        done += jobs
+    assert [each.width for each in done] == [32] * 5
+    assert scheduler.has_passed_over_all(0)
+    assert not scheduler.has_passed_over_all(1)
+    assert (scheduler.left, scheduler.is_finished) == (3, False)
+    assert {each.width for each in drain(scheduler, 1)} == {128}
+    assert scheduler.is_finished
+
+
+def test_suspects_that_take_too_long_wait_for_another_worker() -> None:
+    scheduler = start({(64, 64): 1, (32, 32): 1}, 0)
+    (first,) = (each for each in scheduler.jobs_for(0) if each.width == 64)
+    scheduler.worker_lost(0)
+    scheduler.worker_joined(0, BUDGET)
+    (small,) = scheduler.jobs_for(0, 0.7, one_second_per_64)
+    assert small.width == 32
+    scheduler.finished(0, small.output)
+    assert scheduler.jobs_for(0, 0.7, one_second_per_64) == []
+    assert scheduler.has_passed_over_all(0)
+    scheduler.worker_joined(1, BUDGET)
+    assert drain(scheduler, 1) == [first]
+    assert scheduler.is_finished
+
+
+def test_a_closed_worker_ends_nothing_while_another_is_on_its_way() -> None:
+    scheduler = start({(64, 64): 4}, 0)
+    scheduler.close(0, others_come=True)
+    assert not scheduler.is_finished
+    scheduler.worker_joined(1, BUDGET)
+    assert drain(scheduler, 1)
+    assert scheduler.is_finished
+
+
+def test_a_suspect_that_comes_back_stays_one() -> None:
+    scheduler = start({(64, 64): 3}, 0)
+    jobs = scheduler.jobs_for(0)
+    scheduler.worker_lost(0)
+    scheduler.worker_joined(0, BUDGET)
+    (suspect,) = scheduler.jobs_for(0)
+    scheduler.give_back(0, [suspect.output])
+    (suspect,) = scheduler.jobs_for(0)
+    assert scheduler.hold(0, suspect.output) == suspect
+    scheduler.again(suspect)
+    alone = []
+    while some := scheduler.jobs_for(0):
+        (each,) = some
+        scheduler.finished(0, each.output)
+        alone.append(each)
+    assert sorted(each.output for each in alone) == sorted(each.output for each in jobs)

@@ -1,0 +1,27 @@
+"""Jobs without a ledger, for schedulers."""
+
+from collections.abc import Sequence
+
+from stylebatch.records import Group, Job
+
+BUDGET = 4 * 64 * 64
+
+
+class Jobs:
+    """A source of jobs without a ledger."""
+
+    def __init__(self, counts: dict[tuple[int, int], int]) -> None:
+        self.jobs = {shape: [job(shape, i) for i in range(n)] for shape, n in counts.items()}
+
+    def groups(self) -> list[Group]:
+        return [Group("s", *shape, len(jobs)) for shape, jobs in self.jobs.items() if jobs]
+
+    def take(self, group: Group, limit: int, after: Job | None = None) -> Sequence[Job]:
+        jobs = self.jobs[group.width, group.height]
+        start = jobs.index(after) + 1 if after else 0
+        return jobs[start : start + limit]
+
+
+def job(shape: tuple[int, int], number: int) -> Job:
+    output = f"{shape[0]}x{shape[1]}/{number:04d}.png"
+    return Job(output, "f", "pair", "s", "c", "d", None, "style", 1, *shape, 1.0, None)
