@@ -91,6 +91,18 @@ def test_a_preview_goes_on_when_an_image_can_not_be_read(small: Small) -> None:
     assert not small.out.exists()
 
 
+def test_a_preview_by_processes_outlives_the_loops_first_look_at_the_time_left(
+    small: Small,
+) -> None:
+    """Once a second it is told; a process that imports torch takes longer to be there."""
+    small.document["run"]["executor"] = "local"
+    small.pair["override"] |= {"steps": 400, "tolerance": 0}
+    small.pair.pop("steps", None)
+    ended = command("run", str(small.write()), "--preview", "2")
+    assert ended.code == 0, ended.err
+    assert "2 images" in ended.out
+
+
 def test_a_quiet_preview_says_nothing(small: Small) -> None:
     ended = command("run", str(small.manifest), "--preview", "1", "--quiet")
     assert (ended.code, ended.out, ended.err) == (0, "", "")
