@@ -20,6 +20,8 @@ from torch import Tensor
 from stylebatch.output.loss_log import LossRow, decode_log
 from stylebatch.recipes import recipe_names
 
+pytestmark = pytest.mark.slow
+
 Box = tuple[int, int, int, int]
 
 

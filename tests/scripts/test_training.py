@@ -16,6 +16,8 @@ from torch import Tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "training" / "train_slim.py"
 SMALL = [
     "--steps",

@@ -30,6 +30,7 @@ from stylebatch.transfer.starts import draw_noise
 # --- on real features ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "dtype"),
     [
