@@ -238,6 +238,7 @@ def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path: Path) -> None
     assert "\x1b[?25h" in written  # the cursor is back
 
 
+@pytest.mark.slow
 def test_a_quiet_run_shows_nothing_on_a_terminal_either(small: Small) -> None:
     assert on_a_terminal("run", "--quiet") == (0, "")
 
@@ -248,6 +249,7 @@ def test_a_dry_run_makes_no_preview(small: Small) -> None:
     assert "--dry-run" in ended.err
 
 
+@pytest.mark.slow
 def test_nothing_to_do_is_said_on_a_terminal(small: Small) -> None:
     code, written = on_a_terminal("run")
     assert code == 0

@@ -23,7 +23,7 @@ from stylebatch.preview.estimate import (
 from stylebatch.records import Group, Shape
 from stylebatch.run import Pace, make_plan
 
-pytestmark = pytest.mark.usefixtures("on_one_core")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
 SMALL, WIDE = (16, 16), (32, 16)
 
@@ -72,7 +72,6 @@ def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small: Small) 
     assert told.output_bytes - beside == pytest.approx(sum(map(len, made)), rel=0.3)
 
 
-@pytest.mark.slow
 def test_evaluations_are_at_most_so_many_where_images_can_end_early(small: Small) -> None:
     small.pair["override"]["tolerance"] = 0.01
     told = estimated(small, limit=5)
@@ -106,7 +105,6 @@ def test_the_time_of_earlier_runs_is_told_without_a_probe(small: Small) -> None:
     assert estimated(small, limit=2).seconds == both(2 * 4 * 5000.0 / 2)
 
 
-@pytest.mark.slow
 def test_what_earlier_runs_had_of_other_settings_or_devices_does_not_do(small: Small) -> None:
     pace = Pace()
     pace.add(Shape("other", *SMALL), 10, 1e9)
@@ -264,7 +262,6 @@ def test_a_deadline_that_is_too_short_is_told(small: Small) -> None:
     assert "may come first" not in small.run("--dry-run", "--deadline", "10h").out
 
 
-@pytest.mark.slow
 def test_on_a_terminal_it_says_that_it_measures(small: Small) -> None:
     code, written = on_a_terminal("run", str(small.manifest), "--dry-run")
     assert code == 0

@@ -15,6 +15,8 @@ from stylebatch.preview.preview import CELL_PX, choose, sheet_rows
 from stylebatch.records import Job
 from stylebatch.run import make_plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
@@ -27,7 +29,6 @@ def small(tmp_path: Path) -> Small:
     return small
 
 
-@pytest.mark.slow
 def test_a_preview_makes_a_sheet_beside_the_output_and_records_nothing(small: Small) -> None:
     ended = command("run", str(small.manifest), "--preview", "3")
     assert ended.code == 0, ended
@@ -82,7 +83,6 @@ def test_a_preview_shows_of_everything_something(small: Small) -> None:
     assert {job.output for job in all_of_them} == {job.output for job in candidates}
 
 
-@pytest.mark.slow
 def test_a_preview_goes_on_when_an_image_can_not_be_read(small: Small) -> None:
     for path in small.root.glob("photos/dogs/*"):
         path.write_bytes(b"no image")
@@ -149,7 +149,6 @@ def test_a_sheet_has_a_row_for_each_entry_of_a_sweep(swept: Small) -> None:
     assert all(len({(job.content, job.style) for job in row}) == 1 for row in rows)
 
 
-@pytest.mark.slow
 def test_the_sheet_of_a_sweep_has_as_many_columns_as_its_longest_entry(swept: Small) -> None:
     ended = swept.run("--preview", "6")
     assert (ended.code, ended.out.split(":")[0]) == (0, "6 images on one sheet")

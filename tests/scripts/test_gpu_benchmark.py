@@ -8,6 +8,8 @@ import pytest
 import torch
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "benchmarks/gpu.py"
 
 
@@ -16,7 +18,6 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_all_of_it_but_graphs_runs_on_the_cpu() -> None:
     done = run("--device", "cpu", "--random", "--quick")
     assert done.returncode == 0, done.stderr

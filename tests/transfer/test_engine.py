@@ -256,6 +256,7 @@ def test_an_engine_without_images_does_nothing() -> None:
     assert (report.rows, report.results) == ([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     # Adam can't take a step back: it is sent back to its best, with shorter steps.

@@ -23,6 +23,8 @@ from stylebatch.transfer.reductions import (
     sum_pixels,
 )
 
+pytestmark = pytest.mark.slow
+
 BATCHES = range(1, 17)
 THREADS = (1, 2)
 SIZES = {"28": 3 * 28 * 28, "224": 3 * 224 * 224, "row": ROW, "row+1": ROW + 1}
@@ -153,7 +155,6 @@ NETWORKS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
 @pytest.mark.parametrize("size", [(28, 28), (32, 64)], ids=["28x28", "32x64"])
