@@ -4,11 +4,19 @@ VENV ?= .venv
 MANIFEST ?= pipeline.yaml
 # For wheels without CUDA: make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+# What CI passed on, with hashes. Without it, the newest that pyproject.toml allows: make run LOCKS=
+LOCKS ?= locks
+# The pair that `make lock` locks: by hand, since a newer one is gigabytes for everybody, has other
+# bits and has to be tried.
+TORCH := torch==2.14.1 torchvision==0.29.1
+# The tests that take a minute or two.
+QUICK := -m "not slow and not long"
 
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml Makefile
+SOURCES := pyproject.toml Makefile tools/install.py $(wildcard $(LOCKS)/*.txt)
+INSTALL = $(BIN)/python tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: run demo test fault-test lint format picture bench clean
+.PHONY: run demo test quick test-lowest fault-test lock lint format picture bench clean
 
 run: $(VENV)/.installed demo
 	$(BIN)/stylebatch run $(MANIFEST)
@@ -18,6 +26,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+# Lint, and every test that is not slow.
+quick: lint
+	$(BIN)/python -m pytest $(QUICK)
 
 # Hundreds of killed processes, full disks, jumping clocks: minutes. `make test` runs a sample.
 fault-test: $(VENV)/.installed-dev
@@ -36,30 +48,50 @@ picture: $(VENV)/.installed demo
 	$(BIN)/python docs/make_picture.py
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/solver.py --size 128 --pairs 2
-	$(BIN)/python benchmarks/limit.py
-	$(BIN)/python benchmarks/batching.py
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/plan.py --jobs 10000 100000
-	$(BIN)/python benchmarks/slim.py
+	$(BIN)/python -m benchmarks.solver --size 128 --pairs 2
+	$(BIN)/python -m benchmarks.speed.limit
+	$(BIN)/python -m benchmarks.speed.batching
+	$(BIN)/python -m benchmarks.speed.overhead
+	$(BIN)/python -m benchmarks.speed.plan --jobs 10000 100000
+	$(BIN)/python -m benchmarks.pictures.slim
+
+# Are the floors of pyproject.toml true? The oldest versions that it allows, in their own environment.
+LOWEST := $(VENV)-lowest
+test-lowest: $(VENV)-uv/bin/uv
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(COMPILE) --resolution lowest-direct --extra dev --output-file $(LOWEST)/lowest.txt
+	@echo "installing torch and the rest: a few minutes, some GB"
+	@$(LOWEST)/bin/pip install -qq --disable-pip-version-check -r $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/pip install -qq --no-deps --no-build-isolation --editable .
+	$(LOWEST)/bin/python -m pytest $(QUICK)
+	rm -rf $(LOWEST)
+
+# Locks the newest versions. A requirements file with hashes and not uv's own lock: pip, which every
+# machine with Python has, installs from it, and so does uv.
+COMPILE = $(VENV)-uv/bin/uv pip compile --quiet --python-version 3.11 pyproject.toml
+LOCK := --upgrade --universal --generate-hashes --custom-compile-command "make lock"
+lock: $(VENV)-uv/bin/uv
+	printf '%s\n' $(TORCH) > $(VENV)-uv/torch.txt
+	$(COMPILE) $(LOCK) --constraint $(VENV)-uv/torch.txt --extra dev --output-file locks/dev.txt
+	$(COMPILE) $(LOCK) --constraint locks/dev.txt --extra demo --output-file locks/run.txt
 
 clean:
-	rm -rf $(VENV) demo out out-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-uv $(VENV)-lowest demo out out-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "stylebatch needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.torch: | $(VENV)/bin/python
-	@echo "installing torch and torchvision: a few minutes, some GB"
-	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
+$(VENV)/.installed: $(SOURCES) | $(VENV)/bin/python
+	@$(INSTALL) --extra demo $(if $(LOCKS),--lock $(LOCKS)/run.txt)
 	@touch $@
 
-$(VENV)/.installed: $(SOURCES) $(VENV)/.torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
-	@touch $@
-
-$(VENV)/.installed-dev: $(SOURCES) $(VENV)/.torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/.installed-dev: $(SOURCES) | $(VENV)/bin/python
+	@$(INSTALL) --extra dev $(if $(LOCKS),--lock $(LOCKS)/dev.txt)
 	@touch $@ $(VENV)/.installed
+
+$(VENV)-uv/bin/uv: | $(VENV)/bin/python
+	$(BIN)/python -m venv $(VENV)-uv
+	$(VENV)-uv/bin/pip install --quiet --disable-pip-version-check uv

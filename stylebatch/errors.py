@@ -4,7 +4,7 @@
 class UserError(Exception):
     """Say where something is wrong, what was found, what is allowed and what to do next.
 
-    Subclasses stand beside the code that raises them; `cli.py` alone maps them to exit codes.
+    Subclasses stand beside the code that raises them; `cli/main.py` alone maps them to exit codes.
     """
 
     exit_code = 2

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from support.paths import ROOT
 
 if TYPE_CHECKING:
     from support.runs import Small
+
+# Benchmarks and training are no part of what is installed; they are run from here.
+sys.path.append(str(ROOT))
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 _FOLDERS = ("HF_HOME",)

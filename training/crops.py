@@ -18,12 +18,6 @@ KEPT_PX = 640
 SHORTEST_PX = (96, 420)
 
 
-def read_names(path: Path) -> set[str]:
-    """Return the lines of a file that are neither empty nor comments."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return {line for line in lines if line and not line.startswith("#")}
-
-
 def load_images(folder: Path, left_out: Iterable[str]) -> list[Image.Image]:
     """Load all images below a folder, none whose path ends with one of `left_out`."""
     ends = tuple(f"/{name}" for name in left_out)

@@ -2,19 +2,19 @@
 
 import random
 
-import torch
-from crops import Crops
-from student import INPUT_STD, LAYERS, SLIM, Student
 from torch import Tensor
 
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import objective_spec, solver_spec
+from stylebatch.device.style_targets import gram_targets
 from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
+from training.crops import Crops
+from training.student import INPUT_STD, LAYERS, SLIM, Student
 
 EDGE_PX = 128
 # Old images show what an old version did not see: only the last few hundred steps' are kept.
@@ -38,15 +38,21 @@ class Replay:
 
     def make(self) -> None:
         """Stylise some crops with the student as it is, and keep the images on their way."""
-        constants = {"mean": self._student.mean, "std": (INPUT_STD,) * 3}
-        dtype = choose_precision("auto", "cpu")
-        extractor = Extractor(SLIM, self._student.tensors(), LAYERS, **constants, dtype=dtype)
+        extractor = Extractor(
+            SLIM,
+            self._student.tensors(),
+            LAYERS,
+            mean=self._student.mean,
+            std=(INPUT_STD,) * 3,
+            dtype=choose_precision("auto", "cpu"),
+        )
         objective = Objective(objective_spec(self._recipe), extractor)
         solver = solver_spec(self._recipe, NORMALISATIONS["imagenet"])
         engine = Engine(objective, solver, self._count, EDGE_PX, EDGE_PX)
         for key in range(self._count):
             content = self._photographs.draw(EDGE_PX)[None]
-            statistics = _statistics(extractor, self._paintings.draw(EDGE_PX)[None])
+            style = self._paintings.draw(EDGE_PX)[None]
+            statistics = gram_targets(style, SLIM.style_layers, extractor)
             strength = 2 ** self._rng.uniform(-1, 2)
             engine.admit(Problem(key, content, (statistics,), strength))
         while engine.running:
@@ -59,12 +65,3 @@ class Replay:
         left, top = (self._rng.randint(0, EDGE_PX - edge_px) for _ in range(2))
         crop = image[:, top : top + edge_px, left : left + edge_px]
         return crop.flip(2) if self._rng.random() < 0.5 else crop
-
-
-def _statistics(extractor: Extractor, style: Tensor) -> dict[str, Tensor]:
-    with torch.no_grad():
-        features = extractor(style)
-    return {
-        layer: extractor.gram_matrix(layer, features[layer])[0] / features[layer][0, 0].numel()
-        for layer in SLIM.style_layers
-    }

@@ -27,6 +27,8 @@ class Student(nn.Module):
     Filters and heads are matrices (O, I·k·k), as the optimiser wants them.
     """
 
+    _mean: Tensor
+
     def __init__(self, teacher: Tensors, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Start from the teacher's first filters and from seeded random ones.
 

@@ -1,6 +1,6 @@
 """Train `slim`: a narrow network whose linear heads give VGG-19's features.
 
-    python training/train_slim.py VGG.safetensors PHOTOS PAINTINGS -o slim.safetensors
+    python -m training.train_slim VGG.safetensors PHOTOS PAINTINGS -o slim.safetensors
 
 Regression on the features of crops of photographs, of paintings, and of images that earlier
 versions of the network made by optimisation: without those the optimiser finds what it does not
@@ -17,9 +17,6 @@ from typing import Annotated, NamedTuple
 
 import torch
 import typer
-from crops import Crops, load_images, read_names
-from replay import Replay
-from student import LAYERS, SLIM, VGG, Student
 from torch import Tensor, nn
 
 from stylebatch.device.choice import choose_precision
@@ -27,12 +24,15 @@ from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.system.files import sha256_file
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix
+from training.crops import Crops, load_images
+from training.holdout import HOLDOUT, read_names
+from training.replay import Replay
+from training.student import LAYERS, SLIM, VGG, Student
 
 SOURCE = (
     "distilled from VGG-19 (Simonyan & Zisserman, CC BY 4.0) on CC0 photographs and "
     "public-domain paintings, by training/ of stylebatch"
 )
-HERE = Path(__file__).parent
 STYLE_LAYERS = LAYERS[:3]
 WARM_UP_STEPS = 100
 # Adam's, for the biases.
@@ -94,8 +94,7 @@ class Trainer:
         found = find_weights(VGG.name, str(vgg), Path.cwd())
         tensors, told = load_tensors(found, LAYERS), found.normalisation
         dtype = choose_precision("auto", "cpu")
-        constants = {"mean": told.mean, "std": told.std}
-        self._teacher = Extractor(VGG, tensors, LAYERS, **constants, dtype=dtype)
+        self._teacher = Extractor(VGG, tensors, LAYERS, mean=told.mean, std=told.std, dtype=dtype)
         self.student = Student(tensors, told.mean, told.std)
         some = [crops.draw(options.crop) for crops in (photographs, paintings) for _ in range(24)]
         with torch.no_grad():
@@ -149,7 +148,7 @@ def train(
     start: Annotated[Path | None, typer.Option(help="Go on from this file.")] = None,
     left_out: Annotated[
         Path, typer.Option(help="Images that are not trained on, one path a line.")
-    ] = HERE / "holdout.txt",
+    ] = HOLDOUT,
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 8000,
     batch: Annotated[
         int, typer.Option(help="Crops a step; a good half of them from made images.")

@@ -55,11 +55,11 @@ def _jobs_of(take: Any, group: Group) -> Any:
         last = block[-1]
 
 
-def show_plan(manifest: Manifest, *, retry_failed: bool, shard: Shard | None = None) -> None:
-    """Print a plan, or a shard's part of it: a table of the pairs, then of what waits, by shape."""
+def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
+    """Print a plan: a table of the pairs, then of what waits, by shape."""
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed, shard=shard)
-        print_plan(manifest, planned, summary, shard)
+        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
+        print_plan(manifest, planned, summary, None)
 
 
 def print_plan(

@@ -4,38 +4,77 @@ import os
 import sys
 import tempfile
 import traceback
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from stylebatch import __version__
-from stylebatch.cli import inform, merge, recipes, run, single, weights
 from stylebatch.errors import UserError
-from stylebatch.run import WorkerError
 from stylebatch.system.log import LOG_NOTE
 
 INTERRUPTED = 4
 # What Typer makes of Ctrl-C, and what no command of ours ends with.
 TYPER_INTERRUPTED = 130
 
+# Where a command is, below `cli`, and the first line of its help.
+COMMANDS = {
+    "run": ("run:run", "Make every image of a manifest that is not there yet."),
+    "plan": ("inform:plan", "Show what a run would do. Writes nothing."),
+    "status": (
+        "inform:status",
+        "Show how far an output is. Reads the ledger only: also while a run goes on.",
+    ),
+    "merge": (
+        "merge:merge",
+        "Put together what runs with --shard have made, and write metadata.jsonl and its like.",
+    ),
+    "stylize": ("single:stylize", "Stylise one image or a few, without a manifest."),
+    "demo": ("single:demo", "Write photographs, styles and a manifest to try things on."),
+    "recipes": ("recipes:recipes", "List the recipes, show some whole, or compare what they make."),
+    "schema": ("inform:schema", "Print the manifest's JSON Schema, for editors."),
+    "doctor": ("inform:doctor", "Check this machine: packages, devices, weights, folders."),
+    "weights": ("weights:app", "List, download and convert weights."),
+}
+
+
+class _Commands(TyperGroup):
+    """The commands, of which only the one that is asked for is imported.
+
+    NumPy, Pydantic and the recipes are half a second that `--help` and `--version` have no use for.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in COMMANDS:
+            self.commands[args[0]] = load_command(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load_command(name: str) -> Any:
+    """Import a command, or a group of them, of `COMMANDS`."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(import_module(f"stylebatch.cli.{module}"), attribute)
+    holder = typer.Typer(add_completion=False)
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name)
+    else:
+        holder.command(name)(found)
+    return typer.main.get_group(holder).commands[name]
+
+
 app = typer.Typer(
     name="stylebatch",
+    cls=_Commands,
     help="Turn folders of photographs into stylised training sets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("plan")(inform.plan)
-app.command("status")(inform.status)
-app.command("merge")(merge.merge)
-app.command("stylize")(single.stylize)
-app.command("demo")(single.demo)
-app.command("recipes")(recipes.recipes)
-app.command("schema")(inform.schema)
-app.command("doctor")(inform.doctor)
-app.add_typer(weights.app, name="weights")
+for _name, (_, _help) in COMMANDS.items():
+    # For the list of them; what is called stands in for it when it is.
+    app.command(_name, help=_help)(lambda: None)
 
 
 def _show_version(is_asked: bool) -> None:
@@ -55,7 +94,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; every way out is one of the exit codes of the README."""
+    """Run the command line; every way out is one of the exit codes of docs/running.md."""
     if sys.platform == "win32":
         sys.exit("stylebatch: Windows is not supported: it needs POSIX renames, locks and signals")
     try:
@@ -84,6 +123,8 @@ def _say(text: str) -> None:
 
 def _report_crash(error: Exception) -> None:
     """Print where the traceback is: in the run's log, or in a file made for it."""
+    from stylebatch.run import WorkerError
+
     text = str(error) if isinstance(error, WorkerError) else traceback.format_exc()
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith(LOG_NOTE)]
     where = notes[-1].removeprefix(LOG_NOTE) if notes else _keep(text)

@@ -14,7 +14,8 @@ import typer
 from stylebatch import manifest
 from stylebatch.cli.arguments import DEFAULT_MANIFEST
 from stylebatch.cli.dry_run import dry_run
-from stylebatch.cli.views import LineView, LiveView, QuietView, RunView, duration
+from stylebatch.cli.durations import duration
+from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.manifest import Manifest
 from stylebatch.output.shard import Shard
 from stylebatch.preview.preview import preview

@@ -1,6 +1,5 @@
 """How a run is shown: live on a terminal, one line without one, nothing when quiet."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stylebatch.cli.durations import roughly
 from stylebatch.cli.speed import Speed
 from stylebatch.ledger import PairCounts
 from stylebatch.plan import PlanSummary
@@ -19,8 +19,6 @@ from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, Work
 from stylebatch.run import Tally, Watcher
 
 BAR_WIDTHS = 10, 30
-# An estimate's texts are no finer than this (from, step): its figures would jump about.
-ROUGH_S = ((36_000, 3600), (3600, 300), (600, 60), (60, 10), (0, 1))
 
 
 class RunView(Watcher, Protocol):
@@ -40,26 +38,6 @@ class RunView(Watcher, Protocol):
 
     def remark(self, text: str) -> None:
         """Print what somebody who is watching may want to know beside it."""
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people do: 42 s, 3 min 20 s, 2 h 05 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min"
-
-
-def roughly(seconds: float) -> str:
-    """Write an estimated time no finer than it is known: 40 s, 3 min 20 s, 2 h 05 min, 13 h."""
-    step = next(step for start, step in ROUGH_S if seconds >= start)
-    rounded = max(1, math.floor(seconds / step + 0.5) * step)
-    if rounded < 60:
-        return f"{rounded} s"
-    return duration(rounded).removesuffix(" 00 min").removesuffix(" 0 s")
 
 
 def trouble(event: Event) -> str | None:

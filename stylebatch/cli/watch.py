@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from stylebatch.cli.views import roughly
+from stylebatch.cli.durations import roughly
 from stylebatch.ledger import LedgerError
 
 # Whoever reads a ledger keeps its writer waiting: for this share of the time at most.

@@ -5,12 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from stylebatch.device.canvas import Canvas, make_canvas
+from stylebatch.device.planned_file import read_planned
 from stylebatch.errors import UserError
 from stylebatch.pictures.images import Picture, Pixels, decode, fit_pixels
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job
-from stylebatch.system.files import digest_bytes, read_bytes
-from stylebatch.system.read_ahead import is_transient
 
 
 class ContentError(UserError):
@@ -38,7 +37,9 @@ def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
         ContentError: a file that is missing, has changed since planning, or does not fit.
         ImageError: no image that can be read.
     """
-    picture = decode(_read(root, job.content, job.content_digest, "image"), job.content)
+    picture = decode(
+        read_planned(root, job.content, job.content_digest, "image", ContentError), job.content
+    )
     mask = _read_mask(root, job, picture.rgb) if job.mask else None
     return make_content(recipe, picture, mask, job.width, job.height)
 
@@ -57,7 +58,9 @@ def make_content(
 def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:
     if not job.mask_digest:
         raise _no_mask(job)
-    return decode_mask(_read(root, job.mask, job.mask_digest, "mask"), job.mask, content)
+    return decode_mask(
+        read_planned(root, job.mask, job.mask_digest, "mask", ContentError), job.mask, content
+    )
 
 
 def decode_mask(data: bytes, where: str, content: Pixels) -> Pixels:
@@ -87,16 +90,3 @@ def _no_mask(job: Job) -> ContentError:
         return ContentError(job.content, f"has two masks: {job.mask}", "", "remove one of them")
     todo = "add it (white: stylise, black: keep), or leave `masks` out of the pair"
     return ContentError(job.content, f"has no mask: no image {job.mask}", "", todo)
-
-
-def _read(root: Path, path: str, digest: str, what: str) -> bytes:
-    try:
-        data = read_bytes(root / path)
-    except OSError as error:
-        problem = ContentError(path, f"can't be read ({error.strerror})")
-        problem.is_transient = is_transient(error)
-        raise problem from error
-    if digest_bytes(data) != digest:
-        todo = "run again: the plan then sees the new file"
-        raise ContentError(path, f"this {what} has changed since planning", "", todo)
-    return data

@@ -4,7 +4,7 @@ from stylebatch.extractors.weights import Normalisation
 from stylebatch.recipes import Recipe
 from stylebatch.transfer.objective import ObjectiveSpec
 from stylebatch.transfer.optimizers.protocol import OptimizerSpec
-from stylebatch.transfer.problem import SecondPass, SolverSpec
+from stylebatch.transfer.problem import SecondPassSpec, SolverSpec
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec
 
@@ -77,9 +77,9 @@ def solver_spec(
     )
 
 
-def _second_pass(recipe: Recipe) -> SecondPass | None:
+def _second_pass(recipe: Recipe) -> SecondPassSpec | None:
     second = recipe.second_pass
-    return None if second is None else SecondPass(recipe.size_px, recipe.fit, second.steps)
+    return None if second is None else SecondPassSpec(recipe.size_px, recipe.fit, second.steps)
 
 
 def _optimizer_spec(recipe: Recipe) -> OptimizerSpec:

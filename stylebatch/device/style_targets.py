@@ -6,7 +6,7 @@ differ in their divisor share files.
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from stylebatch.device.planned_file import read_planned
 from stylebatch.device.tensors import to_tensor
 from stylebatch.errors import RunError, UserError
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import Pixels, decode, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
-from stylebatch.system.files import DIGEST_BYTES, digest_bytes, read_bytes, write_atomic
-from stylebatch.system.read_ahead import is_transient
+from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
@@ -169,23 +169,12 @@ class StyleTargets:
                 _write(path, stored)
         if request.statistic != "gram":
             return {layer: stored[layer] for layer in request.layers}
-        return {
-            layer: stored[layer] / float(int(stored[f"{layer}.positions"]))
-            for layer in request.layers
-        }
+        return _for_each_position(stored, request.layers)
 
     def _read_style(self, image: StyleImage) -> Pixels:
         if image.digest in self._given:
             return decode(self._given[image.digest], image.path).rgb
-        try:
-            data = read_bytes(self._root / image.path)
-        except OSError as error:
-            problem = StyleError(image.path, f"can't be read ({error.strerror})")
-            problem.is_transient = is_transient(error)
-            raise problem from error
-        if digest_bytes(data) != image.digest:
-            todo = "run again: the plan then sees the new file"
-            raise StyleError(image.path, "this style image has changed since planning", "", todo)
+        data = read_planned(self._root, image.path, image.digest, "style image", StyleError)
         return decode(data, image.path).rgb
 
 
@@ -223,12 +212,35 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
     image = to_tensor(fitted, request.input_stretch).to(extractor.device)
     with torch.no_grad():
         features = extractor(image)
+    if request.statistic == "mean_std":
+        return {
+            layer: mean_std(extractor.feature_maps(layer, features[layer]))[0].cpu()
+            for layer in request.layers
+        }
+    return _gram_sums(features, request.layers, extractor)
+
+
+def gram_targets(image: Tensor, layers: Iterable[str], extractor: Extractor) -> Statistics:
+    """Return an image's Gram matrices (C, C) as `StyleTargets.get` does, without any files.
+
+    Args:
+        image: (1, 3, H, W) in [0, 1], sRGB, at the size at which the style is looked at.
+    """
+    layers = tuple(layers)
+    with torch.no_grad():
+        features = extractor(image)
+    return _for_each_position(_gram_sums(features, layers, extractor), layers)
+
+
+def _gram_sums(
+    features: Mapping[str, Tensor], layers: Iterable[str], extractor: Extractor
+) -> Statistics:
     found: Statistics = {}
-    for layer in request.layers:
-        if request.statistic == "mean_std":
-            maps = extractor.feature_maps(layer, features[layer])
-            found[layer] = mean_std(maps)[0].cpu()
-            continue
+    for layer in layers:
         found[layer] = extractor.gram_matrix(layer, features[layer])[0].cpu()
         found[f"{layer}.positions"] = torch.tensor(features[layer][0, 0].numel())
     return found
+
+
+def _for_each_position(sums: Statistics, layers: Iterable[str]) -> Statistics:
+    return {layer: sums[layer] / float(int(sums[f"{layer}.positions"])) for layer in layers}

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 from stylebatch.errors import RunError, UserError
-from stylebatch.ledger.columns import DESCRIBED, column_types
 from stylebatch.system import files
 
 _APPLICATION_ID = 0x53544C42  # "STLB": tells a ledger from other SQLite files
@@ -81,27 +80,6 @@ MIGRATIONS = (
     END;
     """,
 )
-
-# A plan lives as long as its connection.
-PLAN_TABLES = f"""
-    DROP TABLE IF EXISTS temp.planned;
-    DROP TABLE IF EXISTS temp.waiting;
-    DROP TABLE IF EXISTS temp.redescribed;
-    DROP TABLE IF EXISTS temp.stale;
-    -- names: of some thousand jobs in one; see `planned_names.py`.
-    CREATE TABLE temp.planned (folder TEXT, folded TEXT, pair TEXT, names TEXT);
-    CREATE INDEX temp.planned_folder ON planned (folder);
-    CREATE INDEX temp.planned_folded ON planned (folded, pair);
-    CREATE TABLE temp.waiting ({column_types()});
-    CREATE TABLE temp.redescribed (folder, name, {", ".join(DESCRIBED)});
-    CREATE TABLE temp.stale (
-        folder TEXT, name TEXT, state TEXT, PRIMARY KEY (folder, name)
-    ) WITHOUT ROWID;
-"""
-PLAN_ORDER = """
-    CREATE INDEX temp.waiting_order
-    ON waiting (settings_id, width, height, style, folder, name)
-"""
 
 
 class LedgerError(UserError):

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.ledger.absorb import copy_up, note_plan
-from stylebatch.ledger.columns import DESCRIBED, Row, described_row, planned_row
-from stylebatch.ledger.database import PLAN_ORDER, PLAN_TABLES, Database
+from stylebatch.ledger.columns import DESCRIBED, Row, column_types, described_row, planned_row
+from stylebatch.ledger.database import Database
 from stylebatch.ledger.planned_names import PlannedNames
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.plan import PlanError, PlannedFolder
@@ -25,6 +25,27 @@ _BLOCK = 1000
 
 # Two pairs that collide are one kind of obstacle; a file that is not ours is another.
 _FOREIGN = ("", "")
+
+# A plan lives as long as its connection.
+PLAN_TABLES = f"""
+    DROP TABLE IF EXISTS temp.planned;
+    DROP TABLE IF EXISTS temp.waiting;
+    DROP TABLE IF EXISTS temp.redescribed;
+    DROP TABLE IF EXISTS temp.stale;
+    -- names: of some thousand jobs in one; see `planned_names.py`.
+    CREATE TABLE temp.planned (folder TEXT, folded TEXT, pair TEXT, names TEXT);
+    CREATE INDEX temp.planned_folder ON planned (folder);
+    CREATE INDEX temp.planned_folded ON planned (folded, pair);
+    CREATE TABLE temp.waiting ({column_types()});
+    CREATE TABLE temp.redescribed (folder, name, {", ".join(DESCRIBED)});
+    CREATE TABLE temp.stale (
+        folder TEXT, name TEXT, state TEXT, PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+"""
+PLAN_ORDER = """
+    CREATE INDEX temp.waiting_order
+    ON waiting (settings_id, width, height, style, folder, name)
+"""
 
 
 @dataclass

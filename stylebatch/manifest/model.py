@@ -96,7 +96,6 @@ class RunOptions:
     precision: str = "auto"
     deadline_s: float | None = None
     cache: Path | None = None
-    report: bool = False
     max_deaths: int = 2
     max_retries: int = 2
     max_failures: int | str | None = None

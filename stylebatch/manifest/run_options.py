@@ -13,7 +13,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
     """Check what the schema can't, and look paths up from `root`."""
-    _check_available(run, findings)
     return RunOptions(
         executor=run.executor,
         devices=_devices(run, findings),
@@ -21,7 +20,6 @@ def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
         precision=run.precision,
         deadline_s=_seconds("deadline", run.deadline, findings),
         cache=root / Path(run.cache).expanduser() if run.cache else None,
-        report=run.report,
         max_deaths=run.max_deaths,
         max_retries=run.max_retries,
         max_failures=run.max_failures,
@@ -59,15 +57,6 @@ def parse_failures(text: str) -> int | str:
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"'{text}' is neither a number from 1 nor a share such as 5%")
     return int(text)
-
-
-def _check_available(run: Run, findings: Findings) -> None:
-    if run.executor == "ray":
-        found, allowed = "found ray, which is not yet available", "allowed is inline or local"
-        findings.add(("run", "executor"), found, allowed, "use local")
-    if run.report:
-        found, allowed = "found true, but reports are not yet available", "allowed is false"
-        findings.add(("run", "report"), found, allowed, "remove it")
 
 
 def _devices(run: Run, findings: Findings) -> Literal["auto"] | tuple[str, ...]:

@@ -98,7 +98,7 @@ else:
     Sweep = _sweep()
 
 
-class Normalisation(Section):
+class NormalisationFields(Section):
     """(RGB in [0, 1] - mean) / std, in RGB order, then brought into the order of `channels`."""
 
     mean: Triple
@@ -117,7 +117,9 @@ class Extractor(Section):
     weights: Annotated[str, Field(min_length=1)] | None = None
     """a named set of the architecture (imagenet: downloaded once, checked; of slim shipped: comes
     with the package; each the default), random, or a .safetensors or .pth file"""
-    normalisation: Annotated[str, _NORMALISATION, _NORMALISATION_ENUM] | Normalisation | None = None
+    normalisation: (
+        Annotated[str, _NORMALISATION, _NORMALISATION_ENUM] | NormalisationFields | None
+    ) = None
     """for a file that does not say it itself"""
 
 
@@ -182,8 +184,8 @@ class PairFields(Defaults):
 class Run(Section):
     """How and where it runs; decides no pixel but by `precision`."""
 
-    executor: Literal["inline", "local", "ray"] = "local"
-    """inline: in the calling process; local: one process per device; ray: a cluster"""
+    executor: Literal["inline", "local"] = "local"
+    """inline: in the calling process; local: one process per device"""
     devices: (
         Literal["auto"]
         | Annotated[
@@ -211,8 +213,6 @@ class Run(Section):
     """stop after this time, resumable; a number is in seconds; none by default"""
     cache: Annotated[str, Field(min_length=1)] | None = None
     """folder for style targets; else $STYLEBATCH_CACHE, else the platform's cache folder"""
-    report: bool = False
-    """write report/index.html at the end"""
     max_deaths: Annotated[int, Field(ge=1, le=100)] = 2
     """an image that ends so many workers on its own is failed"""
     max_retries: Annotated[int, Field(ge=0, le=100)] = 2

@@ -18,8 +18,7 @@ from stylebatch.extractors.weights import (
     layers_digest,
 )
 from stylebatch.manifest.problems import Findings
-from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor
-from stylebatch.manifest.schema import Normalisation as NormalisationFields
+from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor, NormalisationFields
 from stylebatch.manifest.sweeps import Point
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.recipes import (
@@ -68,9 +67,11 @@ class SettingsResolver:
         if recipe is None or not self._check_layers(recipe, places, name_loc):
             return None
         assert self.weights is not None
+        bounds = drawn or (recipe.strength, recipe.strength)
+        # Each job has its own: settings are the same whatever it is, and hold the recipe's.
+        recipe = recipe.model_copy(update={"strength": recipe_fields(name)["strength"]})
         digest = self._digest(self.weights, recipe.layers)
-        settings = make_settings(recipe, self.weights, digest, self.precision)
-        return settings, drawn or (recipe.strength, recipe.strength)
+        return make_settings(recipe, self.weights, digest, self.precision), bounds
 
     def _recipe(self, values: dict[str, Any], places: dict[str, Loc], loc: Loc) -> Recipe | None:
         try:

@@ -1,11 +1,13 @@
 """The lock on an output: one run at a time, and workers that know whose output it is."""
 
+import errno
 import json
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 
 from filelock import FileLock, Timeout
@@ -18,6 +20,9 @@ from stylebatch.system.files import make_folders_below, read_bytes, remove_file,
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120
 
+# How a file system without locks answers: Lustre without `-o flock`, NFS without its lock service.
+WITHOUT_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+
 HOLDER_KEYS = {"run_id", "pid", "host", "since"}
 
 
@@ -27,8 +32,20 @@ class OutputHeldError(UserError):
     exit_code = 10
 
 
+class NoLocksError(UserError):
+    """The output's file system can't lock a file."""
+
+
 class LostOutputError(RunError):
     """The output can't be written, or is no longer this run's."""
+
+    @classmethod
+    def from_os_error(cls, error: OSError, root: Path) -> "LostOutputError":
+        """Make one of what the system says; `root` where it names no file."""
+        found = f"the output can't be written ({error.strerror})"
+        return cls(
+            str(error.filename or root), found, "", "mend it and run again: what is done is kept"
+        )
 
 
 class OutputLock:
@@ -50,18 +67,19 @@ class OutputLock:
             prepare: is called when the lock is taken, and before anybody else can take one.
         """
         self._dataset, self._run_id, self._prepare = dataset, run_id, prepare
-        self._lock = FileLock(dataset.lock)
+        self._lock = _file_lock(dataset.lock)
 
     def __enter__(self) -> "OutputLock":
         """Take the lock.
 
         Raises:
             OutputHeldError: a run that it excludes goes on.
+            NoLocksError: no run could exclude any there.
         """
         with _gate(self._dataset):
             rivals = self._dataset.rivals()
             for rival in rivals:
-                _try_lock(rival, FileLock(rival.lock)).release()
+                _try_lock(rival, _file_lock(rival.lock)).release()
             make_folders_below(self._dataset.state, self._dataset.home)
             _try_lock(self._dataset, self._lock)
             reached("lock-taken")
@@ -109,9 +127,9 @@ class OutputLock:
 
 @contextmanager
 def _gate(dataset: Dataset) -> Iterator[None]:
-    gate = FileLock(dataset.gate)
+    gate = _file_lock(dataset.gate)
     try:
-        gate.acquire(timeout=GATE_S)
+        _acquire(dataset, gate, GATE_S)
     except Timeout:
         found = f"other runs have been starting there for {GATE_S} s"
         raise OutputHeldError(str(dataset.root), found, "", "try again later") from None
@@ -121,9 +139,27 @@ def _gate(dataset: Dataset) -> Iterator[None]:
         gate.release()
 
 
+def _file_lock(path: Path) -> FileLock:
+    # Where there are no locks, filelock would take a file's existence for one: after a kill it
+    # would still be there, and the output refused for good.
+    return FileLock(path, fallback_to_soft=False)
+
+
+def _acquire(dataset: Dataset, lock: FileLock, timeout_s: float) -> None:
+    try:
+        lock.acquire(timeout=timeout_s)
+    except OSError as error:  # filelock's Timeout is one as well
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        found = f"its file system has no locks (flock: {error.strerror})"
+        allowed = "stylebatch needs them, so that no two runs write at once"
+        todo = "mount it with locks (Lustre: -o flock; NFS: not nolock), or choose another output"
+        raise NoLocksError(str(dataset.root), found, allowed, todo) from None
+
+
 def _try_lock(dataset: Dataset, lock: FileLock) -> FileLock:
     try:
-        lock.acquire(timeout=0)
+        _acquire(dataset, lock, 0)
     except Timeout:
         raise _held(dataset) from None
     return lock

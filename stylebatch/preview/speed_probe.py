@@ -15,11 +15,12 @@ from stylebatch.device.device import Device
 from stylebatch.device.errors import within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.errors import UserError
-from stylebatch.output.loss_log import LossRow, encode_log
+from stylebatch.output.loss_log import encode_log
 from stylebatch.pictures.images import encode_png, fit_pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Job, Shape
 from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Row
 from stylebatch.worker.spec import WorkerSpec
 
 # The first makes what the others find: buffers, graphs, chosen kernels.
@@ -133,7 +134,7 @@ class _Prober:
             row_bytes,
         )
 
-    def _time(self, job: Job, content: Content, slots: int) -> tuple[list[float], list[LossRow]]:
+    def _time(self, job: Job, content: Content, slots: int) -> tuple[list[float], list[Row]]:
         """Return the seconds of some steps with all slots filled, sorted, and the rows of them all.
 
         All slots have the same image: what is in it makes no difference.
@@ -154,14 +155,14 @@ class _Prober:
         for slot in range(slots):
             engine.admit(replace(problem, key=slot))
         seconds: list[float] = []
-        rows: list[LossRow] = []
+        rows: list[Row] = []
         for number in range(WARM_UP + MOST_TIMED):
             started = time.perf_counter()
             report = engine.step()
             self._wait()
             if number >= WARM_UP:
                 seconds.append(time.perf_counter() - started)
-            rows.extend(LossRow(*row) for _, row in report.rows)
+            rows.extend(row for _, row in report.rows)
             if rows and sum(seconds) >= ENOUGH_S and len(seconds) >= LEAST_TIMED:
                 break
         return sorted(seconds), rows

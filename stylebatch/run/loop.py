@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from stylebatch.errors import RunError
 from stylebatch.records import (
@@ -28,7 +29,6 @@ from stylebatch.run.retries import Retries
 from stylebatch.run.scheduler import Scheduler
 from stylebatch.run.unrecorded import Book, Unrecorded
 from stylebatch.run.watchdog import Watchdog
-from stylebatch.run.watcher import LoopWatcher
 from stylebatch.system.crash_points import reached
 
 POLL_S = 0.1
@@ -43,6 +43,16 @@ class WorkerError(Exception):
 
 class WorkersLostError(RunError):
     """Workers that die before they have done anything."""
+
+
+class LoopWatcher(Protocol):
+    """Is told how the loop goes."""
+
+    def event(self, event: Event) -> None:
+        """Take an event as it comes."""
+
+    def tick(self, tally: Tally) -> None:
+        """Take the numbers, several times a second."""
 
 
 class Loop:

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from stylebatch.ledger import Ledger
 from stylebatch.output.layout import Dataset
-from stylebatch.run.metadata import write_records, write_summary
-from stylebatch.run.session import RunSummary, new_summary, writing
+from stylebatch.run.metadata import write_records
+from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
 from stylebatch.system.log import logger
 
 
@@ -33,6 +33,6 @@ def merge_output(dataset: Dataset, manifest: str = "") -> RunSummary:
         summary.exit_code = 3 if summary.failed else 0
         write_records(dataset, ledger)
         summary.seconds = round(time.monotonic() - started_s, 3)
-        write_summary(dataset, asdict(summary))
+        write_summary(dataset, summary)
         logger.info("merge %s: %s", summary.run_id, asdict(summary))
     return summary

@@ -1,4 +1,4 @@
-"""What a run writes about its output: metadata, settings, failures, and how it went."""
+"""What a run writes about its output: metadata, settings, failures."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -53,11 +53,6 @@ def _write_failures(dataset: Dataset, ledger: Ledger) -> None:
         files.remove_file(dataset.failures)
     else:
         files.write_lines_atomic(dataset.failures, _chain(first, lines))
-
-
-def write_summary(dataset: Dataset, summary: Mapping[str, Any]) -> None:
-    """Write `run.json`: how the last run went."""
-    files.write_atomic(dataset.summary, _pretty(summary), make_folders=False)
 
 
 def describe_settings(settings: Settings) -> dict[str, Any]:

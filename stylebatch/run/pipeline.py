@@ -15,18 +15,18 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
-from stylebatch.run.loop import Loop
-from stylebatch.run.metadata import describe_settings, write_records, write_summary
+from stylebatch.run.loop import Loop, LoopWatcher
+from stylebatch.run.metadata import describe_settings, write_records
 from stylebatch.run.pace import Pace
 from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
-from stylebatch.run.session import RunSummary, new_summary, writing
+from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
 from stylebatch.run.start import (
     make_executor,
     prepare_all_weights,
     worker_specs,
 )
-from stylebatch.run.watcher import LoopWatcher, Watcher
+from stylebatch.run.watcher import Watcher
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
 from stylebatch.worker.spec import WorkerSpec
@@ -225,7 +225,7 @@ class _Run:
         summary.seconds = round(time.monotonic() - self.started_s, 3)
         if self.dataset.shard is None:
             write_records(self.dataset, self.ledger)
-        write_summary(self.dataset, asdict(summary))
+        write_summary(self.dataset, summary)
         reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))
 

@@ -1,5 +1,6 @@
 """One run's hold on an output: from its lock to its `run.json`, however it ends."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
-from stylebatch.run.metadata import write_summary
 from stylebatch.run.progress import Stop
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
@@ -109,6 +109,12 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
                 dataset.remove_temporaries(summary.run_id)
 
 
+def write_summary(dataset: Dataset, summary: RunSummary) -> None:
+    """Write `run.json`: how the last run went."""
+    text = json.dumps(asdict(summary), ensure_ascii=False, indent=2) + "\n"
+    files.write_atomic(dataset.summary, text.encode(), make_folders=False)
+
+
 def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> None:
     """Let `run.json` say what ended a run, if the output is still there and ours."""
     if isinstance(error, KeyboardInterrupt):
@@ -118,7 +124,7 @@ def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> 
         summary.error = str(error).strip() or repr(error)
     with suppress(OSError, LostOutputError):
         check_owner(dataset, summary.run_id)
-        write_summary(dataset, asdict(summary))
+        write_summary(dataset, summary)
 
 
 @contextmanager
@@ -132,7 +138,4 @@ def _output_errors(dataset: Dataset) -> Iterator[None]:
     except BrokenPipeError:
         raise  # of the terminal or pipe that we print to
     except OSError as error:
-        where = str(error.filename or dataset.root)
-        found = f"the output can't be written ({error.strerror})"
-        todo = "mend it and run again: what is done is kept"
-        raise LostOutputError(where, found, "", todo) from error
+        raise LostOutputError.from_os_error(error, dataset.root) from error

@@ -5,18 +5,7 @@ from typing import Protocol
 
 from stylebatch.ledger import PairCounts
 from stylebatch.plan import PlanSummary
-from stylebatch.records import Event
-from stylebatch.run.progress import Tally
-
-
-class LoopWatcher(Protocol):
-    """Is told how the loop goes."""
-
-    def event(self, event: Event) -> None:
-        """Take an event as it comes."""
-
-    def tick(self, tally: Tally) -> None:
-        """Take the numbers, several times a second."""
+from stylebatch.run.loop import LoopWatcher
 
 
 class Watcher(LoopWatcher, Protocol):

@@ -3,7 +3,7 @@
 An image climbs the pyramid level by level; each level has its own slots (`Batch`), so that images
 on different levels share the engine. Numeric trouble is a status of that image, never an exception.
 
-What becomes of an image is decided on the device (`bookkeeping.py`) and read back without waiting
+What becomes of an image is decided on the device (`outcomes.py`) and read back without waiting
 for it (`readback.py`): what the host learns late costs time, never a pixel.
 """
 
@@ -68,12 +68,6 @@ class Engine:
     def running(self) -> int:
         """How many images are in its slots."""
         return sum(len(batch.entries) for batch in self._batches.values()) + len(self._between)
-
-    @property
-    def problems(self) -> list[Problem]:
-        """The images in its slots, to be admitted again elsewhere."""
-        in_slots = [entry for batch in self._batches.values() for entry in batch.entries]
-        return [entry.problem for entry in (*in_slots, *(entry for entry, _ in self._between))]
 
     def admit(self, problem: Problem) -> None:
         """Put an image into a free slot; at most `capacity` may run."""

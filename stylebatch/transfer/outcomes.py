@@ -84,10 +84,10 @@ class Bookkeeping:
     def admit(self, slot: int, budget: int) -> None:
         """Reset a slot to an image with a budget of evaluations."""
         for state in self._states():
-            state[slot] = 0
-        self._left[slot] = budget
+            state[slot].zero_()
+        self._left[slot].fill_(budget)
         for loss in (self._best, self._first, self._lowest, self._lowest_before):
-            loss[slot] = math.inf
+            loss[slot].fill_(math.inf)
 
     def move(self, source: int, target: int) -> None:
         """Copy a slot's whole state into another slot."""

@@ -20,7 +20,7 @@ class Status(StrEnum):
     DIVERGED = "diverged"
 
 
-class SecondPass(NamedTuple):
+class SecondPassSpec(NamedTuple):
     """A larger optimisation from the enlarged result of the first.
 
     Attributes:
@@ -44,7 +44,7 @@ class SolverSpec:
     keep: str
     levels: str | int
     optimizer: OptimizerSpec
-    second_pass: SecondPass | None = None
+    second_pass: SecondPassSpec | None = None
     max_content: float | None = None
     progress_at: frozenset[int] = frozenset()
     progress_every: int = 0

@@ -14,7 +14,7 @@ DEPTH = 2
 Subject = TypeVar("Subject")
 
 
-class Event(Protocol):
+class Mark(Protocol):
     """A mark in a device's work, set again for each parcel."""
 
     def record(self) -> None:
@@ -40,7 +40,7 @@ class Passed:
         pass
 
 
-class CudaEvent:
+class CudaMark:
     """A mark in the current stream of a CUDA device."""
 
     def __init__(self, device: torch.device) -> None:
@@ -58,15 +58,15 @@ class CudaEvent:
         self._event.synchronize()
 
 
-def make_event(device: torch.device) -> Event:
+def make_mark(device: torch.device) -> Mark:
     """Return the kind of mark that a device needs."""
-    return CudaEvent(device) if device.type == "cuda" else Passed()
+    return CudaMark(device) if device.type == "cuda" else Passed()
 
 
 class _Parcel(NamedTuple, Generic[Subject]):
     subject: Subject
     buffer: Tensor
-    event: Event
+    mark: Mark
 
 
 class Readback(Generic[Subject]):
@@ -80,30 +80,30 @@ class Readback(Generic[Subject]):
         device: torch.device,
         max_numbers: int,
         depth: int = DEPTH,
-        make_event: Callable[[torch.device], Event] = make_event,
+        make_mark: Callable[[torch.device], Mark] = make_mark,
     ) -> None:
         """Make room for `depth` parcels of up to `max_numbers` float32 each."""
         # Only into pinned memory does CUDA copy without waiting; other devices have to wait.
         self._is_cuda = device.type == "cuda"
         self._buffers = torch.zeros((depth, max_numbers), pin_memory=self._is_cuda)
-        self._events = [make_event(device) for _ in range(depth)]
+        self._marks = [make_mark(device) for _ in range(depth)]
         self._under_way: deque[_Parcel[Subject]] = deque()
         self._next = 0
 
     @property
     def is_full(self) -> bool:
         """Whether every buffer is in use."""
-        return len(self._under_way) == len(self._events)
+        return len(self._under_way) == len(self._marks)
 
     def send(self, numbers: Tensor, subject: Subject) -> None:
         """Start to copy numbers (R, n) to the host; `subject` comes back with them."""
         assert not self.is_full, "receive before sending more"
         buffer = self._buffers[self._next, : numbers.numel()].view(numbers.shape)
         buffer.copy_(numbers, non_blocking=self._is_cuda)
-        event = self._events[self._next]
-        event.record()
-        self._under_way.append(_Parcel(subject, buffer, event))
-        self._next = (self._next + 1) % len(self._events)
+        mark = self._marks[self._next]
+        mark.record()
+        self._under_way.append(_Parcel(subject, buffer, mark))
+        self._next = (self._next + 1) % len(self._marks)
 
     def receive(self, *, is_waiting: bool = False) -> Iterator[tuple[Subject, list[list[float]]]]:
         """Return what has arrived, with n lists of R numbers each, oldest first.
@@ -113,7 +113,7 @@ class Readback(Generic[Subject]):
                 there is room for the next.
         """
         if self._under_way and (is_waiting or self.is_full):
-            self._under_way[0].event.synchronize()
-        while self._under_way and self._under_way[0].event.query():
+            self._under_way[0].mark.synchronize()
+        while self._under_way and self._under_way[0].mark.query():
             parcel = self._under_way.popleft()
             yield parcel.subject, parcel.buffer.T.tolist()

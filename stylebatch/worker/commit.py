@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -38,7 +39,7 @@ class Finished:
     pixels: Pixels
     canvas: Canvas
     beside: Pixels | None
-    rows: list[LossRow]
+    rows: Sequence[LossRow]
     facts: dict[str, Any]
 
 
@@ -80,7 +81,7 @@ class Committer:
         try:
             make_folders_below(dataset.root, self._folder)
         except OSError as error:
-            raise self._lost(error) from error
+            raise LostOutputError.from_os_error(error, dataset.root) from error
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
@@ -134,14 +135,9 @@ class Committer:
                 elif isinstance(item, Finished) and self._commit_group(item):
                     break
         except OSError as error:
-            self._outbox.put(self._lost(error))
+            self._outbox.put(LostOutputError.from_os_error(error, self._dataset.root))
         except BaseException as error:  # belongs to the worker's own thread
             self._outbox.put(error)
-
-    def _lost(self, error: OSError) -> LostOutputError:
-        where = str(error.filename or self._dataset.root)
-        found = f"the output can't be written ({error.strerror})"
-        return LostOutputError(where, found, "", "mend it and run again: what is done is kept")
 
     def _commit_group(self, first: Finished) -> bool:
         """Commit a group that starts with an image; return whether the end was seen."""

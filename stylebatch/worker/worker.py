@@ -13,7 +13,6 @@ from stylebatch.device.slots import Kind, Slots
 from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError, UserError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.loss_log import LossRow
 from stylebatch.pictures.images import Pixels
 from stylebatch.records import (
     Event,
@@ -220,11 +219,16 @@ class Worker:
             return
         settings = self._spec.settings[job.settings_id]
         pixels = to_pixels(result.image, settings.recipe.rounding)
-        rows = [LossRow(*row) for row in result.rows]
         reached("optimised")
         self._committer.put(
             Finished(
-                job, settings.recipe, pixels, content.canvas, beside, rows, self._facts(result)
+                job,
+                settings.recipe,
+                pixels,
+                content.canvas,
+                beside,
+                result.rows,
+                self._facts(result),
             )
         )
 

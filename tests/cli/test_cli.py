@@ -23,7 +23,8 @@ from support.runs import (
 from support.terminal import listing, on_a_terminal
 
 import stylebatch
-from stylebatch.cli.views import duration
+from stylebatch.cli.durations import duration
+from stylebatch.cli.main import COMMANDS as LISTED
 from stylebatch.recipes import recipe_names
 
 COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor", "weights"]
@@ -82,6 +83,26 @@ def test_help_and_what_only_tells_never_import_torch(small: Small) -> None:
     assert texts["--version"] == f"stylebatch {stylebatch.__version__}\n"
     for name in COMMANDS:
         assert re.search(rf"^\W+{name} ", texts["--help"], re.MULTILINE)
+
+
+# What reads pictures, manifests and recipes: half a second before anything is said.
+HEAVY = {"PIL", "manifest", "numpy", "pydantic", "recipe", "recipes", "sqlite3", "torch", "yaml"}
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help", "-h"])
+def test_version_and_help_load_only_what_prints_them(argument: str) -> None:
+    code = f"import atexit, sys\natexit.register(lambda: print(*sys.modules))\n{COMMAND[-1]}"
+    ended = run_process(code, argument)
+    assert ended.code == 0, ended.err
+    loaded = set(ended.out.splitlines()[-1].split())
+    assert "stylebatch.cli.main" in loaded
+    assert {name for name in loaded if HEAVY & set(name.split("."))} == set()
+
+
+def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
+    assert LISTED.keys() >= set(COMMANDS)
+    for name, (_, says) in LISTED.items():
+        assert says in " ".join(command(name, "--help").out.split()), name
 
 
 def test_the_console_script_is_installed(tmp_path: Path) -> None:

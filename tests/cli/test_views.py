@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 from support.terminal import screen
 
+from stylebatch.cli.durations import roughly
 from stylebatch.cli.speed import LEAST_S, WINDOW_S, Speed
-from stylebatch.cli.views import LiveView, render, roughly
+from stylebatch.cli.views import LiveView, render
 from stylebatch.records import JobDone, JobFailed, Notice, Progress, Shape, WorkerLost
 from stylebatch.run import Pace, Stop, Tally
 

@@ -13,13 +13,13 @@ from support.functions import function_of, quadratic, spec
 from support.projects import Project
 from torch import Tensor
 
+from benchmarks.speed.cuda_graphs import GraphedEvaluation
 from stylebatch.device.choice import set_cuda_policy
 from stylebatch.device.device import Device
 from stylebatch.device.memory import free_bytes, max_images, measure_peaks, run_once
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.graphs import GraphedEvaluation
 from stylebatch.transfer.losses import gram_matrix
 from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS

@@ -14,7 +14,13 @@ from support.runs import picture, run_process
 from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
-from stylebatch.device.style_targets import CacheError, StyleError, StyleTargets, TargetRequest
+from stylebatch.device.style_targets import (
+    CacheError,
+    StyleError,
+    StyleTargets,
+    TargetRequest,
+    gram_targets,
+)
 from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
@@ -126,6 +132,15 @@ def assert_close(found: Mapping[str, Tensor], wanted: dict[str, np.ndarray]) -> 
         assert found[layer].dtype == torch.float32
         scale = np.abs(gram).max()
         assert np.abs(found[layer].numpy() - gram).max() < 1e-5 * scale, layer
+
+
+def test_targets_of_an_image_at_hand_are_those_of_its_file(
+    folder: Folder, extractor: Extractor
+) -> None:
+    style = folder.style(folder.image("a.png", 1, 48, 32))
+    with Image.open(folder.root / "a.png") as image:
+        found = gram_targets(to_tensor(np.array(image)), LAYERS, extractor)
+    assert_equal(found, folder.targets().get(style, REQUEST, lambda: extractor))
 
 
 def test_targets_are_the_textbooks_gram_matrices_for_each_position(

@@ -226,7 +226,7 @@ def test_run_options_are_resolved() -> None:
     text = changed(
         "executor: inline",
         "executor: local\n  devices: [cuda:0, cpu]\n  cpu_workers: 2\n  precision: float32\n"
-        "  deadline: 1h30m\n  cache: cache\n  max_deaths: 5\n  report: false",
+        "  deadline: 1h30m\n  cache: cache\n  max_deaths: 5",
     )
     assert load(text).run == RunOptions(
         executor="local",

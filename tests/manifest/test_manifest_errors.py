@@ -245,7 +245,7 @@ SHAPE_ERRORS = [
     (
         "executor: inline",
         "executor: cluster",
-        "14: run.executor: found 'cluster'; allowed is one of inline, local, ray; change it",
+        "14: run.executor: found 'cluster'; allowed is one of inline, local; change it",
     ),
     (
         "executor: inline",
@@ -494,14 +494,13 @@ MEANING_ERRORS = [
     (
         "executor: inline",
         "executor: ray",
-        "14: run.executor: found ray, which is not yet available; allowed is inline or local; "
-        "use local",
+        "14: run.executor: found 'ray'; allowed is one of inline, local; change it",
     ),
     (
         "executor: inline",
         "report: true",
-        "14: run.report: found true, but reports are not yet available; allowed is false; "
-        "remove it",
+        "14: run.report: unknown key 'report'; known are cache, cpu_workers, deadline, devices, "
+        "executor, image_timeout, max_deaths, max_failures, max_retries, precision; remove it",
     ),
     (
         "executor: inline",

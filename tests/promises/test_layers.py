@@ -10,6 +10,7 @@ import pytest
 from support.house import (
     MODULES,
     PACKAGE,
+    SCRIPTS,
     Import,
     all_imports,
     arrows,
@@ -24,7 +25,7 @@ from support.paths import ROOT
 from support.runs import run_process, small_project
 
 # Bottom up: an entry of `stylebatch/` imports only from rows above its own. A row's names don't
-# import each other. `stylebatch` is the package's own `__init__`.
+# import each other.
 TABLE = """
     errors records system
     pictures extractors output demo
@@ -33,11 +34,13 @@ TABLE = """
     plan worker
     ledger api
     run
-    preview stylebatch
+    preview
     cli
 """.strip()
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n"), 1) for name in names.split()}
 MAX_ROWS, MAX_ENTRIES = 9, 18
+# The package's doors for Python itself, which are no rooms: only what they open is theirs.
+DOORS = {"stylebatch": {"api"}, "__main__": {"cli"}}
 
 # What a room does without although it stands above.
 WITHOUT = {
@@ -54,7 +57,9 @@ EMPTY = {"device", "extractors", "output", "pictures", "preview", "system", "tra
 
 # Imports inside functions, each with its reason.
 BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without torch"
+LIGHT_HELP = "--help and --version load nothing that they have no use for"
 ALLOWED_LATE = {
+    ("stylebatch.cli.main", "stylebatch.run"): LIGHT_HELP,
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.checks", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.preview.comparison"): BRINGS_TORCH,
@@ -80,6 +85,12 @@ MAY_IMPORT_TORCH = {"api", "device", "preview", "transfer", "worker"}
 MAY_IMPORT_TORCH_LATE = {"cli", "extractors"}
 TORCH = ("torch", "torchvision", "safetensors.torch")
 
+# What stands beside each other in the repository, from below: what may be imported comes first. Of
+# the folders of benchmarks one is the others' setting.
+TOPS = ("stylebatch", "training", "benchmarks")
+SHARED = "setting"
+
+EVERY = MODULES | SCRIPTS
 MAX_LINES, MAX_FUNCTION_LINES, MAX_MEDIAN_LINES = 350, 60, 12
 
 
@@ -90,6 +101,7 @@ def upward(found: Iterable[Import]) -> list[str]:
         for each in found
         if is_ours(each.imported)
         and room(each.importer) != room(each.imported)
+        and not {room(each.importer), room(each.imported)} & DOORS.keys()
         and ROWS[room(each.imported)] >= ROWS[room(each.importer)]
     ]
 
@@ -114,8 +126,18 @@ def found() -> list[Import]:
 
 
 def test_every_entry_stands_in_the_table_and_nothing_else_does() -> None:
-    assert {room(module) for module in MODULES} - {"__main__"} == ROWS.keys()
+    assert {room(module) for module in MODULES} == ROWS.keys() | DOORS.keys()
     assert len(TABLE.split()) == len(ROWS)
+
+
+def test_the_doors_for_python_open_one_room_each_and_nothing_needs_them(
+    found: list[Import],
+) -> None:
+    known = arrows(found)
+    opened = {door: {other for one, other in known if one == door} for door in DOORS}
+    assert opened == DOORS
+    used = {(one, other) for one, other in known if other in DOORS}
+    assert used == {("cli", "stylebatch")}, "its version"
 
 
 def test_the_table_fits_in_the_head() -> None:
@@ -252,22 +274,78 @@ def test_contributing_shows_this_table() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d) \| ([^|]*) \|", text, re.MULTILINE)
     told = {name: int(row) for row, names in rows for name in re.findall(r"`(\w+)`", names)}
-    assert told == {name: row for name, row in ROWS.items() if name != "stylebatch"}
+    assert told == ROWS
+
+
+def outward(found: Iterable[Import]) -> list[str]:
+    """Return the imports that don't go up: from the package to the scripts, or between folders."""
+    return [
+        f"{each.importer} imports {each.imported}"
+        for each in found
+        if top(each.imported) in TOPS
+        and (
+            TOPS.index(top(each.imported)) > TOPS.index(top(each.importer))
+            or (
+                top(each.importer) == top(each.imported) == "benchmarks"
+                and room(each.imported) not in {room(each.importer), SHARED}
+            )
+        )
+    ]
+
+
+def top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_the_package_needs_no_script_and_scripts_share_only_their_setting(
+    found: list[Import],
+) -> None:
+    of_scripts = all_imports(SCRIPTS)
+    assert outward([*found, *of_scripts]) == []
+    assert len([each for each in of_scripts if each.imported in SCRIPTS]) > 20
 
 
 def test_scripts_import_each_other_in_no_circle() -> None:
-    """Benchmarks and training import by bare names, from their own folders."""
-    scripts = {path.stem: path for top in ("benchmarks", "training")
-               for path in (ROOT / top).rglob("*.py")}  # fmt: skip
-    found = all_imports(scripts)
-    known = [(each.importer, each.imported.rpartition(".")[2]) for each in found]
-    known = [(one, other) for one, other in known if other in scripts]
-    assert len(known) > 20
-    assert cycles(known) == []
+    known = [(each.importer, each.imported) for each in all_imports(SCRIPTS)]
+    assert cycles([(one, other) for one, other in known if other in SCRIPTS]) == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "source"),
+    [
+        ("stylebatch.api", "from benchmarks.setting.machine import describe_machine"),
+        ("stylebatch.transfer.engine", "def late():\n    import training.crops"),
+        ("training.crops", "from benchmarks import setting"),
+        ("benchmarks.speed.limit", "from benchmarks.solver.methods import METHODS"),
+        ("benchmarks.setting.pairs", "if TYPE_CHECKING:\n    from benchmarks.solver import ways"),
+        ("benchmarks.setting.pairs", "import benchmarks.speed.gpu"),
+    ],
+)
+def test_an_import_of_a_script_where_none_belongs_is_found(importer: str, source: str) -> None:
+    (one,) = outward(imports(importer, source, SCRIPTS))
+    assert one.startswith(f"{importer} imports ")
+
+
+def test_what_scripts_may_import_is_let_through() -> None:
+    source = (
+        "from benchmarks.setting.machine import describe_machine\n"
+        "from benchmarks.solver.ways import Way\n"
+        "from training.holdout import HOLDOUT\n"
+        "from stylebatch.run import run"
+    )
+    assert outward(imports("benchmarks.solver.report", source, SCRIPTS)) == []
+
+
+def test_a_circle_of_scripts_is_found() -> None:
+    there = imports("benchmarks.solver.ways", "import benchmarks.solver.report", SCRIPTS)
+    source = "if TYPE_CHECKING:\n    from benchmarks.solver.ways import Way"
+    back = imports("benchmarks.solver.report", source, SCRIPTS)
+    known = [(each.importer, each.imported) for each in [*there, *back]]
+    assert cycles(known) == ["benchmarks.solver.report", "benchmarks.solver.ways"]
 
 
 def _functions() -> Iterator[tuple[str, int]]:
-    for module, path in MODULES.items():
+    for module, path in EVERY.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
@@ -281,10 +359,10 @@ def test_no_function_is_long_and_most_are_short() -> None:
 
 
 def test_no_file_is_long() -> None:
-    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    lengths = {name: len(path.read_text().splitlines()) for name, path in EVERY.items()}
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 
 
 def test_no_module_is_called_for_what_did_not_find_a_place() -> None:
     vague = {"utils", "util", "helpers", "misc", "common"}
-    assert {name for name in MODULES if vague & set(name.split("."))} == set()
+    assert {name for name in EVERY if vague & set(name.split("."))} == set()

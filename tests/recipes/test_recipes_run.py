@@ -13,12 +13,13 @@ import torch
 from PIL import Image, ImageEnhance
 from safetensors.torch import save_file
 from support import naive
+from support.loss_logs import read_log
 from support.published import MEAN, PUBLISHED, STD, published_terms, stretched
 from support.runs import Small, contents, picture
 from torch import Tensor
 
-from stylebatch.output.loss_log import LossRow, decode_log
 from stylebatch.recipes import recipe_names
+from stylebatch.transfer.problem import Row
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +137,7 @@ def test_the_first_row_of_the_loss_log_is_the_published_number(name: str, done: 
     told = done.metadata()[f"{name}/a-s.png"]
     image = start(name, content, told["seed"])
     wanted = published_terms(name, image, content, style, STRENGTH)
-    (row,) = decode_log((done.out / "losses" / name / "a-s.csv").read_bytes())
+    (row,) = read_log((done.out / "losses" / name / "a-s.csv").read_bytes())
     for term, value in wanted.items():
         # Where the start is the content, its term is 0.
         assert getattr(row, term) == pytest.approx(float(value), rel=1e-4, abs=1e-9), term
@@ -152,8 +153,8 @@ def test_the_output_has_the_published_size(name: str, done: Small) -> None:
         assert image.size == (CONTENT_SIZE if is_resampled_back else work)
 
 
-def rows_of(small: Small, name: str) -> list[LossRow]:
-    return decode_log((small.out / "losses" / name / "a-s.csv").read_bytes())
+def rows_of(small: Small, name: str) -> list[Row]:
+    return read_log((small.out / "losses" / name / "a-s.csv").read_bytes())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,13 +1,8 @@
-"""What `benchmarks/batching.py` compares the scheduler with."""
-
-import sys
+"""What `benchmarks.speed.batching` compares the scheduler with."""
 
 from support.jobs import BUDGET, Jobs
-from support.paths import ROOT
 
-sys.path.append(str(ROOT / "benchmarks"))
-
-from batching import FixedBatches
+from benchmarks.speed.batching import FixedBatches
 
 
 def test_fixed_batches_are_of_one_shape_and_end_before_the_next_begins() -> None:

@@ -10,12 +10,10 @@ from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = ROOT / "benchmarks/gpu.py"
-
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.speed.gpu", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 def test_all_of_it_but_graphs_runs_on_the_cpu() -> None:

@@ -1,14 +1,8 @@
-"""`benchmarks/solver_figures.py` on ways made by hand, whose figures are worked out by hand."""
-
-import sys
+"""`benchmarks.solver.figures` on ways made by hand, whose figures are worked out by hand."""
 
 import pytest
-from support.paths import ROOT
 
-sys.path.append(str(ROOT / "benchmarks"))
-
-from solver import Way
-from solver_figures import (
+from benchmarks.solver.figures import (
     Gain,
     Goal,
     best_of,
@@ -21,6 +15,7 @@ from solver_figures import (
     seconds_until,
     with_seconds,
 )
+from benchmarks.solver.ways import Way
 
 
 def way(

@@ -1,14 +1,9 @@
-"""What `benchmarks/solver_report.py` prints of ways made by hand."""
-
-import sys
+"""What `benchmarks.solver.report` prints of ways made by hand."""
 
 import pytest
-from support.paths import ROOT
 
-sys.path.append(str(ROOT / "benchmarks"))
-
-from solver import Way
-from solver_report import print_report
+from benchmarks.solver.report import print_report
+from benchmarks.solver.ways import Way
 
 EACH_S = {"textbook": 0.4, "SciPy L-BFGS-B": 0.5, "ours": 0.2, "ours, float32": 0.3}
 

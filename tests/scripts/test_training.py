@@ -1,4 +1,4 @@
-"""`training/train_slim.py`, as a user runs it, for a few steps on drawn images."""
+"""`training.train_slim`, as a user runs it, for a few steps on drawn images."""
 
 import subprocess
 import sys
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
+from training.crops import load_images
+from training.holdout import read_names
 
 pytestmark = pytest.mark.slow
-
-SCRIPT = ROOT / "training" / "train_slim.py"
 SMALL = [
     "--steps",
     "4",
@@ -56,7 +56,8 @@ def train(inputs: Path, name: str, *options: str) -> Path:
     output = inputs / f"{name}.safetensors"
     command: list[str | Path] = [
         sys.executable,
-        SCRIPT,
+        "-m",
+        "training.train_slim",
         inputs / "vgg.safetensors",
         inputs / "photos",
     ]
@@ -91,12 +92,9 @@ def test_it_goes_on_from_a_file(inputs: Path) -> None:
     assert np.array_equal(load_file(first)[key], load_file(still)[key])
 
 
-def test_what_is_left_out_is_not_loaded(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    from crops import load_images, read_names
-
+def test_what_is_left_out_is_not_loaded(inputs: Path) -> None:
     names = read_names(inputs / "left-out.txt")
-    assert names == {"photos/left-out.png"}
+    assert names == ["photos/left-out.png"]
     assert len(load_images(inputs / "photos", names)) == 1
     with pytest.raises(SystemExit, match="no images to train on"):
         load_images(inputs / "photos", {"photos/left-out.png", "photos/a.png"})

@@ -144,3 +144,10 @@ def levels_of(rows: Sequence[Row]) -> list[int]:
     for row in rows:
         counts[row.level] += 1
     return counts
+
+
+def keys_in(engine: Engine) -> list[Any]:
+    """Return the keys of the images in an engine's slots, those between two levels last."""
+    in_slots = [entry for batch in engine._batches.values() for entry in batch.entries]
+    entries = [*in_slots, *(entry for entry, _ in engine._between)]
+    return [entry.problem.key for entry in entries]

@@ -24,11 +24,18 @@ class Import(NamedTuple):
 
 def module_name(path: Path) -> str:
     """Return a module's dotted name; a package's own is that of its `__init__`."""
-    parts = ("stylebatch", *path.relative_to(PACKAGE).with_suffix("").parts)
+    parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+def modules_below(folder: Path) -> dict[str, Path]:
+    """Return the modules of a package by their names."""
+    return {module_name(path): path for path in sorted(folder.rglob("*.py"))}
+
+
+MODULES = modules_below(PACKAGE)
+# What stands beside the package and is run as modules.
+SCRIPTS = modules_below(ROOT / "training") | modules_below(ROOT / "benchmarks")
 
 
 def imports(module: str, source: str, known: Iterable[str] = MODULES) -> list[Import]:

@@ -19,6 +19,9 @@ READS_BACK = {
     "_unique2",
 }
 
+# Each of these sends numbers of the host to the device: indices, or a tensor's own.
+SENDS = {"index", "index_put", "index_put_", "_index_put_impl_", "lift_fresh", "lift_fresh_copy"}
+
 
 class NoReadingBack(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Raises where an operation would make the host wait for a GPU.
@@ -41,6 +44,15 @@ class NoReadingBack(TorchDispatchMode):  # type: ignore[no-untyped-call]
         assert name not in READS_BACK, f"{name} reads a result back"
         assert not is_masked, f"{name} with a mask counts what the mask holds"
         return func(*args, **(kwargs or {}))
+
+
+class NoWaiting(NoReadingBack):  # type: ignore[no-untyped-call]
+    """Raises at every operation that would make the host wait for a CUDA device."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        assert name not in SENDS, f"{name} sends numbers of the host"
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
 
 def _flat(args: Iterable[Any]) -> list[Any]:

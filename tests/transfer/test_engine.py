@@ -10,6 +10,7 @@ from support.engines import (
     Terms,
     bowl,
     engine,
+    keys_in,
     levels_of,
     problem,
     real_objective,
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.optimizers.lbfgs import ProjectedLBFGS
-from stylebatch.transfer.problem import Problem, SecondPass, Status
+from stylebatch.transfer.problem import Problem, SecondPassSpec, Status
 from stylebatch.transfer.starts import draw_noise
 
 # --- on real features ------------------------------------------------------------------------
@@ -243,12 +244,12 @@ def test_a_step_reports_the_row_of_every_running_image_and_those_that_are_done()
     assert {key: row.evaluation for key, row in report.rows} == {1: 1, 2: 1}
     assert report.results == []
     climb.admit(problem(3))
-    assert {p.key for p in climb.problems} == {1, 2, 3}
+    assert set(keys_in(climb)) == {1, 2, 3}
     report = climb.step()
     assert {key: row.evaluation for key, row in report.rows} == {1: 2, 2: 2, 3: 1}
     assert {result.key for result in report.results} == {1, 2}
     assert climb.running == 1
-    assert [p.key for p in climb.problems] == [3]
+    assert keys_in(climb) == [3]
 
 
 def test_an_engine_without_images_does_nothing() -> None:
@@ -300,7 +301,7 @@ def test_a_guarded_image_is_one_that_was_judged_not_what_its_update_led_to(keep:
 
 
 def test_an_image_too_small_for_a_second_pass_gets_the_first_at_its_own_size() -> None:
-    second = SecondPass(64, "longest", 5)
+    second = SecondPassSpec(64, "longest", 5)
     sizes = {
         (h, w): Engine(stub(slope), solver(second_pass=second), 1, h, w).sizes
         for h, w in [(48, 64), (96, 128)]

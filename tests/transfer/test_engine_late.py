@@ -10,15 +10,25 @@ from typing import Any
 import pytest
 import torch
 from support import naive
-from support.engines import SPEC, Terms, bowl, problem, real_objective, real_problem, solver, stub
-from support.synchronisation import NoReadingBack
+from support.engines import (
+    SPEC,
+    Terms,
+    bowl,
+    keys_in,
+    problem,
+    real_objective,
+    real_problem,
+    solver,
+    stub,
+)
+from support.synchronisation import NoWaiting
 from torch import Tensor
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
-from stylebatch.transfer.problem import Problem, Result, Row, SecondPass, SolverSpec, Status
+from stylebatch.transfer.problem import Problem, Result, Row, SecondPassSpec, SolverSpec, Status
 from stylebatch.transfer.readback import Passed, Readback
 
 # --- lateness --------------------------------------------------------------------------------
@@ -114,7 +124,7 @@ LAGS = [1, 2, 5]
         ({"steps": 48, "levels": 2, "start": "noise", "tolerance": 0.2}, (32, 32)),
         ({"steps": 8, "optimizer": "adam", "keep": "last", "tolerance": 0.05}, (16, 20)),
         ({"steps": 7, "optimizer": "adam", "keep": "after_best", "learning_rate": 0.2}, (16, 20)),
-        ({"steps": 5, "second_pass": SecondPass(16, "longest", 4)}, (32, 32)),
+        ({"steps": 5, "second_pass": SecondPassSpec(16, "longest", 4)}, (32, 32)),
     ],
     ids=["lbfgs", "two-levels", "adam", "after", "second-pass"],
 )
@@ -203,9 +213,9 @@ def test_a_slot_is_free_once_its_end_has_arrived_and_not_before() -> None:
     engine = Engine(stub(bowl), solver(steps=1), 1, 16, 16, make_readback=late(1))
     engine.admit(problem(1))
     assert engine.step().results == []
-    assert (engine.running, [p.key for p in engine.problems]) == (1, [1])
+    assert (engine.running, keys_in(engine)) == (1, [1])
     assert [result.key for result in engine.step().results] == [1]
-    assert (engine.running, engine.problems) == (0, [])
+    assert (engine.running, keys_in(engine)) == (0, [])
 
 
 # --- running out of memory -------------------------------------------------------------------
@@ -225,7 +235,7 @@ def test_what_has_arrived_is_not_lost_where_the_next_step_can_not_be_started() -
     engine._objective.evaluate = fail  # type: ignore[method-assign]
     with pytest.raises(torch.OutOfMemoryError):
         engine.step()
-    assert Counter([*done, *(p.key for p in engine.problems)]) == Counter([1, 2])
+    assert Counter([*done, *keys_in(engine)]) == Counter([1, 2])
 
 
 def test_an_image_between_two_levels_is_still_the_engine_s() -> None:
@@ -237,26 +247,13 @@ def test_an_image_between_two_levels_is_still_the_engine_s() -> None:
     engine = Engine(stub(narrow), solver(steps=2, levels=2), 1, 32, 32)
     engine.admit(problem(0, 32, 2))
     assert len(engine.step().rows) == 1
-    assert (engine.running, [p.key for p in engine.problems]) == (1, [0])
+    assert (engine.running, keys_in(engine)) == (1, [0])
     with pytest.raises(torch.OutOfMemoryError):
         engine.step()
-    assert (engine.running, [p.key for p in engine.problems]) == (1, [0])
+    assert (engine.running, keys_in(engine)) == (1, [0])
 
 
 # --- no waiting ------------------------------------------------------------------------------
-
-# Each of these sends numbers of the host to the device: indices, or a tensor's own.
-SENDS = {"index", "index_put", "index_put_", "_index_put_impl_", "lift_fresh", "lift_fresh_copy"}
-
-
-class NoWaiting(NoReadingBack):  # type: ignore[no-untyped-call]
-    """Raise at every operation that would make the host wait for a CUDA device."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        assert name not in SENDS, f"{name} sends numbers of the host"
-        return super().__torch_dispatch__(func, types, args, kwargs)
-
 
 WAITS: list[Callable[[Tensor], Any]] = [
     lambda x: x.sum().item(),
@@ -343,7 +340,7 @@ def test_on_cuda_what_arrives_late_is_what_a_host_that_waits_sees() -> None:
 
     objective, spec = objective_on("cuda"), solver(steps=9, tolerance=0.1, progress_every=1)
     problems = [real_problem(real_objective(), key, 1, (16, 20)) for key in range(5)]
-    at_once = partial(Readback, make_event=lambda _: Waiting())
+    at_once = partial(Readback, make_mark=lambda _: Waiting())
     wanted = follow(Engine(objective, spec, 2, 16, 20, make_readback=at_once), problems)
     found = follow(Engine(objective, spec, 2, 16, 20), problems)
     for key, result in wanted.results.items():

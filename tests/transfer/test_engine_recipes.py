@@ -25,7 +25,7 @@ from support.engines import (
 from torch import Tensor
 
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.problem import Problem, SecondPass, Snapshot, Status
+from stylebatch.transfer.problem import Problem, SecondPassSpec, Snapshot, Status
 from stylebatch.transfer.reductions import sum_pixels
 
 # Too long steps: the loss goes up and down.
@@ -167,7 +167,7 @@ def test_an_image_starts_from_its_own_style_image(levels: int) -> None:
 
 def climb(function: Any, edge: int, first: float, second: int, **changes: Any) -> Engine:
     spec = solver(
-        second_pass=SecondPass(round(first * edge), "longest", second), levels="auto", **changes
+        second_pass=SecondPassSpec(round(first * edge), "longest", second), levels="auto", **changes
     )
     return Engine(stub(function), spec, 4, edge, edge)
 
@@ -183,7 +183,7 @@ def climb(function: Any, edge: int, first: float, second: int, **changes: Any) -
 def test_a_second_pass_comes_after_one_at_the_first_size(
     size: tuple[int, int], first_px: int, fit: str, first: tuple[int, int]
 ) -> None:
-    spec = solver(second_pass=SecondPass(first_px, fit, 5), levels="auto")
+    spec = solver(second_pass=SecondPassSpec(first_px, fit, 5), levels="auto")
     assert Engine(stub(slope), spec, 1, *size).sizes == [first, size]
 
 

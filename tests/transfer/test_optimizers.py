@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from support import naive
 from support.functions import SHAPE, Function, function_of, make, quadratic, spec
-from support.synchronisation import NoReadingBack
+from support.synchronisation import NoReadingBack, NoWaiting
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -208,6 +208,15 @@ def test_no_number_is_read_back(optimizer: str) -> None:
         solver.move(1, 0)
         solver.admit(1, naive.draw(*SHAPE), 9)
         solver.tell(2, *function(solver.ask(2).clone()))
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_slot_is_filled_and_moved_without_sending_numbers(optimizer: str) -> None:
+    """What a slot starts with is written by the device: only the image itself travels."""
+    solver, start = make(spec(optimizer=optimizer), 3), naive.draw(*SHAPE)
+    with NoWaiting():
+        solver.admit(0, start, 9)
+        solver.move(0, 1)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])

@@ -8,7 +8,7 @@ from stylebatch.worker.spec import WorkerSpec
 
 
 class Executor(Protocol):
-    """What the one loop in `pipeline.py` needs of whatever runs the workers.
+    """What the one loop (`run/loop.py`) needs of whatever runs the workers.
 
     A worker that is there is announced by `WorkerJoined`, one that has died by `WorkerLost`, after
     which its number is not used again until `replace` has started another.

@@ -31,10 +31,11 @@ class Adam:
 
     def admit(self, slot: int, start: Tensor, budget: int) -> None:
         self._x[slot] = start
-        self._first[slot], self._second[slot] = 0, 0
-        self._count[slot], self._age[slot], self._budget[slot] = 0, 0, budget
-        # Not known before the first gradient.
-        self._unit[slot], self._care[slot] = 0, 1
+        # The unit is not known before the first gradient.
+        for state in (self._first, self._second, self._count, self._age, self._unit):
+            state[slot].zero_()
+        self._budget[slot].fill_(budget)
+        self._care[slot].fill_(1)
 
     def move(self, source: int, target: int) -> None:
         moments = (self._x, self._first, self._second, self._age, self._unit)

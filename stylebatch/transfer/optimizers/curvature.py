@@ -36,10 +36,10 @@ class CurvaturePairs:
 
     def clear(self, slot: int) -> None:
         """Forget a slot's pairs."""
-        self._s[:, slot] = 0
-        self._y[:, slot] = 0
+        self._s[:, slot].zero_()
+        self._y[:, slot].zero_()
         self._inverse[slot] = self._eye
-        self._counts[slot] = 1
+        self._counts[slot].fill_(1)
 
     def forget(self, mask: Tensor) -> None:
         """Forget the pairs of those of the first n slots that are masked, (n,)."""
@@ -71,11 +71,12 @@ class CurvaturePairs:
             # What is not stored may hold a NaN, which times a scale of 0 would stay one.
             ring[self._head, :active] = torch.where(mask, vectors * scale, 0.0)
         self._counts[:active] = self._counts[:active].roll(-1, 1)
-        self._counts[:active, -1] = 1
+        # Not `… = 1`: torch 2.14 makes that a tensor of the host's, which a GPU has to be sent.
+        self._counts[:active, -1].fill_(1)
         dots = self._dots(self._s, self._y[self._head, :active])
         # The oldest row and column leave at the front; what they leave at the end is the new one's.
         inverse = self._inverse[:active].roll((-1, -1), (1, 2))
-        inverse[:, :, -1] = 0
+        inverse[:, :, -1].zero_()
         inverse[:, :, -1] = -_times(inverse, dots)
         inverse[:, -1] = self._eye[-1]
         self._inverse[:active] = inverse

@@ -51,8 +51,9 @@ class ProjectedLBFGS:
     def admit(self, slot: int, start: Tensor, budget: int) -> None:
         self._trial[slot] = start
         self._pairs.clear(slot)
-        self._gamma[slot], self._step[slot], self._is_fresh[slot] = 0, 1, True
-        self._care[slot] = 1
+        self._gamma[slot].zero_()
+        for state in (self._step, self._is_fresh, self._care):
+            state[slot].fill_(1)
 
     def move(self, source: int, target: int) -> None:
         for state in (self._x, self._gradient, self._trial, self._loss, self._gamma, self._step):

@@ -1,0 +1,1 @@
+"""What a network or a recipe is worth to the eye."""

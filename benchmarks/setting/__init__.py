@@ -1,0 +1,1 @@
+"""What benchmarks share: inputs, projects, networks, timing, the line on the machine."""

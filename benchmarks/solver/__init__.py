@@ -1,0 +1,1 @@
+"""How soon solvers reach a loss: ours, the textbook's, SciPy's; `python -m benchmarks.solver`."""

@@ -1,0 +1,1 @@
+"""Time and memory of an evaluation, of a run, of planning."""

@@ -1,0 +1,100 @@
+"""How many images to optimise together on a CPU.
+
+    python -m benchmarks.speed.throughput --shared ../shared
+    python -m benchmarks.speed.throughput --quick            # a smoke test
+
+Milliseconds per evaluation of one image, by batch size; batch sizes take turns. Whole runs, with
+slots that are refilled and with several workers, are in `benchmarks.speed.batching`. How glibc
+hands memory out matters:
+
+    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 python -m benchmarks.speed.throughput
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.setting.inputs import (
+    STYLE,
+    add_shared_option,
+    check_shared,
+    photograph_paths,
+    problems_of,
+    settings_of,
+    square,
+    style_of,
+)
+from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.timing import describe_repeats, time_by_turns
+from stylebatch.device.choice import choose_precision
+from stylebatch.device.device import Device
+from stylebatch.system.cores import usable_cores
+from stylebatch.transfer.engine import Engine
+
+BATCHES = {128: (1, 2, 4, 8, 16), 256: (1, 2, 4), 512: (1,)}
+WARM_UP = 2
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_shared_option(parser)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--evaluations", type=int, default=4, help="timed at a time")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="of one thread: holds on a busy machine too"
+    )
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    shared = check_shared(options.shared)
+    if options.quick:
+        options.repeats, options.evaluations = 1, 1
+    torch.set_num_threads(1 if options.cpu_time else usable_cores())
+    clock = time.thread_time if options.cpu_time else time.perf_counter
+    print(describe_machine(choose_precision("auto", "cpu")))
+    print_batches(shared, clock, options.repeats, options.evaluations)
+
+
+def print_batches(shared: Path, clock: Callable[[], float], repeats: int, evaluations: int) -> None:
+    """Print a line a shape and batch size: ms per evaluation of one image."""
+    cases = [(edge, size) for edge, sizes in BATCHES.items() for size in sizes]
+    with tempfile.TemporaryDirectory(prefix="stylebatch-throughput-") as cache:
+        engines = {case: full_engine(shared, Path(cache), *case) for case in cases}
+    acts = {case: steps_of(engine, evaluations) for case, engine in engines.items()}
+    times = time_by_turns(acts, repeats, clock=clock)
+    print(f"\n{'shape':<10}{'images':>7}{'pixels':>9}   ms per evaluation and image")
+    for (edge, size), seconds in times.items():
+        each_ms = [1000 * one / evaluations / size for one in seconds]
+        figure = describe_repeats(each_ms, 1)
+        print(f"{f'{edge}x{edge}':<10}{size:>7}{edge * edge * size:>9}   {figure}", flush=True)
+
+
+def full_engine(shared: Path, cache: Path, edge: int, size: int) -> Engine:
+    """Return an engine of `balanced` with all its slots in use, past its first evaluations."""
+    settings = settings_of(shared, steps=100_000, tolerance=0.0, levels=1)
+    device = Device("cpu", shared, cache)
+    engine = device.engine(settings, size, edge, edge)
+    images = [square(path, edge) for path in photograph_paths(shared, size)]
+    for problem in problems_of(device, settings, engine, images, style_of(shared, STYLE)):
+        engine.admit(problem)
+    for _ in range(WARM_UP):
+        engine.step()
+    return engine
+
+
+def steps_of(engine: Engine, evaluations: int) -> Callable[[], None]:
+    """Return a function that steps an engine so many times."""
+
+    def act() -> None:
+        for _ in range(evaluations):
+            engine.step()
+
+    return act
+
+
+if __name__ == "__main__":
+    main()

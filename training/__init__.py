@@ -1,0 +1,1 @@
+"""Making the weights of `slim`; `python -m training.train_slim`."""
