@@ -15,6 +15,8 @@ from stylebatch.preview.preview import CELL_PX, choose, sheet_rows
 from stylebatch.records import Job
 from stylebatch.run import make_plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
