@@ -50,6 +50,7 @@ ExecutorName = Annotated[
         help=f"Instead of the manifest's run.executor: {', '.join(EXECUTORS)}.",
     ),
 ]
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 DEMO_NOTE = (
     "note: weights: random is a demonstration extractor (seeded random filters); "
     "for real results set `arch: slim`, or `weights: imagenet`, under `extractor`"
@@ -170,7 +171,10 @@ def _failures(limit: str | None) -> int | str | None:
 
 @contextmanager
 def _signals() -> Iterator[StopRequest]:
-    """Let SIGINT and SIGTERM finish what is in the slots; twice stops, three times at any cost."""
+    """Let SIGINT and SIGTERM finish what is in the slots; twice stops, three times at any cost.
+
+    One that is ignored stays so: whoever put the run into the background has seen to that.
+    """
     stop = StopRequest()
 
     def request(number: int, frame: FrameType | None) -> None:
@@ -178,7 +182,8 @@ def _signals() -> Iterator[StopRequest]:
         if stop.count > 2:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, request) for number in heard}
     try:
         yield stop
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 from support.runs import (
+    COMMAND,
     PATIENCE_S,
     Small,
     children_of,
@@ -202,6 +203,26 @@ def test_a_signal_while_workers_start_ends_quietly(small: Small) -> None:
     assert small.summary()["remaining"] == NUM_IMAGES - len(small.images())
 
 
+IGNORING_INT = ("sh", "-c", 'trap "" INT; exec "$@"', "-")
+
+
+def test_a_run_that_was_left_behind_with_ctrl_c_ignored_goes_on(tmp_path: Path) -> None:
+    small = _many(tmp_path)
+    process = subprocess.Popen(
+        [*IGNORING_INT, *COMMAND, "run", str(small.manifest)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: _workers(process) or process.poll() is not None, "a worker is started")
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    ended = end(process)
+    assert ended.code == 0, ended
+    assert len(small.images()) == NUM_IMAGES
+
+
 def test_a_deadline_stops_what_has_not_begun(small: Small, undisturbed: Small) -> None:
     ended = small.run("--executor", "inline", "--deadline", "0.01s")
     assert ended.code == 4
@@ -230,10 +251,9 @@ def test_ctrl_c_in_any_command_is_no_error_of_ours(tmp_path: Path) -> None:
 def test_interruptions_are_tried_also_where_ctrl_c_is_ignored() -> None:
     """As in a job that a script left behind it: what is started there can be interrupted."""
     tried = f"{__file__}::{test_ctrl_c_in_any_command_is_no_error_of_ours.__name__}"
-    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "-"]
     pytest_again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tried]
     done = subprocess.run(
-        [*ignoring, *pytest_again], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+        [*IGNORING_INT, *pytest_again], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
