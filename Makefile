@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml Makefile tools/install.py $(wildcard $(LOCKS)/*.txt)
 INSTALL = $(BIN)/python tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: run demo test test-lowest fault-test lock lint format picture bench clean
+.PHONY: run demo test quick test-lowest fault-test lock lint format picture bench clean
 
 run: $(VENV)/.installed demo
 	$(BIN)/stylebatch run $(MANIFEST)
@@ -26,6 +26,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+# Lint, and every test that is not slow.
+quick: lint
+	$(BIN)/python -m pytest $(QUICK)
 
 # Hundreds of killed processes, full disks, jumping clocks: minutes. `make test` runs a sample.
 fault-test: $(VENV)/.installed-dev

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from support.paths import ROOT
 
@@ -33,8 +35,22 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
     os.environ.update(_OFFLINE)
     os.environ.update({name: str(_scratch / name.lower()) for name in _FOLDERS})
+    _let_ctrl_c_reach_what_is_started()
+    # How long an example takes says how busy the machine is.
+    slow_is_fine = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("any", deadline=None, suppress_health_check=slow_is_fine)
+    hypothesis.settings.load_profile("any")
     socket.socket.__init__ = _init_local_socket  # type: ignore[assignment, method-assign]
     socket.getaddrinfo = _refuse
+
+
+def _let_ctrl_c_reach_what_is_started() -> None:
+    """Go on ignoring Ctrl-C where that was inherited, as in a job that a script left behind it.
+
+    A handler, unlike SIG_IGN, is not handed down: what tests start can be interrupted.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def pytest_unconfigure() -> None:

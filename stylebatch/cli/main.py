@@ -47,11 +47,12 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] in COMMANDS:
-            self.commands[args[0]] = _load(args[0])
+            self.commands[args[0]] = load_command(args[0])
         return super().resolve_command(ctx, args)
 
 
-def _load(name: str) -> Any:
+def load_command(name: str) -> Any:
+    """Import a command, or a group of them, of `COMMANDS`."""
     module, _, attribute = COMMANDS[name][0].partition(":")
     found = getattr(import_module(f"stylebatch.cli.{module}"), attribute)
     holder = typer.Typer(add_completion=False)

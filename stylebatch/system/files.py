@@ -134,7 +134,7 @@ def list_sizes(folder: Path) -> dict[str, int]:
 
 
 def stat_file(path: Path) -> tuple[int, int] | None:
-    """Return a regular file's size in bytes and its mtime in ns, or None where there is none."""
+    """Return the size in bytes and the mtime in ns of what is at a path, None where nothing is."""
     try:
         stat = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
-from support.runs import Ended, Small, one_core, small_project
+from support.runs import PATIENCE_S, Ended, Small, one_core, small_project
 
 from stylebatch.output.shard import Shard
 
@@ -44,7 +44,7 @@ def run_script(text: str, small: Small, task: int | None = None) -> Ended:
             cwd=small.root.parent,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
     return Ended(done.returncode, done.stdout, done.stderr)
 

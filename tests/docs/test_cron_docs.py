@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
-from support.runs import Ended, Small, contents, needs_proc, small_project, start, wait_until
+from support.runs import (
+    PATIENCE_S,
+    Ended,
+    Small,
+    contents,
+    needs_proc,
+    small_project,
+    start,
+    wait_until,
+)
 
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock
@@ -63,7 +72,7 @@ def by_cron(small: Small, command: str) -> Ended:
         cwd=small.root.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -160,7 +169,7 @@ def test_systemd_takes_the_units(units: list[Path]) -> None:
             ["systemd-analyze", "verify", "--user", "--man=no", *units],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             env={"PATH": os.environ["PATH"], "HOME": home, "XDG_RUNTIME_DIR": home},
         )
 
@@ -186,7 +195,7 @@ def test_the_service_runs_and_a_sigterm_is_one_of_its_successes(
     holder = small.out / ".stylebatch/holder.json"
     wait_until(lambda: holder.exists() or process.poll() is not None, "the run holds the output")
     os.kill(process.pid, signal.SIGTERM)  # as KillMode=mixed: to the run alone
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
     assert str(process.returncode) in fields["SuccessExitStatus"].split()
     assert contents(small.out / ".stylebatch/tmp") == {}
 

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 from PIL import Image
 from pydantic import BaseModel
@@ -15,7 +14,7 @@ from support.documents import PAGES, anchors, blocks, code, prose, table
 from support.paths import ROOT
 from support.runs import small_project
 
-from stylebatch.cli.main import app
+from stylebatch.cli.main import COMMANDS, load_command
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import NAMED_WEIGHTS, NORMALISATIONS, SHIPPED_WEIGHTS
 from stylebatch.manifest import Manifest, load_manifest
@@ -81,7 +80,8 @@ def test_the_index_has_every_page_once() -> None:
 def options_by_command() -> dict[str, set[str]]:
     """Return the options of every command, `weights list` and the like included."""
     found = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name in COMMANDS:
+        command = load_command(name)
         inner = getattr(command, "commands", {})
         found[name] = {option for each in command.params for option in each.opts} | {"--help"}
         for sub, each in inner.items():

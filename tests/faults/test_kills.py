@@ -138,7 +138,7 @@ def test_workers_of_a_killed_run_end_and_commit_nothing_more(
 ) -> None:
     running.kill()
     running.end()
-    wait_until(lambda: not running.members(), "the workers end by themselves", 30)
+    wait_until(lambda: not running.members(), "the workers end by themselves")
     before = _identities(trial.small.out)
     time.sleep(1)
     assert _identities(trial.small.out) == before

@@ -76,13 +76,13 @@ def _days_in_log(trial: Trial) -> set[str]:
 
 @pytest.mark.long
 def test_a_clock_that_jumps_changes_nothing(make_trial: MakeTrial, clock: Clock) -> None:
-    trial = make_trial(MANY)
+    trial, began = make_trial(MANY), time.monotonic()
     run = trial.start("--deadline", "10h", environment=clock.environment)
     trial.check(clock.jump_until_the_end(run))
     assert len(_days_in_log(trial)) > 1
     started = datetime.fromisoformat(trial.small.summary()["started"])
     assert abs(started.timestamp() - time.time()) > 60
-    assert 0 < trial.small.summary()["seconds"] < 600
+    assert 0 < trial.small.summary()["seconds"] < time.monotonic() - began
 
 
 @pytest.mark.long
@@ -117,7 +117,7 @@ def test_killed_runs_at_dates_that_go_back_and_forth(
 def test_workers_that_fall_silent_are_ended(make_trial: MakeTrial) -> None:
     """Both are stopped for ever: nobody but the run's own process can help."""
     trial = make_trial(MANY)
-    trial.small.document["run"]["image_timeout"] = "5s"
+    trial.small.document["run"]["image_timeout"] = "20s"
     trial.small.write()
     run = trial.start()
     wait_until(lambda: trial.small.images() or run.is_over, "images")
@@ -126,5 +126,5 @@ def test_workers_that_fall_silent_are_ended(make_trial: MakeTrial) -> None:
         os.kill(pid, signal.SIGSTOP)
         COUNTS["workers stopped for ever"] += 1
     ended = run.end()
-    assert trial.small.log().count("no answer for 5 s: killed (run.image_timeout)") == 2
+    assert trial.small.log().count("no answer for 20 s: killed (run.image_timeout)") == 2
     trial.check(ended)

@@ -71,14 +71,14 @@ def test_an_sdist_holds_the_whole_repository_but_what_is_cis(built: Built) -> No
     found = {name.partition("/")[2] for name in files}
     made = {name for name in found if ".egg-info/" in name} | {"PKG-INFO", "setup.cfg"}
     assert found - made == {name for name in built.sources if not name.startswith(".ci/")}
-    assert {"tests/test_packaging.py", "docs/cron.md", "pipeline.yaml"} <= found
+    assert {"tests/installing/test_packaging.py", "docs/cron.md", "pipeline.yaml"} <= found
 
 
 def test_a_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == {name for name in built.sources if name.startswith("stylebatch/")}
-    assert {"stylebatch/py.typed", "stylebatch/weights/slim.safetensors"} <= found
+    assert {"stylebatch/py.typed", "stylebatch/extractors/weights/slim.safetensors"} <= found
 
 
 class Installed:

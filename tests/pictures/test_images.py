@@ -296,7 +296,7 @@ def test_a_decompression_bomb_is_refused_whatever_the_warning_filter(
                 read(bomb, "bomb.png")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"]), st.data())
 def test_a_damaged_file_is_a_picture_or_an_image_error(kind: str, data: st.DataObject) -> None:
     exif = Image.Exif()

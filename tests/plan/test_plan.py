@@ -407,7 +407,7 @@ file_name = part.map(lambda text: "x" + text + ".png")
 folder_name = st.sampled_from(["", "cats/", "Cats/", "cats/.x/", "dogs.v1/", "é/", "e\u0301/"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sets(st.tuples(folder_name, file_name), min_size=1, max_size=12), st.integers(1, 2))
 def test_outputs_are_unique_for_any_file_names(
     tmp_path_factory: pytest.TempPathFactory, found: set[tuple[str, str]], variants: int

@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 from support.runs import (
+    PATIENCE_S,
     Small,
     children_of,
     command,
@@ -222,3 +225,15 @@ def test_ctrl_c_in_any_command_is_no_error_of_ours(tmp_path: Path) -> None:
         ended = end(process)
     assert ended.code == 4
     assert ended.err == "stylebatch: stopped; run it again to go on\n"
+
+
+def test_interruptions_are_tried_also_where_ctrl_c_is_ignored() -> None:
+    """As in a job that a script left behind it: what is started there can be interrupted."""
+    tried = f"{__file__}::{test_ctrl_c_in_any_command_is_no_error_of_ours.__name__}"
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "-"]
+    pytest_again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tried]
+    done = subprocess.run(
+        [*ignoring, *pytest_again], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout

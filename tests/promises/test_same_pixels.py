@@ -199,7 +199,7 @@ def _running(small: Small, workers: int) -> "Iterator[subprocess.Popen[str]]":
 @pytest.mark.parametrize("workers", [1, 2])
 def test_in_processes_of_their_own(fresh: Small, alone: Made, workers: int) -> None:
     with _running(fresh, workers) as process:
-        assert end(process, timeout_s=280) == (0, "", "")
+        assert end(process) == (0, "", "")
     assert_same(made(fresh), alone)
 
 

@@ -220,7 +220,7 @@ def test_while_a_run_of_the_whole_goes_on_no_shard_may(small: Small) -> None:
         process.communicate()
 
 
-# Takes and lets go of locks that exclude each other, and sees whether they do.
+# Takes locks that exclude each other, until it has had some, and sees whether they do.
 CONTENDER = """
 import random, sys, time
 from pathlib import Path
@@ -231,10 +231,12 @@ from stylebatch.output.shard import Shard
 root, seed = Path(sys.argv[1]), sys.argv[2]
 choice, taken = random.Random(seed), 0
 Dataset(root).make_folders()
-for number in range(40):
+print("ready", flush=True)
+sys.stdin.readline()
+while taken < 10:
     shard = choice.choice([None, Shard(0, 2), Shard(1, 2), Shard(0, 3)])
     try:
-        with OutputLock(Dataset(root, shard), f"{seed}-{number}"):
+        with OutputLock(Dataset(root, shard), f"{seed}-{taken}"):
             taken += 1
             sign = root / f"held.{shard.name if shard else 'whole'}.{seed}"
             sign.touch()
@@ -244,8 +246,7 @@ for number in range(40):
             assert len(list(root.glob(f"held.{sign.name.split('.')[1]}.*"))) == 1
             sign.unlink()
     except OutputHeldError:
-        pass
-print(taken)
+        time.sleep(choice.random() * 0.01)
 """
 
 
@@ -253,14 +254,22 @@ def test_locks_that_exclude_each_other_are_never_held_together(tmp_path: Path) -
     contenders = [
         subprocess.Popen(
             [sys.executable, "-c", CONTENDER, str(tmp_path / "out"), str(seed)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for seed in range(4)
     ]
-    taken = [process.communicate(timeout=120)[0] for process in contenders]
+    for process in contenders:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in contenders:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in contenders:
+        end(process)
     assert [process.returncode for process in contenders] == [0] * 4
-    assert all(int(count) > 0 for count in taken)
 
 
 def test_workers_look_for_their_own_shards_holder(tmp_path: Path) -> None:

@@ -20,14 +20,16 @@ def test_all_of_it_but_graphs_runs_on_the_cpu() -> None:
     assert done.returncode == 0, done.stderr
     machine, matrix, _, head, *lines = done.stdout.splitlines()
     assert machine.endswith("no GPU")
-    assert float(re.findall(r"([\d.]+) TFLOP/s", matrix)[0]) > 0
+    assert re.fullmatch(r"bfloat16 matrix product, \d+³: [\d.]+ TFLOP/s", matrix)
     assert head.split()[:3] == ["px", "images", "way"]
     rows = [line.split() for line in lines]
     assert [row[:3] for row in rows] == [
         ["64", "1", "engine"], ["64", "1", "loop"], ["64", "2", "engine"], ["64", "2", "loop"]
     ]  # fmt: skip
     for _, images, _, ms, evaluations, per_s, *_ in rows:
-        assert float(evaluations) == pytest.approx(1000 * int(images) / float(ms), rel=0.02)
+        # A slow machine's few are told to one decimal place only.
+        told = pytest.approx(1000 * int(images) / float(ms), rel=0.02, abs=0.06)
+        assert float(evaluations) == told
         assert float(per_s) == pytest.approx(float(evaluations) / 100, abs=0.01)
 
 

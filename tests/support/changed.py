@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from support.runs import Small
+from support.runs import PATIENCE_S, Small
 
 CHANGED = """
 import os, signal, sys
@@ -36,6 +36,6 @@ def run_changed(small: Small, change: str, *arguments: str) -> "subprocess.Compl
         [sys.executable, str(script), "run", str(small.write()), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         env={**os.environ, "MARKERS": str(markers)},
     )

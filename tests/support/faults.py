@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from support.runs import (
     COMMAND,
+    PATIENCE_S,
     Ended,
     Small,
     contents,
@@ -145,7 +146,7 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid or self.pid, signal.SIGKILL)
 
-    def end(self, timeout_s: float = 240) -> Ended:
+    def end(self, timeout_s: float = PATIENCE_S) -> Ended:
         """Wait for the run's own process."""
         code = self._process.wait(timeout_s)
         out, err = (self._log.with_suffix(suffix).read_text() for suffix in (".out", ".err"))
@@ -263,7 +264,7 @@ class Trial:
     def check_nothing_runs(self) -> None:
         """Check that every process that was started ends, in moments or by itself."""
         for run in self.runs:
-            wait_until(run.is_empty, f"session {run.pid} is empty", 60)
+            wait_until(run.is_empty, f"session {run.pid} is empty")
 
     def _check_ledger(self) -> None:
         """Every image is there once, as what it is: asked without any code of stylebatch."""

@@ -29,6 +29,8 @@ SHALLOW = {
 }
 # Looks for processes in /proc.
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+# Ends only what hangs: on a busy machine importing torch alone can take a minute.
+PATIENCE_S = 600
 COMMAND = (sys.executable, "-c", "from stylebatch.cli import main; main()")
 
 
@@ -186,7 +188,7 @@ def command(*arguments: str) -> Ended:
     return Ended(code, out.getvalue(), err.getvalue())
 
 
-def run_process(code: str, *arguments: str, timeout_s: float = 120) -> Ended:
+def run_process(code: str, *arguments: str, timeout_s: float = PATIENCE_S) -> Ended:
     """Run Python code in a process of its own."""
     asked = [sys.executable, "-c", code, *arguments]
     with one_core():
@@ -206,13 +208,13 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
         )
 
 
-def end(process: "subprocess.Popen[str]", timeout_s: float = 120) -> Ended:
+def end(process: "subprocess.Popen[str]", timeout_s: float = PATIENCE_S) -> Ended:
     """Wait for a process that `start` has started."""
     out, err = process.communicate(timeout=timeout_s)
     return Ended(process.returncode, out, err)
 
 
-def wait_until(holds: Callable[[], Any], what: str, timeout_s: float = 120) -> None:
+def wait_until(holds: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> None:
     """Wait for something to become true."""
     until = time.monotonic() + timeout_s
     while not holds():

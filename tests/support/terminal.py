@@ -12,6 +12,7 @@ from pathlib import Path
 
 from support.runs import (
     COMMAND,
+    PATIENCE_S,
     one_core,
 )
 
@@ -46,7 +47,7 @@ def on_a_terminal(
     except OSError:
         pass  # how Linux says that the other end is closed
     os.close(ours)
-    return process.wait(timeout=60), written.decode()
+    return process.wait(timeout=PATIENCE_S), written.decode()
 
 
 def screen(written: str) -> list[str]:

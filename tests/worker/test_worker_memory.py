@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Callable
+from concurrent.futures import wait
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,21 @@ from stylebatch.device.device import Device
 from stylebatch.device.errors import is_out_of_memory
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, StepReport
+from stylebatch.worker.decode_ahead import DecodeAhead
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
 
 ALL = 4
+
+
+@pytest.fixture(autouse=True)
+def _decoded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the decoder never be late: what is in slots at once is the same on a busy machine."""
+
+    def is_ready(waiting: DecodeAhead) -> bool:
+        return bool(wait([waiting._decoding[waiting.first.output]]).done)
+
+    monkeypatch.setattr(DecodeAhead, "is_ready", is_ready)
 
 
 def test_the_usual_run_has_all_images_in_slots_at_once(

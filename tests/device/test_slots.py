@@ -1,0 +1,69 @@
+"""How many images at once: by the budget, by what is known, and half where memory did not do."""
+
+from typing import Any
+
+import pytest
+from support.projects import Project
+
+from stylebatch.device.slots import Slots
+from stylebatch.records import Shape
+
+
+class Counted:
+    """A device that counts how often its memory was given back."""
+
+    def __init__(self, pixel_budget: int) -> None:
+        self.pixel_budget, self.num_freed = pixel_budget, 0
+
+    def pixel_budget_of(self, *args: Any, **options: Any) -> int:
+        return self.pixel_budget
+
+    def free_memory(self) -> None:
+        self.num_freed += 1
+
+
+def slots(pixels: int, *args: Any) -> tuple[Slots, Counted]:
+    device = Counted(pixels)
+    return Slots(device, *args), device  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def settings(tmp_path: Any) -> Any:
+    return Project(tmp_path).settings()
+
+
+def test_the_budget_says_how_many_and_one_is_the_least(settings: Any) -> None:
+    found, _ = slots(4 * 32 * 32)
+    assert found.count(settings, 32, 32, is_masked=False) == 4
+    assert found.count(settings, 32, 64, is_masked=False) == 2
+    assert found.count(settings, 500, 500, is_masked=False) == 1
+    told, _ = slots(4 * 32 * 32, 2 * 32 * 32)
+    assert told.count(settings, 32, 32, is_masked=False) == 2
+
+
+def test_halves_down_to_one_and_then_there_is_nothing_to_try(settings: Any) -> None:
+    found, device = slots(8 * 32 * 32)
+    kind = (Shape(settings.id, 32, 32), False)
+    tried = found.count(settings, 32, 32, is_masked=False)
+    for wanted in (4, 2, 1):
+        tried = found.halve(kind, tried)
+        assert tried == wanted == found.count(settings, 32, 32, is_masked=False)
+    assert found.halve(kind, tried) == 0
+    assert found.count(settings, 32, 32, is_masked=False) == 1
+    assert device.num_freed == 4
+
+
+def test_only_the_kind_that_did_not_fit_has_fewer(settings: Any) -> None:
+    found, _ = slots(8 * 32 * 32)
+    found.halve((Shape(settings.id, 32, 32), True), 8)
+    assert found.count(settings, 32, 32, is_masked=True) == 4
+    assert found.count(settings, 32, 32, is_masked=False) == 8
+    assert found.count(settings, 16, 16, is_masked=True) == 16
+
+
+def test_what_another_worker_has_found_out_is_believed(settings: Any) -> None:
+    known = {(Shape(settings.id, 32, 32), False): 3}
+    found, _ = slots(8 * 32 * 32, None, known)
+    assert found.count(settings, 32, 32, is_masked=False) == 3
+    found.halve((Shape(settings.id, 32, 32), False), 3)
+    assert known == {(Shape(settings.id, 32, 32), False): 3}, "what was given is not changed"
