@@ -121,9 +121,7 @@ def _view(loaded: Manifest, quiet: bool) -> RunView:
         return QuietView()
     if not sys.stdout.isatty():
         return LineView()
-    return LiveView(
-        {pair.settings.id: pair.settings.recipe.max_evaluations for pair in loaded.pairs}
-    )
+    return LiveView(loaded.most_evaluations())
 
 
 def _with_options(loaded: Manifest, executor: str | None, devices: str | None) -> Manifest:

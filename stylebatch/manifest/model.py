@@ -120,3 +120,7 @@ class Manifest:
     def all_settings(self) -> dict[str, Settings]:
         """Return the settings of all pairs by their id."""
         return {pair.settings.id: pair.settings for pair in self.pairs}
+
+    def most_evaluations(self) -> dict[str, int]:
+        """Return how many evaluations an image takes at most, by settings."""
+        return {key: each.recipe.max_evaluations for key, each in self.all_settings().items()}

@@ -15,6 +15,7 @@ from stylebatch.pictures.contact_sheet import Cell, check_sheet_path, contact_sh
 from stylebatch.pictures.images import decode
 from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Style
 from stylebatch.run import (
+    Limits,
     Loop,
     Scheduler,
     StopRequest,
@@ -138,7 +139,8 @@ def _make(
     with OutputLock(dataset, run_id):
         specs = worker_specs(manifest, styles, dataset.root, run_id)
         executor = make_executor(manifest, specs)
-        Loop(executor, Scheduler(_Few(jobs)), book, book, stop=stop).run()
+        limits = Limits(most_evaluations=manifest.most_evaluations())
+        Loop(executor, Scheduler(_Few(jobs)), book, book, stop=stop, limits=limits).run()
     return book.failures
 
 

@@ -4,6 +4,7 @@
 """
 
 from stylebatch.run.executors import EXECUTORS
+from stylebatch.run.limits import Limits
 from stylebatch.run.loop import Loop, WorkerError
 from stylebatch.run.merge import merge_output
 from stylebatch.run.pace import Pace
@@ -16,6 +17,7 @@ from stylebatch.run.watcher import Watcher
 
 __all__ = [
     "EXECUTORS",
+    "Limits",
     "Loop",
     "Pace",
     "RunRequest",

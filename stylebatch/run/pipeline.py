@@ -193,7 +193,7 @@ class _Run:
                 self.ledger.put("pace", measured)
 
     def _limits(self, num_jobs: int) -> Limits:
-        options, settings = self.manifest.run, self.manifest.all_settings()
+        options = self.manifest.run
         deadline_s = self.request.deadline_s or options.deadline_s
         return Limits(
             max_deaths=options.max_deaths,
@@ -203,7 +203,7 @@ class _Run:
             ),
             image_timeout_s=options.image_timeout_s,
             deadline_at=None if deadline_s is None else self.started_s + deadline_s,
-            most_evaluations={key: each.recipe.max_evaluations for key, each in settings.items()},
+            most_evaluations=self.manifest.most_evaluations(),
         )
 
     def _note_tally(self, tally: Tally) -> None:

@@ -97,6 +97,8 @@ class Objective:
         for layer, weight in style_weights.items():
             target = statistics[layer].to(content.device, torch.float32).unsqueeze(0)
             if spec.statistic == "gram":
+                # A style's matrices come for each of its positions, as blends and scales differ in
+                # their number: here they get the content's, and then the recipe's divisor.
                 positions = features[layer][0, 0].numel()
                 target = target * (positions / self._divisor(layer, features[layer], content))
             found[f"style.{layer}"] = target

@@ -43,6 +43,7 @@ def small(tmp_path: Path) -> Small:
     return small_project(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_example_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(from stylebatch import stylize.*?)```", readme, re.DOTALL)
@@ -73,6 +74,7 @@ def test_paths_and_images_are_the_same_to_it(small: Small) -> None:
     assert (pixels(by_path) == pixels(by_image)).all()
 
 
+@pytest.mark.slow
 def test_results_are_of_the_contents_sizes_in_the_order_given() -> None:
     sizes = [(40, 24), (16, 16), (24, 40), (100, 30), (40, 24), (16, 16), (33, 17), (7, 61)]
     made = stylize([picture(n, *size) for n, size in enumerate(sizes)], picture(50))
@@ -82,6 +84,7 @@ def test_results_are_of_the_contents_sizes_in_the_order_given() -> None:
         assert (pixels(one) == pixels(other)).all()
 
 
+@pytest.mark.slow
 def test_more_images_than_slots_come_out_as_each_alone() -> None:
     contents = [picture(n) for n in range(20)]
     made = stylize(contents, picture(50))

@@ -217,6 +217,7 @@ def test_without_a_terminal_the_result_is_one_line_on_stdout(tmp_path: Path, sha
     assert re.fullmatch(r".*/out/images: 4 images made in [\d.]+ s, 4 of 4 are there", line)
 
 
+@pytest.mark.slow
 def test_a_demonstration_extractor_is_named_as_such_where_somebody_watches(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     (line,) = small.run().out.splitlines()
@@ -241,6 +242,7 @@ def test_the_summary_says_what_moved_aside(small: Small) -> None:
     assert "nothing to do, 2 of 2 are there, 2 out of date, moved to .stylebatch/stale" in out
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     small.pair["steps"] = 600  # long enough to be drawn, four times a second
@@ -257,6 +259,7 @@ def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path: Path) -> None
     assert "\x1b[?25h" in written  # the cursor is back
 
 
+@pytest.mark.slow
 def test_a_quiet_run_shows_nothing_on_a_terminal_either(small: Small) -> None:
     assert on_a_terminal("run", "--quiet") == (0, "")
 
@@ -267,6 +270,7 @@ def test_a_dry_run_makes_no_preview(small: Small) -> None:
     assert "--dry-run" in ended.err
 
 
+@pytest.mark.slow
 def test_nothing_to_do_is_said_on_a_terminal(small: Small) -> None:
     code, written = on_a_terminal("run")
     assert code == 0

@@ -29,6 +29,8 @@ from stylebatch.cli.watch import Rate
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock
 
+pytestmark = pytest.mark.slow
+
 NUM_IMAGES = 64
 WATCH = ("status", "--watch", "--every", "0.1")
 

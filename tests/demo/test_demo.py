@@ -31,6 +31,7 @@ def state(folder: Path) -> dict[Path, tuple[int, bytes]]:
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
+@pytest.mark.slow
 def test_writes_photographs_in_classes_styles_and_a_manifest(demo: Path) -> None:
     written = {path.relative_to(demo).as_posix() for path in state(demo)}
     assert written == {

@@ -533,6 +533,7 @@ for threads in (1, 2):
 """
 
 
+@pytest.mark.slow
 def test_one_and_two_threads_write_the_same_bytes(folder: Folder) -> None:
     for number, size in enumerate([(60, 40), (33, 47), (120, 24)]):
         folder.image(f"{number}.png", number, *size)

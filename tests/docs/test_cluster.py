@@ -12,6 +12,8 @@ from support.runs import PATIENCE_S, Ended, Small, one_core, small_project
 
 from stylebatch.output.shard import Shard
 
+pytestmark = pytest.mark.slow
+
 TEXT = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
 ARRAY, MERGE, SUBMIT = re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 # What the scripts expect beside the manifest.

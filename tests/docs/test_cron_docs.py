@@ -77,6 +77,7 @@ def by_cron(small: Small, command: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_the_crontabs_command_runs_in_crons_environment(small: Small) -> None:
     assert by_cron(small, job(small)) == Ended(0, "", "")
     before = small.images()
@@ -101,6 +102,7 @@ def nightly(small: Small) -> str:
     return f"/bin/sh {script}"
 
 
+@pytest.mark.slow
 def test_the_script_is_silent_where_there_is_no_news(small: Small, nightly: str) -> None:
     assert by_cron(small, nightly) == Ended(0, "", "")
     assert len(small.images()) == 4
@@ -116,6 +118,7 @@ def test_the_script_is_silent_where_there_is_no_news(small: Small, nightly: str)
     assert small.summary()["exit_code"] == 4
 
 
+@pytest.mark.slow
 def test_the_script_tells_what_is_wrong(small: Small, nightly: str) -> None:
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     ended = by_cron(small, nightly)
@@ -182,6 +185,7 @@ def test_systemd_takes_the_units(units: list[Path]) -> None:
     assert any("KillMode" in line or "mized" in line for line in complaints())
 
 
+@pytest.mark.slow
 @needs_proc
 def test_the_service_runs_and_a_sigterm_is_one_of_its_successes(
     small: Small, units: list[Path]

@@ -9,6 +9,8 @@ from support.paths import ROOT
 from stylebatch.demo import write_demo
 from stylebatch.manifest import Manifest, load_manifest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 ALL_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 

@@ -13,6 +13,8 @@ from support.paths import ROOT
 from stylebatch.demo import write_demo
 from stylebatch.manifest import Manifest, load_manifest
 
+pytestmark = pytest.mark.slow
+
 FIRST, PAIRS = blocks("README.md", "yaml")
 
 

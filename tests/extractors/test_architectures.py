@@ -103,6 +103,7 @@ def test_the_layers_of_its_own_are_there_before_the_activation_and_not_the_deepe
     assert len(layers) < len(architecture.layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_smallest_edge_of_every_layer_is_torchvisions(arch: str, padding: str) -> None:

@@ -217,6 +217,7 @@ print(kept, anonymous_mb() - before, peak_mb() - peak_before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
 def test_only_what_is_needed_is_read_and_kept(tmp_path: Path, kind: str) -> None:

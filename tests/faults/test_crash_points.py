@@ -61,7 +61,7 @@ WORKER = {
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
 ALL = PARENT | STALE | SHARDS | WORKER | EITHER
 
-pytestmark = needs_proc
+pytestmark = [pytest.mark.slow, needs_proc]
 
 
 def _cases(points: Mapping[str, tuple[int, ...]], in_sample: int) -> list[tuple[str, int]]:

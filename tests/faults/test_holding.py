@@ -10,7 +10,7 @@ import pytest
 from support.faults import COUNTS, FEW, MANY, MakeTrial, Trial, processes
 from support.runs import command, needs_proc, wait_until
 
-pytestmark = needs_proc
+pytestmark = [pytest.mark.slow, needs_proc]
 
 
 def test_of_runs_started_at_once_one_wins(make_trial: MakeTrial) -> None:

@@ -16,7 +16,7 @@ WORKER_KILLS = KILLS * 3 // 4 if IS_LONG else 3
 PARENT_KILLS = KILLS - WORKER_KILLS if IS_LONG else 1
 KILLS_PER_RUN = 20
 
-pytestmark = [needs_proc, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, needs_proc, pytest.mark.timeout(3600)]
 
 
 def _wait_for_a_moment(draw: random.Random, trial: Trial, run: Running, most_s: float) -> None:

@@ -12,7 +12,7 @@ from support.faults import COUNTS, FEW, IS_LONG, LARGE, MANY, MakeTrial, Running
 from support.places import Disk, frozen
 from support.runs import Ended, needs_proc, wait_until
 
-pytestmark = [needs_proc, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, needs_proc, pytest.mark.timeout(900)]
 
 SIZE_KIB = 4096
 

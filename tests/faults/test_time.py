@@ -12,7 +12,7 @@ import pytest
 from support.faults import COUNTS, MANY, MakeTrial, Running, Trial
 from support.runs import Ended, needs_proc, wait_until
 
-pytestmark = needs_proc
+pytestmark = [pytest.mark.slow, needs_proc]
 
 PLACES = (
     "/usr/lib/*/faketime",

@@ -51,6 +51,7 @@ def cell(sheet: Path, row: int, column: int) -> np.ndarray:
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sheet", ["sheet.png", "sheet.jpg"])
 def test_the_sheet_has_content_style_and_each_result_in_a_row(folder: Path, sheet: str) -> None:
     assert compare(folder, "balanced", "pytorch-tutorial", sheet=sheet) == (0, "")

@@ -23,7 +23,7 @@ from stylebatch.preview.estimate import (
 from stylebatch.records import Group, Shape
 from stylebatch.run import Pace, make_plan
 
-pytestmark = pytest.mark.usefixtures("on_one_core")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
 SMALL, WIDE = (16, 16), (32, 16)
 

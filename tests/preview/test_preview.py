@@ -15,6 +15,8 @@ from stylebatch.preview.preview import CELL_PX, choose, sheet_rows
 from stylebatch.records import Job
 from stylebatch.run import make_plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
@@ -89,6 +91,18 @@ def test_a_preview_goes_on_when_an_image_can_not_be_read(small: Small) -> None:
     assert "dogs/b-s.png: photos/dogs/b.png: no image that can be read" in ended.err
     assert "8 images on one sheet" in ended.out
     assert not small.out.exists()
+
+
+def test_a_preview_by_processes_outlives_the_loops_first_look_at_the_time_left(
+    small: Small,
+) -> None:
+    """Once a second it is told; a process that imports torch takes longer to be there."""
+    small.document["run"]["executor"] = "local"
+    small.pair["override"] |= {"steps": 400, "tolerance": 0}
+    small.pair.pop("steps", None)
+    ended = command("run", str(small.write()), "--preview", "2")
+    assert ended.code == 0, ended.err
+    assert "2 images" in ended.out
 
 
 def test_a_quiet_preview_says_nothing(small: Small) -> None:

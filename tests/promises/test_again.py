@@ -12,6 +12,8 @@ from support.runs import Small, contents, copy_tree, lines, run_process, small_p
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 
+pytestmark = pytest.mark.slow
+
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
 PROBE = """

@@ -170,6 +170,7 @@ def test_a_pickled_weights_file_that_is_none(small: Small) -> None:
     refused(small, "weights.pth", "no weights file that can be read safely")
 
 
+@pytest.mark.slow
 def test_weights_that_have_to_be_downloaded_and_can_not_be(small: Small, tmp_path: Path) -> None:
     small.document["extractor"] = {"weights": "imagenet"}
     small.write()

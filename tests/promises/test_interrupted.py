@@ -30,7 +30,7 @@ from stylebatch.output.layout import Dataset
 
 NUM_IMAGES = 64
 
-pytestmark = needs_proc
+pytestmark = [pytest.mark.slow, needs_proc]
 
 
 def _many(root: Path) -> Small:

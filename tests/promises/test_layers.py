@@ -182,6 +182,7 @@ def test_a_room_with_a_front_door_is_entered_by_it(found: list[Import]) -> None:
     assert FRONT_DOORS - {"extractors.weights"} | EMPTY <= ROWS.keys()
 
 
+@pytest.mark.slow
 def test_a_worker_needs_neither_ledger_nor_plan_nor_manifest() -> None:
     known = {room(name) for name in brought_by("stylebatch.worker.process")}
     assert known & {"cli", "ledger", "manifest", "plan", "preview", "run"} == set()

@@ -7,6 +7,8 @@ import pytest
 from support.runs import Small, small_project
 from torchvision.datasets import ImageFolder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:

@@ -19,6 +19,8 @@ from stylebatch.device import device
 from stylebatch.pictures.images import work_size
 from stylebatch.run import start as launch
 
+pytestmark = pytest.mark.slow
+
 # Width and height; the folder is the class. At 96 px and buckets of 32 they share eight shapes.
 PHOTOS = {
     "ducks/digit.png": (28, 28),
@@ -173,7 +175,6 @@ def test_the_shapes_and_endings_are_of_many_kinds(alone: Made) -> None:
         assert Image.open(io.BytesIO(data)).size == size
 
 
-@pytest.mark.slow
 def test_in_batches_that_are_refilled_with_two_threads(fresh: Small, alone: Made) -> None:
     _run_here(fresh, threads=2, pixel_budget=REFILLING_PX)
     assert_same(made(fresh), alone)
@@ -195,7 +196,6 @@ def _running(small: Small, workers: int) -> "Iterator[subprocess.Popen[str]]":
         process.communicate()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_in_processes_of_their_own(fresh: Small, alone: Made, workers: int) -> None:
     with _running(fresh, workers) as process:
@@ -203,7 +203,6 @@ def test_in_processes_of_their_own(fresh: Small, alone: Made, workers: int) -> N
     assert_same(made(fresh), alone)
 
 
-@pytest.mark.slow
 def test_after_a_run_that_was_killed(fresh: Small, alone: Made) -> None:
     # On a fast machine all images are published together: the first that is written will do.
     written = fresh.out / ".stylebatch/tmp"

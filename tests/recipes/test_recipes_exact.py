@@ -27,6 +27,8 @@ from stylebatch.transfer.objective import Losses, Objective
 from stylebatch.transfer.problem import Problem
 from stylebatch.transfer.starts import make_start
 
+pytestmark = pytest.mark.slow
+
 NAMES = sorted(PUBLISHED)
 CONSTANTS = Normalisation(naive.MEAN, naive.STD)
 # Their formulas know one size only: style and content are stretched to it.

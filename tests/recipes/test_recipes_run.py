@@ -21,6 +21,8 @@ from torch import Tensor
 from stylebatch.recipes import recipe_names
 from stylebatch.transfer.problem import Row
 
+pytestmark = pytest.mark.slow
+
 Box = tuple[int, int, int, int]
 
 

@@ -31,7 +31,7 @@ from stylebatch.run.executors import Executor
 from stylebatch.worker.process import run_child
 from stylebatch.worker.spec import WorkerSpec
 
-pytestmark = pytest.mark.usefixtures("on_one_core")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
 RUN = "run"
 

@@ -8,7 +8,7 @@ from support.runs import Small, small_project
 
 from stylebatch.transfer.engine import Engine
 
-pytestmark = pytest.mark.usefixtures("on_one_core")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
 
 @pytest.fixture

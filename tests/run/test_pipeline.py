@@ -115,6 +115,7 @@ def test_a_photograph_that_vanishes_under_way_fails(small: Small) -> None:
     assert (summary.planned, summary.exit_code) == (2, 0)
 
 
+@pytest.mark.slow
 @needs_proc
 def test_an_image_that_ends_its_worker_when_alone_is_failed(small: Small) -> None:
     (small.root / "photos/dogs/b.png").unlink()

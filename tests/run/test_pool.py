@@ -50,6 +50,7 @@ def workers_of(pid: int) -> list[int]:
 # Workers
 
 
+@pytest.mark.slow
 @needs_proc
 def test_a_worker_that_stops_answering_is_ended_and_replaced(small: Small) -> None:
     assert small.run().code == 0
@@ -70,6 +71,7 @@ def test_a_worker_that_stops_answering_is_ended_and_replaced(small: Small) -> No
     assert small.images().keys() == before.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a settable affinity")
 def test_a_worker_keeps_to_its_cores(small: Small) -> None:
     small.document["run"] |= {"executor": "local"}

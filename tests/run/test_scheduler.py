@@ -1,5 +1,6 @@
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.jobs import BUDGET, Jobs
@@ -156,6 +157,7 @@ def test_nothing_to_do_is_finished_at_once() -> None:
 shapes = st.tuples(st.sampled_from([0, 32, 64, 96, 500]), st.sampled_from([0, 32, 64, 500]))
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     st.dictionaries(shapes, st.integers(1, 40), max_size=6),

@@ -34,6 +34,8 @@ from stylebatch.output.lock import LostOutputError, OutputHeldError, OutputLock,
 from stylebatch.output.shard import Shard
 from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 
+pytestmark = pytest.mark.slow
+
 NUM_IMAGES = 18
 RECORDS = ("metadata.jsonl", "settings.json", "failures.jsonl", "run.json")
 

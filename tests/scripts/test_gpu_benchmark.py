@@ -8,13 +8,14 @@ import pytest
 import torch
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks.speed.gpu", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-@pytest.mark.slow
 def test_all_of_it_but_graphs_runs_on_the_cpu() -> None:
     done = run("--device", "cpu", "--random", "--quick")
     assert done.returncode == 0, done.stderr

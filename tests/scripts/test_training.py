@@ -18,6 +18,7 @@ from stylebatch.extractors.weights import find_weights, load_tensors
 from training.crops import load_images
 from training.holdout import read_names
 
+pytestmark = pytest.mark.slow
 SMALL = [
     "--steps",
     "4",

@@ -31,6 +31,7 @@ from stylebatch.transfer.starts import draw_noise
 # --- on real features ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "dtype"),
     [
@@ -256,6 +257,7 @@ def test_an_engine_without_images_does_nothing() -> None:
     assert (report.rows, report.results) == ([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     # Adam can't take a step back: it is sent back to its best, with shorter steps.

@@ -115,6 +115,7 @@ def check_same(found: Course, wanted: Course) -> None:
 LAGS = [1, 2, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", LAGS)
 @pytest.mark.parametrize(
     ("changes", "size"),
@@ -155,6 +156,7 @@ def fate(x: Tensor, content: Tensor) -> Terms:
     return total * math.nan, gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", LAGS)
 @pytest.mark.parametrize("keep", ["best", "last", "after_best"])
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "learning_rate": 0.015}])
@@ -305,6 +307,7 @@ def started(objective: Objective, spec: SolverSpec, masked: bool) -> Engine:
     return engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("name", CASES)
 def test_a_step_never_waits_for_the_device(name: str, masked: bool) -> None:

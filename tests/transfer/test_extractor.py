@@ -120,6 +120,7 @@ def assert_close(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], erro
         assert relative_error(found[layer], wanted[layer]) < error, layer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_architecture_gives_the_maps_of_torchvisions_forward_pass(
@@ -213,6 +214,7 @@ def gradient_and_bytes(network: Extractor, images: Tensor) -> tuple[Tensor, int]
     return torch.autograd.grad(total, x)[0], sum(kept.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_what_is_not_kept_changes_no_bit_of_the_gradient(arch: str, dtype: torch.dtype) -> None:

@@ -332,6 +332,7 @@ def test_doubling_is_bilinear_interpolation(here: int) -> None:
     assert torch.allclose(_double(_double(image, -2), -1), wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 16), (24, 40), (23, 33), (25, 17)], ids=str)
 def test_no_direction_is_uphill_after_the_preconditioner(size: tuple[int, int]) -> None:
     """vᵀ·P·v > 0 for every grey or coloured v: eigenvalues of the symmetric part."""

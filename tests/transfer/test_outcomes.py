@@ -201,6 +201,7 @@ class Slots:
         return list(zip(found, wanted, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -23,6 +23,8 @@ from stylebatch.transfer.reductions import (
     sum_pixels,
 )
 
+pytestmark = pytest.mark.slow
+
 BATCHES = range(1, 17)
 THREADS = (1, 2)
 SIZES = {"28": 3 * 28 * 28, "224": 3 * 224 * 224, "row": ROW, "row+1": ROW + 1}

@@ -19,7 +19,7 @@ from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, StepReport
 from stylebatch.worker.decode_ahead import DecodeAhead
 
-pytestmark = pytest.mark.usefixtures("on_one_core")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
 ALL = 4
 

@@ -338,6 +338,7 @@ def test_matched_colours_are_the_content_s_on_average(small: Small) -> None:
         assert off < 0.5 * np.abs(plain[path].mean((0, 1)) - content).max()
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_files_as_one(small: Small) -> None:
     with_everything(small)
     small.pair["override"].update(color="matched")
