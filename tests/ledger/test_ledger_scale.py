@@ -4,7 +4,7 @@ import random
 import sqlite3
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +41,10 @@ def pair(project: Project) -> Pair:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database.open(tmp_path / "ledger.sqlite")
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database.open(tmp_path / "ledger.sqlite")
+    yield database
+    database.close()
 
 
 def counted(path: Path) -> dict[str, dict[str, int]]:

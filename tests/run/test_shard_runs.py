@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -438,7 +439,8 @@ def test_a_pair_that_is_renamed_is_so_in_the_merged_metadata(small: Small) -> No
 def _age(ledger: Path) -> None:
     """Make a ledger one of the first version."""
     assert len(MIGRATIONS) >= 2
-    with sqlite3.connect(ledger) as connection:
+    # To use a connection in a `with` commits, and does not close it.
+    with closing(sqlite3.connect(ledger)) as connection, connection:
         for (trigger,) in connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():
@@ -451,7 +453,7 @@ def _age(ledger: Path) -> None:
 
 
 def _version(ledger: Path) -> int:
-    with sqlite3.connect(ledger) as connection:
+    with closing(sqlite3.connect(ledger)) as connection, connection:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
