@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 # The project's build backend: hands out the wheel beside it.
 BACKEND = """
 import shutil

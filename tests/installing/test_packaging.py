@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BUILD = """
 import sys
@@ -120,7 +122,6 @@ def test_an_installed_wheel_is_what_runs_and_knows_its_version(installed: Instal
     assert installed.run("python", "-m", "stylebatch", "--version") == version
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", "local"])
 def test_an_installed_wheel_makes_the_demo_plans_it_and_runs_it(
     installed: Installed, executor: str

@@ -19,6 +19,8 @@ from stylebatch.ledger.planned_names import PlannedNames
 from stylebatch.manifest import Pair
 from stylebatch.records import JobDone, JobFailed
 
+pytestmark = pytest.mark.slow
+
 ADD_JOB = (
     "INSERT OR REPLACE INTO jobs (folder, name, pair, state, fingerprint, deaths, settings_id, "
     "content, content_digest, style, style_digest, variant, strength) "

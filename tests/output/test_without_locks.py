@@ -3,6 +3,8 @@
 import pytest
 from support.runs import Small, contents, run_process
 
+pytestmark = pytest.mark.slow
+
 # In a process of its own, since whatever else of it has got hold of `fcntl` shall see this as well.
 WITHOUT_LOCKS = """
 import errno, fcntl, os, sys

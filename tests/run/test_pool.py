@@ -26,7 +26,7 @@ from stylebatch.records import Event, Notice, WorkerJoined
 from stylebatch.run import RunRequest, RunSummary, StopRequest, Tally, run, worker_specs
 from stylebatch.run.executors.local import LocalExecutor
 
-pytestmark = pytest.mark.usefixtures("on_one_core")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
 IS_EIO = Path("/proc/self/mem").exists()
 
@@ -50,7 +50,6 @@ def workers_of(pid: int) -> list[int]:
 # Workers
 
 
-@pytest.mark.slow
 @needs_proc
 def test_a_worker_that_stops_answering_is_ended_and_replaced(small: Small) -> None:
     assert small.run().code == 0
@@ -71,7 +70,6 @@ def test_a_worker_that_stops_answering_is_ended_and_replaced(small: Small) -> No
     assert small.images().keys() == before.keys()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a settable affinity")
 def test_a_worker_keeps_to_its_cores(small: Small) -> None:
     small.document["run"] |= {"executor": "local"}

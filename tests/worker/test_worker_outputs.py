@@ -15,6 +15,8 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 import stylebatch
 
+pytestmark = pytest.mark.slow
+
 A_S, A_T, B_S, B_T = ALL = ("cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png")
 LEFT = np.tile(np.repeat(np.array([0, 255], np.uint8), 8), (16, 1))
 
@@ -338,7 +340,6 @@ def test_matched_colours_are_the_content_s_on_average(small: Small) -> None:
         assert off < 0.5 * np.abs(plain[path].mean((0, 1)) - content).max()
 
 
-@pytest.mark.slow
 def test_processes_make_the_same_files_as_one(small: Small) -> None:
     with_everything(small)
     small.pair["override"].update(color="matched")
