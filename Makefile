@@ -13,7 +13,7 @@ TORCH := torch==2.14.1 torchvision==0.29.1
 QUICK := -m "not slow and not long"
 
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml Makefile tools/install.py $(wildcard $(LOCKS)/*.txt)
+SOURCES := pyproject.toml Makefile tools/install.py $(if $(LOCKS),$(wildcard $(LOCKS)/*.txt))
 INSTALL = $(BIN)/python tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
 .PHONY: run demo test quick test-lowest fault-test lock lint format picture bench clean

@@ -36,7 +36,8 @@ def main() -> None:
 def make_row(content: str, style: str, options: argparse.Namespace) -> list[Cell]:
     paths = [DEMO / "photos" / content, DEMO / "styles" / style]
     (result,) = stylize(
-        *paths,
+        paths[0],
+        paths[1],
         arch=options.arch,
         weights=options.weights,
         size_px=options.size,

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Collection, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -23,6 +24,9 @@ CUDA = ("nvidia-", "cuda-", "triton")
 
 LACKING = re.compile(r"No matching distribution found for ([\w.-]+)")
 OTHER_BYTES = "DO NOT MATCH THE HASHES"
+# Versions that don't go together: a constraint of the user's, say.
+CONFLICT = re.compile("ResolutionImpossible|conflict")
+UNREACHABLE = re.compile("connection broken|Max retries|name resolution|Network is unreachable")
 
 
 class Pin(NamedTuple):
@@ -42,15 +46,25 @@ def main() -> None:
     parser.add_argument("--extra", required=True, help="which of the project's extras")
     parser.add_argument("--torch-index", help="where torch and torchvision come from instead")
     wanted = parser.parse_args()
+    if not find_spec("pip"):
+        here = Path(sys.prefix)
+        fail("", f"{here} has no pip: remove it, install python3-venv where that is missing, again")
     pins = locked = read_pins(wanted.lock.read_text(encoding="utf-8")) if wanted.lock else []
-    if not version_of("torch"):
-        print("installing torch and the rest: a few minutes, some GB", flush=True)
+    announce(locked)
     if wanted.torch_index:
         install_torch(pins, wanted.torch_index)
     if "+" in version_of("torch"):
         pins = [pin for pin in pins if not pin.name.startswith((*TORCH, *CUDA))]
     install_project(f".[{wanted.extra}]", install_locked(pins, wanted.lock))
     report(locked, wanted.lock)
+
+
+def announce(locked: Iterable[Pin]) -> None:
+    """Say that it will take a while, where it will: where torch is absent or another."""
+    versions = [pin.version for pin in locked if pin.name == "torch"]
+    there = version_of("torch").partition("+")[0]
+    if not there or (versions and there not in versions):
+        print("installing torch and the rest: a few minutes, some GB", flush=True)
 
 
 def read_pins(text: str) -> list[Pin]:
@@ -73,7 +87,7 @@ def install_torch(pins: Iterable[Pin], index: str) -> None:
     """
     locked = [f"{pin.name}=={pin.version}" for pin in pins if pin.name in TORCH]
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    allowed = [each for each in project["dependencies"] if re.match(r"[\w.-]+", each)[0] in TORCH]
+    allowed = [each for each in project["dependencies"] if re.split(r"[^\w.-]", each)[0] in TORCH]
     complaint = pip_install("--index-url", index, *(locked or allowed))
     if complaint and locked:
         say(f"{index}: {reason(complaint)}: taking the newest of {' '.join(allowed)}")
@@ -92,12 +106,21 @@ def install_locked(pins: list[Pin], lock: Path | None) -> list[Pin]:
         if OTHER_BYTES in complaint:
             todo = "to install them all the same, without the lock: make LOCKS= …"
             fail(complaint, f"{lock}: the index has other files than those locked: {todo}")
-        say(f"{lock}: {reason(complaint)}: taking the newest that pyproject.toml allows")
         lacking = {pin.name for pin in pins} & set(LACKING.findall(complaint))
-        # Where pip names none, a constraint of the user's, say, it may be any.
+        check_is_about_versions(complaint, lacking)
+        say(f"{lock}: {reason(complaint)}: taking the newest that pyproject.toml allows")
+        # Where pip names none it may be any.
         free = relatives(pins, lacking) if lacking else {pin.name for pin in pins}
         pins = [pin for pin in pins if pin.name not in free]
     return pins
+
+
+def check_is_about_versions(complaint: str, lacking: set[str]) -> None:
+    """End where other versions would help nothing: no network, no space, half a download."""
+    if UNREACHABLE.search(complaint):
+        fail(complaint, "the package index can't be reached: look at network and proxy, try again")
+    if not lacking and not CONFLICT.search(complaint):
+        fail(complaint, "pip could not install what is locked: mend what it says, try again")
 
 
 def install_project(project: str, pins: list[Pin]) -> None:

@@ -123,9 +123,10 @@ def _say(text: str) -> None:
 
 def _report_crash(error: Exception) -> None:
     """Print where the traceback is: in the run's log, or in a file made for it."""
-    from stylebatch.run import WorkerError
-
-    text = str(error) if isinstance(error, WorkerError) else traceback.format_exc()
+    # Looked up, not imported: importing may be what failed, and who has not run lacks no worker.
+    run = sys.modules.get("stylebatch.run")
+    is_of_worker = run is not None and isinstance(error, run.WorkerError)
+    text = str(error) if is_of_worker else traceback.format_exc()
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith(LOG_NOTE)]
     where = notes[-1].removeprefix(LOG_NOTE) if notes else _keep(text)
     last = text.strip().splitlines()[-1]

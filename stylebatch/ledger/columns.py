@@ -22,8 +22,10 @@ JOB_COLUMNS = ("folder", "name", *_OF_JOB)
 # Of those in the ledger, beside how it went: at what size it was made, a plan tells anew.
 _KEPT = tuple(name for name in _OF_JOB if name not in ("width", "height"))
 KEPT_COLUMNS = ("folder", "name", *_KEPT, "style_digest")
-# What is said of an output and decides no pixel: it may change, and the image stays.
-DESCRIBED = ("pair", "settings_id", "label", "content", "style", "mask")
+# What is said of an output and decides no pixel, so that it may change while the image stays: what
+# the jobs of a planned folder share, and what is each one's own.
+SHARED, OWN = ("pair", "settings_id", "label"), ("content", "style", "mask")
+DESCRIBED = SHARED + OWN
 
 
 def column_types() -> str:
@@ -55,6 +57,15 @@ def planned_row(planned: PlannedFolder, job: Planned, content: str) -> Row:
     """Return the values of `JOB_COLUMNS`; `content` is its path from the manifest's folder."""
     row: Row = _in_order(_all_of(planned, job, content))
     return row
+
+
+shared_values = attrgetter(*SHARED)
+_own_of = attrgetter(*OWN[1:])
+
+
+def own_values(job: Planned, content: str) -> Row:
+    """Return the values of `OWN`; `content` as in `planned_row`."""
+    return (content, *_own_of(job))
 
 
 def described_row(planned: PlannedFolder, job: Planned, content: str) -> Row:

@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.ledger.absorb import copy_up, note_plan
-from stylebatch.ledger.columns import DESCRIBED, Row, column_types, described_row, planned_row
+from stylebatch.ledger.columns import (
+    DESCRIBED,
+    OWN,
+    SHARED,
+    Row,
+    column_types,
+    described_row,
+    own_values,
+    planned_row,
+    shared_values,
+)
 from stylebatch.ledger.database import Database
 from stylebatch.ledger.planned_names import PlannedNames
 from stylebatch.manifest import Manifest, base_name
@@ -59,13 +69,19 @@ class PairCounts:
 
 
 class _Row(NamedTuple):
-    """What the ledger knows of an output; `described` has the values of `DESCRIBED`."""
+    """What the ledger knows of an output.
+
+    Attributes:
+        is_shared: whether what its folder's jobs share (`SHARED`) is as planned.
+        own: the values of `OWN`.
+    """
 
     name: str
     fingerprint: str
     state: str
     size: int | None
-    described: Row
+    is_shared: bool
+    own: Row
 
 
 class PlannedJobs:
@@ -119,9 +135,8 @@ class PlannedJobs:
                 stale.append((planned.folder, job.name, row.state))
             else:
                 state = self._state(row, sizes)
-                described = described_row(planned, job, content)
-                if row.described != described[2:]:
-                    redescribed.append(described)
+                if not row.is_shared or row.own != own_values(job, content):
+                    redescribed.append(described_row(planned, job, content))
             if state == "done":
                 counts.done += 1
             elif state == "failed":
@@ -153,11 +168,12 @@ class PlannedJobs:
         """Read what the ledger knows of some jobs' outputs (and of others between them)."""
         names = [job.name for job in planned.jobs] or [""]
         rows = self._database.select(
-            f"SELECT name, fingerprint, state, size, {', '.join(DESCRIBED)} "
+            f"SELECT name, fingerprint, state, size, "
+            f"{' AND '.join(f'{name} IS ?' for name in SHARED)}, {', '.join(OWN)} "
             "FROM main.jobs WHERE folder = ? AND name BETWEEN ? AND ?",
-            (planned.folder, min(names), max(names)),
+            (*shared_values(planned), planned.folder, min(names), max(names)),
         )
-        return {row[0]: _Row(row[0], row[1], row[2], row[3], row[4:]) for row in rows}
+        return {row[0]: _Row(row[0], row[1], row[2], row[3], row[4], row[5:]) for row in rows}
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:

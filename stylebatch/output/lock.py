@@ -21,7 +21,7 @@ from stylebatch.system.files import make_folders_below, read_bytes, remove_file,
 GATE_S = 120
 
 # How a file system without locks answers: Lustre without `-o flock`, NFS without its lock service.
-WITHOUT_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 HOLDER_KEYS = {"run_id", "pid", "host", "since"}
 
@@ -153,7 +153,10 @@ def _acquire(dataset: Dataset, lock: FileLock, timeout_s: float) -> None:
             raise
         found = f"its file system has no locks (flock: {error.strerror})"
         allowed = "stylebatch needs them, so that no two runs write at once"
-        todo = "mount it with locks (Lustre: -o flock; NFS: not nolock), or choose another output"
+        todo = (
+            "mount it with locks (Lustre: -o flock; NFS: not nolock, its lock service running), "
+            "or choose another output"
+        )
         raise NoLocksError(str(dataset.root), found, allowed, todo) from None
 
 

@@ -31,7 +31,7 @@ class Tally:
         running: images in slots, by worker.
         devices: of the workers that are there.
         there_s, busy_s: seconds that a worker was there, and those in which its device had
-            something to do; of those that died too.
+            something to do; of those that died too. Known once the loop has ended.
         pace: how fast the first worker's kind of device is, from earlier runs too.
         left_s: seconds until all is done, None while nobody can tell.
     """

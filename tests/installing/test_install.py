@@ -217,6 +217,33 @@ def test_where_nothing_that_is_allowed_can_be_had_pip_says_so_itself(tiny: Tiny)
     assert "No matching distribution found for brush" in done.stderr
 
 
+def test_an_index_that_can_not_be_reached_is_said_once(tiny: Tiny) -> None:
+    done = tiny.install(PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="1")
+    assert done.returncode == 1
+    assert done.stderr.count("the package index can't be reached: look at network and proxy") == 1
+    assert tiny.installed() == {}
+
+
+def test_what_other_versions_would_not_mend_ends_it_and_leaves_the_lock_in_force(
+    tiny: Tiny,
+) -> None:
+    (tiny.root / "index/brush/brush-1-py3-none-any.whl").write_bytes(b"half a wheel")
+    tiny.lock({})
+    done = tiny.install()
+    assert done.returncode == 1
+    assert "mend what it says, try again" in done.stderr
+    assert "taking the newest" not in done.stderr
+    assert tiny.installed() == {}
+
+
+def test_an_environment_without_pip_is_said_to_be_one(tmp_path: Path) -> None:
+    """As Debian leaves it where python3-venv is missing."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    done = Tiny(tmp_path, tmp_path / "bare").install()
+    assert done.returncode == 1
+    assert "has no pip: remove it, install python3-venv" in done.stderr
+
+
 def test_without_a_lock_the_newest_allowed_are_taken(tiny: Tiny) -> None:
     done = tiny.run(".venv/bin/python", "tools/install.py", "--extra", "demo")
     assert (done.returncode, done.stderr) == (0, "")

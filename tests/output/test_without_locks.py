@@ -16,7 +16,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("name", ["ENOSYS", "EOPNOTSUPP", "ENOLCK"])
+@pytest.mark.parametrize("name", ["ENOSYS", "ENOTSUP", "ENOLCK"])
 def test_a_run_says_that_the_file_system_has_no_locks_and_starts_nothing(
     small: Small, name: str
 ) -> None:

@@ -57,9 +57,7 @@ EMPTY = {"device", "extractors", "output", "pictures", "preview", "system", "tra
 
 # Imports inside functions, each with its reason.
 BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without torch"
-LIGHT_HELP = "--help and --version load nothing that they have no use for"
 ALLOWED_LATE = {
-    ("stylebatch.cli.main", "stylebatch.run"): LIGHT_HELP,
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.checks", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.preview.comparison"): BRINGS_TORCH,

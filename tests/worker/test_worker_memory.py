@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 ALL = 4
 
 
-@pytest.fixture(autouse=True)
-def _decoded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def decoded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the decoder never be late: what is in slots at once is the same on a busy machine."""
 
     def is_ready(waiting: DecodeAhead) -> bool:
@@ -34,6 +34,7 @@ def _decoded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DecodeAhead, "is_ready", is_ready)
 
 
+@pytest.mark.usefixtures("decoded_in_time")
 def test_the_usual_run_has_all_images_in_slots_at_once(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +87,7 @@ class Scarce:
             raise self._error("CUDA out of memory; can't allocate memory")
 
 
+@pytest.mark.usefixtures("decoded_in_time")
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
 @pytest.mark.parametrize("when", ["for_steps", "for_admission"])
 def test_out_of_memory_halves_the_slots_and_changes_no_pixel(
@@ -101,6 +103,7 @@ def test_out_of_memory_halves_the_slots_and_changes_no_pixel(
     assert scarce.failures >= 1
 
 
+@pytest.mark.usefixtures("decoded_in_time")
 def test_what_the_failed_attempt_held_is_free_before_the_next_one(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
