@@ -237,7 +237,7 @@ def _solve(
     width, height = items[0].width, items[0].height
     kind = (Shape(settings.id, width, height), items[0].content.mask is not None)
     memory = Slots(runner)
-    slots = min(len(items), memory.count(settings, width, height, is_masked=kind[1]))
+    slots = min(len(items), memory.count(settings, kind))
     engine = runner.engine(settings, slots, width, height)
     left: dict[Hashable, _Item] = {str(item.index): item for item in items}
     waiting = list(reversed(items))

@@ -42,6 +42,10 @@ class Shape(NamedTuple):
     height: int
 
 
+# What shares an engine: one shape, and all images with masks or none.
+Kind = tuple[Shape, bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One image to make.
@@ -80,6 +84,11 @@ class Job:
     def shape(self) -> Shape:
         """What decides how long an evaluation of it takes."""
         return Shape(self.settings_id, self.width, self.height)
+
+    @property
+    def kind(self) -> Kind:
+        """What it shares with those that may be in slots beside it."""
+        return (self.shape, bool(self.mask))
 
 
 def device_kind(device: str) -> str:

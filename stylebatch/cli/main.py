@@ -123,7 +123,7 @@ def _say(text: str) -> None:
 
 def _report_crash(error: Exception) -> None:
     """Print where the traceback is: in the run's log, or in a file made for it."""
-    # Looked up, not imported: importing may be what failed, and who has not run lacks no worker.
+    # Looked up, not imported: importing it may be what failed; without it there was no worker.
     run = sys.modules.get("stylebatch.run")
     is_of_worker = run is not None and isinstance(error, run.WorkerError)
     text = str(error) if is_of_worker else traceback.format_exc()

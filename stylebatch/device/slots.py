@@ -4,10 +4,7 @@ from collections.abc import Mapping
 
 from stylebatch.device.device import Device
 from stylebatch.recipes import Settings
-from stylebatch.records import Shape, num_slots
-
-# One shape, and whether its images have masks: with masks an image takes more.
-Kind = tuple[Shape, bool]
+from stylebatch.records import Kind, num_slots
 
 
 class Slots:
@@ -28,11 +25,11 @@ class Slots:
         self._device, self._pixel_budget = device, pixel_budget
         self._known = dict(known or {})
 
-    def count(self, settings: Settings, width: int, height: int, *, is_masked: bool) -> int:
-        """Return how many images of a kind, of `width` × `height` px, to optimise at once."""
-        known = self._known.get((Shape(settings.id, width, height), is_masked))
-        if known is not None:
+    def count(self, settings: Settings, kind: Kind) -> int:
+        """Return how many images of a kind, which has these settings, to optimise at once."""
+        if (known := self._known.get(kind)) is not None:
             return known
+        (_, width, height), is_masked = kind
         budget = self._pixel_budget or self._device.pixel_budget_of(
             settings, width, height, is_masked=is_masked
         )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from stylebatch.ledger.columns import marks
 from stylebatch.ledger.database import Database
 from stylebatch.system.crash_points import reached
 
@@ -37,7 +38,7 @@ def absorb(database: Database, source: Database) -> None:
             others = [f"{name} = excluded.{name}" for name in columns if name not in key]
             database.connection.executemany(
                 f"INSERT INTO main.{table} ({', '.join(columns)}) "
-                f"VALUES ({', '.join('?' * len(columns))}) "
+                f"VALUES ({marks(columns)}) "
                 f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(others)}",
                 rows,
             )
@@ -81,8 +82,8 @@ def copy_up(database: Database, keys: Iterable[tuple[Any, ...]]) -> None:
         for row in [
             row for each in database.beneath for row in each.connection.execute(query, key)
         ]:
-            marks = ", ".join("?" * len(row))
-            database.connection.execute(f"INSERT OR IGNORE INTO main.jobs VALUES ({marks})", row)
+            insert = f"INSERT OR IGNORE INTO main.jobs VALUES ({marks(row)})"
+            database.connection.execute(insert, row)
 
 
 def count_replaced(database: Database, source: Database) -> dict[str, dict[str, int]]:

@@ -33,8 +33,8 @@ def column_types() -> str:
     return ", ".join(f"{name} {_OF_JOB.get(name, 'TEXT')}" for name in JOB_COLUMNS)
 
 
-def marks(columns: Iterable[str]) -> str:
-    """Return as many question marks as there are columns."""
+def marks(columns: Iterable[object]) -> str:
+    """Return as many question marks as there are columns, or values of a row."""
     return ", ".join("?" for _ in columns)
 
 

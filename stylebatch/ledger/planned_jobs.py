@@ -19,6 +19,7 @@ from stylebatch.ledger.columns import (
     Row,
     column_types,
     described_row,
+    marks,
     own_values,
     planned_row,
     shared_values,
@@ -182,7 +183,7 @@ class PlannedJobs:
 
     def _many(self, table: str, rows: list[Row]) -> None:
         if rows:
-            insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({', '.join('?' * len(rows[0]))})"
+            insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({marks(rows[0])})"
             self._connection.executemany(insert, rows)
 
     def _note_obstacle(self, kind: tuple[str, str], output: str) -> None:

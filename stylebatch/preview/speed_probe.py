@@ -111,12 +111,10 @@ class _Prober:
         started = time.perf_counter()
         content = read_content(self.spec.root, job, settings.recipe)
         read_s = time.perf_counter() - started
-        kind = (job.shape, bool(job.mask))
         memory = Slots(self.device, self.spec.pixel_budget)
-        slots = memory.count(settings, job.width, job.height, is_masked=kind[1])
-        slots = min(at_once, slots)
+        slots = min(at_once, memory.count(settings, job.kind))
         while (timed := within_memory(partial(self._time, job, content, slots))) is None:
-            slots = memory.halve(kind, slots)
+            slots = memory.halve(job.kind, slots)
             if not slots:
                 raise TooLargeError(job.content, f"out of memory on {self.spec.device}")
         seconds, rows = timed

@@ -42,7 +42,7 @@ def write_records(dataset: Dataset, ledger: Ledger) -> bool:
 
 def _write_settings(dataset: Dataset, ledger: Ledger, used: set[str]) -> None:
     settings = {key: value for key, value in ledger.settings().items() if key in used}
-    files.write_atomic(dataset.settings, _pretty(settings), make_folders=False)
+    files.write_json_atomic(dataset.settings, settings)
 
 
 def _write_failures(dataset: Dataset, ledger: Ledger) -> None:
@@ -109,7 +109,3 @@ def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False)
-
-
-def _pretty(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

@@ -1,6 +1,5 @@
 """One run's hold on an output: from its lock to its `run.json`, however it ends."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -111,8 +110,7 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
 
 def write_summary(dataset: Dataset, summary: RunSummary) -> None:
     """Write `run.json`: how the last run went."""
-    text = json.dumps(asdict(summary), ensure_ascii=False, indent=2) + "\n"
-    files.write_atomic(dataset.summary, text.encode(), make_folders=False)
+    files.write_json_atomic(dataset.summary, asdict(summary))
 
 
 def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> None:

@@ -1,15 +1,16 @@
 """List, stat, hash, write atomically, rename: the only module that touches paths like that."""
 
 import glob
+import json
 import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, file_digest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
 
@@ -242,6 +243,12 @@ def write_atomic(path: Path, data: bytes, *, make_folders: bool = True) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_json_atomic(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace a file of JSON in a folder that is there, as `write_atomic`; to be read by people."""
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    write_atomic(path, text.encode(), make_folders=False)
 
 
 def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stylebatch.output.shard import Shard
 from stylebatch.recipes import Settings
-from stylebatch.records import Shape, Style
+from stylebatch.records import Kind, Style
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +38,4 @@ class WorkerSpec:
     cores: tuple[int, ...] = ()
     pixel_budget: int | None = None
     shard: Shard | None = None
-    max_slots: Mapping[tuple[Shape, bool], int] = field(default_factory=dict)
+    max_slots: Mapping[Kind, int] = field(default_factory=dict)

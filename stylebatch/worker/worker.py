@@ -9,7 +9,7 @@ import torch
 from stylebatch.device.content import Content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import is_device_error
-from stylebatch.device.slots import Kind, Slots
+from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError, UserError
 from stylebatch.output.layout import Dataset
@@ -19,6 +19,7 @@ from stylebatch.records import (
     Job,
     JobFailed,
     JobsDropped,
+    Kind,
     Notice,
     RunFailed,
     SlotsReduced,
@@ -125,7 +126,7 @@ class Worker:
             # With nothing to step there is nothing better to do than to wait for the decoder.
             if not self._waiting.is_ready() and self._running:
                 return
-            if self._kind != _kind(self._waiting.first):
+            if self._kind != self._waiting.first.kind:
                 self._report_progress(events, is_due=True)
             job, decoding = self._waiting.pop()
             try:
@@ -145,20 +146,19 @@ class Worker:
             self._waiting.begin(self._free_slots)
 
     def _has_room_for(self, job: Job) -> bool:
-        if self._engine is None or self._kind != _kind(job):
+        if self._engine is None or self._kind != job.kind:
             return not self._running
         return self._engine.running < self._engine.capacity
 
     def _admit_one(self, job: Job, content: Content) -> int:
         """Put a job into a slot; return how many are running then."""
         settings = self._spec.settings[job.settings_id]
-        if self._engine is None or self._kind != _kind(job):
-            self._kind = _kind(job)
+        if self._engine is None or self._kind != job.kind:
+            self._kind = job.kind
             # Its memory is free for the next one, and for the probe of what fits.
             self._engine = None
-            size, is_masked = (job.width, job.height), bool(job.mask)
-            slots = self._slots.count(settings, *size, is_masked=is_masked)
-            self._engine = self._device.engine(settings, slots, *size)
+            slots = self._slots.count(settings, job.kind)
+            self._engine = self._device.engine(settings, slots, job.width, job.height)
         style = self._spec.styles[job.style]
         problem = self._device.problem(
             job.output,
@@ -264,8 +264,3 @@ class Worker:
         shape = self._kind[0] if self._kind else None
         if progress := self._meter.report(len(self._running), shape, is_due=is_due):
             events.append(progress)
-
-
-def _kind(job: Job) -> Kind:
-    """Name what shares an engine: one shape, one objective, and all with a mask or none."""
-    return (job.shape, bool(job.mask))

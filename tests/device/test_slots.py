@@ -6,7 +6,7 @@ import pytest
 from support.projects import Project
 
 from stylebatch.device.slots import Slots
-from stylebatch.records import Shape
+from stylebatch.records import Kind, Shape
 
 
 class Counted:
@@ -27,6 +27,10 @@ def slots(pixels: int, *args: Any) -> tuple[Slots, Counted]:
     return Slots(device, *args), device  # type: ignore[arg-type]
 
 
+def kind(settings: Any, width: int, height: int, is_masked: bool) -> Kind:
+    return (Shape(settings.id, width, height), is_masked)
+
+
 @pytest.fixture
 def settings(tmp_path: Any) -> Any:
     return Project(tmp_path).settings()
@@ -34,36 +38,36 @@ def settings(tmp_path: Any) -> Any:
 
 def test_the_budget_says_how_many_and_one_is_the_least(settings: Any) -> None:
     found, _ = slots(4 * 32 * 32)
-    assert found.count(settings, 32, 32, is_masked=False) == 4
-    assert found.count(settings, 32, 64, is_masked=False) == 2
-    assert found.count(settings, 500, 500, is_masked=False) == 1
+    assert found.count(settings, kind(settings, 32, 32, False)) == 4
+    assert found.count(settings, kind(settings, 32, 64, False)) == 2
+    assert found.count(settings, kind(settings, 500, 500, False)) == 1
     told, _ = slots(4 * 32 * 32, 2 * 32 * 32)
-    assert told.count(settings, 32, 32, is_masked=False) == 2
+    assert told.count(settings, kind(settings, 32, 32, False)) == 2
 
 
 def test_halves_down_to_one_and_then_there_is_nothing_to_try(settings: Any) -> None:
     found, device = slots(8 * 32 * 32)
-    kind = (Shape(settings.id, 32, 32), False)
-    tried = found.count(settings, 32, 32, is_masked=False)
+    square = kind(settings, 32, 32, False)
+    tried = found.count(settings, kind(settings, 32, 32, False))
     for wanted in (4, 2, 1):
-        tried = found.halve(kind, tried)
-        assert tried == wanted == found.count(settings, 32, 32, is_masked=False)
-    assert found.halve(kind, tried) == 0
-    assert found.count(settings, 32, 32, is_masked=False) == 1
+        tried = found.halve(square, tried)
+        assert tried == wanted == found.count(settings, kind(settings, 32, 32, False))
+    assert found.halve(square, tried) == 0
+    assert found.count(settings, kind(settings, 32, 32, False)) == 1
     assert device.num_freed == 4
 
 
 def test_only_the_kind_that_did_not_fit_has_fewer(settings: Any) -> None:
     found, _ = slots(8 * 32 * 32)
     found.halve((Shape(settings.id, 32, 32), True), 8)
-    assert found.count(settings, 32, 32, is_masked=True) == 4
-    assert found.count(settings, 32, 32, is_masked=False) == 8
-    assert found.count(settings, 16, 16, is_masked=True) == 16
+    assert found.count(settings, kind(settings, 32, 32, True)) == 4
+    assert found.count(settings, kind(settings, 32, 32, False)) == 8
+    assert found.count(settings, kind(settings, 16, 16, True)) == 16
 
 
 def test_what_another_worker_has_found_out_is_believed(settings: Any) -> None:
     known = {(Shape(settings.id, 32, 32), False): 3}
     found, _ = slots(8 * 32 * 32, None, known)
-    assert found.count(settings, 32, 32, is_masked=False) == 3
+    assert found.count(settings, kind(settings, 32, 32, False)) == 3
     found.halve((Shape(settings.id, 32, 32), False), 3)
     assert known == {(Shape(settings.id, 32, 32), False): 3}, "what was given is not changed"
