@@ -58,7 +58,7 @@ class Job:
         label: the first folder below the content folder, None where there is none.
         style: key of its style entry.
         width, height: the size in pixels at which it is optimised.
-        strength: scales the style term, above 0.
+        strength: how much style, 0 or above; see `recipes.Recipe`.
         noise_seed: where its settings use noise, else None.
         mask: path as `content`, "" where its pair has no masks.
         mask_digest: "" also where there should be a mask, but `mask` is not one image.

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import objective_spec, solver_spec
-from stylebatch.device.style_targets import gram_targets
+from stylebatch.device.style_targets import image_statistics
 from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.transfer.engine import Engine
@@ -14,7 +14,7 @@ from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
 from training.crops import Crops
-from training.student import INPUT_STD, LAYERS, SLIM, Student
+from training.student import INPUT_STD, LAYERS, PADDING, SLIM, Student
 
 EDGE_PX = 128
 # Old images show what an old version did not see: only the last few hundred steps' are kept.
@@ -44,6 +44,7 @@ class Replay:
             LAYERS,
             mean=self._student.mean,
             std=(INPUT_STD,) * 3,
+            padding=PADDING,
             dtype=choose_precision("auto", "cpu"),
         )
         objective = Objective(objective_spec(self._recipe), extractor)
@@ -52,8 +53,8 @@ class Replay:
         for key in range(self._count):
             content = self._photographs.draw(EDGE_PX)[None]
             style = self._paintings.draw(EDGE_PX)[None]
-            statistics = gram_targets(style, SLIM.style_layers, extractor)
-            strength = 2 ** self._rng.uniform(-1, 2)
+            statistics = image_statistics(style, objective.spec, extractor)
+            strength = self._rng.uniform(0.5, 2)
             engine.admit(Problem(key, content, (statistics,), strength))
         while engine.running:
             self.images += [snapshot.image[0] for snapshot in engine.step().snapshots]

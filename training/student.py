@@ -9,9 +9,13 @@ from torch import Tensor, nn
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import Normalisation
 from stylebatch.extractors.weights.convert import write_weights
+from stylebatch.recipes import recipe_fields
 
 SLIM, VGG = ARCHITECTURES["slim"], ARCHITECTURES["vgg19"]
 LAYERS = tuple(SLIM.heads)
+STYLE_LAYERS = SLIM.style_layers
+# The teacher's and its own: as `balanced` has it.
+PADDING = str(recipe_fields("balanced")["padding"])
 # conv1_1 is linear: its filters are chosen from the teacher's own, and its head follows from them.
 EXACT = LAYERS[0]
 # Maps of about unit size inside the network; the teacher's input is in 0–255.
@@ -82,7 +86,10 @@ class Student(nn.Module):
             if layer.convolutions:
                 (part,) = layer.convolutions
                 weight = self.weights[_key(part.name)].view(part.shape)
-                x = F.conv2d(x, weight, self.biases[_key(part.name)], part.stride, part.padding)
+                padding = part.padding
+                if part.name in SLIM.padded(PADDING):
+                    x, padding = F.pad(x, (padding,) * 4, mode="replicate"), 0
+                x = F.conv2d(x, weight, self.biases[_key(part.name)], part.stride, padding)
             elif layer.pooling:
                 x = F.max_pool2d(x, layer.pooling.kernel, layer.pooling.stride)
             else:

@@ -21,19 +21,21 @@ from torch import Tensor, nn
 
 from stylebatch.device.choice import choose_precision
 from stylebatch.extractors.weights import find_weights, load_tensors
+from stylebatch.recipes import recipe_fields
 from stylebatch.system.files import sha256_file
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.losses import gram_matrix
+from stylebatch.transfer.scales import at_scale, halve
 from training.crops import Crops, load_images
 from training.holdout import HOLDOUT, read_names
 from training.replay import Replay
-from training.student import LAYERS, SLIM, VGG, Student
+from training.student import LAYERS, PADDING, SLIM, STYLE_LAYERS, VGG, Student
 
 SOURCE = (
     "distilled from VGG-19 (Simonyan & Zisserman, CC BY 4.0) on CC0 photographs and "
     "public-domain paintings, by training/ of stylebatch"
 )
-STYLE_LAYERS = LAYERS[:3]
+# Of each crop, as `balanced` looks at images; a coarser one counts half.
+NUM_SCALES = len(recipe_fields("balanced")["scales"])
 WARM_UP_STEPS = 100
 # Adam's, for the biases.
 BIAS_RATE = 2e-3
@@ -78,12 +80,17 @@ class Errors:
             error = ((found[layer] - wanted[layer]).square() * weight).mean()
             parts[layer] = error / spread
         for layer in STYLE_LAYERS[1:]:
-            target = gram_matrix(wanted[layer])
-            squares = (gram_matrix(found[layer]) - target).square().sum((1, 2))
+            target = _gram(wanted[layer])
+            squares = (_gram(found[layer]) - target).square().sum((1, 2))
             share = squares / target.square().sum((1, 2))
             parts[f"gram {layer}"] = self._gram_weight * share.mean()
         values = {name: float(part.detach()) for name, part in parts.items()}
         return sum(parts.values(), torch.zeros(())), values
+
+
+def _gram(maps: Tensor) -> Tensor:
+    rows = maps.flatten(2)
+    return rows @ rows.transpose(1, 2)
 
 
 class Trainer:
@@ -93,12 +100,15 @@ class Trainer:
         self._photographs, self._paintings, self._options = photographs, paintings, options
         found = find_weights(VGG.name, str(vgg), Path.cwd())
         tensors, told = load_tensors(found, LAYERS), found.normalisation
-        dtype = choose_precision("auto", "cpu")
-        self._teacher = Extractor(VGG, tensors, LAYERS, mean=told.mean, std=told.std, dtype=dtype)
+        # As it will be used.
+        dtype = self._dtype = choose_precision("auto", "cpu")
+        self._teacher = Extractor(
+            VGG, tensors, LAYERS, mean=told.mean, std=told.std, padding=PADDING, dtype=dtype
+        )
         self.student = Student(tensors, told.mean, told.std)
         some = [crops.draw(options.crop) for crops in (photographs, paintings) for _ in range(24)]
         with torch.no_grad():
-            features = self._teacher(torch.stack(some))
+            features = {x: each.float() for x, each in self._teacher(torch.stack(some)).items()}
         self.student.scale_to(features)
         self._errors = Errors(features, options.gram_weight)
         self.replay = Replay(
@@ -113,9 +123,16 @@ class Trainer:
     def step(self, share: float) -> dict[str, float]:
         """Take one step with a share of the learning rates; return the errors before it."""
         images = self._batch()
-        with torch.no_grad():
-            wanted = self._teacher(images)
-        loss, parts = self._errors(self.student(images), wanted)
+        loss, parts = torch.zeros(()), dict[str, float]()
+        for scale in range(NUM_SCALES):
+            images = halve(images) if scale else images
+            with torch.no_grad():
+                wanted = {x: maps.float() for x, maps in self._teacher(images).items()}
+            with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
+                maps = self.student(images)
+            error, found = self._errors({x: each.float() for x, each in maps.items()}, wanted)
+            loss = loss + error / 2**scale
+            parts |= {at_scale(layer, scale): value for layer, value in found.items()}
         self.student.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._vectors, 1.0)
@@ -149,12 +166,12 @@ def train(
     left_out: Annotated[
         Path, typer.Option(help="Images that are not trained on, one path a line.")
     ] = HOLDOUT,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 8000,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 3000,
     batch: Annotated[
         int, typer.Option(help="Crops a step; a good half of them from made images.")
-    ] = 10,
+    ] = 8,
     crop: Annotated[int, typer.Option(help="Edge of a crop, px.")] = 96,
-    rate: Annotated[float, typer.Option(help="Muon's learning rate.")] = 0.06,
+    rate: Annotated[float, typer.Option(help="Muon's learning rate.")] = 0.05,
     gram_weight: Annotated[float, typer.Option(help="Of the Gram matrices' errors.")] = 0.1,
     replay_every: Annotated[int, typer.Option(help="Make images after so many steps.")] = 150,
     replay_images: Annotated[int, typer.Option(help="So many at a time.")] = 6,

@@ -12,22 +12,32 @@ from torch import Tensor, nn
 
 from stylebatch.pictures.images import Pixels
 
-# Of torchvision's vgg19().features.
-STYLE_MODULES, CONTENT_MODULE = (0, 5, 10), 14
+# Of torchvision's vgg19().features: conv1_1, conv2_1, conv3_1; the same after the activation.
+BEFORE, AFTER = (0, 5, 10), (1, 6, 11)
+# conv3_3.
+CONTENT_MODULE = 14
 MEAN, STD = (0.48235, 0.45882, 0.40784), 1 / 255
 
 
 class Score(NamedTuple):
-    """What the judge says of one image: shares of the style's and the content's own size."""
+    """What the judge says of one image: shares of the style's and the content's own size.
+
+    Attributes:
+        closed: of the style distance, 1 - style / the content's own.
+        style: mean of ‖G-A‖² / ‖A‖² over three layers.
+        content: mean (F-P)² / mean P² at conv3_3.
+    """
 
     closed: float
+    style: float
     content: float
 
 
 class Judge:
     """torchvision's own network; nothing of stylebatch."""
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, style_modules: tuple[int, ...] = BEFORE) -> None:
+        self._style_modules = style_modules
         with torch.device("meta"):
             network = torchvision.models.vgg19(weights=None).features[: CONTENT_MODULE + 1]
         self._network = network.to_empty(device="cpu").requires_grad_(False)
@@ -44,7 +54,7 @@ class Judge:
         before, after = (self._style_distance(maps, of_style) for maps in (of_content, of_result))
         wanted = of_content[CONTENT_MODULE]
         distance = (of_result[CONTENT_MODULE] - wanted).square().mean() / wanted.square().mean()
-        return Score(1 - after / before, float(distance))
+        return Score(1 - after / before, after, float(distance))
 
     def _maps(self, pixels: Pixels) -> dict[int, Tensor]:
         x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
@@ -52,13 +62,13 @@ class Judge:
         found = {}
         for index, module in enumerate(self._network):
             x = module(x)
-            if index in (*STYLE_MODULES, CONTENT_MODULE):
+            if index in (*self._style_modules, CONTENT_MODULE):
                 found[index] = x
         return found
 
     def _style_distance(self, maps: Mapping[int, Tensor], style: Mapping[int, Tensor]) -> float:
         distances = []
-        for index in STYLE_MODULES:
+        for index in self._style_modules:
             found, wanted = (self._gram(each[index]) for each in (maps, style))
             distances.append(float((found - wanted).square().sum() / wanted.square().sum()))
         return statistics.mean(distances)

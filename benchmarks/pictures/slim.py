@@ -6,8 +6,8 @@
 
 Both extractors optimise the same photographs (centre squares) towards the same paintings with
 `balanced` and as many evaluations. The judge is torchvision's VGG-19 in float32 with the real
-weights, on the 8-bit result: the share of the style distance that was closed (mean over conv1_1,
-conv2_1, conv3_1 of ‖G-A‖²/‖A‖²) and the content distance (mean (F-P)² / mean P² at conv3_3).
+weights, on the 8-bit result: the share of the style distance that was closed (mean over relu1_1,
+relu2_1, relu3_1 of ‖G-A‖²/‖A‖²) and the content distance (mean (F-P)² / mean P² at conv3_3).
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.pictures.judge import Judge, Score
+from benchmarks.pictures.judge import AFTER, Judge, Score
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared, square, style_pixels
 from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.networks import Network, time_evaluations
@@ -64,7 +64,7 @@ def print_quality(
     contents = [square(path, edge) for path in paths if "photos" in path.parts]
     contents = contents[: options.photographs]
     styles = [path for path in paths if "styles" in path.parts]
-    judge = Judge(shared / WEIGHTS)
+    judge = Judge(shared / WEIGHTS, AFTER)
     scores: dict[str, list[Score]] = {name: [] for name in networks}
     for style in styles:
         target = style_pixels(style, edge)
@@ -77,7 +77,7 @@ def print_quality(
         print(f"{name:<8} {describe(found)}")
     pairs = zip(scores["slim"], scores["vgg19"], strict=True)
     # The figures of the bar.
-    ratios = [Score(one.closed / other.closed, one.content / other.content) for one, other in pairs]
+    ratios = [Score(*(a / b for a, b in zip(one, other, strict=True))) for one, other in pairs]
     print(f"slim / vgg19: {describe(ratios)}", flush=True)
 
 
@@ -105,7 +105,7 @@ def stylise(
 
 def describe(scores: Sequence[Score]) -> str:
     """Return medians and the worst."""
-    closed, content = ([each[part] for each in scores] for part in (0, 1))
+    closed, content = ([each[part] for each in scores] for part in (0, 2))
     return (
         f"style closed: median {statistics.median(closed):.4f}, worst {min(closed):.4f}; "
         f"content distance: median {statistics.median(content):.3f}, worst {max(content):.3f}"

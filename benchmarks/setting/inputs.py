@@ -14,7 +14,7 @@ from PIL import Image
 from stylebatch.device.device import Device
 from stylebatch.extractors.weights import find_weights, layers_digest
 from stylebatch.pictures.images import Pixels, decode, fit_pixels, resize, style_size, work_size
-from stylebatch.recipes import Settings, recipe_fields, recipe_on
+from stylebatch.recipes import Settings, make_settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_file, list_folders
 from stylebatch.transfer.engine import Engine
@@ -52,7 +52,7 @@ def settings_of(shared: Path, **changes: Any) -> Settings:
     recipe = recipe_on("vgg19", {**recipe_fields("balanced"), **changes})
     weights = find_weights("vgg19", str(shared / WEIGHTS), shared)
     digest = layers_digest(weights, recipe.layers)
-    return Settings("benchmark", recipe, weights, digest, "auto")
+    return make_settings(recipe, weights, digest, "auto")
 
 
 def style_of(shared: Path, name: str) -> Style:

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.setting.inputs import STYLES, photograph_paths, settings_of, square
 from benchmarks.setting.networks import load_extractor
 from stylebatch.device.from_recipe import objective_spec
-from stylebatch.device.style_targets import Statistics, gram_targets
+from stylebatch.device.style_targets import Statistics, image_statistics
 from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.recipes import Settings
 from stylebatch.transfer.extractor import Extractor
@@ -36,10 +36,10 @@ class Pair:
         self.statistics = self.statistics_at(edge)
 
     def statistics_at(self, edge: int) -> Statistics:
-        """Return the style's Gram matrices for each position, at a pyramid level's edge."""
-        network = objective_in(self.settings, torch.float32).extractor
+        """Return the style's statistics at a pyramid level's edge."""
+        objective = objective_in(self.settings, torch.float32)
         style = to_tensor(square(self._style, edge))
-        return gram_targets(style, self.settings.recipe.style_layers, network)
+        return image_statistics(style, objective.spec, objective.extractor)
 
     @cached_property
     def targets(self) -> Targets:
@@ -69,18 +69,12 @@ def make_pairs(shared: Path, edge: int, start: str, count: int = NUM_PAIRS) -> I
         yield Pair(shared, photograph, styles[index % len(styles)], edge, start)
 
 
-_made: dict[tuple[str, tuple[str, ...], torch.dtype], Extractor] = {}
-
-
-def extractor_in(settings: Settings, layers: tuple[str, ...], precision: torch.dtype) -> Extractor:
-    """Return an extractor of some layers in a precision, made once."""
-    key = (settings.layers_digest, layers, precision)
-    if key not in _made:
-        _made[key] = load_extractor(settings.weights, layers, precision)
-    return _made[key]
+_made: dict[tuple[str, torch.dtype], Extractor] = {}
 
 
 def objective_in(settings: Settings, precision: torch.dtype) -> Objective:
-    """Return the objective with convolutions in a precision."""
-    recipe = settings.recipe
-    return Objective(objective_spec(recipe), extractor_in(settings, recipe.layers, precision))
+    """Return the objective with convolutions in a precision; its extractor is made once."""
+    key = (settings.id, precision)
+    if key not in _made:
+        _made[key] = load_extractor(settings.weights, settings.recipe, precision)
+    return Objective(objective_spec(settings.recipe), _made[key])

@@ -28,7 +28,7 @@ from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.networks import Network, load_extractor, time_evaluations
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import objective_spec, solver_spec
-from stylebatch.device.style_targets import gram_targets
+from stylebatch.device.style_targets import image_statistics
 from stylebatch.device.tensors import to_tensor
 from stylebatch.extractors.weights import find_weights
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
@@ -43,11 +43,11 @@ class Runner:
     """`balanced` on one extractor, for lone square images."""
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
-        arch, weights = network
+        arch, weights = network.arch, network.weights
         found = find_weights(arch, weights, Path.cwd())
         self._told = found.normalisation
         self._recipe = recipe_on(arch, {**recipe_fields("balanced"), "tolerance": 0, "levels": 1})
-        self._extractor = load_extractor(found, self._recipe.layers, dtype)
+        self._extractor = load_extractor(found, self._recipe, dtype)
 
     def solve(
         self, content: Tensor, style: Tensor, steps: int, start: Tensor | None = None
@@ -58,8 +58,8 @@ class Runner:
             # The engine's own way to begin from another image than the content.
             fields["start"] = "style"
         recipe = Recipe(**fields)
-        targets = gram_targets(style, recipe.style_layers, self._extractor)
         objective = Objective(objective_spec(recipe), self._extractor)
+        targets = image_statistics(style, objective.spec, self._extractor)
         edge = content.shape[-1]
         engine = Engine(objective, solver_spec(recipe, self._told), 1, edge, edge)
         engine.admit(Problem(0, content, (targets,), style_image=start))

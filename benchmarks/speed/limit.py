@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.setting.inputs import add_shared_option, check_shared
 from benchmarks.setting.machine import describe_machine
-from benchmarks.setting.pairs import Pair, extractor_in, make_pairs, objective_in
+from benchmarks.setting.pairs import Pair, make_pairs, objective_in
 from benchmarks.setting.timing import time_by_turns
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import solver_spec
@@ -74,24 +74,30 @@ def timed_work(shared: Path) -> dict[str, tuple[Callable[[], object], float]]:
     pairs = list(make_pairs(shared, EDGE_PX, "content", IMAGES))
     settings = pairs[0].settings
     (deepest,) = settings.recipe.content_layers
-    bare = extractor_in(settings, (deepest,), precision)
     left = torch.rand(2048, 2048).to(precision)
     engine, objective = full_engine(pairs, precision), objective_in(settings, precision)
+    bare = objective.extractor
     parts = [objective.targets(pair.content, pair.statistics, 1.0) for pair in pairs]
     targets = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     batch = torch.cat([pair.content for pair in pairs])
 
     def convolve() -> None:
         images = batch.clone().requires_grad_()
-        torch.autograd.grad(bare(images)[deepest].sum(), images)
+        torch.autograd.grad(bare(images, [deepest])[deepest].sum(), images)
 
-    pixels = IMAGES * EDGE_PX**2
     # Two operations a multiply-add; backward, with frozen weights, costs as much as forward.
-    layers = settings.recipe.layers
-    operations = 4 * ARCHITECTURES["vgg19"].multiply_adds_per_pixel(layers) * pixels
+    each = 4 * IMAGES * EDGE_PX**2
+    vgg = ARCHITECTURES["vgg19"]
+    looks = objective.spec.looks(EDGE_PX, EDGE_PX, bare.smallest_edge_px)
+    operations = each * sum(
+        vgg.multiply_adds_per_pixel(look.layers) / 4**look.scale for look in looks if look.layers
+    )
     return {
         "matrix product, 2048×2048": (lambda: left @ left, 2 * 2048.0**3),
-        "bare convolutions, forward + backward": (convolve, operations),
+        "bare convolutions, forward + backward": (
+            convolve,
+            each * vgg.multiply_adds_per_pixel([deepest]),
+        ),
         "objective and gradient": (lambda: objective.evaluate(batch, targets), operations),
         "ours, a whole step": (engine.step, operations),
     }

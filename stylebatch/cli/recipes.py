@@ -51,7 +51,10 @@ def recipes(
     steps: Annotated[
         int | None, typer.Option(help="Evaluations at most, instead of each recipe's own.", min=1)
     ] = None,
-    strength: Annotated[float | None, typer.Option(help="Scales the style terms.")] = None,
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(help="How much style, as in a manifest; several make a strip of each recipe."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cuda:0, mps, cpu.")] = "auto",
 ) -> None:
     """List the recipes, show some whole, or compare what they make."""
@@ -62,8 +65,10 @@ def recipes(
     check_arch(arch)
     if compare is not None:
         sheet = output or Path("recipes.png")
-        _compare(*compare, names or known, sheet, arch, weights, size, steps, strength, device)
-    elif output is not None or steps is not None or strength is not None:
+        _compare(
+            *compare, names or known, sheet, arch, weights, size, steps, strength or [], device
+        )
+    elif output is not None or steps is not None or strength:
         raise typer.BadParameter("these options are of a comparison: add --compare CONTENT STYLE")
     elif names:
         typer.echo("\n\n".join(_whole(name, arch) for name in names))
@@ -104,7 +109,7 @@ def _compare(
     weights: str | None,
     size: int,
     steps: int | None,
-    strength: float | None,
+    strengths: list[float],
     device: str,
 ) -> None:
     check_sheet_path(output)
@@ -121,7 +126,7 @@ def _compare(
             weights=weights,
             size_px=size,
             steps=steps,
-            strength=strength,
+            strengths=strengths,
             device=device,
             suffix=output.suffix,
             on_step=lambda name, row: progress.update(task, advance=1, description=name),

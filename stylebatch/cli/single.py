@@ -27,7 +27,7 @@ def stylize(
     weights: WeightsOption = None,
     size: Annotated[int | None, typer.Option(help="Longest edge while optimising, px.")] = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations at most.")] = None,
-    strength: Annotated[float | None, typer.Option(help="Scales the style term.")] = None,
+    strength: Annotated[float | None, typer.Option(help="How much style.")] = None,
     override: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe; repeatable."),

@@ -21,6 +21,7 @@ from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem, SolverSpec
+from stylebatch.transfer.scales import at_scale
 
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
@@ -124,7 +125,7 @@ class Device:
         height, width = pixels.shape[:2]
         start = None
         if "style" in recipe.start_shares:
-            start = self.targets.image(style, width, height, requests[-1][0], colors)
+            start = self.targets.image(style, width, height, requests[-1][0][0], colors)
         return Problem(
             key,
             self._upload(to_tensor(pixels, recipe.input_stretch)),
@@ -143,38 +144,45 @@ class Device:
 
     def _targets_at(
         self,
-        requests: list[TargetRequest],
+        requests: list[list[TargetRequest]],
         settings: Settings,
         style: Style,
         colors: Pixels | None,
     ) -> Mapping[str, Tensor]:
-        """Return the style's statistics, averaged over its scales."""
+        """Return the style's statistics by layer and scale, averaged over the style's sizes."""
 
         def extractor() -> Extractor:
             return self._extractor(settings, torch.float32)
 
-        scales = [self.targets.get(style, request, extractor, colors) for request in requests]
-        found = scales[0]
-        if len(scales) > 1:
-            found = {
-                layer: torch.stack([scale[layer] for scale in scales]).mean(0) for layer in found
-            }
-        return {layer: self._upload(statistics) for layer, statistics in found.items()}
+        found = {}
+        for of_scale in requests:
+            sizes = [self.targets.get(style, request, extractor, colors) for request in of_scale]
+            for layer, one in sizes[0].items():
+                every = [size[layer] for size in sizes]
+                mean = torch.stack(every).mean(0) if len(every) > 1 else one
+                found[at_scale(layer, of_scale[0].halvings)] = self._upload(mean)
+        return found
 
-    def _requests(self, settings: Settings, engine: Engine) -> list[list[TargetRequest]]:
-        """Return a request for each level and scale; the style's size goes with the level."""
+    def _requests(self, settings: Settings, engine: Engine) -> list[list[list[TargetRequest]]]:
+        """Return requests by level, by scale, by the style's sizes, which go with the level."""
         recipe, finest = settings.recipe, max(engine.sizes[-1])
         sizes: dict[object, int] = {"match": style_size(finest), "same": recipe.final_size_px}
         full = sizes.get(recipe.style_size_px) or int(recipe.style_size_px)
+        spec = objective_spec(recipe)
         return [
             [
-                self._request(settings, max(16, round(full * scale * max(size) / finest)))
-                for scale in (scale * recipe.style_scale for scale in recipe.style_scales)
+                [
+                    self._request(
+                        settings, max(16, round(full * times * max(size) / finest)), scale
+                    )
+                    for times in (times * recipe.style_scale for times in recipe.style_scales)
+                ]
+                for scale in spec.style_scales_at(*size, settings.smallest_edge_px)
             ]
             for size in engine.sizes
         ]
 
-    def _request(self, settings: Settings, size_px: int) -> TargetRequest:
+    def _request(self, settings: Settings, size_px: int, halvings: int) -> TargetRequest:
         recipe = settings.recipe
         return TargetRequest(
             size_px=size_px,
@@ -190,6 +198,7 @@ class Device:
             fit="longest" if recipe.style_size_px == "match" else recipe.fit,
             aspect=recipe.aspect,
             resampling=recipe.resampling,
+            halvings=halvings,
         )
 
     def _extractor(self, settings: Settings, dtype: torch.dtype) -> Extractor:

@@ -7,6 +7,8 @@ import torch
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.optimizers import OPTIMIZERS
 from stylebatch.transfer.optimizers.protocol import OptimizerSpec
+from stylebatch.transfer.scales import at_scale
+from stylebatch.transfer.statistics import num_rows
 
 # Of what is free. The rest is for what the probe does not see: coarser levels' slots, a second try
 # with Adam, results on their way out, larger workspaces of cuDNN's, and fragments.
@@ -70,20 +72,21 @@ def run_once(
     is_masked: bool,
 ) -> None:
     """Do one step of a batch with all that it keeps; its numbers mean nothing."""
-    extractor, statistic = objective.extractor, objective.spec.statistic
+    extractor, spec_of_style = objective.extractor, objective.spec
     content = torch.full((1, 3, *size), 0.5, device=extractor.device)
     with torch.no_grad():
-        maps = extractor(content)
-    statistics = {}
-    for layer in objective.spec.style_layers:
+        maps = extractor(content, spec_of_style.style_layers)
+    style = {}
+    for layer in spec_of_style.style_layers:
         channels = extractor.num_channels(layer, maps[layer])
-        rows = channels if statistic == "gram" else 2
-        statistics[layer] = content.new_ones(rows, channels)
+        rows = num_rows(spec_of_style.statistic, channels)
+        for scale in spec_of_style.style_scales_at(*size, extractor.smallest_edge_px):
+            style[at_scale(layer, scale)] = content.new_ones(rows, channels)
     del maps
     mask = content[:, :1] if is_masked else None
     targets = {
         name: value.repeat(images, *[1] * (value.dim() - 1))
-        for name, value in objective.targets(content, statistics, 1.0, mask).items()
+        for name, value in objective.targets(content, style, 1.0, mask).items()
     }
     optimizer = OPTIMIZERS[spec.optimizer](spec, images, size, content)
     for slot in range(images):

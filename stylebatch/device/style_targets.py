@@ -25,7 +25,10 @@ from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
+from stylebatch.transfer.objective import ObjectiveSpec
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
+from stylebatch.transfer.scales import at_scale, halve
+from stylebatch.transfer.statistics import FROM_MOMENTS
 
 # Raised whenever the numbers in a cached file would change.
 FORMAT = 3
@@ -51,6 +54,7 @@ class TargetRequest:
         layers: paper names.
         layers_digest: of the weights; names their normalisation too.
         device_kind: cpu | cuda | mps: their float32 sums differ in the last bits.
+        halvings: how often the image is halved after it was brought to its size (`halve`).
     """
 
     size_px: int
@@ -66,10 +70,23 @@ class TargetRequest:
     fit: str = "longest"
     aspect: tuple[int, int] = (1, 1)
     resampling: str = "lanczos"
+    halvings: int = 0
+
+    @property
+    def is_of_moments(self) -> bool:
+        """Whether means and second moments are what is kept."""
+        return self.statistic in FROM_MOMENTS
 
     def cache_key(self, image_digest: str) -> str:
         """Name the file for one style image."""
-        parts = [FORMAT, image_digest, {**asdict(self), "layers": sorted(self.layers)}]
+        told = {**asdict(self), "layers": sorted(self.layers)}
+        if self.is_of_moments:
+            # What is made of them is made later.
+            told["statistic"] = "moments"
+        if not self.halvings:
+            # So that files from before there were any keep their names.
+            del told["halvings"]
+        parts = [FORMAT, image_digest, told]
         text = json.dumps(parts, sort_keys=True)
         return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
@@ -97,7 +114,7 @@ class StyleTargets:
         """Return layer → statistics in float32; of a blend, the weighted mean.
 
         Gram matrices (C, C) are divided by their number of positions; means and standard
-        deviations are (2, C).
+        deviations are (2, C), means and second moments (C + 1, C).
 
         Args:
             extractor: makes a float32 extractor of the request; called on a cache miss only.
@@ -206,30 +223,51 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
         width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
     )
     smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
-    smallest = max(smallest, extractor.smallest_edge_px)
+    smallest = max(smallest, extractor.smallest_edge_px) * 2**request.halvings
     edges = (max(smallest, edges[0]), max(smallest, edges[1]))
     fitted = fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
     image = to_tensor(fitted, request.input_stretch).to(extractor.device)
-    with torch.no_grad():
-        features = extractor(image)
-    if request.statistic == "mean_std":
-        return {
-            layer: mean_std(extractor.feature_maps(layer, features[layer]))[0].cpu()
-            for layer in request.layers
-        }
-    return _gram_sums(features, request.layers, extractor)
+    for _ in range(request.halvings):
+        image = halve(image)
+    return _stored(image, request.statistic, request.layers, extractor)
 
 
-def gram_targets(image: Tensor, layers: Iterable[str], extractor: Extractor) -> Statistics:
-    """Return an image's Gram matrices (C, C) as `StyleTargets.get` does, without any files.
+def image_statistics(image: Tensor, spec: ObjectiveSpec, extractor: Extractor) -> Statistics:
+    """Return a style's statistics by layer and scale, as an objective takes them, without files.
 
     Args:
-        image: (1, 3, H, W) in [0, 1], sRGB, at the size at which the style is looked at.
+        image: (1, 3, H, W) in [0, 1], sRGB, at the size at which the style is looked at; its scales
+            are those that a content of this size has.
     """
+    layers, found = tuple(spec.style_layers), Statistics()
+    height, width = image.shape[-2:]
+    scales = spec.style_scales_at(height, width, extractor.smallest_edge_px)
+    for scale in range(max(scales) + 1):
+        if scale:
+            image = halve(image)
+        if scale not in scales:
+            continue
+        stored = _stored(image, spec.statistic, layers, extractor)
+        if spec.statistic == "gram":
+            stored = _for_each_position(stored, layers)
+        found |= {at_scale(layer, scale): stored[layer] for layer in layers}
+    return found
+
+
+def _stored(
+    image: Tensor, statistic: str, layers: Iterable[str], extractor: Extractor
+) -> Statistics:
+    """Return what a cached file holds of an image (1, 3, H, W)."""
     layers = tuple(layers)
     with torch.no_grad():
-        features = extractor(image)
-    return _for_each_position(_gram_sums(features, layers, extractor), layers)
+        features = extractor(image, layers)
+        if statistic == "gram":
+            return _gram_sums(features, layers, extractor)
+        if statistic == "mean_std":
+            every = {x: mean_std(extractor.feature_maps(x, features[x])) for x in layers}
+        else:
+            every = {x: extractor.moments(x, features[x]) for x in layers}
+    return {layer: one[0].cpu() for layer, one in every.items()}
 
 
 def _gram_sums(

@@ -6,6 +6,9 @@ from difflib import get_close_matches
 
 from stylebatch.errors import UserError
 
+# Convolutions that `replicate_shallow` means: of VGG those that see the full image, and one more.
+NUM_SHALLOW = 3
+
 
 class UnknownLayerError(UserError):
     """A layer that the architecture does not have."""
@@ -97,9 +100,12 @@ class Architecture:
     """A network as a row of operations, in order.
 
     Attributes:
-        content_layers, style_layers: its own, for a recipe whose layers are `default`.
+        content_layers, style_layers: its own, for a recipe whose layers are `default`: content
+            before the activation, style after it.
         heads: 1×1 convolutions of layers that imitate wider ones; where there are any, only these
             layers can be named, and what they give is what their heads make of them.
+        name_in_digests: where it is not its own. A network that gave its name to another keeps it
+            there, and that other has one that stands for no network before it.
     """
 
     name: str
@@ -107,6 +113,12 @@ class Architecture:
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     heads: Mapping[str, Convolution] = field(default_factory=dict)
+    name_in_digests: str = ""
+
+    @property
+    def digest_name(self) -> str:
+        """The name that stands in digests: two networks never share one."""
+        return self.name_in_digests or self.name
 
     def up_to(self, names: Iterable[str]) -> tuple[Layer, ...]:
         """Return the operations needed for the named layers, the deepest of them last.
@@ -128,6 +140,14 @@ class Architecture:
         """The layers that a recipe can name."""
         return tuple(self.heads) or tuple(layer.name for layer in self.layers)
 
+    def before_activation(self, name: str) -> str:
+        """Return the layer that a layer rectifies; the layer itself where it does not rectify."""
+        order = [layer.name for layer in self.layers]
+        index = order.index(name)
+        layer = self.layers[index]
+        is_activation = not layer.convolutions and layer.pooling is None
+        return order[index - 1] if is_activation else name
+
     def convolutions(self, names: Iterable[str] | None = None) -> tuple[Convolution, ...]:
         """Return the convolutions whose weights the named layers need (None: all), in order.
 
@@ -137,6 +157,16 @@ class Architecture:
         layers = self.layers if names is None else self.up_to(wanted)
         heads = (head for layer, head in self.heads.items() if layer in wanted)
         return (*(part for layer in layers for part in layer.convolutions), *heads)
+
+    def padded(self, padding: str) -> frozenset[str]:
+        """Return the convolutions whose input's border is continued, where others see zeros.
+
+        Args:
+            padding: zeros | reflect | replicate | replicate_shallow: of the first three only.
+        """
+        every = [part.name for layer in self.layers for part in layer.convolutions]
+        count = {"zeros": 0, "replicate_shallow": NUM_SHALLOW}.get(padding, len(every))
+        return frozenset(every[:count])
 
     def smallest_edge_px(self, names: Iterable[str], padding: str) -> int:
         """Return the smallest edge of an input of which the named layers still see something.
@@ -238,7 +268,7 @@ def _vgg(name: str, blocks: tuple[int, ...]) -> Architecture:
             index += 2
         table.pool(f"pool{block}", Pooling())
         index += 1
-    return table.named(name, content=["conv3_3"], style=["conv1_1", "conv2_1", "conv3_1"])
+    return table.named(name, content=["conv3_3"], style=["relu1_1", "relu2_1", "relu3_1"])
 
 
 def _alexnet() -> Architecture:
@@ -254,7 +284,7 @@ def _alexnet() -> Architecture:
         table.convolve(f"conv{number}", f"features.{index}", width)
         table.rectify(f"relu{number}")
     table.pool("pool5", Pooling(3))
-    return table.named("alexnet", content=["conv4"], style=["conv1", "conv2", "conv3"])
+    return table.named("alexnet", content=["conv4"], style=["relu1", "relu2", "relu3"])
 
 
 def _squeezenet() -> Architecture:
@@ -274,15 +304,14 @@ def _squeezenet() -> Architecture:
     table.pool("pool5", pooling)
     for number, index, squeezed in ((6, 9, 48), (7, 10, 48), (8, 11, 64), (9, 12, 64)):
         table.fire(f"fire{number}", f"features.{index}", squeezed)
-    style = ["conv1", "fire2_expand", "fire3_expand"]
+    style = ["relu1", "fire2", "fire3"]
     return table.named("squeezenet1_1", content=["fire4_expand"], style=style)
 
 
-def _slim() -> Architecture:
+def _slim(name: str, widths: tuple[tuple[int, ...], ...], name_in_digests: str) -> Architecture:
     """VGG-19 to conv3_3 with fewer channels, and heads that give VGG's features; see training/."""
     table, index = _Table(), 0
-    widths = {1: (32, 24), 2: (48, 48), 3: (96, 96, 96)}
-    for block, channels in widths.items():
+    for block, channels in enumerate(widths, start=1):
         for number, width in enumerate(channels, start=1):
             table.convolve(f"conv{block}_{number}", f"features.{index}", width)
             table.rectify(f"relu{block}_{number}")
@@ -294,8 +323,10 @@ def _slim() -> Architecture:
         name: Convolution(f"{name}.head", f"heads.{name}", narrow[name], width, 1, padding=0)
         for name, width in {"conv1_1": 64, "conv2_1": 128, "conv3_1": 256, "conv3_3": 256}.items()
     }
+    # Heads are linear, and so is what they imitate: before the activation.
     style_layers = ("conv1_1", "conv2_1", "conv3_1")
-    return Architecture("slim", tuple(table.layers[:-1]), ("conv3_3",), style_layers, heads)
+    layers = tuple(table.layers[:-1])
+    return Architecture(name, layers, ("conv3_3",), style_layers, heads, name_in_digests)
 
 
 DEFAULT_ARCHITECTURE = "vgg19"
@@ -306,6 +337,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         _vgg("vgg16", (2, 2, 3, 3, 3)),
         _alexnet(),
         _squeezenet(),
-        _slim(),
+        _slim("slim", ((32, 24), (48, 48), (96, 128, 128)), "slim-2"),
+        # The one before, for sets that go on unchanged.
+        _slim("slim-2026-11", ((32, 24), (48, 48), (96, 96, 96)), "slim"),
     )
 }

@@ -64,7 +64,7 @@ def _recipe_fields() -> Iterator[tuple[str, Any, str | None]]:
     for name, info in Recipe.model_fields.items():
         if name not in PROSE:
             kind = info.rebuild_annotation()
-            own = Literal["default"] | kind if name in LAYER_FIELDS else kind
+            own = Literal["default", "before_activation"] | kind if name in LAYER_FIELDS else kind
             yield name, own, info.description
 
 
@@ -159,7 +159,8 @@ class Defaults(Section):
     size_px: Annotated[int, Recipe.model_fields["size_px"]] | None = None
     """longest edge while optimising, at most"""
     strength: Strength | tuple[Strength, Strength] | None = None
-    """scales the style term; [LOW, HIGH] is drawn for each image"""
+    """how much style: 0 the photograph, 1 the recipe, 2 much more; [LOW, HIGH] is drawn for each
+    image"""
     steps: Annotated[int, Recipe.model_fields["steps"]] | None = None
     """evaluations at most"""
     variants: Annotated[int, Field(ge=1, le=10_000)] | None = None

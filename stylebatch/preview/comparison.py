@@ -30,7 +30,7 @@ def compare(
     weights: str | None,
     size_px: int,
     steps: int | None = None,
-    strength: float | None = None,
+    strengths: Sequence[float] = (),
     device: str = "auto",
     suffix: str = ".png",
     on_step: Callable[[str, Row], None] | None = None,
@@ -42,6 +42,7 @@ def compare(
     Args:
         size_px: longest edge at which every recipe works, whatever its own is.
         steps: evaluations at most; None: each recipe's own number.
+        strengths: none: each recipe's own; of several every recipe has a strip.
         suffix: of the sheet: .png, .jpg.
         on_step: called with the recipe's name after each evaluation.
 
@@ -52,22 +53,31 @@ def compare(
         "arch": arch,
         "weights": weights,
         "steps": steps,
-        "strength": strength,
         "device": device,
     }
     cells = [_picture(content, "content"), _picture(style, "style")]
+    strips: list[list[Cell]] = []
     reasons: list[UserError] = []
     refused: list[Cell] = []
     for name in names:
         try:
             size = _size(name, size_px, cells[0].rgb)
-            cells.append(_run(content, style, name, on_step, size_px=size, **fields))
+            strip = [
+                _run(content, style, name, on_step, size_px=size, strength=strength, **fields)
+                for strength in strengths or (None,)
+            ]
         except UserError as reason:
             reasons.append(reason)
             refused.append(_refused(name, reason))
+        else:
+            strips.append(strip)
     if len(reasons) == len(names):
         raise_all(list({str(reason): reason for reason in reasons}.values()))
-    rows = [*_in_rows(cells), *_in_rows(refused)]
+    if len(strengths) > 1:
+        rows = [cells, *strips]
+    else:
+        rows = _in_rows([*cells, *(cell for strip in strips for cell in strip)])
+    rows += _in_rows(refused)
     return contact_sheet(rows, cell_px=CELL_PX, suffix=suffix)
 
 
@@ -101,7 +111,9 @@ def _run(
     began = time.perf_counter()
     (image,) = stylize(content, style, name, on_step=note, **options)
     seconds = time.perf_counter() - began
-    caption = f"{name}\n{num_rows} evaluations, {seconds:.0f} s"
+    strength = options["strength"]
+    named = name if strength is None else f"{name}, strength {strength:g}"
+    caption = f"{named}\n{num_rows} evaluations, {seconds:.0f} s"
     return Cell(np.asarray(image.convert("RGB")), caption)
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
-from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.architectures import ARCHITECTURES, Architecture
 from stylebatch.extractors.weights import WeightSet
-from stylebatch.recipes.recipe import LAYER_FIELDS, PROSE, Recipe, SecondPass
+from stylebatch.recipes.recipe import LAYER_FIELDS, LAYER_WORDS, PROSE, Recipe, SecondPass
 
 __all__ = [
     "LAYER_FIELDS",
+    "LAYER_WORDS",
     "PROSE",
     "Recipe",
     "SecondPass",
@@ -62,7 +63,8 @@ def make_settings(
     recipe: Recipe, weights: WeightSet, layers_digest: str, precision: str
 ) -> Settings:
     """Put settings together under an id that is a hash of all that they decide."""
-    deciding = [recipe.deciding_fields(), weights.arch, layers_digest, precision]
+    arch = ARCHITECTURES[weights.arch].digest_name
+    deciding = [recipe.deciding_fields(), arch, layers_digest, precision]
     text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
     settings_id = blake2b(text.encode(), digest_size=8).hexdigest()
     return Settings(settings_id, recipe, weights, layers_digest, precision)
@@ -85,14 +87,19 @@ def recipe_fields(name: str) -> dict[str, Any]:
 
 
 def recipe_on(arch: str, fields: Mapping[str, Any]) -> Recipe:
-    """Return a recipe by its plain fields; where they say `default`, with the layers of `arch`.
+    """Return a recipe by its plain fields, with the layers of `arch` where they leave these to it.
 
     Raises:
         ValidationError: a field that is missing or unknown, or a value that one does not take.
     """
     own = {
-        field: dict.fromkeys(getattr(ARCHITECTURES[arch], field), 1.0)
+        field: dict.fromkeys(_layers_of(ARCHITECTURES[arch], field, str(fields[field])), 1.0)
         for field in LAYER_FIELDS
-        if fields.get(field) == "default"
+        if fields.get(field) in LAYER_WORDS
     }
     return Recipe(**{**fields, **own})
+
+
+def _layers_of(architecture: Architecture, field: str, word: str) -> tuple[str, ...]:
+    layers: tuple[str, ...] = getattr(architecture, field)
+    return layers if word == "default" else tuple(map(architecture.before_activation, layers))

@@ -8,18 +8,26 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stylebatch.pictures.images import work_size
 
 LayerWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+Scales = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1, max_length=6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(gt=0, le=100)]
 Scale = Annotated[float, Field(gt=0, le=1e6)]
 Edge = Annotated[int, Field(ge=16, le=16384)]
 StartImage = Literal["content", "style", "noise"]
 Resampling = Literal["lanczos", "bicubic", "bilinear", "nearest"]
-_LAYERS = "layers by paper name, and their weights; default: the architecture's own"
+_LAYERS = (
+    "layers by paper name, and their weights; default: the architecture's own; "
+    "before_activation: what these rectify"
+)
 
 # What a reader is told and no pixel depends on: not part of a fingerprint.
 PROSE = ("title", "source", "notes")
-# Fields that may be written `default`: the architecture's own layers, each with weight 1.
+# Fields that may be one of these words: layers of the architecture's own, each with weight 1.
 LAYER_FIELDS = ("content_layers", "style_layers")
+LAYER_WORDS = ("default", "before_activation")
+# Fields that came when sets had been made already. Where they say what was before them, they leave
+# fingerprints as they were.
+ADDED = ("style_weight_px", "scales", "content_scales", "tv_divisor", "strength_acts_on")
 
 
 class SecondPass(BaseModel):
@@ -52,8 +60,16 @@ class Recipe(BaseModel):
     )
     content_weight: float = Field(ge=0, description="factor of the content term")
     style_layers: LayerWeights = Field(description=_LAYERS)
-    statistic: Literal["gram", "mean_std"] = Field(
-        "gram", description="what of the style is matched: Gram matrices, or (AdaIN) mean and std"
+    scales: Scales = Field(
+        (1.0,), description="of the image on which the style is matched, weights: full, ½, ¼, …"
+    )
+    content_scales: Scales = Field(
+        (1.0,), description="of the image on which the content is compared, likewise"
+    )
+    statistic: Literal["gram", "mean_std", "mean_covariance", "wasserstein"] = Field(
+        "gram",
+        description="what of the style is matched: Gram matrices; (AdaIN) mean and std; mean and "
+        "covariance, half each; or both by their squared Wasserstein-2 distance",
     )
     style_loss: Literal["relative", "mean", "sum"] = Field(
         description="relative: ‖G-A‖² / ‖A‖²; mean: mean (G-A)²; sum: Σ (G-A)²"
@@ -66,6 +82,11 @@ class Recipe(BaseModel):
         "the image's own 2·3·height·width"
     )
     style_weight: float = Field(gt=0, description="factor of the style term")
+    style_weight_px: Edge | None = Field(
+        None,
+        description="the edge √(height·width) at which style_weight is meant: it grows in "
+        "proportion; none: it is the same at every size",
+    )
     weights_in_square: bool = Field(
         False, description="layer weight × factor stand inside the square: (wF-wP)², (wG-wA)²"
     )
@@ -73,15 +94,27 @@ class Recipe(BaseModel):
         description="how a term's layers are put together, by their weights"
     )
     tv_weight: float = Field(ge=0, description="factor of the total variation Σ (dx²+dy²)^power")
+    tv_divisor: Literal["none", "edge", "n"] = Field(
+        "none",
+        description="what it is divided by: nothing, as published, without the last row and "
+        "column; or √(height·width), or the pixels, and then all of them count",
+    )
     tv_power: float = Field(1.0, ge=1, le=4, description="of the total variation; 1: squares")
-    strength: float = Field(gt=0, le=1e6, description="scales the style term")
+    strength: float = Field(ge=0, le=1e6, description="how much style; see the next")
+    strength_acts_on: Literal["style_weight", "statistics"] = Field(
+        "style_weight",
+        description="style_weight: a factor of it; statistics: an axis, 0 the photograph, 1 the "
+        "style, between them statistics between both; above 1 a factor strength³ of the style term",
+    )
 
     # --- what the extractor sees
     pooling: Literal["max", "average", "average_scaled"] = Field(
         description="of the extractor, each window as large as the network has it; average_scaled: "
         "2 × average, which keeps the magnitudes that max pooling gives"
     )
-    padding: Literal["zeros", "reflect", "replicate"] = Field(description="of its convolutions")
+    padding: Literal["zeros", "reflect", "replicate", "replicate_shallow"] = Field(
+        description="of its convolutions; replicate_shallow: of the first three, zeros of the rest"
+    )
     normalisation: Literal["weights", "none"] = Field(
         "weights", description="of its input: the weights' own mean and std, or none"
     )
@@ -189,6 +222,9 @@ class Recipe(BaseModel):
     def _check_together(self) -> Self:
         if self.fit == "crop" and self.output_size != "work":
             raise ValueError("fit: crop cuts edges off: it needs output_size: work")
+        for name in ("scales", "content_scales"):
+            if not any(getattr(self, name)):
+                raise ValueError(f"{name}: at least one weight above 0")
         if self.second_pass is not None:
             if self.second_pass.size_px < self.size_px:
                 raise ValueError("second_pass: its size_px has to be size_px or above")
@@ -248,4 +284,7 @@ class Recipe(BaseModel):
 
     def deciding_fields(self) -> dict[str, Any]:
         """What decides what comes out: every field but prose and strength, which each job has."""
-        return self.model_dump(mode="json", exclude={*PROSE, "strength"})
+        told = self.model_dump(mode="json", exclude={*PROSE, "strength"})
+        before = {name: type(self).model_fields[name].default for name in ADDED}
+        unchanged = {name for name, value in before.items() if getattr(self, name) == value}
+        return {name: value for name, value in told.items() if name not in unchanged}

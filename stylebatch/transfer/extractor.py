@@ -1,6 +1,6 @@
 """The feature extractor: images in [0, 1] to feature maps by paper name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from stylebatch.transfer import frozen
 from stylebatch.transfer.losses import both_sides, gram_matrix
 from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice
 
-PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
+PADDING_MODES = {"reflect": "reflect", "replicate": "replicate", "replicate_shallow": "replicate"}
 # Brings averages of rectified features back to about what the maximum gives (Crowson's
 # style-transfer-pytorch).
 AVERAGE_SCALE = 2.0
@@ -47,7 +47,8 @@ class Extractor:
             tensors: convolution → weight (O, I, k, k) and bias (O,), input channels in RGB order.
             mean, std: of the input's channels, for RGB in [0, 1].
             pooling: max | average | average_scaled (twice the average).
-            padding: zeros | reflect | replicate, as far as a convolution pads.
+            padding: zeros | reflect | replicate | replicate_shallow (`Architecture.padded`), as far
+                as a convolution pads.
             dtype: of the convolutions; feature maps come out as float32.
 
         Raises:
@@ -58,7 +59,7 @@ class Extractor:
         self.smallest_edge_px = architecture.smallest_edge_px(self.taps, padding)
         self._operations = architecture.up_to(self.taps)
         self._pooling = pooling
-        self._padding = PADDING_MODES[padding]
+        self._mode, self._padded = PADDING_MODES.get(padding), architecture.padded(padding)
         # Tensor cores convolve with a pixel's channels side by side; on CPUs it made no difference.
         self._format = torch.channels_last if self.device.type == "cuda" else torch.preserve_format
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
@@ -83,8 +84,11 @@ class Extractor:
         weight = weight.to(self.device, dtype, memory_format=self._format)
         return weight, bias.to(self.device, dtype)
 
-    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+    def __call__(self, images: Tensor, layers: Collection[str] | None = None) -> dict[str, Tensor]:
         """Return the tapped maps of images (B, 3, H, W), RGB in [0, 1]: (B, c, h, w).
+
+        Args:
+            layers: of `taps`, those that are wanted; nothing is computed beyond the deepest.
 
         They are of the convolutions' dtype; what is summed up over them is float32. They are the
         layers' feature maps, but for an architecture with heads: then `feature_maps` makes these of
@@ -92,6 +96,7 @@ class Extractor:
         """
         x = ((images - self._mean) / self._std).to(self.dtype, memory_format=self._format)
         features: dict[str, Tensor] = {}
+        missing = set(self.taps if layers is None else layers)
         is_tapped = False
         for layer, following in zip(self._operations, (*self._operations[1:], None), strict=True):
             if self._is_put_off(layer, following):
@@ -100,6 +105,9 @@ class Extractor:
             is_tapped = layer.name in self.taps
             if is_tapped:
                 features[layer.name] = x
+                missing.discard(layer.name)
+                if not missing:
+                    break
         return features
 
     def _is_put_off(self, layer: Layer, following: Layer | None) -> bool:
@@ -131,6 +139,26 @@ class Extractor:
             gram = gram_matrix(maps, with_ones=head is not None)
         return gram if head is None else both_sides(head, gram)
 
+    def moments(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return means and second moments E[ffᵀ] of a layer's feature maps: (B, C + 1, C).
+
+        Args:
+            mask: (B, 1, h, w), how much each position counts; all the same without it.
+        """
+        if mask is None:
+            sums = gram_matrix(maps, with_ones=True)
+        else:
+            weighted = F.pad(maps.float(), (0, 0, 0, 0, 0, 1), value=1.0) * mask.sqrt()
+            sums = gram_matrix(weighted)
+        head = self._head_matrices.get(layer)
+        if head is not None:
+            last = head.new_zeros(1, head.shape[1])
+            last[0, -1] = 1
+            sums = both_sides(torch.cat([head, last]), sums)
+        channels = sums.shape[1] - 1
+        count = sums[:, channels:, channels:].clamp_min(1e-6)
+        return torch.cat([sums[:, channels:, :channels], sums[:, :channels, :channels]], 1) / count
+
     def num_channels(self, layer: str, maps: Tensor) -> int:
         """Return C, of the layer's feature maps."""
         return self._heads[layer].channels_out if layer in self._heads else maps.shape[1]
@@ -154,8 +182,8 @@ class Extractor:
     def _convolve(self, part: Convolution, x: Tensor) -> Tensor:
         weight, bias = self._weights[part.name]
         padding = part.padding
-        if padding and self._padding != "constant":
-            x, padding = F.pad(x, (padding,) * 4, mode=self._padding), 0
+        if padding and self._mode and part.name in self._padded:
+            x, padding = F.pad(x, (padding,) * 4, mode=self._mode), 0
         if not x.is_cpu:
             return frozen.convolve(x, weight, bias, part.stride, padding, 1)
         # Means nothing to a 1×1 kernel, but keeps torch (2.15) from leaving oneDNN for it on one

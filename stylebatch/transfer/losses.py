@@ -207,6 +207,12 @@ def loss_scale(kind: str, target: Tensor) -> Tensor:
     return target.new_full((target.shape[0],), 1 / entries if kind == "mean" else 1.0)
 
 
+def tv_divisor(kind: str, height: int, width: int) -> float:
+    """Return what a total variation is divided by: none 1; edge √(H·W); n the pixels H·W."""
+    pixels = height * width
+    return {"none": 1.0, "edge": math.sqrt(pixels), "n": float(pixels)}[kind]
+
+
 def total_variation(
     images: Tensor, power: float = 1.0, pixel_scale: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> Tensor:

@@ -1,6 +1,7 @@
 """The objective: total = content + style + total variation, with per-image targets."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,19 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylebatch.transfer import statistics
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import (
     gram_divisor,
     loss_scale,
     mean_std,
-    power_distance,
     squared_distance,
     total_variation,
+    tv_divisor,
 )
 from stylebatch.transfer.reductions import sum_pixels
+from stylebatch.transfer.scales import at_scale, halve
+from stylebatch.transfer.terms import Look, Term, looks_at
 
 # Per-image tensors by name, each (B, …): slots are admitted to and moved within it row by row.
 Targets = dict[str, Tensor]
+# Beyond 1, where strength acts on the statistics, the style term goes with this power of it.
+BEYOND_POWER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,35 @@ class ObjectiveSpec:
     style_weight: float
     layer_reduction: str
     tv_weight: float
+    style_weight_px: int | None = None
     statistic: str = "gram"
+    scales: tuple[float, ...] = (1.0,)
+    content_scales: tuple[float, ...] = (1.0,)
+    strength_acts_on: str = "style_weight"
     style_powers: tuple[int, ...] = (2,)
     weights_in_square: bool = False
+    tv_divisor: str = "none"
     tv_power: float = 1.0
     pixel_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def looks(self, height: int, width: int, smallest_px: int) -> tuple[Look, ...]:
+        """Return what each scale of an image of this size is looked at for (`looks_at`)."""
+        power = 2 if self.weights_in_square else 1
+        style_weight = self.style_weight
+        if self.style_weight_px is not None:
+            style_weight *= math.sqrt(height * width) / self.style_weight_px
+        content, style = (
+            Term(layers, scales, factor, self.layer_reduction, power)
+            for layers, scales, factor in (
+                (self.content_layers, self.content_scales, self.content_weight),
+                (self.style_layers, self.scales, style_weight),
+            )
+        )
+        return looks_at(content, style, height, width, smallest_px)
+
+    def style_scales_at(self, height: int, width: int, smallest_px: int) -> list[int]:
+        """Return the scales on which the style of an image of this size is matched."""
+        return [look.scale for look in self.looks(height, width, smallest_px) if look.style]
 
 
 class Losses(NamedTuple):
@@ -55,10 +85,20 @@ class Losses(NamedTuple):
     tv: Tensor
 
 
+class Scaled(NamedTuple):
+    """Images on one scale, (B, 3, h, w), what they are looked at for, and their tapped maps."""
+
+    images: Tensor
+    look: Look
+    maps: Mapping[str, Tensor]
+
+
 class Objective:
     """Evaluate a batch of images, each against targets of its own.
 
-    Source: Gatys, Ecker & Bethge 2016, equations 1–7, with the factors as data.
+    Source: Gatys, Ecker & Bethge 2016, equations 1–7, with the factors as data; of the style on
+    several scales of the image, Snelgrove 2017, "High-resolution multi-scale neural texture
+    synthesis".
     """
 
     def __init__(self, spec: ObjectiveSpec, extractor: Extractor) -> None:
@@ -67,7 +107,7 @@ class Objective:
     def targets(
         self,
         content: Tensor,
-        statistics: Mapping[str, Tensor],
+        style: Mapping[str, Tensor],
         strength: float,
         mask: Tensor | None = None,
     ) -> Targets:
@@ -75,48 +115,102 @@ class Objective:
 
         Args:
             content: (1, 3, H, W) in [0, 1].
-            statistics: of the style by layer: its Gram matrix for each position, F·Fᵀ/N (C, C), or
-                its means and standard deviations (2, C).
-            strength: scales the style term.
+            style: its statistics by layer and scale (`at_scale`), as `StyleTargets.get` gives them:
+                a Gram matrix for each position, F·Fᵀ/N (C, C); means and standard deviations
+                (2, C); or means and second moments (C + 1, C).
+            strength: scales the style term; or, where it acts on the statistics, how far from the
+                content's own (0) to the style's (1) those lie that are matched.
             mask: (1, 1, H, W) in [0, 1]; where it is 0 the image is the content's, and the style
                 is compared where it is not.
         """
-        spec = self.spec
-        with torch.no_grad():
-            features = self.extractor(content)
-            wanted = {x: self.extractor.feature_maps(x, features[x]) for x in spec.content_layers}
         found: Targets = {}
         if mask is not None:
             found["mask"], found["mask_content"] = mask, content
-        content_weights = self._layer_weights(spec.content_layers, spec.content_weight)
-        for layer, weight in content_weights.items():
-            found[f"content.{layer}"] = wanted[layer]
-            scale = loss_scale(spec.content_loss, wanted[layer])
-            found[f"content_factor.{layer}"] = weight * scale
-        style_weights = self._layer_weights(spec.style_layers, spec.style_weight)
-        for layer, weight in style_weights.items():
-            target = statistics[layer].to(content.device, torch.float32).unsqueeze(0)
-            if spec.statistic == "gram":
-                # A style's matrices come for each of its positions, as blends and scales differ in
-                # their number: here they get the content's, and then the recipe's divisor.
-                positions = features[layer][0, 0].numel()
-                target = target * (positions / self._divisor(layer, features[layer], content))
-            found[f"style.{layer}"] = target
-            found[f"style_factor.{layer}"] = strength * weight * loss_scale(spec.style_loss, target)
-            if mask is not None:
-                height, width = features[layer].shape[-2:]
-                found[f"style_mask.{layer}"] = F.adaptive_avg_pool2d(mask, (height, width))
+        with torch.no_grad():
+            for scaled in self._scales_of(content):
+                self._add_content(found, scaled)
+                for layer, weight in scaled.look.style.items():
+                    self._add_style(found, scaled, layer, weight, style, strength)
+        if self._is_axis and self.spec.tv_weight:
+            found["tv_factor"] = content.new_full((1,), min(1.0, strength))
         return found
 
-    def _layer_weights(self, layers: Mapping[str, float], factor: float) -> dict[str, float]:
-        share = sum(layers.values()) if self.spec.layer_reduction == "mean" else 1.0
-        power = 2 if self.spec.weights_in_square else 1
-        return {layer: (factor * weight / share) ** power for layer, weight in layers.items()}
+    @property
+    def _is_axis(self) -> bool:
+        return self.spec.strength_acts_on == "statistics"
 
-    def _divisor(self, layer: str, features: Tensor, images: Tensor) -> float:
-        channels = self.extractor.num_channels(layer, features)
-        positions = features[0, 0].numel()
-        return gram_divisor(self.spec.gram_divisor, channels, positions, images[0, 0].numel())
+    def _add_content(self, found: Targets, scaled: Scaled) -> None:
+        for layer, weight in scaled.look.content.items():
+            key = at_scale(layer, scaled.look.scale)
+            wanted = self.extractor.feature_maps(layer, scaled.maps[layer])
+            found[f"content.{key}"] = wanted
+            found[f"content_factor.{key}"] = weight * loss_scale(self.spec.content_loss, wanted)
+
+    def _add_style(
+        self,
+        found: Targets,
+        scaled: Scaled,
+        layer: str,
+        weight: float,
+        style: Mapping[str, Tensor],
+        strength: float,
+    ) -> None:
+        spec, key = self.spec, at_scale(layer, scaled.look.scale)
+        maps = scaled.maps[layer]
+        given = style[key].to(maps.device, torch.float32).unsqueeze(0)
+        values = self._of_style(layer, given, scaled)
+        scales = statistics.scales_of(spec.statistic, spec.style_loss, values)
+        mask = found.get("mask")
+        if mask is not None:
+            height, width = maps.shape[-2:]
+            mask = found[f"style_mask.{key}"] = F.adaptive_avg_pool2d(mask, (height, width))
+        if self._is_axis:
+            own = self._statistic(layer, scaled, mask)
+            # At 0 and at 1 the one or the other, bit by bit.
+            values = torch.lerp(own, values, min(1.0, strength))
+            strength = max(1.0, strength) ** BEYOND_POWER
+        found[f"style.{key}"] = statistics.target_of(spec.statistic, values)
+        found[f"style_factor.{key}"] = strength * weight * scales
+
+    def _of_style(self, layer: str, given: Tensor, scaled: Scaled) -> Tensor:
+        """Bring a style's statistics to what `_statistic` gives of the image."""
+        if self.spec.statistic in statistics.FROM_MOMENTS:
+            return statistics.centre(given)
+        if self.spec.statistic == "mean_std":
+            return given
+        # A style's matrices come for each of its positions, as blends and scales differ in their
+        # number: here they get the content's, and then the recipe's divisor.
+        positions = scaled.maps[layer][0, 0].numel()
+        return given * (positions / self._divisor(layer, scaled))
+
+    def _statistic(self, layer: str, scaled: Scaled, mask: Tensor | None) -> Tensor:
+        """Return what of the images is matched: (B, rows, C)."""
+        maps, extractor = scaled.maps[layer], self.extractor
+        if self.spec.statistic in statistics.FROM_MOMENTS:
+            return statistics.centre(extractor.moments(layer, maps, mask))
+        if self.spec.statistic == "mean_std":
+            return mean_std(extractor.feature_maps(layer, maps), mask)
+        gram = extractor.gram_matrix(layer, maps, mask)
+        if mask is not None:
+            # As many positions as without a mask, each counted by its share.
+            covered = sum_pixels(mask).clamp_min(1e-6).view(-1, 1, 1)
+            gram = gram * (mask[0, 0].numel() / covered)
+        return gram / self._divisor(layer, scaled)
+
+    def _divisor(self, layer: str, scaled: Scaled) -> float:
+        maps = scaled.maps[layer]
+        channels, positions = self.extractor.num_channels(layer, maps), maps[0, 0].numel()
+        pixels = scaled.images[0, 0].numel()
+        return gram_divisor(self.spec.gram_divisor, channels, positions, pixels)
+
+    def _scales_of(self, images: Tensor) -> Iterator[Scaled]:
+        """Yield the scales that the terms look at, finest first."""
+        height, width = images.shape[-2:]
+        for look in self.spec.looks(height, width, self.extractor.smallest_edge_px):
+            if look.scale:
+                images = halve(images)
+            if look.layers:
+                yield Scaled(images, look, self.extractor(images, look.layers))
 
     def evaluate(self, images: Tensor, targets: Targets) -> tuple[Losses, Tensor]:
         """Return the losses (B,) and the gradient of each image's total, (B, 3, H, W).
@@ -133,36 +227,36 @@ class Objective:
     def losses(self, images: Tensor, targets: Targets) -> Losses:
         """Return the losses (B,) of images (B, 3, H, W)."""
         images = compose(images, targets)
-        features = self.extractor(images)
-        zero = images.new_zeros(images.shape[0])
-        content, style, tv = zero, zero, zero
-        for layer in self.spec.content_layers:
-            maps = self.extractor.feature_maps(layer, features[layer])
-            distance = squared_distance(maps, targets[f"content.{layer}"])
-            content = content + targets[f"content_factor.{layer}"] * distance
-        for layer in self.spec.style_layers:
-            distance = self._style_distance(layer, features[layer], images, targets)
-            style = style + targets[f"style_factor.{layer}"] * distance
+        content, style, tv = (images.new_zeros(images.shape[0]) for _ in range(3))
+        for scaled in self._scales_of(images):
+            for layer in scaled.look.content:
+                key = at_scale(layer, scaled.look.scale)
+                maps = self.extractor.feature_maps(layer, scaled.maps[layer])
+                distance = squared_distance(maps, targets[f"content.{key}"])
+                content = content + targets[f"content_factor.{key}"] * distance
+            for layer in scaled.look.style:
+                style = style + self._style_loss(layer, scaled, targets)
         if self.spec.tv_weight:
-            spec = self.spec
-            tv = spec.tv_weight * total_variation(images, spec.tv_power, spec.pixel_scale)
+            tv = self._total_variation(images, targets)
         return Losses(content + style + tv, content, style, tv)
 
-    def _style_distance(
-        self, layer: str, features: Tensor, images: Tensor, targets: Targets
-    ) -> Tensor:
-        mask, target = targets.get(f"style_mask.{layer}"), targets[f"style.{layer}"]
-        powers = self.spec.style_powers
-        if self.spec.statistic == "mean_std":
-            maps = self.extractor.feature_maps(layer, features)
-            return power_distance(mean_std(maps, mask), target, powers, 1.0)
-        divisor = self._divisor(layer, features, images)
-        gram = self.extractor.gram_matrix(layer, features, mask)
-        if mask is not None:
-            # As many positions as without a mask, each counted by its share.
-            covered = sum_pixels(mask).clamp_min(1e-6).view(-1, 1, 1)
-            gram = gram * (mask[0, 0].numel() / covered)
-        return power_distance(gram / divisor, target, powers, divisor)
+    def _style_loss(self, layer: str, scaled: Scaled, targets: Targets) -> Tensor:
+        spec, key = self.spec, at_scale(layer, scaled.look.scale)
+        values = self._statistic(layer, scaled, targets.get(f"style_mask.{key}"))
+        divisor = self._divisor(layer, scaled) if spec.statistic == "gram" else 1.0
+        wanted, factor = targets[f"style.{key}"], targets[f"style_factor.{key}"]
+        parts = statistics.distances(spec.statistic, values, wanted, spec.style_powers, divisor)
+        return (factor * parts).sum(1)
+
+    def _total_variation(self, images: Tensor, targets: Targets) -> Tensor:
+        spec = self.spec
+        height, width = images.shape[-2:]
+        weight = spec.tv_weight / tv_divisor(spec.tv_divisor, height, width)
+        if spec.tv_divisor != "none":
+            # So that the last row and the last column count too: free of it, they speckle.
+            images = F.pad(images, (0, 1, 0, 1), mode="replicate")
+        tv = weight * total_variation(images, spec.tv_power, spec.pixel_scale)
+        return tv * targets["tv_factor"] if "tv_factor" in targets else tv
 
 
 def compose(images: Tensor, targets: Targets) -> Tensor:

@@ -64,7 +64,7 @@ class Problem:
         key: the caller's name for it.
         content: (1, 3, H, W), RGB in [0, 1].
         statistics: for each level, coarsest first: style layer → what `Objective.targets` takes.
-        strength: scales the style term.
+        strength: how much style, 0 or above; see `Objective.targets`.
         noise_seed: where the start has noise.
         style_image: (1, 3, H, W), where the start has the style.
         mask: (1, 1, H, W) in [0, 1]: where it is 0 the image stays the content.

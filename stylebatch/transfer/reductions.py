@@ -78,3 +78,27 @@ def dots_by_product(stack: Tensor, vectors: Tensor) -> Tensor:
 def max_abs_pixels(values: Tensor) -> Tensor:
     """Largest magnitude in each image: (B, …) → (B,). A maximum is exact in any order."""
     return values.abs().flatten(1).amax(1)
+
+
+def multiply(left: Tensor, right: Tensor) -> Tensor:
+    """Return each image's matrix product: (B, I, J), (B, J, K) → (B, I, K), same bits for any B."""
+    if len(left) == 1 and left.is_cpu:
+        return (twice(left) @ twice(right))[:1]
+    return left @ right
+
+
+def eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues (B, C) and eigenvectors (B, C, C), in columns, of symmetric matrices.
+
+    On the CPU by one thread: LAPACK's order depends on how many there are.
+    """
+    if not matrices.is_cpu:
+        values, vectors = torch.linalg.eigh(matrices)
+        return values, vectors
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        values, vectors = torch.linalg.eigh(matrices)
+    finally:
+        torch.set_num_threads(threads)
+    return values, vectors

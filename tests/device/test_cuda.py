@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,14 @@ from torch import Tensor
 from benchmarks.speed.cuda_graphs import GraphedEvaluation
 from stylebatch.device.choice import set_cuda_policy
 from stylebatch.device.device import Device
+from stylebatch.device.from_recipe import objective_spec
 from stylebatch.device.memory import free_bytes, max_images, measure_peaks, run_once
+from stylebatch.device.style_targets import image_statistics
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix
-from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec, Targets
+from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS
 from stylebatch.transfer.optimizers.protocol import Optimizer
 
@@ -127,12 +128,9 @@ class Case:
         }
         self.extractor = Extractor(
             architecture, tensors, self.recipe.layers, mean=naive.MEAN, std=naive.STD,
-            device=device, dtype=dtype,
+            padding=self.recipe.padding, device=device, dtype=dtype,
         )  # fmt: skip
-        names = [field.name for field in fields(ObjectiveSpec)]
-        written = self.recipe.model_dump()
-        known = {name: written[name] for name in names if name in written}
-        self.objective = Objective(ObjectiveSpec(**known), self.extractor)
+        self.objective = Objective(objective_spec(self.recipe), self.extractor)
         self.images = naive.draw(2, 3, *SIZE, seed=4).to(device)
         each = [self._targets(seed, is_masked) for seed in range(2)]
         self.targets = {name: torch.cat([one[name] for one in each]) for name in each[0]}
@@ -140,11 +138,7 @@ class Case:
     def _targets(self, seed: int, is_masked: bool) -> Targets:
         device = self.extractor.device
         content, style = (naive.draw(1, 3, *SIZE, seed=10 * seed + k).to(device) for k in (5, 6))
-        maps = self.extractor(style.square())
-        statistics = {
-            layer: self.extractor.gram_matrix(layer, maps[layer])[0] / maps[layer][0, 0].numel()
-            for layer in self.recipe.style_layers
-        }
+        statistics = image_statistics(style.square(), self.objective.spec, self.extractor)
         mask = (naive.draw(1, 1, *SIZE, seed=7) > 0.3).float().to(device) if is_masked else None
         return self.objective.targets(content, statistics, 1.0, mask)
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from support import naive_scales
 from support.projects import Project
 from support.runs import picture, run_process
 from torch import Tensor
@@ -129,7 +130,8 @@ class Recording:
     ) -> Mapping[str, Tensor]:
         self.requests.append(request)
         self.colors.append(colors)
-        return {"conv1_1": torch.full((3, 3), float(request.size_px))}
+        number = request.size_px + 1000.0 * request.halvings
+        return {"conv1_1": torch.full((3, 3), number)}
 
 
 def settings(root: Path, **fields: Any) -> Settings:
@@ -187,15 +189,22 @@ THREE = [(24, 32), (48, 64), (96, 128)]
         ),
     ],
 )
+@pytest.mark.parametrize("scales", [[1], [4, 2, 1], [0, 1]], ids=str)
 def test_the_style_is_asked_for_at_the_size_that_is_stated(
-    tmp_path: Path, levels: Any, fields: dict[str, Any], wanted: list[int]
+    tmp_path: Path, levels: Any, fields: dict[str, Any], wanted: list[int], scales: list[float]
 ) -> None:
-    recording, problem = ask(tmp_path, levels, **fields)
-    assert [request.size_px for request in recording.requests] == wanted
-    assert len(problem.statistics) == len(levels)
-    means = np.mean(np.reshape(wanted, (len(levels), -1)), axis=1)
-    for statistics, mean in zip(problem.statistics, means, strict=True):
-        assert torch.allclose(statistics["conv1_1"], torch.tensor(float(mean)))
+    """On each scale that a level of the image has, at the same sizes, halved as often."""
+    recording, problem = ask(tmp_path, levels, scales=scales, **fields)
+    by_level = np.reshape(wanted, (len(levels), -1)).tolist()
+    asked = []
+    for size, sizes, found in zip(levels, by_level, problem.statistics, strict=True):
+        there = naive_scales.scales_of(scales, *size)
+        asked += [(each, scale) for scale in there for each in sizes]
+        means = {naive_scales.key("conv1_1", x): np.mean(sizes) + 1000 * x for x in there}
+        assert found.keys() == means.keys()
+        for key, mean in means.items():
+            assert torch.allclose(found[key], torch.tensor(float(mean)))
+    assert [(request.size_px, request.halvings) for request in recording.requests] == asked
 
 
 @pytest.mark.parametrize(
@@ -208,44 +217,50 @@ def test_a_style_is_fitted_as_the_content_unless_its_size_goes_with_the_work_siz
 ) -> None:
     fields = {"fit": fit, "aspect": (4, 3), "resampling": "nearest", "output_size": "work"}
     recording, _ = ask(tmp_path, [(96, 128)], style_size_px=size, **fields)
-    (request,) = recording.requests
-    assert (request.fit, request.aspect, request.resampling) == (wanted, (4, 3), "nearest")
+    assert [request.halvings for request in recording.requests] == [0, 1, 2]
+    for request in recording.requests:
+        assert (request.fit, request.aspect, request.resampling) == (wanted, (4, 3), "nearest")
 
 
 @pytest.mark.parametrize("color", ["style", "content", "matched"])
 def test_only_matched_targets_are_made_with_the_content_s_colours(
     tmp_path: Path, color: str
 ) -> None:
-    recording, _ = ask(tmp_path, [(24, 32)], color=color)
-    (colors,) = recording.colors
-    assert (colors is not None) == (color == "matched")
-    if colors is not None:
-        assert np.array_equal(colors, np.asarray(picture(1, 32, 24)))
+    recording, _ = ask(tmp_path, [(32, 48)], color=color)
+    assert len(recording.colors) == 2
+    for colors in recording.colors:
+        assert (colors is not None) == (color == "matched")
+        if colors is not None:
+            assert np.array_equal(colors, np.asarray(picture(1, 48, 32)))
 
 
 @pytest.mark.usefixtures("on_one_core")
-def test_targets_of_several_scales_are_the_mean_of_each_alone(tmp_path: Path) -> None:
+def test_targets_of_several_sizes_are_the_mean_of_each_alone(tmp_path: Path) -> None:
     picture(11, 60, 40).save(tmp_path / "s.png")
     digest = digest_bytes((tmp_path / "s.png").read_bytes())
     style = Style("s", "s", (StyleImage("s.png", 1.0, digest),), digest)
     device = Device("cpu", tmp_path, tmp_path / "cache")
     base = settings(tmp_path, style_size_px=64)
 
-    def statistics(*scales: float) -> Tensor:
-        recipe = base.recipe.model_copy(update={"style_scales": scales})
+    def statistics(*sizes: float) -> Mapping[str, Tensor]:
+        recipe = base.recipe.model_copy(update={"style_scales": sizes})
         asked = replace(base, recipe=recipe)
         engine = cast(Engine, SimpleNamespace(sizes=[(32, 48)]))
         pixels = np.array(picture(1, 48, 32))
         problem = device.problem(
             "key", asked, engine, pixels=pixels, style=style, strength=1.0, noise_seed=None
         )
-        return problem.statistics[0]["conv1_1"].double()
+        return {name: each.double() for name, each in problem.statistics[0].items()}
 
     found = statistics(1.0, 0.5, 0.25)
-    apart = [statistics(scale) for scale in (1.0, 0.5, 0.25)]
-    assert torch.allclose(found, (apart[0] + apart[1] + apart[2]) / 3, rtol=1e-6)
-    assert not torch.allclose(found, apart[0], rtol=1e-3)
-    assert len(list((tmp_path / "cache/grams").iterdir())) == 3
+    apart = [statistics(times) for times in (1.0, 0.5, 0.25)]
+    # On both scales of the image.
+    assert set(found) == {"conv1_1", "conv1_1/2"}
+    for name, mean in found.items():
+        one, half, quarter = (each[name] for each in apart)
+        assert torch.allclose(mean, (one + half + quarter) / 3, rtol=1e-6)
+        assert not torch.allclose(mean, one, rtol=1e-3)
+    assert len(list((tmp_path / "cache/grams").iterdir())) == 6
 
 
 def test_a_mask_in_8_bits_becomes_shares(tmp_path: Path) -> None:

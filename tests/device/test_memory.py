@@ -35,7 +35,15 @@ def test_where_a_second_image_seemed_to_cost_nothing_both_are_taken_for_each() -
 
 @pytest.mark.parametrize(
     ("changes", "is_masked"),
-    [({}, False), ({}, True), ({"statistic": "mean_std"}, False), ({"optimizer": "adam"}, True)],
+    [
+        ({}, False),
+        ({}, True),
+        ({"statistic": "mean_std"}, False),
+        ({"optimizer": "adam"}, True),
+        ({"scales": [1, 1, 1], "content_scales": [0, 1]}, True),
+        ({"scales": [0, 1], "statistic": "mean_covariance"}, False),
+        ({"scales": [1, 1], "statistic": "wasserstein", "strength_acts_on": "statistics"}, True),
+    ],
 )
 def test_a_probe_s_step_runs_every_part_that_a_real_one_does(
     changes: dict[str, Any], is_masked: bool, monkeypatch: pytest.MonkeyPatch
@@ -54,8 +62,10 @@ def test_a_probe_s_step_runs_every_part_that_a_real_one_does(
         return real(self, images, targets)
 
     monkeypatch.setattr(Objective, "evaluate", evaluate)
-    run_once(objective, spec, 2, (24, 32), is_masked=is_masked)
+    run_once(objective, spec, 2, (64, 80), is_masked=is_masked)
     ((shape, names),) = seen
-    assert shape == (2, 3, 24, 32)
+    assert shape == (2, 3, 64, 80)
     assert ("mask" in names) == is_masked
-    assert {f"style.{layer}" for layer in recipe.style_layers} <= names
+    ending = [f"/{2**n}" if n else "" for n, weight in enumerate(recipe.scales) if weight]
+    wanted = {f"style.{layer}{end}" for layer in recipe.style_layers for end in ending}
+    assert {name for name in names if name.startswith("style.")} == wanted

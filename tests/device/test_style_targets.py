@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from support.runs import picture, run_process
+from support.style_folders import Folder, assert_equal, never
 from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
@@ -19,16 +20,17 @@ from stylebatch.device.style_targets import (
     StyleError,
     StyleTargets,
     TargetRequest,
-    gram_targets,
+    image_statistics,
 )
 from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import ImageError
-from stylebatch.records import Style, StyleImage
+from stylebatch.records import StyleImage
 from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.objective import ObjectiveSpec
 
 LAYERS = ("conv1_1", "conv2_1")
 REQUEST = TargetRequest(
@@ -39,6 +41,7 @@ REQUEST = TargetRequest(
     padding="zeros",
     device_kind="cpu",
 )
+SPEC = ObjectiveSpec({}, "mean", 1, dict.fromkeys(LAYERS, 1.0), "mean", "n", 1, "mean", 0.0)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -52,40 +55,9 @@ def extractor(tensors: dict[str, tuple[Tensor, Tensor]]) -> Extractor:
     return Extractor(ARCHITECTURES["vgg19"], tensors, LAYERS, mean=MEAN, std=STD)
 
 
-def never() -> Extractor:
-    raise AssertionError("the cache should have had it")
-
-
-class Folder:
-    """Style images, and targets that are cached beside them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.cache = root, root / "cache"
-
-    def image(self, name: str, number: int, width: int = 60, height: int = 40) -> StyleImage:
-        picture(number, width, height).save(self.root / name)
-        return StyleImage(name, 1.0, digest_bytes((self.root / name).read_bytes()))
-
-    def style(self, *images: StyleImage) -> Style:
-        digest = " ".join(f"{image.digest} {image.weight}" for image in images)
-        return Style("key", "name", images, digest)
-
-    def targets(self) -> StyleTargets:
-        """Return targets that have nothing in memory."""
-        return StyleTargets(self.root, self.cache)
-
-    def files(self) -> list[Path]:
-        return sorted(path for path in self.cache.rglob("*") if path.is_file())
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
-
-
-def assert_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[layer], wanted[layer]) for layer in wanted)
 
 
 # --- the numbers -----------------------------------------------------------------------------
@@ -139,7 +111,7 @@ def test_targets_of_an_image_at_hand_are_those_of_its_file(
 ) -> None:
     style = folder.style(folder.image("a.png", 1, 48, 32))
     with Image.open(folder.root / "a.png") as image:
-        found = gram_targets(to_tensor(np.array(image)), LAYERS, extractor)
+        found = image_statistics(to_tensor(np.array(image)), SPEC, extractor)
     assert_equal(found, folder.targets().get(style, REQUEST, lambda: extractor))
 
 
@@ -426,6 +398,7 @@ OTHERS: dict[str, Any] = {
     "fit": "stretch",
     "aspect": (4, 3),
     "resampling": "nearest",
+    "halvings": 1,
 }
 
 

@@ -221,7 +221,7 @@ def test_the_table_of_architectures_is_theirs() -> None:
 
 def test_the_names_of_networks_and_normalisations_are_theirs() -> None:
     rows = {row[0]: row[2] for row in table("docs/manifest.md", "| key |", "## `extractor:`")}
-    assert re.findall(r"`(\w+)`", rows["`arch`"]) == list(ARCHITECTURES)
+    assert re.findall(r"`([\w-]+)`", rows["`arch`"]) == list(ARCHITECTURES)
     told = [row[0].strip("`") for row in table(WEIGHTS, "| `normalisation` |")]
     assert told == list(NORMALISATIONS)
 

@@ -79,7 +79,8 @@ def test_channels_and_scale_follow_from_the_layer_before(arch: str) -> None:
         downscale *= layer.pooling.stride if layer.pooling else 1
         downscale *= layer.convolutions[0].stride if layer.convolutions else 1
         assert (layer.channels_out, layer.downscale) == (channels, downscale), layer.name
-    assert downscale == {"squeezenet1_1": 16, "slim": 4}.get(arch, 32)
+    smaller = {"squeezenet1_1": 16, "slim": 4, "slim-2026-11": 4}
+    assert downscale == smaller.get(arch, 32)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -92,19 +93,24 @@ def test_convolutions_have_names_of_their_own(arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_the_layers_of_its_own_are_there_before_the_activation_and_not_the_deepest(
+def test_its_own_layers_are_there_content_s_before_the_activation_and_not_the_deepest(
     arch: str,
 ) -> None:
     architecture = ARCHITECTURES[arch]
     own = [*architecture.style_layers, *architecture.content_layers]
     layers = architecture.up_to(own)
-    assert all(layer.convolutions for layer in layers if layer.name in own)
+    found = {layer.name: layer for layer in layers if layer.name in own}
+    assert all(found[name].convolutions for name in architecture.content_layers)
+    for name in architecture.style_layers:
+        # What a head makes of a convolution's maps, or what an activation gives.
+        assert bool(found[name].convolutions) == bool(architecture.heads)
+        assert found[name].pooling is None
     assert layers[-1].name == architecture.content_layers[-1]
     assert len(layers) < len(architecture.layers)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "replicate_shallow"])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_smallest_edge_of_every_layer_is_torchvisions(arch: str, padding: str) -> None:
     architecture = ARCHITECTURES[arch]
@@ -143,6 +149,23 @@ def test_multiply_adds_count_the_real_kernels(arch: str, name: str, wanted: floa
 def test_the_cost_of_an_evaluation_is_that_of_the_table(name: str) -> None:
     per_pixel = 2 * 2 * VGG19.multiply_adds_per_pixel([name]) / 1e9
     assert (round(per_pixel * 256**2, 1), round(per_pixel * 512**2, 1)) == GFLOP[name]
+
+
+@pytest.mark.parametrize(
+    ("arch", "wanted"),
+    [
+        ("vgg19", ["conv1_1", "conv1_2", "conv2_1"]),
+        ("slim", ["conv1_1", "conv1_2", "conv2_1"]),
+        ("alexnet", ["conv1", "conv2", "conv3"]),
+    ],
+)
+def test_shallow_convolutions_are_the_first_three(arch: str, wanted: list[str]) -> None:
+    own = ARCHITECTURES[arch]
+    assert own.padded("replicate_shallow") == set(wanted)
+    assert own.padded("zeros") == set()
+    for padding in ("reflect", "replicate"):
+        convolving = {part.name for layer in own.layers for part in layer.convolutions}
+        assert own.padded(padding) == convolving
 
 
 def test_the_deepest_of_several_layers_decides_how_far_to_go() -> None:
@@ -194,6 +217,7 @@ def test_a_layer_of_another_architecture_is_told_with_the_ways_out(
         (["conv1_2"], "zeros", 1),
         (["conv3_3", "relu1_1"], "zeros", 4),
         (["relu5_2"], "replicate", 16),
+        (["relu5_2"], "replicate_shallow", 16),
         (["pool5"], "zeros", 32),
         (["relu5_2"], "reflect", 32),
     ],

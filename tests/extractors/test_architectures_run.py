@@ -51,16 +51,20 @@ def test_a_recipe_that_names_layers_of_another_architecture_is_refused_with_ways
     (pair,) = load_manifest(small.write()).pairs
     assert pair.settings.recipe.content_layers == {"conv4": 1}
     small.pair["override"] = {"content_layers": "defualt"}
-    assert "found 'defualt'; allowed is default or a mapping of" in refusal(small)
+    allowed = "allowed is one of default, before_activation or a mapping of"
+    assert f"found 'defualt'; {allowed}" in refusal(small)
     assert "did you mean 'default'?" in refusal(small)
 
 
 def test_default_layers_may_stand_in_a_sweep(tmp_path: Path) -> None:
     small = small_project(tmp_path)
-    small.pair["sweep"] = [{"style_layers": ["default", {"conv1_1": 1}]}]
-    own, written = load_manifest(small.write()).pairs
+    words = ["default", "before_activation", {"conv1_1": 1}]
+    small.pair["sweep"] = [{"style_layers": words}]
+    own, before, written = load_manifest(small.write()).pairs
     assert own.name == "all:style_layers=default"
-    assert list(own.settings.recipe.style_layers) == ["conv1_1", "conv2_1", "conv3_1"]
+    assert list(own.settings.recipe.style_layers) == ["relu1_1", "relu2_1", "relu3_1"]
+    assert before.name == "all:style_layers=before_activation"
+    assert list(before.settings.recipe.style_layers) == ["conv1_1", "conv2_1", "conv3_1"]
     assert written.settings.recipe.style_layers == {"conv1_1": 1}
 
 

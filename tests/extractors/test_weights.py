@@ -492,6 +492,13 @@ def test_digests_tell_named_sets_and_architectures_apart() -> None:
     assert len(digests) == len(every)
 
 
+def test_two_networks_never_stand_in_digests_under_one_name() -> None:
+    """Of random filters nothing but names is digested."""
+    names = [architecture.digest_name for architecture in ARCHITECTURES.values()]
+    assert len(set(names)) == len(names)
+    assert ARCHITECTURES["slim-2026-11"].digest_name == "slim"
+
+
 @pytest.mark.parametrize("named", NAMED_WEIGHTS.values(), ids=lambda named: named.identifier)
 def test_the_sizes_of_named_sets_are_those_that_torchvision_tells(named: NamedWeights) -> None:
     assert named.size_mib == get_weight(named.identifier).meta["_file_size"]

@@ -80,7 +80,9 @@ def test_a_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == {name for name in built.sources if name.startswith("stylebatch/")}
-    assert {"stylebatch/py.typed", "stylebatch/extractors/weights/slim.safetensors"} <= found
+    names = ("slim", "slim-2026-11")
+    weights = {f"stylebatch/extractors/weights/{name}.safetensors" for name in names}
+    assert {"stylebatch/py.typed", *weights} <= found
 
 
 class Installed:

@@ -50,7 +50,7 @@ SHAPE_ERRORS = [
         "weights: random",
         "arch: vgg199",
         "5: extractor.arch: found 'vgg199'; allowed is one of vgg19, vgg16, alexnet, "
-        "squeezenet1_1, slim; did you mean 'vgg19'?",
+        "squeezenet1_1, slim, slim-2026-11; did you mean 'vgg19'?",
     ),
     (
         "weights: random",
@@ -99,14 +99,14 @@ SHAPE_ERRORS = [
     ),
     (
         "size_px: 128",
-        "strength: 0",
-        "12: pairs[0].strength: found 0; allowed is a number above 0 to 1000000 or a list "
-        "[a number above 0 to 1000000, a number above 0 to 1000000]; change it",
+        "strength: -0.5",
+        "12: pairs[0].strength: found -0.5; allowed is a number from 0 to 1000000 or a list "
+        "[a number from 0 to 1000000, a number from 0 to 1000000]; change it",
     ),
     (
         "size_px: 128",
         "strength: [1, .inf]",
-        "12: pairs[0].strength[1]: found Infinity; allowed is a number above 0 to 1000000; "
+        "12: pairs[0].strength[1]: found Infinity; allowed is a number from 0 to 1000000; "
         "change it",
     ),
     (
@@ -429,6 +429,17 @@ MEANING_ERRORS = [
         "size_px: 128",
         "recipe: feili\n    override:\n      output_size: content",
         "14: pairs[0].override.output_size: fit: crop cuts edges off: it needs output_size: work; "
+        "change one of them",
+    ),
+    (
+        "size_px: 128",
+        "override:\n      scales: [0, 0.0]",
+        "13: pairs[0].override.scales: scales: at least one weight above 0; change one of them",
+    ),
+    (
+        "size_px: 128",
+        "override:\n      scales: [0, 1]\n      content_scales: [0]",
+        "14: pairs[0].override.content_scales: content_scales: at least one weight above 0; "
         "change one of them",
     ),
     (

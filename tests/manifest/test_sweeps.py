@@ -13,6 +13,7 @@ from stylebatch.manifest import Pair, SweepPoint
 from stylebatch.manifest.sweeps import MAX_SUFFIX
 from stylebatch.output.naming import safe_part
 from stylebatch.plan import PlanSummary
+from stylebatch.recipes import recipe_fields
 
 
 @pytest.fixture
@@ -59,7 +60,9 @@ def test_each_value_of_a_sweep_is_a_pair_of_its_own() -> None:
     ]
     recipes = [pair.settings.recipe for pair in pairs]
     assert [recipe.content_weight for recipe in recipes] == [0.1, 1, 5, 10, 1, 1]
-    assert [recipe.style_weight for recipe in recipes] == [10, 10, 10, 10, 1, 100]
+    plain = recipe_fields("balanced")["style_weight"]
+    assert plain not in (1, 100)
+    assert [recipe.style_weight for recipe in recipes] == [*[plain] * 4, 1, 100]
 
 
 @pytest.mark.usefixtures("root")

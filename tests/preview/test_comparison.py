@@ -1,5 +1,6 @@
 """`stylebatch recipes`: the list, whole recipes, and their results on one sheet."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from stylebatch import stylize
 from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.pictures.contact_sheet import Cell, contact_sheet
+from stylebatch.preview import comparison
 from stylebatch.preview.comparison import _size
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 
@@ -33,12 +36,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def compare(folder: Path, *names: str, sheet: str = "sheet.png") -> tuple[int, str]:
+def compare(
+    folder: Path,
+    *names: str,
+    sheet: str = "sheet.png",
+    strengths: Sequence[str] = (),
+    size: int = 32,
+) -> tuple[int, str]:
     """Run the command for a few evaluations of each recipe; return its exit code and complaint."""
     images = [str(folder / "content.png"), str(folder / "style.png")]
     weights = ["--weights", str(folder / "short.safetensors")]
-    small = ["--size", "32", "--steps", "4", "-o", str(folder / sheet)]
-    ended = command("recipes", *names, "--compare", *images, *weights, *small)
+    small = ["--size", str(size), "--steps", "4", "-o", str(folder / sheet)]
+    told = [word for strength in strengths for word in ("--strength", strength)]
+    ended = command("recipes", *names, "--compare", *images, *weights, *small, *told)
     return ended.code, ended.err
 
 
@@ -76,6 +86,78 @@ def test_a_recipe_that_the_weights_do_not_reach_is_left_out_of_the_pictures(fold
         assert image.width == 3 * CELL_PX + 4 * GAP_PX
 
 
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[list[Cell]]:
+    """Return what will be laid out in each row of the next sheet."""
+    found: list[list[Cell]] = []
+
+    def note(rows: Sequence[Sequence[Cell]], **options: Any) -> bytes:
+        found[:] = [list(row) for row in rows]
+        return contact_sheet(rows, **options)
+
+    monkeypatch.setattr(comparison, "contact_sheet", note)
+    return found
+
+
+def first_lines(rows: list[list[Cell]]) -> list[list[str]]:
+    return [[cell.caption.splitlines()[0] for cell in row] for row in rows]
+
+
+def test_of_several_strengths_each_recipe_has_a_strip_and_at_0_it_is_the_content(
+    folder: Path, rows: list[list[Cell]]
+) -> None:
+    # Worked on as large as the content is.
+    assert compare(folder, "balanced", "deep", strengths=["0", "1"], size=96) == (0, "")
+    assert first_lines(rows) == [
+        ["content", "style"],
+        ["balanced, strength 0", "balanced, strength 1"],
+        ["deep"],
+    ]
+    content, (none, full) = rows[0][0].rgb, (cell.rgb for cell in rows[1])
+    assert np.array_equal(none, content)
+    assert np.abs(full.astype(int) - content).mean() > 1
+    with Image.open(folder / "sheet.png") as image:
+        sheet = np.asarray(image.convert("RGB"))
+    # Below the first row the content is there once more, leftmost, and the other beside it.
+    height, left = round(CELL_PX * 64 / 96), slice(GAP_PX, GAP_PX + CELL_PX)
+    first = sheet[GAP_PX : GAP_PX + height, left]
+    tops = range(GAP_PX + height, len(sheet) - height + 1)
+    (top,) = [at for at in tops if np.array_equal(sheet[at : at + height, left], first)]
+    beside = slice(left.stop + GAP_PX, left.stop + GAP_PX + CELL_PX)
+    other = sheet[top : top + height, beside]
+    assert other.std() > 10
+    assert not np.array_equal(other, first)
+
+
+def test_a_strip_is_a_row_in_the_order_of_the_strengths(
+    folder: Path, rows: list[list[Cell]]
+) -> None:
+    names, strengths = ("pytorch-tutorial", "balanced"), ["2", "0.5", "1"]
+    assert compare(folder, *names, strengths=strengths) == (0, "")
+    assert first_lines(rows) == [
+        ["content", "style"],
+        *([f"{name}, strength {strength}" for strength in strengths] for name in names),
+    ]
+    images = [cell.rgb for row in rows[1:] for cell in row]
+    assert len({image.tobytes() for image in images}) == len(images)
+
+
+@pytest.mark.parametrize(
+    ("strengths", "caption"), [([], "balanced"), (["0.50"], "balanced, strength 0.5")]
+)
+def test_of_one_strength_or_none_there_are_no_strips(
+    folder: Path, rows: list[list[Cell]], strengths: list[str], caption: str
+) -> None:
+    assert compare(folder, "balanced", strengths=strengths) == (0, "")
+    assert first_lines(rows) == [["content", "style", caption]]
+
+
+def test_a_strength_below_0_is_refused(folder: Path) -> None:
+    code, complaint = compare(folder, "balanced", strengths=["0", "-1"])
+    assert code == 2
+    assert "strength: -1.0; " in complaint
+
+
 def test_where_no_recipe_runs_the_reason_is_told(folder: Path) -> None:
     code, complaint = compare(folder, "gatys", "deep")
     assert code == 2
@@ -87,7 +169,11 @@ def test_where_no_recipe_runs_the_reason_is_told(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "sheet", "told"),
     [
-        (["nonesuch"], "sheet.png", "recipe: no recipe 'nonesuch'; one of balanced, deep, feili"),
+        (
+            ["nonesuch"],
+            "sheet.png",
+            "recipe: no recipe 'nonesuch'; one of balanced, balanced-2026-11, deep, ",
+        ),
         (["balanced"], "sheet.txt", "no sheet can be a '.txt'; a sheet is one of .png, .jpg"),
     ],
 )

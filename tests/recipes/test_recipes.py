@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import PROSE, Recipe, recipe_fields, recipe_names, recipe_on
+from stylebatch.recipes.recipe import ADDED
 
 
 def recipe(name: str = "balanced", **fields: Any) -> Recipe:
@@ -16,8 +17,10 @@ CONV_1 = "conv1_1 conv2_1 conv3_1 conv4_1 conv5_1"
 RELU_1 = "relu1_1 relu2_1 relu3_1 relu4_1 relu5_1"
 FIRST_FIVE = "conv1_1 conv1_2 conv2_1 conv2_2 conv3_1"
 LAYERS = {
-    "balanced": ("conv3_3", "conv1_1 conv2_1 conv3_1"),
-    "deep": ("conv4_2", CONV_1),
+    "balanced": ("conv3_3", "relu1_1 relu2_1 relu3_1"),
+    "balanced-2026-11": ("conv3_3", "conv1_1 conv2_1 conv3_1"),
+    "deep": ("conv4_2", RELU_1),
+    "deep-2026-11": ("conv4_2", CONV_1),
     "feili": ("relu4_2", RELU_1),
     "gatys": ("relu4_2", RELU_1),
     "keras": ("relu5_2", RELU_1),
@@ -30,7 +33,9 @@ LAYERS = {
 MIX = {"noise": 0.7, "content": 0.3}
 SOLVING: dict[str, tuple[str, int, str, Any]] = {
     "balanced": ("lbfgs", 100, "best", "content"),
+    "balanced-2026-11": ("lbfgs", 100, "best", "content"),
     "deep": ("lbfgs", 100, "best", "content"),
+    "deep-2026-11": ("lbfgs", 100, "best", "content"),
     "feili": ("lbfgs", 300, "last", "content"),
     "gatys": ("lbfgs", 520, "last", "content"),
     "keras": ("lbfgs", 525, "last", "content"),
@@ -42,7 +47,9 @@ SOLVING: dict[str, tuple[str, int, str, Any]] = {
 # Work sizes of a photograph of 1200×800 and of one of 120×160, resampling, pooling, output.
 SIZES = {
     "balanced": ((512, 352), (128, 160), "lanczos", "max", "content"),
+    "balanced-2026-11": ((512, 352), (128, 160), "lanczos", "max", "content"),
     "deep": ((512, 352), (128, 160), "lanczos", "max", "content"),
+    "deep-2026-11": ((512, 352), (128, 160), "lanczos", "max", "content"),
     "feili": ((256, 256), (256, 256), "bilinear", "max", "work"),
     "gatys": ((768, 512), (512, 682), "bilinear", "max", "work"),
     "keras": ((500, 500), (500, 500), "nearest", "max", "work"),
@@ -51,7 +58,7 @@ SIZES = {
     "perceptual": ((256, 256), (256, 256), "bilinear", "max", "work"),
     "pytorch-tutorial": ((768, 512), (512, 682), "bilinear", "max", "work"),
 }
-OURS = ("balanced", "deep")
+OURS = ("balanced", "balanced-2026-11", "deep", "deep-2026-11")
 LITERATURE = [name for name in LAYERS if name not in OURS]
 
 
@@ -187,12 +194,19 @@ def test_balanced_takes_each_architectures_own_layers(arch: str) -> None:
     assert written.style_layers == found.style_layers
 
 
-def test_settings_of_balanced_on_vgg19_are_those_of_the_layers_written_out() -> None:
-    layers = {
-        "content_layers": {"conv3_3": 1},
-        "style_layers": {"conv1_1": 1, "conv2_1": 1, "conv3_1": 1},
-    }
-    assert recipe() == Recipe(**recipe_fields("balanced") | layers)
+@pytest.mark.parametrize("name", ["balanced", "balanced-2026-11"])
+def test_settings_of_a_recipe_on_vgg19_are_those_of_the_layers_written_out(name: str) -> None:
+    content, style = (dict.fromkeys(layers.split(), 1) for layers in LAYERS[name])
+    layers = {"content_layers": content, "style_layers": style}
+    assert recipe(name) == Recipe(**recipe_fields(name) | layers)
+
+
+def test_deep_is_balanced_with_deeper_layers() -> None:
+    for ending in ("", "-2026-11"):
+        shallow, deep = (recipe(name + ending).deciding_fields() for name in ("balanced", "deep"))
+        different = {name for name in shallow.keys() | deep if shallow.get(name) != deep.get(name)}
+        assert different <= {"content_layers", "style_layers", "tolerance"}
+        assert {"content_layers", "style_layers"} <= different
 
 
 def test_an_unknown_recipe_is_a_key_error() -> None:
@@ -208,7 +222,8 @@ def test_reading_a_recipe_twice_gives_fields_of_its_own() -> None:
 def test_prose_and_strength_decide_no_settings() -> None:
     plain = recipe().deciding_fields()
     assert recipe(title="x", source="y", notes="z", strength=3).deciding_fields() == plain
-    assert set(plain) == set(Recipe.model_fields) - {*PROSE, "strength"}
+    defaults = {name for name in ADDED if name not in recipe_fields("balanced")}
+    assert set(plain) == set(Recipe.model_fields) - {*PROSE, "strength", *defaults}
     assert recipe(steps=99).deciding_fields() != plain
 
 
@@ -225,10 +240,21 @@ def test_noise_is_used_where_the_recipe_starts_from_it() -> None:
     [
         {"steps": 0},
         {"size_px": -5},
-        {"strength": 0},
+        {"strength": -0.1},
         {"strength": float("nan")},
         {"style_layers": {}},
         {"style_layers": "defaults"},
+        {"style_layers": "after_activation"},
+        {"scales": []},
+        {"scales": [1, -1]},
+        {"scales": [1] * 7},
+        {"scales": [0, 0]},
+        {"content_scales": []},
+        {"content_scales": [0.0]},
+        {"content_scales": 1},
+        {"statistic": "covariance"},
+        {"tv_divisor": "pixels"},
+        {"strength_acts_on": "content"},
         {"content_layers": {"conv3_3": 0}},
         {"pooling": "median"},
         {"unheard_of": 1},

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import naive
+from support import balanced, naive
 from support.published import MEAN, PUBLISHED, STD, adain_style, noise_in, published_terms
 from torch import Tensor
 
@@ -87,6 +87,9 @@ def objective(of: Recipe) -> Objective:
 
 
 def statistics(of: Recipe, style: Pixels) -> Mapping[str, Tensor]:
+    if len(of.scales) > 1:
+        # As many scales as an image of 48×64 px has.
+        return balanced.grams(true(style), 2, tuple(of.style_layers))
     features = objective(of).extractor(to_tensor(style, of.input_stretch))
     if of.statistic == "mean_std":
         return {layer: mean_std(features[layer])[0] for layer in of.style_layers}
@@ -193,9 +196,19 @@ def test_the_style_alone_has_the_published_gradient(name: str) -> None:
     assert torch.equal(losses.total, losses.style)
 
 
-@pytest.mark.parametrize("name", ["pytorch-tutorial", "keras", "matlab", "neural-style", "deep"])
+@pytest.mark.parametrize(
+    "name", ["pytorch-tutorial", "keras", "matlab", "neural-style", "deep-2026-11"]
+)
 def test_strength_multiplies_the_style_term_and_no_other(name: str) -> None:
     assert_agrees(name, RANDOM, recipe(name, strength=2))
+
+
+@pytest.mark.parametrize("strength", [0, 0.3, 2])
+@pytest.mark.parametrize("name", ["balanced", "deep"])
+def test_strength_is_an_axis_from_the_photograph_to_the_style_and_beyond(
+    name: str, strength: float
+) -> None:
+    assert_agrees(name, RANDOM, recipe(name, strength=strength))
 
 
 # --- what the sources offer as options -------------------------------------------------------
@@ -216,7 +229,7 @@ def test_fourth_powers_in_keras_are_the_published_ones(powers: tuple[int, ...]) 
     assert_agrees("keras", own_start("keras"), changed, powers=powers)
 
 
-@pytest.mark.parametrize("name", ["perceptual", "feili", "deep"])
+@pytest.mark.parametrize("name", ["perceptual", "feili", "deep-2026-11"])
 def test_means_and_deviations_are_matched_as_in_adain(name: str) -> None:
     sums = {"style_loss": "mean", "layer_reduction": "sum", "content_weight": 0}
     adain = recipe(name, statistic="mean_std", **sums)

@@ -20,7 +20,7 @@ MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in (naive.MEAN, naive
 
 def tensors_of(arch: str) -> dict[str, tuple[Tensor, Tensor]]:
     state = naive.random_network(arch).state_dict(prefix="features.")
-    for layer, head in naive.random_heads().items() if arch == "slim" else ():
+    for layer, head in naive.random_heads(arch).items() if arch in naive.SLIM else ():
         state |= head.state_dict(prefix=f"heads.{layer}.")
     return {
         part.name: (state[f"{part.parameters}.weight"], state[f"{part.parameters}.bias"])

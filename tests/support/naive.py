@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,10 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 # Of torchvision; ours, `slim`, has the shape of its VGGs, here as they are configured there.
 ARCHITECTURES = ("vgg19", "vgg16", "alexnet", "squeezenet1_1")
-SLIM: list[int | str] = [32, 24, "M", 48, 48, "M", 96, 96, 96]
+SLIM: dict[str, list[int | str]] = {
+    "slim": [32, 24, "M", 48, 48, "M", 96, 128, 128],
+    "slim-2026-11": [32, 24, "M", 48, 48, "M", 96, 96, 96],
+}
 
 
 @cache
@@ -36,8 +39,8 @@ def random_network(arch: str) -> nn.Sequential:
     """Return a network of torchvision's without its classifier, with seeded random filters."""
     with torch.device("meta"):
         network: nn.Sequential
-        if arch == "slim":
-            network = torchvision.models.vgg.make_layers(SLIM)
+        if arch in SLIM:
+            network = torchvision.models.vgg.make_layers(SLIM[arch])
         else:
             network = torchvision.models.get_model(arch, weights=None).features
     network = network.to_empty(device="cpu").requires_grad_(False)
@@ -52,11 +55,12 @@ def random_network(arch: str) -> nn.Sequential:
 
 
 @cache
-def random_heads() -> dict[str, nn.Conv2d]:
+def random_heads(arch: str = "slim") -> dict[str, nn.Conv2d]:
     """Return seeded 1×1 convolutions from slim's layers to as many channels as VGG-19's have."""
     generator, heads = torch.Generator().manual_seed(2), {}
-    shapes = {"conv1_1": (32, 64), "conv2_1": (48, 128), "conv3_1": (96, 256), "conv3_3": (96, 256)}
-    for layer, (narrow, wide) in shapes.items():
+    deepest = int(SLIM[arch][-1])
+    shapes = {"conv1_1": (32, 64), "conv2_1": (48, 128), "conv3_1": (96, 256)}
+    for layer, (narrow, wide) in {**shapes, "conv3_3": (deepest, 256)}.items():
         head = nn.Conv2d(narrow, wide, 1).requires_grad_(False)
         head.weight.normal_(0, narrow**-0.5, generator=generator)
         assert head.bias is not None
@@ -109,11 +113,19 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+def _mode(padding: str, before: int) -> Any:
+    """Return torch's name for the padding of a convolution that has so many before it."""
+    if padding == "replicate_shallow":
+        return "replicate" if before < 3 else "zeros"
+    return padding
+
+
 @cache
 def _module(index: int, padding: str, dtype: torch.dtype) -> nn.Module:
     module = copy.deepcopy(random_vgg19()[index]).to(dtype)
     if isinstance(module, nn.Conv2d):
-        module.padding_mode = cast(Any, padding)
+        before = sum(isinstance(other, nn.Conv2d) for other in random_vgg19()[:index])
+        module.padding_mode = _mode(padding, before)
     return module
 
 
@@ -158,7 +170,7 @@ def feature_maps(
 
 def modules_by_layer(arch: str) -> dict[str, tuple[str, ...]]:
     """Return each layer's modules in torchvision's `features`; of several the maps are joined."""
-    if arch.startswith("vgg") or arch == "slim":
+    if arch.startswith("vgg") or arch in SLIM:
         return {name: (str(index),) for index, name in enumerate(layer_names(arch))}
     if arch == "alexnet":
         names = "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5"
@@ -178,9 +190,9 @@ def modules_by_layer(arch: str) -> dict[str, tuple[str, ...]]:
 @cache
 def _network_of(arch: str, pooling: str, padding: str, dtype: torch.dtype) -> nn.Sequential:
     network = copy.deepcopy(random_network(arch)).to(dtype)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.padding_mode = cast(Any, padding)
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    for before, module in enumerate(convolutions):
+        module.padding_mode = _mode(padding, before)
     return nn.Sequential(
         *(
             POOLS[pooling](x.kernel_size, x.stride, ceil_mode=x.ceil_mode)

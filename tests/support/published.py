@@ -7,6 +7,7 @@ reads a recipe. F, P and S are the feature maps of the image, of the content and
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import support.balanced
 import torch
 from support import naive
 from torch import Tensor
@@ -31,8 +32,12 @@ def published_terms(
         variant: what a formula takes beside them: pooling, the powers of the style difference, or
             the network's dtype.
     """
+    if name in ON_AN_AXIS:
+        variant["strength"], factor = strength, 1.0
+    else:
+        factor = strength
     content, style, tv = PUBLISHED[name](image.double(), content, style, **variant)
-    style = strength * style
+    style = factor * style
     return {"total": content + style + tv, "content": content, "style": style, "tv": tv}
 
 
@@ -156,17 +161,31 @@ def scale_free(images: Sequence[Tensor], content_layer: str, *style_layers: str)
     return content, 10 * sum(style, NONE) / len(style), NONE
 
 
-def balanced(*images: Tensor) -> Three:
+def balanced_2026_11(*images: Tensor) -> Three:
     return scale_free(images, "conv3_3", "conv1_1", "conv2_1", "conv3_1")
 
 
-def deep(*images: Tensor) -> Three:
+def deep_2026_11(*images: Tensor) -> Three:
     return scale_free(images, "conv4_2", *CONV_1)
 
 
+def balanced(image: Tensor, content: Tensor, style: Tensor, strength: float) -> Three:
+    found = support.balanced.terms(image, content, style, strength)
+    return found["content"], found["style"], found["tv"]
+
+
+def deep(image: Tensor, content: Tensor, style: Tensor, strength: float) -> Three:
+    found = support.balanced.terms(image, content, style, strength, "conv4_2", RELU_1)
+    return found["content"], found["style"], found["tv"]
+
+
+# Of which strength is no factor: it is within their formulas.
+ON_AN_AXIS = ("balanced", "deep")
 PUBLISHED: dict[str, Callable[..., Three]] = {
     "balanced": balanced,
+    "balanced-2026-11": balanced_2026_11,
     "deep": deep,
+    "deep-2026-11": deep_2026_11,
     "feili": feili,
     "gatys": gatys,
     "keras": keras,

@@ -28,7 +28,7 @@ def extractor(layers: tuple[str, ...] = LAYERS, **options: Any) -> Extractor:
     return Extractor(ARCHITECTURES["vgg19"], naive.weights(), layers, **constants, **options)
 
 
-@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "replicate_shallow"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_feature_maps_are_those_of_torchvision(pooling: str, padding: str) -> None:
     images = naive.draw(2, 3, 33, 18)  # odd: what pooling does with the last row shows
@@ -37,6 +37,26 @@ def test_feature_maps_are_those_of_torchvision(pooling: str, padding: str) -> No
     assert set(found) == set(LAYERS)
     for layer in LAYERS:
         assert relative_error(found[layer], wanted[layer]) < 1e-5, layer
+
+
+def test_shallow_replication_is_of_the_first_three_convolutions_and_of_no_other() -> None:
+    """From zeros it differs at the border from the first on, from replication from the fourth."""
+    images = naive.draw(1, 3, 40, 36)
+    layers = ("conv1_1", "conv1_2", "conv2_1", "conv2_2")
+    found, zeros, replicated = (
+        extractor(layers, padding=padding)(images)
+        for padding in ("replicate_shallow", "zeros", "replicate")
+    )
+    for layer in layers[:3]:
+        assert torch.equal(found[layer], replicated[layer])
+        assert not torch.allclose(found[layer][..., 0], zeros[layer][..., 0], rtol=0.01)
+    border = found["conv2_2"][..., 0], replicated["conv2_2"][..., 0]
+    assert not torch.allclose(*border, rtol=0.01)
+    inside = (..., slice(1, -1), slice(1, -1))
+    assert torch.equal(found["conv2_2"][inside], replicated["conv2_2"][inside])
+    wanted = naive.feature_maps(images, layers, padding="replicate_shallow")
+    for layer in layers:
+        assert relative_error(found[layer], wanted[layer]) < 1e-5
 
 
 def test_the_deepest_convolutions_are_those_of_torchvision() -> None:
@@ -109,6 +129,7 @@ TAPPED = {
         "fire3_expand", "pool3", "fire4", "pool5", "fire9_expand", "fire9",
     ),
     "slim": ("conv1_1", "conv2_1", "conv3_1", "conv3_3"),
+    "slim-2026-11": ("conv1_1", "conv2_1", "conv3_1", "conv3_3"),
 }  # fmt: skip
 # (height, width): odd edges show what strides and windows do with the last rows.
 SIZES = [(63, 71), (64, 96), (90, 65)]
@@ -133,7 +154,7 @@ def test_every_architecture_gives_the_maps_of_torchvisions_forward_pass(
     assert_close(found, exact, 1e-5)
 
 
-@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "replicate_shallow"])
 @pytest.mark.parametrize("pooling", ["max", "average", "average_scaled"])
 @pytest.mark.parametrize("arch", ["alexnet", "squeezenet1_1"])
 def test_pooling_and_padding_keep_each_layers_own_window(
@@ -217,9 +238,14 @@ def gradient_and_bytes(network: Extractor, images: Tensor) -> tuple[Tensor, int]
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_what_is_not_kept_changes_no_bit_of_the_gradient(arch: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("is_before", [False, True], ids=["own", "before"])
+def test_what_is_not_kept_changes_no_bit_of_the_gradient(
+    is_before: bool, arch: str, dtype: torch.dtype
+) -> None:
     own = ARCHITECTURES[arch]
     layers = (*own.style_layers, *own.content_layers)
+    if is_before:
+        layers = tuple(map(own.before_activation, layers))
     # Large enough that no convolution leaves oneDNN.
     images = naive.draw(2, 3, 131, 150)
     found, kept = gradient_and_bytes(of(arch, layers, dtype=dtype), images)
@@ -228,7 +254,8 @@ def test_what_is_not_kept_changes_no_bit_of_the_gradient(arch: str, dtype: torch
     )
     wanted, kept_plainly = gradient_and_bytes(plain, images)
     assert torch.equal(found, wanted)
-    assert kept < 0.9 * kept_plainly
+    # What is tapped is kept by both, and after the activation that is a larger part of it all.
+    assert kept < (0.9 if is_before else 0.95) * kept_plainly
 
 
 # Kernel, stride, padding, dilation; sizes of which the last positions are reached, and are not.

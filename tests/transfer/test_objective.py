@@ -146,13 +146,15 @@ def test_an_evaluation_reads_nothing_back() -> None:
 
 
 def balanced() -> dict[str, Any]:
-    written = recipe_on("vgg19", recipe_fields("balanced")).model_dump()
+    written = recipe_on("vgg19", recipe_fields("balanced-2026-11")).model_dump()
     names = [field.name for field in fields(ObjectiveSpec)]
     return {name: written[name] for name in names if name in written}
 
 
 @pytest.mark.parametrize("strength", [0.5, 2])
-def test_balanced_is_content_and_ten_times_strength_times_the_mean_style(strength: float) -> None:
+def test_balanced_of_2026_is_content_and_ten_times_strength_times_the_mean_style(
+    strength: float,
+) -> None:
     losses, gradient = evaluate(balanced(), IMAGE, strength)
     image = IMAGE.double().requires_grad_()
     content, style = balanced_by_hand(image)

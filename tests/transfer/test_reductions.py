@@ -156,7 +156,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate_shallow"])
 @pytest.mark.parametrize("size", [(28, 28), (32, 64)], ids=["28x28", "32x64"])
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_features_and_their_gradient_have_the_same_bits_in_any_batch(

@@ -96,7 +96,10 @@ NAMED_WEIGHTS: dict[tuple[str, str], NamedWeights] = {
 }
 
 # Weights of ours that lie beside this module.
-SHIPPED_WEIGHTS: dict[tuple[str, str], str] = {("slim", "shipped"): "slim.safetensors"}
+SHIPPED_WEIGHTS: dict[tuple[str, str], str] = {
+    ("slim", "shipped"): "slim.safetensors",
+    ("slim-2026-11", "shipped"): "slim-2026-11.safetensors",
+}
 
 
 def names_of(arch: str) -> list[str]:

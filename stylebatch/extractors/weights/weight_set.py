@@ -233,7 +233,8 @@ def layers_digest(weights: WeightSet, layers: Iterable[str]) -> str:
     """
     state = blake2b(digest_size=DIGEST_BYTES)
     needed = ARCHITECTURES[weights.arch].convolutions(layers)
-    state.update(json.dumps([weights.arch, asdict(weights.normalisation)]).encode())
+    named_after = ARCHITECTURES[weights.arch].digest_name
+    state.update(json.dumps([named_after, asdict(weights.normalisation)]).encode())
     if weights.path is None:
         named = NAMED_WEIGHTS.get((weights.arch, weights.source))
         state.update((named.file_name if named else "random").encode())

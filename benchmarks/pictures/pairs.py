@@ -1,0 +1,90 @@
+"""The pairs of photographs and styles in pairs.yaml, at a size."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image, ImageDraw, ImageFilter
+
+from benchmarks.setting.inputs import PHOTOGRAPHS, STYLES
+from stylebatch.demo.paintings import PAINTINGS, draw_brush_strokes
+from stylebatch.pictures.images import Pixels, decode, fit_pixels, resize, style_size, work_size
+from stylebatch.recipes import recipe_fields
+
+PAIRS = Path(__file__).with_name("pairs.yaml")
+PEN_DRAWING = "pen_drawing"
+_PAPER, _INK = (246, 240, 226), (34, 28, 30)
+_DRAWN_PX = 1024
+# Directions of the hatching, and the tones below which each is drawn.
+_HATCHING = ((35, 0.72), (-40, 0.5), (82, 0.3))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PicturePair:
+    """A content image at work size and its style, (H, W, 3) in 8 bits.
+
+    Attributes:
+        style: at its own size; `style_at_size` is what a recipe looks at.
+    """
+
+    name: str
+    content: Pixels
+    style: Pixels
+    style_at_size: Pixels
+
+
+def load_pairs(shared: Path, which: str, edge: int, count: int | None = None) -> list[PicturePair]:
+    """Load `development` or `report` at a longest edge, as many as are asked for."""
+    entries = yaml.safe_load(PAIRS.read_text(encoding="utf-8"))[which][:count]
+    return [_load(shared, edge, **entry) for entry in entries]
+
+
+def _load(shared: Path, edge: int, content: str, style: str, crop: float = 0) -> PicturePair:
+    photograph = _read(shared / PHOTOGRAPHS / f"{content}.jpg")
+    if crop:
+        height, width = photograph.shape[:2]
+        rows = min(height, round(width / crop))
+        top = (height - rows) // 2
+        photograph = photograph[top : top + rows]
+    height, width = photograph.shape[:2]
+    work = work_size(width, height, edge, int(recipe_fields("balanced")["bucket_px"]))
+    painted = style_image(shared, style)
+    rows, columns = painted.shape[:2]
+    looked_at = work_size(columns, rows, style_size(max(work)), 1, enlarge=True)
+    name = f"{Path(content).name} x {style}"
+    return PicturePair(name, resize(photograph, *work), painted, fit_pixels(painted, *looked_at))
+
+
+def _read(path: Path) -> Pixels:
+    return decode(path.read_bytes(), str(path)).rgb
+
+
+@cache
+def style_image(shared: Path, name: str) -> Pixels:
+    """Return a style by name: of the shared folder, or drawn."""
+    if name == PEN_DRAWING:
+        return np.array(draw_pen_drawing())
+    if name in PAINTINGS:
+        return np.array(PAINTINGS[name]())
+    return _read(shared / STYLES / f"{name}.jpg")
+
+
+def draw_pen_drawing() -> Image.Image:
+    """Draw the demo's landscape in ink: short strokes, crossed where it is dark."""
+    generator = np.random.default_rng(5)
+    painted = draw_brush_strokes().convert("L").filter(ImageFilter.GaussianBlur(3))
+    tones = np.array(painted.resize((_DRAWN_PX, _DRAWN_PX)), float) / 255
+    image = Image.new("RGB", (_DRAWN_PX, _DRAWN_PX), _PAPER)
+    draw = ImageDraw.Draw(image)
+    for degrees, darkest in _HATCHING:
+        angle = np.radians(degrees)
+        along = np.array([np.cos(angle), np.sin(angle)])
+        for x, y in generator.uniform(0, _DRAWN_PX, (9000, 2)):
+            if tones[int(y), int(x)] < darkest * generator.uniform(0.8, 1.1):
+                length = generator.uniform(14, 44)
+                bend = generator.normal(0, 1.5, 2)
+                ends = [(x, y), (x, y) + along * length / 2 + bend, (x, y) + along * length]
+                draw.line([tuple(end) for end in ends], fill=_INK, width=2)
+    return image.resize((_DRAWN_PX // 2,) * 2, Image.Resampling.LANCZOS)
