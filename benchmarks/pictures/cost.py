@@ -4,8 +4,7 @@
     python -m benchmarks.pictures.cost --recipes balanced-2026-11 balanced --sizes 128 256 512
 
 CPU time of losses and gradient of square images, one thread, by turns; as many at once as a run has
-on a CPU: 4 of 128 px,
-1 of 256 px and up.
+on a CPU: 4 of 128 px, 1 of 256 px and up.
 """
 
 import argparse

@@ -19,17 +19,15 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
-import torchvision
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
 from torchvision.transforms import Normalize
 
-from benchmarks.pictures.judge import MEAN
+from benchmarks.pictures.judge import MEAN, STYLE_MODULES, vgg19_features
 from benchmarks.pictures.pairs import load_pairs
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
 
-STYLE_MODULES, STYLE_WEIGHTS, CONTENT_MODULE = [1, 6, 11], [256, 64, 16], 15
+STYLE_WEIGHTS, CONTENT_MODULE = (256, 64, 16), 15
 # torchvision's ImageNet std, its mean over the colours: the scale of input that the tool expects.
 STD = 0.2257
 SIZES = (128, 256, 512)
@@ -83,10 +81,7 @@ def make_tool(weights: Path) -> Any:
     """Return the tool's own class on our weights and the layers that they have."""
     from style_transfer import style_transfer as module  # type: ignore[import-not-found]
 
-    network = torchvision.models.vgg19(weights=None).features[:17]
-    tensors = {key.removeprefix("features."): each for key, each in load_file(weights).items()}
-    known = network.state_dict().keys()
-    network.load_state_dict({key: each for key, each in tensors.items() if key in known})
+    network = vgg19_features(weights, CONTENT_MODULE + 1)
     with torch.no_grad():
         for layer in network:
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
@@ -99,7 +94,7 @@ def make_tool(weights: Path) -> Any:
     tool = module.StyleTransfer()
     tool.model.normalize = Normalize(MEAN, [STD] * 3)
     tool.model.layers = sorted([*STYLE_MODULES, CONTENT_MODULE])
-    tool.style_layers, tool.content_layers = STYLE_MODULES, [CONTENT_MODULE]
+    tool.style_layers, tool.content_layers = list(STYLE_MODULES), [CONTENT_MODULE]
     tool.style_weights = [weight / sum(STYLE_WEIGHTS) for weight in STYLE_WEIGHTS]
     return tool
 

@@ -12,10 +12,8 @@ from torch import Tensor, nn
 
 from stylebatch.pictures.images import Pixels
 
-# Of torchvision's vgg19().features: conv1_1, conv2_1, conv3_1; the same after the activation.
-BEFORE, AFTER = (0, 5, 10), (1, 6, 11)
-# conv3_3.
-CONTENT_MODULE = 14
+# Of torchvision's vgg19().features: relu1_1, relu2_1, relu3_1; conv3_3.
+STYLE_MODULES, CONTENT_MODULE = (1, 6, 11), 14
 MEAN, STD = (0.48235, 0.45882, 0.40784), 1 / 255
 
 
@@ -33,17 +31,22 @@ class Score(NamedTuple):
     content: float
 
 
+def vgg19_features(weights: Path, count: int) -> nn.Sequential:
+    """Return the first so many modules of torchvision's VGG-19 with the weights of a file."""
+    with torch.device("meta"):
+        network: nn.Sequential = torchvision.models.vgg19(weights=None).features[:count]
+    network = network.to_empty(device="cpu").requires_grad_(False)
+    known = network.state_dict(prefix="features.").keys()
+    tensors = {key: value for key, value in load_file(weights).items() if key in known}
+    nn.ModuleDict({"features": network}).load_state_dict(tensors)
+    return network
+
+
 class Judge:
     """torchvision's own network; nothing of stylebatch."""
 
-    def __init__(self, weights: Path, style_modules: tuple[int, ...] = BEFORE) -> None:
-        self._style_modules = style_modules
-        with torch.device("meta"):
-            network = torchvision.models.vgg19(weights=None).features[: CONTENT_MODULE + 1]
-        self._network = network.to_empty(device="cpu").requires_grad_(False)
-        known = self._network.state_dict(prefix="features.").keys()
-        tensors = {key: value for key, value in load_file(weights).items() if key in known}
-        nn.ModuleDict({"features": self._network}).load_state_dict(tensors)
+    def __init__(self, weights: Path) -> None:
+        self._network = vgg19_features(weights, CONTENT_MODULE + 1)
         for module in self._network:
             if isinstance(module, nn.ReLU):
                 module.inplace = False
@@ -62,13 +65,13 @@ class Judge:
         found = {}
         for index, module in enumerate(self._network):
             x = module(x)
-            if index in (*self._style_modules, CONTENT_MODULE):
+            if index in (*STYLE_MODULES, CONTENT_MODULE):
                 found[index] = x
         return found
 
     def _style_distance(self, maps: Mapping[int, Tensor], style: Mapping[int, Tensor]) -> float:
         distances = []
-        for index in self._style_modules:
+        for index in STYLE_MODULES:
             found, wanted = (self._gram(each[index]) for each in (maps, style))
             distances.append(float((found - wanted).square().sum() / wanted.square().sum()))
         return statistics.mean(distances)

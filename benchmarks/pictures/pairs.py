@@ -8,9 +8,9 @@ import numpy as np
 import yaml
 from PIL import Image, ImageDraw, ImageFilter
 
-from benchmarks.setting.inputs import PHOTOGRAPHS, STYLES
+from benchmarks.setting.inputs import PHOTOGRAPHS, STYLES, read_pixels, style_at_size
 from stylebatch.demo.paintings import PAINTINGS, draw_brush_strokes
-from stylebatch.pictures.images import Pixels, decode, fit_pixels, resize, style_size, work_size
+from stylebatch.pictures.images import Pixels, resize, work_size
 from stylebatch.recipes import recipe_fields
 
 PAIRS = Path(__file__).with_name("pairs.yaml")
@@ -42,7 +42,7 @@ def load_pairs(shared: Path, which: str, edge: int, count: int | None = None) ->
 
 
 def _load(shared: Path, edge: int, content: str, style: str, crop: float = 0) -> PicturePair:
-    photograph = _read(shared / PHOTOGRAPHS / f"{content}.jpg")
+    photograph = read_pixels(shared / PHOTOGRAPHS / f"{content}.jpg")
     if crop:
         height, width = photograph.shape[:2]
         rows = min(height, round(width / crop))
@@ -51,14 +51,9 @@ def _load(shared: Path, edge: int, content: str, style: str, crop: float = 0) ->
     height, width = photograph.shape[:2]
     work = work_size(width, height, edge, int(recipe_fields("balanced")["bucket_px"]))
     painted = style_image(shared, style)
-    rows, columns = painted.shape[:2]
-    looked_at = work_size(columns, rows, style_size(max(work)), 1, enlarge=True)
     name = f"{Path(content).name} x {style}"
-    return PicturePair(name, resize(photograph, *work), painted, fit_pixels(painted, *looked_at))
-
-
-def _read(path: Path) -> Pixels:
-    return decode(path.read_bytes(), str(path)).rgb
+    looked_at = style_at_size(painted, max(work))
+    return PicturePair(name, resize(photograph, *work), painted, looked_at)
 
 
 @cache
@@ -68,7 +63,7 @@ def style_image(shared: Path, name: str) -> Pixels:
         return np.array(draw_pen_drawing())
     if name in PAINTINGS:
         return np.array(PAINTINGS[name]())
-    return _read(shared / STYLES / f"{name}.jpg")
+    return read_pixels(shared / STYLES / f"{name}.jpg")
 
 
 def draw_pen_drawing() -> Image.Image:

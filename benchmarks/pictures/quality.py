@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from benchmarks.pictures.judge import AFTER, Judge
+from benchmarks.pictures.judge import Judge
 from benchmarks.pictures.measures import chroma_ratio, line_ratio
 from benchmarks.pictures.pairs import PicturePair, load_pairs
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
@@ -79,7 +79,7 @@ def main() -> None:
     shared = check_shared(options.shared)
     torch.set_num_threads(1)
     print(describe_machine(torch.float32))
-    judge = Judge(shared / WEIGHTS, AFTER)
+    judge = Judge(shared / WEIGHTS)
     for edge in options.sizes:
         pairs = load_pairs(shared, options.which, edge, options.pairs)
         every = product(options.recipes, options.starts, options.strengths)

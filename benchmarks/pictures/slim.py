@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.pictures.judge import AFTER, Judge, Score
+from benchmarks.pictures.judge import Judge, Score
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared, square, style_pixels
 from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.networks import Network, time_evaluations
@@ -64,7 +64,7 @@ def print_quality(
     contents = [square(path, edge) for path in paths if "photos" in path.parts]
     contents = contents[: options.photographs]
     styles = [path for path in paths if "styles" in path.parts]
-    judge = Judge(shared / WEIGHTS, AFTER)
+    judge = Judge(shared / WEIGHTS)
     scores: dict[str, list[Score]] = {name: [] for name in networks}
     for style in styles:
         target = style_pixels(style, edge)

@@ -70,9 +70,14 @@ def photograph_paths(shared: Path, count: int) -> list[Path]:
     return list(islice(by_turns, count))
 
 
+def read_pixels(path: Path) -> Pixels:
+    """Read an image, (H, W, 3)."""
+    return decode(path.read_bytes(), str(path)).rgb
+
+
 def square(path: Path, edge: int) -> Pixels:
     """Read an image, scale its shortest edge to `edge` pixels and crop the centre."""
-    rgb = decode(path.read_bytes(), str(path)).rgb
+    rgb = read_pixels(path)
     height, width = rgb.shape[:2]
     scale = edge / min(height, width)
     width, height = max(edge, round(width * scale)), max(edge, round(height * scale))
@@ -94,7 +99,11 @@ def problems_of(
 
 def style_pixels(path: Path, edge: int) -> Pixels:
     """Return a style at the size at which the recipe looks at it."""
-    rgb = decode(path.read_bytes(), str(path)).rgb
+    return style_at_size(read_pixels(path), edge)
+
+
+def style_at_size(rgb: Pixels, edge: int) -> Pixels:
+    """Bring a style to the size at which the recipe looks at it for contents of this edge."""
     height, width = rgb.shape[:2]
     return fit_pixels(rgb, *work_size(width, height, style_size(edge), 1, enlarge=True))
 

@@ -59,7 +59,9 @@ class Extractor:
         self.smallest_edge_px = architecture.smallest_edge_px(self.taps, padding)
         self._operations = architecture.up_to(self.taps)
         self._pooling = pooling
-        self._mode, self._padded = PADDING_MODES.get(padding), architecture.padded(padding)
+        # The mode of those that are named only: of zeros none is.
+        self._mode = PADDING_MODES.get(padding, "constant")
+        self._padded = architecture.padded(padding)
         # Tensor cores convolve with a pixel's channels side by side; on CPUs it made no difference.
         self._format = torch.channels_last if self.device.type == "cuda" else torch.preserve_format
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
@@ -131,12 +133,7 @@ class Extractor:
             mask: (B, 1, h, w), how much each position counts; all the same without it.
         """
         head = self._head_matrices.get(layer)
-        if mask is not None:
-            if head is not None:
-                maps = F.pad(maps, (0, 0, 0, 0, 0, 1), value=1.0)
-            gram = gram_matrix(maps * mask.sqrt())
-        else:
-            gram = gram_matrix(maps, with_ones=head is not None)
+        gram = _weighted_gram(maps, mask, with_ones=head is not None)
         return gram if head is None else both_sides(head, gram)
 
     def moments(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -145,11 +142,7 @@ class Extractor:
         Args:
             mask: (B, 1, h, w), how much each position counts; all the same without it.
         """
-        if mask is None:
-            sums = gram_matrix(maps, with_ones=True)
-        else:
-            weighted = F.pad(maps.float(), (0, 0, 0, 0, 0, 1), value=1.0) * mask.sqrt()
-            sums = gram_matrix(weighted)
+        sums = _weighted_gram(maps, mask, with_ones=True)
         head = self._head_matrices.get(layer)
         if head is not None:
             last = head.new_zeros(1, head.shape[1])
@@ -182,7 +175,7 @@ class Extractor:
     def _convolve(self, part: Convolution, x: Tensor) -> Tensor:
         weight, bias = self._weights[part.name]
         padding = part.padding
-        if padding and self._mode and part.name in self._padded:
+        if padding and part.name in self._padded:
             x, padding = F.pad(x, (padding,) * 4, mode=self._mode), 0
         if not x.is_cpu:
             return frozen.convolve(x, weight, bias, part.stride, padding, 1)
@@ -192,3 +185,16 @@ class Extractor:
         if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
             return frozen.convolve(twice(x), weight, bias, part.stride, padding, dilation)[:1]
         return frozen.convolve(x, weight, bias, part.stride, padding, dilation)
+
+
+def _weighted_gram(maps: Tensor, mask: Tensor | None, *, with_ones: bool) -> Tensor:
+    """Return Gram matrices of maps whose positions count by a mask, if there is one.
+
+    Args:
+        with_ones: as if one more channel were 1 everywhere.
+    """
+    if mask is None:
+        return gram_matrix(maps, with_ones=with_ones)
+    if with_ones:
+        maps = F.pad(maps, (0, 0, 0, 0, 0, 1), value=1.0)
+    return gram_matrix(maps * mask.sqrt())

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 import torch
 from support import naive
+from support.scaled import make_objective
 from support.synchronisation import NoReadingBack
 from torch import Tensor
 
-from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import recipe_fields, recipe_on
-from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec, Targets
+from stylebatch.transfer.objective import Losses, ObjectiveSpec, Targets
 
 SPEC: dict[str, Any] = {
     "content_layers": {"relu1_2": 2, "conv2_1": 1},
@@ -29,13 +28,6 @@ CONTENT, STYLE = naive.draw(3, 16, 20, seed=1), naive.draw(3, 24, 18, seed=2).sq
 IMAGE = (0.8 * CONTENT + 0.2 * naive.draw(3, 16, 20, seed=3)).clamp(0, 1)
 
 
-def objective(spec: dict[str, Any]) -> Objective:
-    layers = [*spec["content_layers"], *spec["style_layers"]]
-    constants: dict[str, Any] = {"mean": naive.MEAN, "std": naive.STD}
-    extractor = Extractor(ARCHITECTURES["vgg19"], naive.weights(), layers, **constants)
-    return Objective(ObjectiveSpec(**spec), extractor)
-
-
 def targets(
     spec: dict[str, Any],
     content: Tensor,
@@ -46,11 +38,11 @@ def targets(
     layers = list(spec["style_layers"])
     maps = naive.feature_maps(style[None], layers)
     grams = {layer: naive.gram(maps[layer][0], "n") for layer in layers}
-    return objective(spec).targets(content[None], grams, strength, mask)
+    return make_objective(spec).targets(content[None], grams, strength, mask)
 
 
 def evaluate(spec: dict[str, Any], image: Tensor, strength: float = 1) -> tuple[Losses, Tensor]:
-    return objective(spec).evaluate(image[None], targets(spec, CONTENT, STYLE, strength))
+    return make_objective(spec).evaluate(image[None], targets(spec, CONTENT, STYLE, strength))
 
 
 def assert_agrees(spec: dict[str, Any], strength: float = 1) -> None:
@@ -129,9 +121,9 @@ def test_an_image_in_a_batch_of_other_targets_has_the_bits_it_has_alone() -> Non
 def assert_as_alone(images: Tensor, each: list[Targets]) -> None:
     """Compare the terms and gradient of each image in a batch with those it has alone, bitwise."""
     together = {name: torch.cat([one[name] for one in each]) for name in each[0]}
-    losses, gradients = objective(SPEC).evaluate(images, together)
+    losses, gradients = make_objective(SPEC).evaluate(images, together)
     for k, one in enumerate(each):
-        alone, gradient = objective(SPEC).evaluate(images[k : k + 1], one)
+        alone, gradient = make_objective(SPEC).evaluate(images[k : k + 1], one)
         for term, wanted in zip(losses, alone, strict=True):
             assert torch.equal(term[k : k + 1], wanted)
         assert torch.equal(gradients[k : k + 1], gradient)
@@ -142,7 +134,7 @@ def test_an_evaluation_reads_nothing_back() -> None:
     spec = {**SPEC, "pixel_scale": (255.0, 254.0, 253.0)}
     wanted = targets(spec, CONTENT, STYLE, 1.0)
     with NoReadingBack():
-        objective(spec).evaluate(IMAGE[None], wanted)
+        make_objective(spec).evaluate(IMAGE[None], wanted)
 
 
 def balanced() -> dict[str, Any]:
@@ -219,7 +211,7 @@ def masked_terms(image: Tensor, mask: Tensor, spec: dict[str, Any]) -> dict[str,
 @pytest.mark.parametrize("loss", ["relative", "mean"])
 def test_under_a_mask_the_loss_and_its_slope_are_those_of_the_formula(loss: str) -> None:
     spec = {**SPEC, "style_loss": loss, "content_loss": loss}
-    losses, gradient = objective(spec).evaluate(
+    losses, gradient = make_objective(spec).evaluate(
         IMAGE[None], targets(spec, CONTENT, STYLE, 0.7, blob())
     )
     image = IMAGE.double().requires_grad_()
@@ -233,7 +225,7 @@ def test_under_a_mask_the_loss_and_its_slope_are_those_of_the_formula(loss: str)
 @pytest.mark.parametrize("changes", [{}, {"statistic": "mean_std", "style_loss": "mean"}])
 def test_there_is_no_slope_where_the_mask_is_black(changes: dict[str, Any]) -> None:
     spec = {**SPEC, **changes}
-    _, gradient = objective(spec).evaluate(
+    _, gradient = make_objective(spec).evaluate(
         IMAGE[None], masked_targets(spec, CONTENT, STYLE, 0.7, blob())
     )
     assert bool((gradient[..., :7] == 0).all())
@@ -253,14 +245,14 @@ def masked_targets(
         layer: torch.stack([x.mean(1), (x.var(1, correction=0) + 1e-5).sqrt()])
         for layer, x in rows.items()
     }
-    return objective(spec).targets(content[None], statistics, strength, mask)
+    return make_objective(spec).targets(content[None], statistics, strength, mask)
 
 
 def test_what_is_under_the_black_of_a_mask_has_no_part_in_any_loss() -> None:
     mask, other = blob(), IMAGE.clone()
     other[..., :7] = 0.5
     both = [
-        objective(SPEC).evaluate(x[None], targets(SPEC, CONTENT, STYLE, 1, mask))
+        make_objective(SPEC).evaluate(x[None], targets(SPEC, CONTENT, STYLE, 1, mask))
         for x in (IMAGE, other)
     ]
     assert both[0][0] == both[1][0]
@@ -272,7 +264,7 @@ def test_a_white_mask_gives_the_bits_of_no_mask() -> None:
     image = naive.draw(3, 16, 20, seed=5).sqrt()
     plain, slope = evaluate(SPEC, image)
     white = targets(SPEC, CONTENT, STYLE, 1, torch.ones(1, 1, 16, 20))
-    masked, masked_slope = objective(SPEC).evaluate(image[None], white)
+    masked, masked_slope = make_objective(SPEC).evaluate(image[None], white)
     assert masked == plain
     assert torch.equal(masked_slope, slope)
 
@@ -281,7 +273,7 @@ def test_a_white_mask_gives_the_bits_of_no_mask() -> None:
 def test_a_black_mask_gives_finite_losses_and_no_slope(changes: dict[str, Any]) -> None:
     spec = {**SPEC, **changes}
     black = masked_targets(spec, CONTENT, STYLE, 1, torch.zeros(1, 1, 16, 20))
-    losses, gradient = objective(spec).evaluate(IMAGE[None], black)
+    losses, gradient = make_objective(spec).evaluate(IMAGE[None], black)
     assert all(bool(term.isfinite()) for term in losses)
     assert float(losses.content) < 1e-10
     assert bool((gradient == 0).all())

@@ -1,7 +1,7 @@
 """The same bits for an image in any batch and with any threads: operation by operation."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
@@ -30,13 +30,6 @@ THREADS = (1, 2)
 SIZES = {"28": 3 * 28 * 28, "224": 3 * 224 * 224, "row": ROW, "row+1": ROW + 1}
 
 Operation = Callable[[Tensor], tuple[Tensor, ...]]
-
-
-@pytest.fixture(autouse=True)
-def _same_threads_after() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def draw(batch: int, *shape: int) -> Tensor:

@@ -1,7 +1,6 @@
 """Scales of one image: their filter, how many there are, and the objective on several of them."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,13 +20,6 @@ from support.scaled import (
 from stylebatch.transfer.scales import at_scale, halve, num_scales, weights_at
 
 STATISTICS = naive_scales.STATISTICS
-
-
-@pytest.fixture(autouse=True)
-def _same_threads_after() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 # --- the filter ------------------------------------------------------------------------------

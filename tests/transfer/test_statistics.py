@@ -1,6 +1,6 @@
 """What of a style is matched: statistics of feature maps, and how far apart two of them are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,13 +13,6 @@ from stylebatch.transfer import statistics
 from stylebatch.transfer.losses import loss_scale
 
 STATISTICS = naive_scales.STATISTICS
-
-
-@pytest.fixture(autouse=True)
-def _same_threads_after() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 # --- means, second moments and covariances ---------------------------------------------------
