@@ -62,8 +62,10 @@ class Extractor:
         # The mode of those that are named only: of zeros none is.
         self._mode = PADDING_MODES.get(padding, "constant")
         self._padded = architecture.padded(padding)
-        # Tensor cores convolve with a pixel's channels side by side; on CPUs it made no difference.
-        self._format = torch.channels_last if self.device.type == "cuda" else torch.preserve_format
+        # Tensor cores convolve with a pixel's channels side by side, and so do CPUs in bfloat16,
+        # which then pool ten times faster too; in float32 those gain next to nothing.
+        is_faster = self.device.type == "cuda" or dtype == torch.bfloat16
+        self._format = torch.channels_last if is_faster else torch.preserve_format
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
         self._weights = {

@@ -50,7 +50,8 @@ class _Convolve(torch.autograd.Function):
         dilation: int,
     ) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.shape, ctx.numbers = x.shape, (stride, padding, dilation)
+        ctx.shape, ctx.format = x.shape, _format_of(x)
+        ctx.numbers = stride, padding, dilation
         return F.conv2d(x, weight, bias, stride, padding, dilation)
 
     @staticmethod
@@ -63,8 +64,8 @@ class _Convolve(torch.autograd.Function):
         stride, padding, dilation = ([number, number] for number in ctx.numbers)
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
-            # Of the input only the shape is looked at; memory that is never touched costs nothing.
-            gradient.new_empty(ctx.shape),
+            # Only its shape and layout are looked at; memory that is never touched costs nothing.
+            torch.empty(ctx.shape, dtype=gradient.dtype, memory_format=ctx.format),
             weight,
             None,
             stride,

@@ -44,6 +44,9 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, with_ones: bool) -> Tensor:
         ctx.save_for_backward(rows)
+        if rows.is_cpu and with_ones and not rows.is_contiguous():
+            # Sums over rows would gather them from all over the positions.
+            return torch.stack([_gram_of(each, with_ones=True) for each in rows])
         if rows.is_cpu:
             gram = torch.stack([_gram_of(each) for each in rows])
         else:
@@ -73,20 +76,26 @@ class _Gram(torch.autograd.Function):
         return found, None
 
 
-def _gram_of(rows: Tensor) -> Tensor:
+def _gram_of(rows: Tensor, *, with_ones: bool = False) -> Tensor:
     channels, positions = rows.shape
     count = positions // GRAM_CHUNK
     whole = rows[:, : count * GRAM_CHUNK].view(channels, count, GRAM_CHUNK).transpose(0, 1)
     # A CPU gives products of bfloat16 in bfloat16 only; a few chunks at a time take little memory.
     firsts = range(0, count, GRAM_CHUNKS)
-    parts = [_products_of(whole[first : first + GRAM_CHUNKS].float()) for first in firsts]
-    rest = _products_of(rows[:, count * GRAM_CHUNK :][None].float())
+    parts = [_products_of(whole[first : first + GRAM_CHUNKS], with_ones) for first in firsts]
+    rest = _products_of(rows[:, count * GRAM_CHUNK :][None], with_ones)
     return rest[0] + torch.cat(parts).sum(0) if parts else rest[0]
 
 
-def _products_of(chunks: Tensor) -> Tensor:
-    """Return F·Fᵀ of each chunk, (n, C, p) → (n, C, C), the same bits for any n."""
-    count = len(chunks)
+def _products_of(chunks: Tensor, with_ones: bool) -> Tensor:
+    """Return F·Fᵀ of each chunk, (n, C, p) → (n, C, C), float32, the same bits for any n."""
+    count, channels, positions = chunks.shape
+    if with_ones:
+        # They lie as the channels do, side by side.
+        filled = chunks.new_ones((count, positions, channels + 1), dtype=torch.float32)
+        filled[..., :channels] = chunks.transpose(1, 2)
+        chunks = filled.transpose(1, 2)
+    chunks = chunks.float()
     if count == 1:
         chunks = twice(chunks)
     return (chunks @ chunks.transpose(1, 2))[:count]

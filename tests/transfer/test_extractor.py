@@ -276,6 +276,18 @@ def test_a_gradient_as_a_gpu_makes_it_is_that_of_the_convolution(
     assert torch.allclose(found, wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("arch", ["vgg19", "slim"])
+def test_on_a_cpu_maps_in_bfloat16_have_their_channels_side_by_side(arch: str) -> None:
+    """It is what poolings there are quick in: a copy in another layout would go unnoticed."""
+    layers = ARCHITECTURES[arch].style_layers
+    for dtype, layout in (
+        (torch.float32, torch.contiguous_format),
+        (torch.bfloat16, torch.channels_last),
+    ):
+        for maps in of(arch, layers, dtype=dtype)(naive.draw(2, 3, 32, 48)).values():
+            assert maps.is_contiguous(memory_format=layout)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("arch", ["vgg19", "squeezenet1_1", "slim"])
 def test_on_a_gpu_maps_keep_the_convolutions_dtype_and_their_channels_side_by_side(

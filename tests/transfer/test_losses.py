@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from support import naive
+from support.extractors import relative_error
 from torch import Tensor
 
 from stylebatch.transfer.losses import (
@@ -28,6 +29,29 @@ def test_a_gram_matrix_is_the_sum_over_positions_of_channel_products(batch: int)
     for image in range(batch):
         wanted = naive.gram_by_loops(features[image])
         assert torch.allclose(found[image].double(), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("positions", [(5, 7), (64, 64), (131, 97)], ids=str)
+def test_gram_matrices_with_ones_are_those_of_one_more_channel_in_any_layout(
+    positions: tuple[int, int], layout: torch.memory_format, dtype: torch.dtype
+) -> None:
+    features = (naive.draw(2, 6, *positions) - 0.3).to(dtype, memory_format=layout)
+    rows = features.double().flatten(2)
+    rows = torch.cat([rows, rows.new_ones(2, 1, rows.shape[2])], 1)
+    wanted = torch.einsum("bcn,bdn->bcd", rows, rows)
+    for with_ones, channels in ((False, 6), (True, 7)):
+        x = features.detach().requires_grad_()
+        found = gram_matrix(x, with_ones)
+        assert found.dtype == torch.float32
+        assert relative_error(found.detach(), wanted[:, :channels, :channels]) < 1e-5
+        slope = naive.draw(*found.shape, seed=8) - 0.5
+        (gradient,) = torch.autograd.grad(found, x, slope)
+        both = (slope + slope.transpose(1, 2)).double()
+        expected = torch.einsum("bcd,bdn->bcn", both, rows[:, :channels])[:, :6]
+        tolerance = 1e-5 if dtype == torch.float32 else 0.01
+        assert relative_error(gradient.flatten(2), expected) < tolerance
 
 
 @pytest.mark.parametrize("positions", [(5, 7), (32, 64), (64, 96)], ids=str)

@@ -220,11 +220,16 @@ def test_a_dilation_changes_nothing_of_a_1x1_convolution() -> None:
     assert torch.allclose(found.double(), wanted + bias.double().view(1, 16, 1, 1), atol=1e-4)
 
 
+@pytest.mark.parametrize("with_ones", [False, True], ids=["", "ones"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 @pytest.mark.parametrize("shape", [(64, 28, 28), (64, 64, 96), (128, 33, 50), (256, 7, 7)], ids=str)
 def test_gram_matrices_and_their_gradient_have_the_same_bits_in_any_batch(
-    shape: tuple[int, int, int],
+    shape: tuple[int, int, int], layout: torch.memory_format, with_ones: bool
 ) -> None:
-    assert_same_bits(with_gradient(gram_matrix), draw(8, *shape), batches=(1, 2, 3, 5, 8))
+    def gram(maps: Tensor) -> Tensor:
+        return gram_matrix(maps.contiguous(memory_format=layout), with_ones)
+
+    assert_same_bits(with_gradient(gram), draw(8, *shape), batches=(1, 2, 3, 5, 8))
 
 
 def test_total_variation_and_its_gradient_have_the_same_bits_in_any_batch() -> None:
