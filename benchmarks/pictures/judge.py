@@ -60,7 +60,7 @@ class Judge:
         return Score(1 - after / before, after, float(distance))
 
     def _maps(self, pixels: Pixels) -> dict[int, Tensor]:
-        x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+        x = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
         x = (x - torch.tensor(MEAN).view(3, 1, 1)) / STD
         found = {}
         for index, module in enumerate(self._network):

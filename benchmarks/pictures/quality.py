@@ -6,22 +6,23 @@
     python -m benchmarks.pictures.quality --peer /tmp/crowsonkb-out --pairs 4 --sizes 128 256
     python -m benchmarks.pictures.quality --strengths 0 0.25 0.5 0.75 1 1.5 2
     python -m benchmarks.pictures.quality --recipes deep --weights imagenet   # needs the download
+    python -m benchmarks.pictures.quality --recipes pytorch-tutorial neural-style --out /tmp/q
 
 Per pair: chr (chroma energy of the finest Laplacian band over the style's own), line (what stands
 out along the border over what does further in), style (mean of ‖G-A‖² / ‖A‖² at relu1_1, relu2_1,
 relu3_1) and content (mean (F-P)² / mean P² at conv3_3) by torchvision's VGG-19 in float32 on the
 8-bit result, and seconds of CPU time. Medians, and in brackets the worst. Pictures that are in
---out already are measured again, not made.
+--out already, made by the same recipe, weights and evaluations, are measured again, not made.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,7 +35,19 @@ from benchmarks.pictures.pairs import PicturePair, load_pairs
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
 from benchmarks.setting.machine import describe_machine
 from stylebatch import stylize
+from stylebatch.extractors.weights import find_weights, layers_digest
 from stylebatch.pictures.images import Pixels
+from stylebatch.recipes import make_settings, recipe_fields, recipe_on
+
+# Peers' recipes at the pairs' work sizes, and with layers that the shared weights have.
+OVERRIDES: dict[str, dict[str, Any]] = {
+    "pytorch-tutorial": {"fit": "longest", "bucket_px": 32},
+    "neural-style": {
+        "bucket_px": 32,
+        "content_layers": {"relu3_3": 1},
+        "style_layers": {"relu1_1": 1, "relu2_1": 1, "relu3_1": 1},
+    },
+}
 
 
 class Figures(NamedTuple):
@@ -98,33 +111,46 @@ def make(
     pair: PicturePair, work: Work, shared: Path, options: argparse.Namespace
 ) -> tuple[Pixels, float]:
     """Return a pair's picture and its CPU seconds, from the folder if it is there."""
-    name = f"{pair.name} {work} {options.arch}"
-    path = None if options.out is None else options.out / f"{name}.png"
+    override = {**OVERRIDES.get(work.recipe, {}), "start": work.start}
+    if options.steps:
+        override["steps"] = options.steps
+    weights = options.weights or (str(shared / WEIGHTS) if options.arch == "vgg19" else None)
+    made_with = settings_id(work, override, options.arch, weights)
+    path = None if options.out is None else options.out / f"{pair.name} {work} {options.arch}.png"
     if path is not None and path.exists():
         with Image.open(path) as kept:
-            return np.asarray(kept), float(kept.info["seconds"])
+            if kept.info.get("settings") == made_with:
+                return np.asarray(kept), float(kept.info["seconds"])
     began = time.process_time()
     (image,) = stylize(
         Image.fromarray(pair.content),
         Image.fromarray(pair.style),
         work.recipe,
         arch=options.arch,
-        weights=options.weights or (str(shared / WEIGHTS) if options.arch == "vgg19" else None),
+        weights=weights,
         strength=work.strength,
         size_px=work.edge,
-        steps=options.steps,
-        override={"start": work.start},
+        override=override,
     )
     seconds = time.process_time() - began
     if path is not None:
-        save(image, seconds, path)
+        save(image, path, seconds=json.dumps(seconds), settings=made_with)
     return np.asarray(image), seconds
 
 
-def save(image: Image.Image, seconds: float, path: Path) -> None:
-    """Save a picture with its seconds in it."""
+def settings_id(work: Work, override: Mapping[str, Any], arch: str, weights: str | None) -> str:
+    """Return what changes whenever a recipe or its weights would give another picture."""
+    found = find_weights(arch, weights, Path.cwd())
+    fields = {**recipe_fields(work.recipe), **override, "size_px": work.edge}
+    recipe = recipe_on(arch, fields)
+    return make_settings(recipe, found, layers_digest(found, recipe.layers), "auto").id
+
+
+def save(image: Image.Image, path: Path, **facts: str) -> None:
+    """Save a picture with what is known of it."""
     told = PngInfo()
-    told.add_text("seconds", json.dumps(seconds))
+    for name, text in facts.items():
+        told.add_text(name, text)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, pnginfo=told)
 

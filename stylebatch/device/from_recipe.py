@@ -44,6 +44,7 @@ def objective_spec(recipe: Recipe) -> ObjectiveSpec:
         style_powers=recipe.style_powers,
         weights_in_square=recipe.weights_in_square,
         tv_divisor=recipe.tv_divisor,
+        tv_border=recipe.tv_border,
         tv_power=recipe.tv_power,
         pixel_scale=recipe.pixel_scales,
     )

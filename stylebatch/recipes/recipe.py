@@ -27,7 +27,14 @@ LAYER_FIELDS = ("content_layers", "style_layers")
 LAYER_WORDS = ("default", "before_activation")
 # Fields that came when sets had been made already. Where they say what was before them, they leave
 # fingerprints as they were.
-ADDED = ("style_weight_px", "scales", "content_scales", "tv_divisor", "strength_acts_on")
+ADDED = (
+    "style_weight_px",
+    "scales",
+    "content_scales",
+    "tv_divisor",
+    "tv_border",
+    "strength_acts_on",
+)
 
 
 class SecondPass(BaseModel):
@@ -94,10 +101,15 @@ class Recipe(BaseModel):
         description="how a term's layers are put together, by their weights"
     )
     tv_weight: float = Field(ge=0, description="factor of the total variation Σ (dx²+dy²)^power")
-    tv_divisor: Literal["none", "edge", "n"] = Field(
+    tv_divisor: Literal["none", "root_edge", "edge", "n"] = Field(
         "none",
-        description="what it is divided by: nothing, as published, without the last row and "
-        "column; or √(height·width), or the pixels, and then all of them count",
+        description="what it is divided by: nothing, the root of the edge √(height·width), the "
+        "edge itself, or the pixels",
+    )
+    tv_border: bool = Field(
+        False,
+        description="whether it takes in the last row and column, as if the border went on; "
+        "published ones leave them out",
     )
     tv_power: float = Field(1.0, ge=1, le=4, description="of the total variation; 1: squares")
     strength: float = Field(ge=0, le=1e6, description="how much style; see the next")

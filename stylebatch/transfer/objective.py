@@ -53,6 +53,7 @@ class ObjectiveSpec:
     style_powers: tuple[int, ...] = (2,)
     weights_in_square: bool = False
     tv_divisor: str = "none"
+    tv_border: bool = False
     tv_power: float = 1.0
     pixel_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -252,8 +253,8 @@ class Objective:
         spec = self.spec
         height, width = images.shape[-2:]
         weight = spec.tv_weight / tv_divisor(spec.tv_divisor, height, width)
-        if spec.tv_divisor != "none":
-            # So that the last row and the last column count too: free of it, they speckle.
+        if spec.tv_border:
+            # Free of it, the last row and the last column speckle.
             images = F.pad(images, (0, 1, 0, 1), mode="replicate")
         tv = weight * total_variation(images, spec.tv_power, spec.pixel_scale)
         return tv * targets["tv_factor"] if "tv_factor" in targets else tv

@@ -142,6 +142,7 @@ def test_a_device_s_objective_takes_a_device_s_targets(asking: Asking, statistic
         "strength_acts_on": "statistics",
         "tv_weight": 1,
         "tv_divisor": "edge",
+        "tv_border": True,
     }
     problem: Problem = asking.problem(LEVELS[1:], **fields)
     settings = asking.settings(**fields)

@@ -266,8 +266,10 @@ def terms(
         "style": _style_term(x, content, style, spec, strength, mask),
     }
     pixels = image[0].numel()
-    divisor = {"none": 1, "edge": math.sqrt(pixels), "n": pixels}[spec["tv_divisor"]]
-    every = x if spec["tv_divisor"] == "none" else edges_repeated(x)
+    edge = math.sqrt(pixels)
+    divisors = {"none": 1, "root_edge": math.sqrt(edge), "edge": edge, "n": pixels}
+    divisor = divisors[spec["tv_divisor"]]
+    every = edges_repeated(x) if spec["tv_border"] else x
     tv = spec["tv_weight"] / divisor * naive.total_variation(every)
     if spec["strength_acts_on"] == "statistics":
         tv = tv * min(1.0, strength)

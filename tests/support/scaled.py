@@ -27,6 +27,7 @@ SPEC: dict[str, Any] = {
     "layer_reduction": "mean",
     "tv_weight": 0.01,
     "tv_divisor": "none",
+    "tv_border": False,
 }
 CONTENT, STYLE = naive.draw(3, 64, 80, seed=1), naive.draw(3, 72, 64, seed=2).square()
 # Three scales of the style, two of the content.

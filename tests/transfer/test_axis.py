@@ -50,7 +50,7 @@ def test_at_strength_1_it_makes_no_difference_what_strength_acts_on(
     kind: str, is_masked: bool
 ) -> None:
     mask = blob() if is_masked else None
-    spec = {"statistic": kind, "tv_divisor": "edge"}
+    spec = {"statistic": kind, "tv_divisor": "edge", "tv_border": True}
     (axis, slope), (factor, same) = (evaluate({**x, **spec}, IMAGE, 1, mask) for x in (AXIS, THREE))
     assert axis == factor
     assert torch.equal(slope, same)
