@@ -12,6 +12,7 @@ from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
+from stylebatch.system.files import why_unwritable
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
 WeightsOption = Annotated[
@@ -55,6 +56,19 @@ def check_arch(arch: str) -> None:
     if arch not in ARCHITECTURES:
         found, allowed = f"'{arch}' is no known architecture", f"one of {', '.join(ARCHITECTURES)}"
         raise ArgumentError("--arch", found, allowed)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written in the end: before it is made, not after.
+
+    Raises:
+        ArgumentError: with the system's reason.
+    """
+    if reason := why_unwritable(path):
+        allowed = "allowed is a file in a folder that you may write to"
+        raise ArgumentError(
+            str(path), f"can't be written ({reason})", allowed, "choose another place"
+        )
 
 
 def evaluations_bar() -> Progress:

@@ -40,7 +40,10 @@ def recipes(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The sheet, .png or .jpg; else recipes.png.", dir_okay=False
+            "--output",
+            "-o",
+            help="The sheet, .png or .jpg; else recipes.png. Written after each recipe.",
+            dir_okay=False,
         ),
     ] = None,
     arch: Arch = DEFAULT_ARCHITECTURE,
@@ -118,7 +121,7 @@ def _compare(
 
     with evaluations_bar() as progress:
         task = progress.add_task("comparing", total=None)
-        sheet = compare(
+        sheets = compare(
             content,
             style,
             names,
@@ -129,7 +132,11 @@ def _compare(
             strengths=strengths,
             device=device,
             suffix=output.suffix,
-            on_step=lambda name, row: progress.update(task, advance=1, description=name),
+            on_step=lambda name, row: progress.update(
+                task, advance=1, description=f"{name}, {names.index(name) + 1} of {len(names)}"
+            ),
         )
-    write_atomic(output, sheet)
+        # As it goes: all recipes take long, and who stops them keeps what there is.
+        for sheet in sheets:
+            write_atomic(output, sheet)
     typer.echo(str(output))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylebatch.cli.arguments import ArgumentError
+from stylebatch.cli.arguments import ArgumentError, check_writable
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import (
@@ -136,6 +136,7 @@ def convert(
     if target.is_dir() or (target.exists() and not force):
         found = "is a folder" if target.is_dir() else "is there already"
         raise ArgumentError(str(target), found, "", "choose another OUT, or add --force")
+    check_writable(target)
     if source == "random":
         raise ArgumentError(source, "is drawn, not read", "a file or a named set")
     told = _told(normalisation, mean, std, channels)
