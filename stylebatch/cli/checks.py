@@ -67,13 +67,10 @@ def _import(package: str, todo: str) -> Check:
 
 def _devices() -> Check:
     # Only when torch is known to import.
-    from stylebatch.device.choice import available_devices, choose_precision
+    from stylebatch.device.choice import available_devices, precision_name
 
     names = available_devices()
-    precisions = {
-        name: str(choose_precision("auto", name)).removeprefix("torch.") for name in names
-    }
-    text = ", ".join(f"{name} ({precision})" for name, precision in precisions.items())
+    text = ", ".join(f"{name} ({precision_name('auto', name)})" for name in names)
     return Check("devices", True, f"{text}; {usable_cores()} usable CPU cores")
 
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -317,6 +317,12 @@ def remove_empty_folders(folder: Path, root: Path) -> Path:
             break
         folder = folder.parent
     return folder
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing; one that holds something stays."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def sweep_unfinished(path: Path) -> None:
