@@ -23,6 +23,7 @@ from stylebatch.records import Group, Job
 from stylebatch.run import make_plan
 
 MAX_REASONS = 20
+WATCH_S = 2.0
 
 
 def plan(
@@ -114,13 +115,19 @@ def status(
         bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")
     ] = False,
     every_s: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--every", min=0.1, metavar="SECONDS", help="--watch looks as often, or less."
+            "--every",
+            min=0.1,
+            metavar="SECONDS",
+            help=f"--watch looks as often, or less; else {WATCH_S:g}.",
         ),
-    ] = 2.0,
+    ] = None,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
+    if every_s is not None and not is_watched:
+        raise typer.BadParameter("is of watching: add --watch", param_hint="--every")
+    every_s = every_s or WATCH_S
     dataset = find_output(path)
 
     def look() -> dict[str, Any]:

@@ -24,6 +24,8 @@ from stylebatch.pictures.contact_sheet import check_sheet_path
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.system.files import write_atomic
 
+SIZE_PX = 256
+
 
 def recipes(
     names: Annotated[
@@ -49,8 +51,9 @@ def recipes(
     arch: Arch = DEFAULT_ARCHITECTURE,
     weights: WeightsOption = None,
     size: Annotated[
-        int, typer.Option(help="Longest edge of every recipe's work, px.", min=16)
-    ] = 256,
+        int | None,
+        typer.Option(help=f"Longest edge of every recipe's work, px; else {SIZE_PX}.", min=16),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Evaluations at most, instead of each recipe's own.", min=1)
     ] = None,
@@ -58,7 +61,9 @@ def recipes(
         list[float] | None,
         typer.Option(help="How much style, as in a manifest; several make a strip of each recipe."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda:0, mps, cpu.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cuda:0, mps, cpu; else a GPU if there is one.")
+    ] = None,
 ) -> None:
     """List the recipes, show some whole, or compare what they make."""
     known = recipe_names()
@@ -71,7 +76,7 @@ def recipes(
         _compare(
             *compare, names or known, sheet, arch, weights, size, steps, strength or [], device
         )
-    elif output is not None or steps is not None or strength:
+    elif output or weights or size or steps or strength or device:
         raise typer.BadParameter("these options are of a comparison: add --compare CONTENT STYLE")
     elif names:
         typer.echo("\n\n".join(_whole(name, arch) for name in names))
@@ -110,10 +115,10 @@ def _compare(
     output: Path,
     arch: str,
     weights: str | None,
-    size: int,
+    size: int | None,
     steps: int | None,
     strengths: list[float],
-    device: str,
+    device: str | None,
 ) -> None:
     check_sheet_path(output)
     # Here and not above: it brings torch, and `--help` should not wait for that.
@@ -127,10 +132,10 @@ def _compare(
             names,
             arch=arch,
             weights=weights,
-            size_px=size,
+            size_px=size or SIZE_PX,
             steps=steps,
             strengths=strengths,
-            device=device,
+            device=device or "auto",
             suffix=output.suffix,
             on_step=lambda name, row: progress.update(
                 task, advance=1, description=f"{name}, {names.index(name) + 1} of {len(names)}"

@@ -11,6 +11,7 @@ from stylebatch.extractors.architectures import UnknownLayerError
 from stylebatch.extractors.weights import (
     NORMALISATIONS,
     Normalisation,
+    NormalisationError,
     WeightsError,
     WeightSet,
     check_layers,
@@ -93,6 +94,10 @@ class SettingsResolver:
         try:
             given = _normalisation(extractor.normalisation)
             return find_weights(extractor.arch, extractor.weights, root, given)
+        except NormalisationError as error:
+            place = ("extractor", "normalisation")
+            self.findings.add(place, error.found, error.allowed, error.todo)
+            return None
         except WeightsError as error:
             self._add_weights_error(("extractor", "weights"), error)
             return None

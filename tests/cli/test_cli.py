@@ -271,6 +271,33 @@ def test_a_dry_run_makes_no_preview(small: Small) -> None:
     assert "--dry-run" in ended.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--sheet", "sheet.png"],
+        ["run", "--dry-run", "--sheet", "sheet.png"],
+        ["run", "--preview", "1", "--limit", "1"],
+        ["run", "--preview", "1", "--deadline", "1h"],
+        ["run", "--preview", "1", "--max-failures", "1"],
+        ["run", "--preview", "1", "--retry-failed"],
+        ["run", "--preview", "1", "--keep-stale"],
+        ["status", "--every", "1"],
+        ["recipes", "--size", "64"],
+        ["recipes", "balanced", "--weights", "random"],
+        ["recipes", "--device", "cpu"],
+        ["weights", "convert", "w.pth", "o.safetensors", "--channels", "bgr"],
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_would_be_passed_over_is_refused(small: Small, arguments: list[str]) -> None:
+    small.photo("cats/a.png", 5)
+    before = listing(small.root)
+    ended = command(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert re.search("add --|not together with|give --normalisation", ended.err)
+    assert listing(small.root) == before
+
+
 @pytest.mark.slow
 def test_nothing_to_do_is_said_on_a_terminal(small: Small) -> None:
     code, written = on_a_terminal("run")
