@@ -34,6 +34,7 @@ from stylebatch.recipes import (
 )
 from stylebatch.records import Shape, Style, StyleImage
 from stylebatch.system.files import default_cache_folder, digest_bytes, read_bytes
+from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Row, Status, StepReport
 
@@ -102,7 +103,7 @@ def stylize(
     given = _as_list(contents)
     given_masks = [None] * len(given) if masks is None else _as_list(masks)
     if len(given_masks) != len(given):
-        found = f"{len(given_masks)} for {len(given)} contents"
+        found = f"{len(given_masks)} for {counted(len(given), 'content')}"
         raise StylizeError("masks", found, "one for each content, or None")
     fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
     settings = _settings(recipe, fields, arch, weights, normalisation, precision)

@@ -76,6 +76,6 @@ def evaluations_bar() -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed} evaluations"),
+        TextColumn("evaluations: {task.completed}"),
     )
     return Progress(*columns, transient=True, disable=not sys.stdout.isatty())

@@ -19,6 +19,7 @@ from stylebatch.extractors.weights import (
 )
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import default_cache_folder
+from stylebatch.system.words import counted, size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ def _cache() -> Check:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     is_good = os.access(existing, os.W_OK)
     files = list(folder.glob("grams/*.safetensors"))
-    size_mb = sum(file.stat().st_size for file in files) / 1e6
-    text = f"{folder}: {len(files)} style targets, {size_mb:.0f} MB"
+    size = size_text(sum(file.stat().st_size for file in files))
+    text = f"{folder}: {counted(len(files), 'style target')}, {size}"
     return Check("cache", is_good, text if is_good else f"{folder} can't be written", is_fatal=True)
 
 

@@ -21,6 +21,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Group, Job
 from stylebatch.run import make_plan
+from stylebatch.system.words import counted
 
 MAX_REASONS = 20
 WATCH_S = 2.0
@@ -85,13 +86,14 @@ def print_plan(
         if found.passed_over:
             console.print(f"{name}: passed over {_suffixes(found.passed_over)}", markup=False)
     if stale:
-        console.print(f"{stale} images are out of date: a run moves them to .stylebatch/stale")
+        old, them = counted(stale, "image", "is", "are"), "it" if stale == 1 else "them"
+        console.print(f"{old} out of date: a run moves {them} to .stylebatch/stale")
     console.print(_verdict(planned.counts), markup=False)
 
 
 def _verdict(counts: dict[str, PairCounts]) -> str:
     pending = sum(count.pending for count in counts.values())
-    return f"{pending} images to make" if pending else "nothing to do"
+    return f"{counted(pending, 'image')} to make" if pending else "nothing to do"
 
 
 def _shapes(groups: list[Group]) -> Table:

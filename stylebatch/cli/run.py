@@ -21,6 +21,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.preview.preview import preview
 from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
 from stylebatch.run import run as run_pipeline
+from stylebatch.system.words import counted
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]
 NumPreview = Annotated[
@@ -205,7 +206,7 @@ def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) ->
     for output, reason in failures:
         typer.echo(f"stylebatch: {output}: {reason}", err=True)
     if made:
-        view.say(f"{made} images on one sheet: {target} (nothing was recorded as done)")
+        view.say(f"{counted(made, 'image')} on one sheet: {target} (nothing was recorded as done)")
     elif not failures and not stop.count:
         view.say("nothing to preview: the manifest has no images")
     raise typer.Exit(4 if stop.count else 3 if failures else 0)
@@ -229,10 +230,11 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
 def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     parts = []
     if summary.done or summary.exit_code == 4:
-        parts.append(f"{summary.done} images made in {duration(summary.seconds)}")
+        parts.append(f"{counted(summary.done, 'image')} made in {duration(summary.seconds)}")
     elif not summary.failed:
         parts.append("nothing to do")
-    parts.append(f"{summary.done_before + summary.done} of {summary.planned} are there")
+    there = summary.done_before + summary.done
+    parts.append(f"{there} of {summary.planned} {'is' if summary.planned == 1 else 'are'} there")
     if summary.failed:
         parts.append(f"{summary.failed} failed")
     if summary.set_aside:

@@ -20,6 +20,7 @@ from stylebatch.demo import write_demo
 from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.system.files import write_atomic
+from stylebatch.system.words import counted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -139,8 +140,7 @@ def demo(
     check_writable(folder / "pipeline.yaml")
     written = write_demo(folder)
     if written:
-        typer.echo(
-            f"{len(written)} files written to {folder}; next: stylebatch run {folder}/pipeline.yaml"
-        )
+        files = counted(len(written), "file")
+        typer.echo(f"{files} written to {folder}; next: stylebatch run {folder}/pipeline.yaml")
     else:
         typer.echo(f"{folder}: everything is there already")

@@ -24,6 +24,7 @@ from stylebatch.extractors.weights import (
     read_normalisation,
 )
 from stylebatch.system.files import stat_file
+from stylebatch.system.words import size_text
 
 app = typer.Typer(
     help="List, download and convert weights.",
@@ -50,7 +51,8 @@ def list_weights(
 def _named_rows() -> Iterator[tuple[str, str, str]]:
     for (arch, name), named in NAMED_WEIGHTS.items():
         where = str(named.place) if named.place.exists() else "not fetched"
-        yield f"{arch}/{name}", _size(named.size_mib), where
+        size = size_text(named.size_mib * 2**20) if named.size_mib else ""
+        yield f"{arch}/{name}", size, where
     yield from _shipped_rows()
 
 
@@ -61,15 +63,9 @@ def _shipped_rows() -> Iterator[tuple[str, str, str]]:
         yield f"{arch}/{name}", _file_size(shipped.path), f"comes with stylebatch: {shipped.path}"
 
 
-def _size(mib: float | None) -> str:
-    if mib is None:
-        return ""
-    return f"{mib:.0f} MiB" if mib >= 100 else f"{mib:.3g} MiB"
-
-
 def _file_size(path: Path) -> str:
     found = stat_file(path)
-    return _size(found and found[0] / 2**20)
+    return size_text(found[0]) if found else ""
 
 
 def _file_row(path: Path) -> tuple[str, str, str]:

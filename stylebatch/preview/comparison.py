@@ -14,6 +14,7 @@ from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.pictures.images import Pixels, decode
 from stylebatch.recipes import recipe_fields, recipe_names
 from stylebatch.system.files import read_bytes
+from stylebatch.system.words import counted
 from stylebatch.transfer.problem import Row
 
 COLUMNS, CELL_PX = 4, 320
@@ -119,7 +120,7 @@ def _run(
     seconds = time.perf_counter() - began
     strength = options["strength"]
     named = name if strength is None else f"{name}, strength {strength:g}"
-    caption = f"{named}\n{num_rows} evaluations, {seconds:.0f} s"
+    caption = f"{named}\n{counted(num_rows, 'evaluation')}, {seconds:.0f} s"
     return Cell(np.asarray(image.convert("RGB")), caption)
 
 

@@ -27,6 +27,7 @@ from stylebatch.records import (
     WorkerLost,
 )
 from stylebatch.system.crash_points import reached
+from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
 from stylebatch.worker.commit import Committer, Finished, Progressed
@@ -208,7 +209,9 @@ class Worker:
             return
         events.append(SlotsReduced(self._spec.worker, *self._kind, slots))
         self._waiting.put_back(jobs)
-        text = f"out of memory on {self._spec.device}: going on with {slots} images at once"
+        text = (
+            f"out of memory on {self._spec.device}: going on with {counted(slots, 'image')} at once"
+        )
         events.append(Notice(self._spec.worker, text))
 
     def _finish(self, result: Result, events: list[Event]) -> None:
