@@ -437,6 +437,24 @@ def test_stylize_refuses_what_it_can_not_do(images: Path, arguments: list[str], 
     assert contents(images) == before
 
 
+def test_a_tilde_that_no_shell_has_expanded_is_the_home_folder(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = images / "home"
+    home.mkdir()
+    (images / "content.png").rename(home / "content.png")
+    monkeypatch.setenv("HOME", str(home))
+    for output in (["-o", "~/a.png"], ["-o~/b.png"], ["--output=~/new/c.png"]):
+        asked = ["~/content.png", "style.png", *output, "--set", "second_pass=~", *CHEAP]
+        ended = command("stylize", *asked)
+        assert (ended.code, ended.err) == (0, "")
+    assert sorted(contents(home)) == ["a.png", "b.png", "content.png", "new/c.png"]
+    small = small_project(home)
+    (status,) = command("status", "~/pipeline.yaml").err.splitlines()
+    assert str(small.out) in status
+    assert not list(images.glob("~*"))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -75,6 +75,11 @@ def _saved(content: object, is_zip: bool = True) -> bytes:
 BAD_PICKLES = {
     "empty": (b"", "is no weights file that can be read safely (it is cut)"),
     "tar": (_tar(), "legacy .tar format"),
+    "text": (b"hello world", "(it begins with 'hello world', as no such file does)"),
+    "a page": (b"<html><body>404</body></html>", "(it begins with '<html><body>', as no"),
+    "git-lfs": (b"version https://git-lfs.github.com/spec/v1", "(it begins with 'version http'"),
+    "zeros": (bytes(40), "(it begins with '"),
+    "another pickle": (pickle.dumps({"a": 1}), "(it is a pickle that PyTorch did not write)"),
     "other zip": (_zip(), "is no weights file that can be read safely"),
     "cut zip": (_saved(draw_weights("conv1_2"))[:5000], "(it is cut)"),
     "cut legacy": (_saved(draw_weights("conv1_2"), False)[:5000], "unexpected EOF"),
@@ -334,6 +339,13 @@ def test_a_normalisation_can_be_told_by_numbers(source: Path, tmp_path: Path) ->
     # What a file says itself need not be told again.
     convert(target, tmp_path / "again.safetensors")
     assert metadata_of(tmp_path / "again.safetensors") == metadata
+
+
+@pytest.mark.parametrize("data", [b"", b"hello world", b"<html><body>404</body></html>"])
+def test_what_is_no_safetensors_file_is_told_in_words(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "w.safetensors").write_bytes(data)
+    small = project(tmp_path, tmp_path / "w.safetensors")
+    refused_by_a_run(small, "safetensors file (it is cut, or another kind of file); copy")
 
 
 def test_a_file_that_says_its_normalisation_is_not_contradicted(

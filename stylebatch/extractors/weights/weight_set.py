@@ -20,6 +20,7 @@ from stylebatch.extractors.weights.names import (
     names_of,
 )
 from stylebatch.system.files import DIGEST_BYTES, digest_file, why_unreadable
+from stylebatch.system.paths import expand_home
 
 PICKLED = (".pth", ".pt")
 # Of safetensors files: what numpy reads.
@@ -76,7 +77,7 @@ def find_weights(
     if named := NAMED_WEIGHTS.get((arch, weights)):
         found = _agreed(normalisation, NORMALISATIONS[named.normalisation], weights)
         return WeightSet(arch, weights, None, found, every)
-    path = root / Path(weights).expanduser()
+    path = root / expand_home(weights)
     if shipped := SHIPPED_WEIGHTS.get((arch, weights)):
         path = Path(__file__).parent / shipped
     return _find_file(arch, weights, path.resolve(), normalisation)
@@ -154,8 +155,15 @@ def _read_header(path: Path, weights: str) -> tuple[dict[str, str], dict[str, li
     except (SafetensorError, OSError) as error:
         todo = "copy the file again, or convert it again"
         raise WeightsError(
-            weights, f"is no readable safetensors file ({error})", "", todo
+            weights, f"is no readable safetensors file ({_header_reason(error)})", "", todo
         ) from error
+
+
+def _header_reason(error: Exception) -> str:
+    text = str(error)
+    # So the library says that the first eight bytes are no length of a header.
+    is_other = "header too" in text.lower()
+    return "it is cut, or another kind of file" if is_other else text
 
 
 def _check_arch(arch: str, metadata: dict[str, str], weights: str) -> None:
