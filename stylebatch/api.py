@@ -27,6 +27,7 @@ from stylebatch.plan import draw_noise_seed
 from stylebatch.recipes import (
     Recipe,
     Settings,
+    describe_field,
     make_settings,
     recipe_fields,
     recipe_names,
@@ -168,7 +169,8 @@ def _not_a_recipe(error: ValidationError) -> StylizeError:
     # The rest of the place is pydantic's name for one of several types.
     field = str(first["loc"][0])
     what = Recipe.model_fields[field].description or ""
-    return StylizeError(field, f"{first['input']!r}", first["msg"], f"it is: {what}")
+    allowed = f"allowed is {describe_field(first['loc'])}"
+    return StylizeError(field, f"{first['input']!r}", allowed, f"it is: {what}")
 
 
 def _item(index: int, content: ImageLike, mask: ImageLike | None, settings: Settings) -> _Item:

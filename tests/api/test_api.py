@@ -12,9 +12,11 @@ from support.paths import ROOT
 from support.runs import SHALLOW, Small, picture, small_project
 
 import stylebatch
+from stylebatch.api import make_recipe
 from stylebatch.demo import write_demo
 from stylebatch.errors import UserError
 from stylebatch.extractors.weights import NORMALISATIONS
+from stylebatch.recipes import PROSE, Recipe
 from stylebatch.transfer.problem import Row
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
@@ -219,8 +221,22 @@ def test_a_precision_that_is_none_is_refused() -> None:
     ("override", "message"),
     [
         ({"fit": "crop"}, "override: fit: crop cuts edges off: it needs output_size: work"),
-        ({"start": "nois"}, "start: 'nois'; Input should be"),
-        ({"pixel_scale": -1}, "pixel_scale: -1; Input should be greater than 0"),
+        ({"start": "nois"}, "start: 'nois'; allowed is one of content, style, noise or a mapping"),
+        (
+            {"pixel_scale": -1},
+            "pixel_scale: -1; allowed is a number above 0 to 1000000 or a list [a number above 0",
+        ),
+        ({"tolerance": 1.5}, "tolerance: 1.5; allowed is a number from 0 below 1; it is: stop"),
+        ({"steps": "many"}, "steps: 'many'; allowed is a whole number from 1 to 100000; it is: "),
+        (
+            {"second_pass": {"size_px": 4, "steps": 1}},
+            "second_pass: 4; allowed is a whole number from 16 to 16384; it is: larger",
+        ),
+        (
+            {"style_layers": {"conv1_1": -1}},
+            "style_layers: -1; allowed is one of default, before_activation or a mapping of names "
+            "to a number above 0; it is: layers",
+        ),
     ],
 )
 def test_what_a_field_does_not_take_is_told_in_one_line(
@@ -232,6 +248,14 @@ def test_what_a_field_does_not_take_is_told_in_one_line(
     assert str(told.value).startswith(message)
     assert "title" not in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", [name for name in Recipe.model_fields if name not in PROSE])
+def test_what_each_field_takes_is_told_in_words_of_ours(name: str) -> None:
+    with pytest.raises(UserError) as told:
+        make_recipe("balanced", {name: {"nonesuch": -1.5}}, "vgg19")
+    assert re.match(rf"{name}: .*; allowed is \w.*; it is: \w", str(told.value))
+    assert not re.search(r"Input|valid|should", str(told.value).partition("; it is: ")[0])
 
 
 def test_a_mask_keeps_its_content_and_leaves_other_images_alone(small: Small) -> None:
