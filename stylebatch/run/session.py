@@ -85,8 +85,8 @@ def hold(dataset: Dataset, run_id: str) -> OutputLock:
 def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
     """Hold an output, or a shard of it, ready to be written: swept, merged, logged to.
 
-    Where a run is refused (2) that began an output, nothing of it is left. What shards share stays:
-    others may be starting.
+    Where a run is refused (2) that began an output, nothing of it is left, but `run.json` in a
+    folder that was there. What shards share stays: others may be starting.
 
     Yields:
         when that began, by the monotonic clock, in seconds.
@@ -107,10 +107,12 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
                     yield started_s
                 except BaseException as error:
                     summary.seconds = round(time.monotonic() - started_s, 3)
-                    if is_new and _is_refusal(error):
-                        dataset.unmake_folders(made)  # while it is held: nobody else's by now
-                    else:
+                    is_undone = is_new and _is_refusal(error)
+                    # In a folder that was there, somebody may look for what became of the run.
+                    if not is_undone or dataset.root not in made:
                         _note_error(dataset, summary, error)
+                    if is_undone:
+                        dataset.unmake_folders(made)  # while it is held: nobody else's by now
                     raise
                 finally:
                     dataset.remove_temporaries(summary.run_id)
