@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
@@ -22,11 +23,12 @@ from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import Normalisation, check_layers, find_weights, layers_digest
-from stylebatch.pictures.images import decode
+from stylebatch.pictures.images import Pixels, decode
 from stylebatch.plan import draw_noise_seed
 from stylebatch.recipes import (
     Recipe,
     Settings,
+    describe_field,
     make_settings,
     recipe_fields,
     recipe_names,
@@ -34,10 +36,12 @@ from stylebatch.recipes import (
 )
 from stylebatch.records import Shape, Style, StyleImage
 from stylebatch.system.files import default_cache_folder, digest_bytes, read_bytes
+from stylebatch.system.paths import expand_home
+from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Row, Status, StepReport
 
-ImageLike = str | PathLike[str] | Image.Image
+ImageLike = str | PathLike[str] | Image.Image | Pixels
 OnStep = Callable[[int, Row], None]
 
 
@@ -78,7 +82,7 @@ def stylize(
     """Stylise images, several at a time, and return them in the order given.
 
     Args:
-        contents: one image or several: paths, or Pillow images (taken as sRGB).
+        contents: one image or several: paths, Pillow images or arrays (H, W[, 3 or 4]) in sRGB.
         style: one image, or a blend as path → weight.
         recipe: name of a shipped recipe; see `stylebatch recipes`.
         weights: a named set, a path, or `random`; None: `imagenet`, of `slim` its own.
@@ -102,7 +106,7 @@ def stylize(
     given = _as_list(contents)
     given_masks = [None] * len(given) if masks is None else _as_list(masks)
     if len(given_masks) != len(given):
-        found = f"{len(given_masks)} for {len(given)} contents"
+        found = f"{len(given_masks)} for {counted(len(given), 'content')}"
         raise StylizeError("masks", found, "one for each content, or None")
     fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
     settings = _settings(recipe, fields, arch, weights, normalisation, precision)
@@ -120,7 +124,12 @@ def stylize(
 
 
 def _as_list(images: ImageLike | Iterable[Any]) -> list[Any]:
-    return [images] if isinstance(images, str | PathLike | Image.Image) else list(images)
+    # An array of four axes is several images; of fewer it is one, not its rows.
+    is_array = isinstance(images, np.ndarray) and images.ndim != 4
+    if is_array or isinstance(images, str | PathLike | Image.Image):
+        return [images]
+    is_one = isinstance(images, bytes) or not isinstance(images, Iterable)  # to be refused
+    return [images] if is_one else list(images)
 
 
 def _settings(
@@ -167,7 +176,8 @@ def _not_a_recipe(error: ValidationError) -> StylizeError:
     # The rest of the place is pydantic's name for one of several types.
     field = str(first["loc"][0])
     what = Recipe.model_fields[field].description or ""
-    return StylizeError(field, f"{first['input']!r}", first["msg"], f"it is: {what}")
+    allowed = f"allowed is {describe_field(first['loc'])}"
+    return StylizeError(field, f"{first['input']!r}", allowed, f"it is: {what}")
 
 
 def _item(index: int, content: ImageLike, mask: ImageLike | None, settings: Settings) -> _Item:
@@ -184,16 +194,32 @@ def _item(index: int, content: ImageLike, mask: ImageLike | None, settings: Sett
 
 
 def _read(image: ImageLike) -> tuple[str, bytes]:
-    """Return an image's name and bytes; a Pillow image as the PNG that holds the same pixels."""
+    """Return an image's name and bytes; pixels as the PNG that holds the same."""
+    if isinstance(image, np.ndarray):
+        image = _from_array(image)
     if isinstance(image, Image.Image):
         buffer = BytesIO()
         image.save(buffer, "PNG", compress_level=1)
         return str(getattr(image, "filename", "") or "image"), buffer.getvalue()
-    path = Path(image).expanduser()
+    if not isinstance(image, str | PathLike):
+        found = f"found {type(image).__module__}.{type(image).__name__}"
+        allowed = "allowed is a path, a Pillow image or a uint8 array"
+        raise StylizeError("image", found.replace("builtins.", ""), allowed, "give one of these")
+    path = Path(expand_home(fspath(image)))
     try:
         return str(path), read_bytes(path)
     except OSError as error:
         raise StylizeError(str(path), f"can't be read ({error.strerror})") from error
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    is_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not is_shaped or not array.size:
+        found = f"found {array.dtype} {array.shape}"
+        allowed = "allowed is uint8 (H, W), (H, W, 3) or (H, W, 4): grey, RGB or RGBA"
+        todo = "of numbers in [0, 1]: (255 * array).round().astype('uint8')"
+        raise StylizeError("array", found, allowed, todo)
+    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def _load_style(style: ImageLike | Mapping[str, float], runner: Device) -> Style:

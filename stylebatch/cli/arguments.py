@@ -12,6 +12,7 @@ from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
+from stylebatch.system.files import why_unwritable
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
 WeightsOption = Annotated[
@@ -57,11 +58,24 @@ def check_arch(arch: str) -> None:
         raise ArgumentError("--arch", found, allowed)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written in the end: before it is made, not after.
+
+    Raises:
+        ArgumentError: with the system's reason.
+    """
+    if reason := why_unwritable(path):
+        allowed = "allowed is a file in a folder that you may write to"
+        raise ArgumentError(
+            str(path), f"can't be written ({reason})", allowed, "choose another place"
+        )
+
+
 def evaluations_bar() -> Progress:
     """Make a bar that counts evaluations, shown on a terminal only."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed} evaluations"),
+        TextColumn("evaluations: {task.completed}"),
     )
     return Progress(*columns, transient=True, disable=not sys.stdout.isatty())

@@ -19,6 +19,7 @@ from stylebatch.extractors.weights import (
 )
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import default_cache_folder
+from stylebatch.system.words import counted, size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,10 @@ def _import(package: str, todo: str) -> Check:
 
 def _devices() -> Check:
     # Only when torch is known to import.
-    from stylebatch.device.choice import available_devices, choose_precision
+    from stylebatch.device.choice import available_devices, precision_name
 
     names = available_devices()
-    precisions = {
-        name: str(choose_precision("auto", name)).removeprefix("torch.") for name in names
-    }
-    text = ", ".join(f"{name} ({precision})" for name, precision in precisions.items())
+    text = ", ".join(f"{name} ({precision_name('auto', name)})" for name in names)
     return Check("devices", True, f"{text}; {usable_cores()} usable CPU cores")
 
 
@@ -102,8 +100,8 @@ def _cache() -> Check:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     is_good = os.access(existing, os.W_OK)
     files = list(folder.glob("grams/*.safetensors"))
-    size_mb = sum(file.stat().st_size for file in files) / 1e6
-    text = f"{folder}: {len(files)} style targets, {size_mb:.0f} MB"
+    size = size_text(sum(file.stat().st_size for file in files))
+    text = f"{folder}: {counted(len(files), 'style target')}, {size}"
     return Check("cache", is_good, text if is_good else f"{folder} can't be written", is_fatal=True)
 
 

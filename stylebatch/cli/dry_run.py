@@ -12,6 +12,7 @@ from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.preview.estimate import Estimate, estimate
 from stylebatch.run import RunRequest, make_plan
+from stylebatch.system.words import counted
 
 
 def dry_run(manifest: Manifest, request: RunRequest) -> None:
@@ -70,4 +71,4 @@ def _devices(devices: tuple[str, ...]) -> str:
 def _source(found: Estimate) -> str:
     if not found.num_probed:
         return "from earlier runs"
-    return f"measured now on {found.num_probed} image{'s' if found.num_probed > 1 else ''}"
+    return f"measured now on {counted(found.num_probed, 'image')}"

@@ -21,8 +21,10 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Group, Job
 from stylebatch.run import make_plan
+from stylebatch.system.words import counted
 
 MAX_REASONS = 20
+WATCH_S = 2.0
 
 
 def plan(
@@ -84,13 +86,14 @@ def print_plan(
         if found.passed_over:
             console.print(f"{name}: passed over {_suffixes(found.passed_over)}", markup=False)
     if stale:
-        console.print(f"{stale} images are out of date: a run moves them to .stylebatch/stale")
+        old, them = counted(stale, "image", "is", "are"), "it" if stale == 1 else "them"
+        console.print(f"{old} out of date: a run moves {them} to .stylebatch/stale")
     console.print(_verdict(planned.counts), markup=False)
 
 
 def _verdict(counts: dict[str, PairCounts]) -> str:
     pending = sum(count.pending for count in counts.values())
-    return f"{pending} images to make" if pending else "nothing to do"
+    return f"{counted(pending, 'image')} to make" if pending else "nothing to do"
 
 
 def _shapes(groups: list[Group]) -> Table:
@@ -114,13 +117,19 @@ def status(
         bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")
     ] = False,
     every_s: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--every", min=0.1, metavar="SECONDS", help="--watch looks as often, or less."
+            "--every",
+            min=0.1,
+            metavar="SECONDS",
+            help=f"--watch looks as often, or less; else {WATCH_S:g}.",
         ),
-    ] = 2.0,
+    ] = None,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
+    if every_s is not None and not is_watched:
+        raise typer.BadParameter("is of watching: add --watch", param_hint="--every")
+    every_s = every_s or WATCH_S
     dataset = find_output(path)
 
     def look() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The application, and the one boundary that maps errors to exit codes."""
 
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -13,10 +14,12 @@ from typer.core import TyperGroup
 from stylebatch import __version__
 from stylebatch.errors import UserError
 from stylebatch.system.log import LOG_NOTE
+from stylebatch.system.paths import expand_home
 
 INTERRUPTED = 4
 # What Typer makes of Ctrl-C, and what no command of ours ends with.
 TYPER_INTERRUPTED = 130
+_HOME = re.compile(r"((?:--?[a-z][a-z-]*=?)?)(~[^/=]*/.*)", re.DOTALL)
 
 # Where a command is, below `cli`, and the first line of its help.
 COMMANDS = {
@@ -98,7 +101,7 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("stylebatch: Windows is not supported: it needs POSIX renames, locks and signals")
     try:
-        app()
+        app(list(map(_expanded, sys.argv[1:])))
     except UserError as error:
         _say(str(error))
         sys.exit(error.exit_code)
@@ -114,6 +117,17 @@ def main() -> None:
     except Exception as error:
         _report_crash(error)
         sys.exit(1)
+
+
+def _expanded(argument: str) -> str:
+    """Expand the `~` that begins a path: shells leave it behind `--output=`, programs everywhere.
+
+    One that stands for itself (`--set second_pass=~`, nothing in YAML) is followed by no slash.
+    """
+    if found := _HOME.fullmatch(argument):
+        option, path = found.groups()
+        return f"{option}{expand_home(path)}"
+    return argument
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,7 @@ import typer
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output
 from stylebatch.output.layout import Dataset
 from stylebatch.run import RunSummary, merge_output
+from stylebatch.system.words import counted
 
 
 def merge(
@@ -23,13 +24,14 @@ def merge(
 
 
 def _line(dataset: Dataset, summary: RunSummary) -> str:
-    plural = "" if len(summary.merged) == 1 else "s"
     parts = [
-        f"{len(summary.merged)} shard{plural} merged",
-        f"{summary.done_before} images are there",
+        f"{counted(len(summary.merged), 'shard')} merged",
+        counted(summary.done_before, "image", "is there", "are there"),
     ]
     if summary.failed:
         parts.append(f"{summary.failed} failed; see {dataset.failures}")
     if summary.remaining:
-        parts.append(f"{summary.remaining} are still to be made")
+        parts.append(
+            f"{summary.remaining} {'is' if summary.remaining == 1 else 'are'} still to be made"
+        )
     return f"{dataset.images}: {', '.join(parts)}"

@@ -24,6 +24,8 @@ from stylebatch.pictures.contact_sheet import check_sheet_path
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.system.files import write_atomic
 
+SIZE_PX = 256
+
 
 def recipes(
     names: Annotated[
@@ -40,14 +42,18 @@ def recipes(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The sheet, .png or .jpg; else recipes.png.", dir_okay=False
+            "--output",
+            "-o",
+            help="The sheet, .png or .jpg; else recipes.png. Written after each recipe.",
+            dir_okay=False,
         ),
     ] = None,
     arch: Arch = DEFAULT_ARCHITECTURE,
     weights: WeightsOption = None,
     size: Annotated[
-        int, typer.Option(help="Longest edge of every recipe's work, px.", min=16)
-    ] = 256,
+        int | None,
+        typer.Option(help=f"Longest edge of every recipe's work, px; else {SIZE_PX}.", min=16),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Evaluations at most, instead of each recipe's own.", min=1)
     ] = None,
@@ -55,7 +61,9 @@ def recipes(
         list[float] | None,
         typer.Option(help="How much style, as in a manifest; several make a strip of each recipe."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda:0, mps, cpu.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cuda:0, mps, cpu; else a GPU if there is one.")
+    ] = None,
 ) -> None:
     """List the recipes, show some whole, or compare what they make."""
     known = recipe_names()
@@ -68,7 +76,7 @@ def recipes(
         _compare(
             *compare, names or known, sheet, arch, weights, size, steps, strength or [], device
         )
-    elif output is not None or steps is not None or strength:
+    elif output or weights or size or steps or strength or device:
         raise typer.BadParameter("these options are of a comparison: add --compare CONTENT STYLE")
     elif names:
         typer.echo("\n\n".join(_whole(name, arch) for name in names))
@@ -107,10 +115,10 @@ def _compare(
     output: Path,
     arch: str,
     weights: str | None,
-    size: int,
+    size: int | None,
     steps: int | None,
     strengths: list[float],
-    device: str,
+    device: str | None,
 ) -> None:
     check_sheet_path(output)
     # Here and not above: it brings torch, and `--help` should not wait for that.
@@ -118,18 +126,22 @@ def _compare(
 
     with evaluations_bar() as progress:
         task = progress.add_task("comparing", total=None)
-        sheet = compare(
+        sheets = compare(
             content,
             style,
             names,
             arch=arch,
             weights=weights,
-            size_px=size,
+            size_px=size or SIZE_PX,
             steps=steps,
             strengths=strengths,
-            device=device,
+            device=device or "auto",
             suffix=output.suffix,
-            on_step=lambda name, row: progress.update(task, advance=1, description=name),
+            on_step=lambda name, row: progress.update(
+                task, advance=1, description=f"{name}, {names.index(name) + 1} of {len(names)}"
+            ),
         )
-    write_atomic(output, sheet)
+        # As it goes: all recipes take long, and who stops them keeps what there is.
+        for sheet in sheets:
+            write_atomic(output, sheet)
     typer.echo(str(output))

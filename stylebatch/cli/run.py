@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.preview.preview import preview
 from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
 from stylebatch.run import run as run_pipeline
+from stylebatch.system.words import counted
 
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]
 NumPreview = Annotated[
@@ -97,13 +98,13 @@ def run(
 
     The same command again does nothing; after a change it redoes what the change affects.
     """
+    whole_run = {"--limit": limit, "--deadline": deadline, "--max-failures": max_failures}
+    whole_run |= {"--retry-failed": retry_failed, "--keep-stale": keep_stale}
+    _check_preview(num_preview, sheet, {"--dry-run": is_dry, "--shard": shard, **whole_run})
     loaded = _with_options(manifest.load_manifest(path), executor, devices)
-    part = _shard(shard, num_preview)
     request = RunRequest(
-        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), part
+        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), _shard(shard)
     )
-    if is_dry and num_preview is not None:
-        raise typer.BadParameter("not together with --preview", param_hint="--dry-run")
     if is_dry:
         dry_run(loaded, request)
         return
@@ -115,6 +116,15 @@ def run(
         summary = run_pipeline(loaded, request, view, stop)
     _tell(loaded, summary, view)
     raise typer.Exit(summary.exit_code)
+
+
+def _check_preview(count: int | None, sheet: Path | None, others: Mapping[str, object]) -> None:
+    """Refuse what would be passed over: who asks for it means another command."""
+    if count is None and sheet is not None:
+        raise typer.BadParameter("is of a preview: add --preview N", param_hint="--sheet")
+    for option, value in others.items():
+        if count is not None and value:
+            raise typer.BadParameter("not together with --preview", param_hint=option)
 
 
 def _view(loaded: Manifest, quiet: bool) -> RunView:
@@ -149,11 +159,9 @@ def _seconds(deadline: str | None) -> float | None:
         raise typer.BadParameter(str(error), param_hint="--deadline") from error
 
 
-def _shard(text: str | None, num_preview: int | None) -> Shard | None:
+def _shard(text: str | None) -> Shard | None:
     if text is None:
         return None
-    if num_preview is not None:
-        raise typer.BadParameter("not together with --preview", param_hint="--shard")
     try:
         return Shard.parse(text)
     except ValueError as error:
@@ -198,7 +206,7 @@ def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) ->
     for output, reason in failures:
         typer.echo(f"stylebatch: {output}: {reason}", err=True)
     if made:
-        view.say(f"{made} images on one sheet: {target} (nothing was recorded as done)")
+        view.say(f"{counted(made, 'image')} on one sheet: {target} (nothing was recorded as done)")
     elif not failures and not stop.count:
         view.say("nothing to preview: the manifest has no images")
     raise typer.Exit(4 if stop.count else 3 if failures else 0)
@@ -222,10 +230,11 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
 def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     parts = []
     if summary.done or summary.exit_code == 4:
-        parts.append(f"{summary.done} images made in {duration(summary.seconds)}")
+        parts.append(f"{counted(summary.done, 'image')} made in {duration(summary.seconds)}")
     elif not summary.failed:
         parts.append("nothing to do")
-    parts.append(f"{summary.done_before + summary.done} of {summary.planned} are there")
+    there = summary.done_before + summary.done
+    parts.append(f"{there} of {summary.planned} {'is' if summary.planned == 1 else 'are'} there")
     if summary.failed:
         parts.append(f"{summary.failed} failed")
     if summary.set_aside:

@@ -1,5 +1,6 @@
 """`stylebatch stylize` and `stylebatch demo`."""
 
+import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,9 +8,19 @@ import typer
 import yaml
 from PIL import Image
 
-from stylebatch.cli.arguments import Arch, ArgumentError, WeightsOption, check_arch, evaluations_bar
+from stylebatch.cli.arguments import (
+    Arch,
+    ArgumentError,
+    WeightsOption,
+    check_arch,
+    check_writable,
+    evaluations_bar,
+)
 from stylebatch.demo import write_demo
+from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
+from stylebatch.system.files import write_atomic
+from stylebatch.system.words import counted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -77,7 +88,7 @@ def stylize(
 
 
 def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
-    """Return a path for each result; nothing that is read may be overwritten."""
+    """Return a path for each result, where it can be; nothing that is read may be overwritten."""
     if len(contents) > 1 and output.suffix.lower() in SUFFIXES:
         found = f"one file for {len(contents)} contents"
         raise ArgumentError(str(output), found, "", "name a folder")
@@ -93,6 +104,7 @@ def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
             raise ArgumentError(str(target), f"'{target.suffix}' is no image format", allowed)
         if target.resolve() in {path.resolve() for path in (*contents, style)}:
             raise ArgumentError(str(target), "is one of the inputs", "", "choose another output")
+        check_writable(target)
     return targets
 
 
@@ -107,9 +119,16 @@ def _field(text: str) -> tuple[str, Any]:
 
 
 def _save(image: Image.Image, target: Path) -> None:
-    has_alpha = image.mode == "RGBA" and target.suffix.lower() in (".jpg", ".jpeg", ".bmp")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    (image.convert("RGB") if has_alpha else image).save(target, quality=95)
+    suffix = target.suffix.lower()
+    has_alpha = image.mode == "RGBA" and suffix in (".jpg", ".jpeg", ".bmp")
+    buffer = io.BytesIO()
+    kind = Image.registered_extensions()[suffix]
+    (image.convert("RGB") if has_alpha else image).save(buffer, kind, quality=95)
+    try:
+        write_atomic(target, buffer.getvalue())
+    except OSError as error:  # a disk that has filled up since it was looked at
+        todo = "mend it, run it again"
+        raise RunError(str(target), f"can't be written ({error.strerror})", "", todo) from error
 
 
 def demo(
@@ -118,10 +137,10 @@ def demo(
     ),
 ) -> None:
     """Write photographs, styles and a manifest to try things on."""
+    check_writable(folder / "pipeline.yaml")
     written = write_demo(folder)
     if written:
-        typer.echo(
-            f"{len(written)} files written to {folder}; next: stylebatch run {folder}/pipeline.yaml"
-        )
+        files = counted(len(written), "file")
+        typer.echo(f"{files} written to {folder}; next: stylebatch run {folder}/pipeline.yaml")
     else:
         typer.echo(f"{folder}: everything is there already")

@@ -17,6 +17,7 @@ from stylebatch.ledger import PairCounts
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
 from stylebatch.run import Tally, Watcher
+from stylebatch.system.words import counted
 
 BAR_WIDTHS = 10, 30
 
@@ -157,7 +158,9 @@ class LiveView(LineView):
 
 def render(tally: Tally, speed: Speed, width: int) -> Group:
     """Draw the live part of a view on a terminal of so many columns."""
-    finished = f"{tally.done + tally.failed:,}/{tally.total:,} images"
+    finished = (
+        f"{tally.done + tally.failed:,}/{tally.total:,} image{'s' if tally.total != 1 else ''}"
+    )
     going = _going(tally, speed)
     # The bar has what the texts leave; where that is too little, they go to a line of their own.
     has_room = width - len("  ".join([finished, *going])) - 2 >= BAR_WIDTHS[0]
@@ -201,7 +204,7 @@ def _worker_lines(tally: Tally, speed: Speed) -> list[Text]:
 def _doing(running: int, per_second: float | None) -> list[str]:
     if not running:
         return ["idle"]
-    texts = [f"{running} {'image' if running == 1 else 'images'} at once"]
+    texts = [f"{counted(running, 'image')} at once"]
     if per_second:
         texts.append(f"{per_second:,.{0 if per_second >= 10 else 1}f} evaluations/s")
     return texts

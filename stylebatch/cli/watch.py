@@ -13,6 +13,7 @@ from rich.text import Text
 
 from stylebatch.cli.durations import roughly
 from stylebatch.ledger import LedgerError
+from stylebatch.system.words import counted
 
 # Whoever reads a ledger keeps its writer waiting: for this share of the time at most.
 LARGEST_SHARE = 0.1
@@ -98,7 +99,9 @@ class Rate:
         left_s = sum(state["left"] for state in states) * passed_s / made
         per_minute = 60 * made / passed_s
         speed = f"{per_minute:,.{0 if per_minute >= 10 else 1}f} images/min"
-        return f"since {self._since}: {made:,} images, {speed}, about {roughly(left_s)} left"
+        return (
+            f"since {self._since}: {counted(made, 'image')}, {speed}, about {roughly(left_s)} left"
+        )
 
 
 class _Screen:

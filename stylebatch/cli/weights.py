@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylebatch.cli.arguments import ArgumentError
+from stylebatch.cli.arguments import ArgumentError, check_writable
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import (
@@ -17,12 +17,14 @@ from stylebatch.extractors.weights import (
     Normalisation,
     WeightsError,
     convert_weights,
+    describe_normalisation,
     fetch,
     find_named,
     find_weights,
     read_normalisation,
 )
 from stylebatch.system.files import stat_file
+from stylebatch.system.words import size_text
 
 app = typer.Typer(
     help="List, download and convert weights.",
@@ -49,22 +51,21 @@ def list_weights(
 def _named_rows() -> Iterator[tuple[str, str, str]]:
     for (arch, name), named in NAMED_WEIGHTS.items():
         where = str(named.place) if named.place.exists() else "not fetched"
-        yield f"{arch}/{name}", _size(named.size_mib), where
+        size = size_text(named.size_mib * 2**20) if named.size_mib else ""
+        yield f"{arch}/{name}", size, where
+    yield from _shipped_rows()
+
+
+def _shipped_rows() -> Iterator[tuple[str, str, str]]:
     for arch, name in SHIPPED_WEIGHTS:
         shipped = find_weights(arch, name, Path.cwd())
         assert shipped.path is not None
         yield f"{arch}/{name}", _file_size(shipped.path), f"comes with stylebatch: {shipped.path}"
 
 
-def _size(mib: float | None) -> str:
-    if mib is None:
-        return ""
-    return f"{mib:.0f} MiB" if mib >= 100 else f"{mib:.3g} MiB"
-
-
 def _file_size(path: Path) -> str:
     found = stat_file(path)
-    return _size(found and found[0] / 2**20)
+    return size_text(found[0]) if found else ""
 
 
 def _file_row(path: Path) -> tuple[str, str, str]:
@@ -77,16 +78,10 @@ def _file_row(path: Path) -> tuple[str, str, str]:
             problem = problem or f"{error.found}; {error.todo}"
             continue
         order = [part.name for part in table.convolutions() if part.name in (found.layers or ())]
-        fits.append(f"{arch}, {order[0]} to {order[-1]}, {_describe(found.normalisation)}")
+        fits.append(
+            f"{arch}, {order[0]} to {order[-1]}, {describe_normalisation(found.normalisation)}"
+        )
     return str(path), _file_size(path), " or ".join(fits) or problem
-
-
-def _describe(found: Normalisation) -> str:
-    names = [name for name, known in NORMALISATIONS.items() if known == found]
-    if names:
-        return f"normalisation {names[0]}"
-    mean, std = (",".join(f"{each:.5g}" for each in part) for part in (found.mean, found.std))
-    return f"mean {mean}, std {std}, {found.channels}"
 
 
 @app.command("fetch")
@@ -96,9 +91,17 @@ def fetch_weights(
     ],
 ) -> None:
     """Download named sets into torch's folder, checked; those that are there are left alone."""
+    shipped = {
+        text: place for key, _, place in _shipped_rows() for text in (key, key.split("/")[0])
+    }
+    wanted = [None if text in shipped else find_named(text) for text in names]
     problems: list[UserError] = []
-    for arch, name in [find_named(text) for text in names]:
-        named = NAMED_WEIGHTS[arch, name]
+    for text, key in zip(names, wanted, strict=True):
+        if key is None:
+            typer.echo(f"{text}: {shipped[text]}")
+            continue
+        arch, name = key
+        named = NAMED_WEIGHTS[key]
         try:
             how = "fetched" if fetch(named, progress=sys.stderr.isatty()) else "is there already"
         except WeightsError as error:
@@ -114,7 +117,13 @@ def convert(
         str, typer.Argument(metavar="IN", help="A .pth, .pt or .safetensors file, or a named set.")
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors file.")],
-    arch: Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")] = DEFAULT_ARCHITECTURE,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(ARCHITECTURES)}; else IN's, as in vgg16/imagenet, or "
+            f"{DEFAULT_ARCHITECTURE}."
+        ),
+    ] = None,
     normalisation: Annotated[
         str | None, typer.Option(help=f"Of IN's input: {', '.join(NORMALISATIONS)}.")
     ] = None,
@@ -123,8 +132,8 @@ def convert(
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="With --mean.")] = None,
     channels: Annotated[
-        str, typer.Option(help="With --mean: the order that IN takes, rgb or bgr.")
-    ] = "rgb",
+        str | None, typer.Option(help="With --mean: the order that IN takes, rgb (else) or bgr.")
+    ] = None,
     to: Annotated[
         str | None, typer.Option(metavar="LAYER", help="The last layer to keep; else the deepest.")
     ] = None,
@@ -136,22 +145,35 @@ def convert(
     if target.is_dir() or (target.exists() and not force):
         found = "is a folder" if target.is_dir() else "is there already"
         raise ArgumentError(str(target), found, "", "choose another OUT, or add --force")
-    if source == "random":
-        raise ArgumentError(source, "is drawn, not read", "a file or a named set")
+    check_writable(target)
     told = _told(normalisation, mean, std, channels)
-    layers = convert_weights(find_weights(arch, source, Path.cwd(), told), target, to)
-    typer.echo(f"{target}: {arch}, {layers[0]} to {layers[-1]}, {_file_size(target)}")
+    weights = find_weights(_arch_of(source, arch), source, Path.cwd(), told)
+    if weights.path is None and weights.source == "random":
+        raise ArgumentError(source, "is drawn, not read", "a file or a named set")
+    layers = convert_weights(weights, target, to)
+    typer.echo(f"{target}: {weights.arch}, {layers[0]} to {layers[-1]}, {_file_size(target)}")
+
+
+def _arch_of(source: str, asked: str | None) -> str:
+    """Return the architecture of what is converted: asked for, or that of a name's first half."""
+    sets = (*NAMED_WEIGHTS, *SHIPPED_WEIGHTS)
+    own = next((arch for arch, name in sets if source == f"{arch}/{name}"), None)
+    if asked is not None and own not in (None, asked):
+        raise ArgumentError(
+            "--arch", f"'{asked}' is not that of {source}", own or "", "leave it out"
+        )
+    return own or asked or DEFAULT_ARCHITECTURE
 
 
 def _told(
-    normalisation: str | None, mean: str | None, std: str | None, channels: str
+    normalisation: str | None, mean: str | None, std: str | None, channels: str | None
 ) -> Normalisation | None:
-    if normalisation is None and mean is None and std is None:
+    if normalisation is None and mean is None and std is None and channels is None:
         return None
     if normalisation is None and mean is not None and std is not None:
-        metadata = {"mean": mean, "std": std, "channels": channels}
+        metadata = {"mean": mean, "std": std, "channels": channels or "rgb"}
         return read_normalisation(metadata, "--mean, --std and --channels")
-    if mean is not None or std is not None:
+    if mean is not None or std is not None or channels is not None:
         raise typer.BadParameter("give --normalisation, or --mean and --std")
     if normalisation not in NORMALISATIONS:
         allowed = f"one of {', '.join(NORMALISATIONS)}"

@@ -1,6 +1,7 @@
 """Which devices a machine has, and the precision and policy that they compute with."""
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -55,6 +56,12 @@ def choose_precision(asked: str, device: str) -> torch.dtype:
         allowed = f"one of auto, {', '.join(PRECISIONS)}"
         raise DeviceError("precision", f"no precision '{asked}'", allowed)
     return PRECISIONS[asked]
+
+
+@cache  # asked for every image that is made
+def precision_name(asked: str, device: str) -> str:
+    """Return the name of what `choose_precision` chooses: float32 | bfloat16."""
+    return str(choose_precision(asked, device)).removeprefix("torch.")
 
 
 def _multiplies_bfloat16(device: str) -> bool:

@@ -31,6 +31,7 @@ from stylebatch.plan import PlanError, PlannedFolder
 from stylebatch.records import Group, Job
 from stylebatch.system import files
 from stylebatch.system.paths import below
+from stylebatch.system.words import counted
 
 _BLOCK = 1000
 
@@ -211,7 +212,9 @@ class PlannedJobs:
             example, (one, other) = self._examples[kind], kind
             if kind != _FOREIGN:
                 where = f"{self._manifest.path.name}:{lines[other]}: pair '{other}'"
-                found = f"{count} outputs would also be those of '{one}', such as {example}"
+                found = (
+                    f"{counted(count, 'output')} would also be those of '{one}', such as {example}"
+                )
                 todo = "give one of the two an `into:` folder of its own"
                 yield PlanError(where, found, "one path, one job (case ignored)", todo)
             elif not self._redo:

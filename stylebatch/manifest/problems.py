@@ -50,7 +50,7 @@ class Findings:
         self._found.setdefault(str(problem), (line, problem))
 
 
-def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Return `did you mean '…'?` for a name close to a known one."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else otherwise
+def nearest(name: str, known: Iterable[str], otherwise: str, most: int = 1) -> str:
+    """Return `did you mean '…'?` for a name close to known ones, of which `most` are named."""
+    near = get_close_matches(name, list(known), n=most)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise

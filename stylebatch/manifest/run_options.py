@@ -19,7 +19,7 @@ def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
         cpu_workers=run.cpu_workers,
         precision=run.precision,
         deadline_s=_seconds("deadline", run.deadline, findings),
-        cache=root / Path(run.cache).expanduser() if run.cache else None,
+        cache=root / run.cache if run.cache else None,
         max_deaths=run.max_deaths,
         max_retries=run.max_retries,
         max_failures=run.max_failures,

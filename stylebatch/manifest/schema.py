@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
+from stylebatch.system.paths import expand_home
 
 DURATION = r"^([0-9]+(\.[0-9]+)?[dhms])+$"
 SHARE = r"^[0-9]+(\.[0-9]+)?%$"
@@ -51,8 +52,11 @@ Positive = Annotated[float, Field(gt=0)]
 # What a pair and its recipe both name has one set of bounds: the recipe's.
 Strength = Annotated[float, Recipe.model_fields["strength"]]
 Triple = tuple[float, float, float]
+# A path that is read or written; of weights, names are too, and `find_weights` tells them apart.
+Place = Annotated[str, Field(min_length=1), AfterValidator(expand_home)]
 StylePath = Annotated[
     str,
+    AfterValidator(expand_home),
     Field(
         min_length=1, json_schema_extra={"examples": ["styles/wave.jpg", "styles", "styles/*.jpg"]}
     ),
@@ -128,7 +132,9 @@ class Blend(Section):
 
     name: Annotated[str, Field(min_length=1)]
     """what stands in file names and metadata"""
-    blend: Annotated[dict[str, Positive], Field(min_length=1)]
+    blend: Annotated[
+        dict[Annotated[str, AfterValidator(expand_home)], Positive], Field(min_length=1)
+    ]
     """image files and their weights; only the weights' proportions count"""
 
 
@@ -139,7 +145,7 @@ class Choice(Section):
 
     sample: Annotated[int, Field(ge=1)] | None = None
     """so many styles for each image, drawn by `seed`, evenly and stable when images are added"""
-    map: Annotated[str, Field(min_length=1)] | None = None
+    map: Place | None = None
     """a CSV file that says which image gets which style"""
 
 
@@ -148,9 +154,9 @@ class Defaults(Section):
 
     recipe: Annotated[str, _RECIPE, _RECIPE_ENUM] | None = None
     """a named objective and solver setting: `stylebatch recipes`"""
-    content: Annotated[str, Field(min_length=1)] | None = None
+    content: Place | None = None
     """folder of photographs, searched recursively; its sub-folders (classes) are kept"""
-    masks: Annotated[str, Field(min_length=1)] | None = None
+    masks: Place | None = None
     """folder with a mask for each image, at its path below content: white stylised, black kept"""
     styles: Annotated[list[StylePath | Blend], Field(min_length=1)] | None = None
     """image files, folders, globs, or named blends"""
@@ -212,7 +218,7 @@ class Run(Section):
         | None
     ) = None
     """stop after this time, resumable; a number is in seconds; none by default"""
-    cache: Annotated[str, Field(min_length=1)] | None = None
+    cache: Place | None = None
     """folder for style targets; else $STYLEBATCH_CACHE, else the platform's cache folder"""
     max_deaths: Annotated[int, Field(ge=1, le=100)] = 2
     """an image that ends so many workers on its own is failed"""
@@ -238,7 +244,7 @@ class ManifestFields(Section):
 
     version: Literal[1] | None = None
     """of the manifest's format"""
-    output: Annotated[str, Field(min_length=1)] | None = None
+    output: Place | None = None
     """the data set's root"""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """decides style assignment, drawn strengths and noise"""

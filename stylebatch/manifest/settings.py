@@ -11,6 +11,7 @@ from stylebatch.extractors.architectures import UnknownLayerError
 from stylebatch.extractors.weights import (
     NORMALISATIONS,
     Normalisation,
+    NormalisationError,
     WeightsError,
     WeightSet,
     check_layers,
@@ -25,6 +26,8 @@ from stylebatch.recipes import (
     LAYER_FIELDS,
     Recipe,
     Settings,
+    describe_field,
+    describe_value,
     make_settings,
     recipe_fields,
     recipe_on,
@@ -79,11 +82,16 @@ class SettingsResolver:
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 # What doesn't fit together is said of the recipe as a whole, by a plain ValueError.
-                reason = item.get("ctx", {}).get("error")
-                found = str(reason) if reason else item["msg"].lower()
-                field, *inner = item["loc"] or (_first_written(found, places),)
+                if not item["loc"]:
+                    found = str(item.get("ctx", {}).get("error", item["msg"]))
+                    place = places.get(_first_written(found, places), loc)
+                    self.findings.add(place, found, "", "change one of them")
+                    continue
+                field, *inner = item["loc"]
                 place = (*places[str(field)], *inner) if field in places else loc
-                self.findings.add(place, found, "", "change one of them" if reason else "change it")
+                found = f"found {describe_value(item['input'])}"
+                allowed = f"allowed is {describe_field(item['loc'])}"
+                self.findings.add(place, found, allowed, "change it")
             return None
 
     def _find_weights(self, extractor: Extractor, root: Path) -> WeightSet | None:
@@ -93,6 +101,10 @@ class SettingsResolver:
         try:
             given = _normalisation(extractor.normalisation)
             return find_weights(extractor.arch, extractor.weights, root, given)
+        except NormalisationError as error:
+            place = ("extractor", "normalisation")
+            self.findings.add(place, error.found, error.allowed, error.todo)
+            return None
         except WeightsError as error:
             self._add_weights_error(("extractor", "weights"), error)
             return None

@@ -7,14 +7,9 @@ from pydantic import ValidationError
 
 from stylebatch.manifest.problems import Findings, nearest
 from stylebatch.manifest.schema import LEFT_OUT, ManifestFields
-from stylebatch.manifest.schema_text import (
-    describe,
-    describe_value,
-    known_keys,
-    known_words,
-    schemas_at,
-)
+from stylebatch.manifest.schema_text import describe_place, known_keys, known_words
 from stylebatch.manifest.yaml_lines import Loc
+from stylebatch.recipes import describe_value
 
 
 def check_shape(findings: Findings) -> ManifestFields:
@@ -78,10 +73,13 @@ def _cut(loc: Loc, data: Any) -> Loc:
 def _describe_error(findings: Findings, loc: Loc, kind: str) -> None:
     if kind == "extra_forbidden":
         known = sorted(known_keys(loc[:-1]))
-        todo = nearest(str(loc[-1]), known, "remove it")
-        findings.add(loc, f"unknown key '{loc[-1]}'", f"known are {', '.join(known)}", todo)
+        # Before the list, in which of sixty nobody finds it.
+        near = nearest(str(loc[-1]), known, "", most=3)
+        found = f"unknown key '{loc[-1]}'" + (f" ({near})" if near else "")
+        todo = "correct it" if near else "remove it"
+        findings.add(loc, found, f"known are {', '.join(known)}", todo)
         return
-    allowed = f"allowed is {describe(*schemas_at(loc))}"
+    allowed = f"allowed is {describe_place(loc)}"
     if kind == "missing":
         findings.add(loc, f"no '{loc[-1]}'", allowed, "add it")
         return

@@ -117,6 +117,9 @@ def _compose(text: str, name: str) -> yaml.Node | None:
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if mark and (line := _tab_line(text, mark.line)):
+            found, todo = "not YAML: a tab in the indentation", "use spaces, not tabs"
+            raise ManifestError(f"{name}:{line}", found, "", todo) from error
         reason = ", ".join(part for part in (error.context, error.problem) if part)
         raise _not_yaml(name, mark.line + 1 if mark else 1, reason) from error
     except yaml.reader.ReaderError as error:
@@ -125,6 +128,20 @@ def _compose(text: str, name: str) -> yaml.Node | None:
     except RecursionError as error:
         raise _too_much(name, "parts nested too deeply") from error
     return node
+
+
+def _tab_line(text: str, at: int) -> int:
+    """Return the line (from 1) of a tab that indents what an error points at; 0 where none does.
+
+    The parser may notice it one line later only.
+    """
+    lines = text.split("\n")
+    for number in (at, at - 1):
+        if 0 <= number < len(lines):
+            start = lines[number]
+            if "\t" in start[: len(start) - len(start.lstrip())]:
+                return number + 1
+    return 0
 
 
 def _not_yaml(name: str, line: int, reason: str) -> ManifestError:

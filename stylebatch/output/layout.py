@@ -1,6 +1,8 @@
 """The output tree: where things are, and what is made, swept and moved aside there."""
 
+import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from stylebatch.output.shard import Shard
@@ -87,10 +89,32 @@ class Dataset:
         """Where content, result and style are in one picture, if the recipe asks for it."""
         return self.side_by_side / output
 
-    def make_folders(self) -> None:
-        """Make the folders that every run needs; `home` is for whoever holds the lock."""
-        for folder in (self.images, self.losses, self.state):
+    def make_folders(self) -> list[Path]:
+        """Make the folders that every run needs; `home` is for whoever holds the lock.
+
+        Returns:
+            those that were not there, a folder before the one that it is in.
+        """
+        needed = (self.images, self.losses, self.state)
+        every = [*needed, self.root, *self.root.parents]
+        made = [folder for folder in every if files.stat_file(folder) is None]
+        for folder in needed:
             files.make_folder(folder)
+        return made
+
+    def unmake_folders(self, made: Iterable[Path]) -> None:
+        """Take back what `make_folders` has made, our state with all that is in it.
+
+        Others may begin here meanwhile: the state goes in one step, and of the rest what is empty.
+        """
+        for folder in made:
+            if folder == self.state:
+                gone = self.root / f"{self.state.name}-{secrets.token_hex(4)}"
+                with suppress(OSError):  # what was refused is what the user has to read
+                    files.rename(folder, gone)
+                    files.remove_tree(gone)
+            else:
+                files.remove_if_empty(folder)
 
     def sweep_temporaries(self, run_id: str) -> None:
         """Remove what killed runs left behind; only whoever holds the lock may.

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from stylebatch.errors import UserError
 from stylebatch.pictures.images import Pixels, resize
+from stylebatch.system.files import why_unwritable
 
 _PAPER, _INK, _SOFT = (252, 252, 250), (38, 38, 40), (120, 120, 124)
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -29,10 +30,13 @@ class SheetError(UserError):
 
 
 def check_sheet_path(path: Path) -> None:
-    """Raise SheetError where a file's suffix is none that a sheet can have."""
+    """Raise SheetError where no sheet can be: before hours go into what it would show."""
     if path.suffix.lower() not in _FORMATS:
         allowed = f"a sheet is one of {', '.join(_FORMATS)}"
         raise SheetError(str(path), f"no sheet can be a '{path.suffix}'", allowed, "rename it")
+    if reason := why_unwritable(path):
+        allowed = "allowed is a file in a folder that you may write to"
+        raise SheetError(str(path), f"can't be written ({reason})", allowed, "choose another place")
 
 
 def contact_sheet(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest
 from stylebatch.system import files
+from stylebatch.system.words import counted
 
 _MAX_SCORES = 1 << 18
 _COLUMNS = ["content", "style"]
@@ -184,7 +185,9 @@ def _add_row(
     table: StyleTable, row: list[str], at: str, line: int, names: dict[str, list[int]]
 ) -> None:
     if len(row) != 2 or not row[0] or not row[1]:
-        raise TableError(at, f"{len(row)} columns: {','.join(row)!r}", "a content and a style")
+        raise TableError(
+            at, f"{counted(len(row), 'column')}: {','.join(row)!r}", "a content and a style"
+        )
     content, style = row
     found = names.get(style, [])
     if len(found) != 1:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from stylebatch.manifest import base_name
 from stylebatch.plan.inputs import ReadCount
+from stylebatch.system.words import counted
 
 # About 32 GB on a CPU: an image of these many pixels on its own.
 MAX_USUAL_PIXELS = 2**24
@@ -38,20 +39,23 @@ class PairSummary:
         """Say what a user may not have meant."""
         if self.enlarged:
             yield (
-                f"{self.enlarged} images come out enlarged more than twice "
+                f"{counted(self.enlarged, 'image', 'comes', 'come')} out enlarged more than twice "
                 f"(such as {self.enlarged_example}); raise size_px, or set output_size: work"
             )
         if self.huge:
             yield (
-                f"{self.huge} images are worked on at more than {MAX_USUAL_PIXELS / 1e6:.0f} "
-                f"megapixels (such as {self.huge_example}); lower size_px, or use another fit"
+                f"{counted(self.huge, 'image', 'is', 'are')} worked on at more than "
+                f"{MAX_USUAL_PIXELS / 1e6:.0f} megapixels (such as {self.huge_example}); "
+                "lower size_px, or use another fit"
             )
         if self.unmasked:
-            example = self.unmasked_example
-            yield f"{self.unmasked} images have no mask (such as {example}): they fail"
+            images = counted(self.unmasked, "image", "has", "have")
+            they = "it fails" if self.unmasked == 1 else "they fail"
+            yield f"{images} no mask (such as {self.unmasked_example}): {they}"
         if self.unknown_rows:
             first = ", ".join(self.unknown_rows[:3])
-            yield f"{len(self.unknown_rows)} rows name no content: {first}"
+            rows = counted(len(self.unknown_rows), "row", "names", "name")
+            yield f"{rows} no content: {first}"
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.pictures.images import Pixels, decode
 from stylebatch.recipes import recipe_fields, recipe_names
 from stylebatch.system.files import read_bytes
+from stylebatch.system.words import counted
 from stylebatch.transfer.problem import Row
 
 COLUMNS, CELL_PX = 4, 320
@@ -34,10 +35,13 @@ def compare(
     device: str = "auto",
     suffix: str = ".png",
     on_step: Callable[[str, Row], None] | None = None,
-) -> bytes:
+) -> Iterator[bytes]:
     """Run recipes on one pair of images and lay what they make out on a sheet.
 
     Recipes that can't run with these weights are named at the end, with the reason.
+
+    Yields:
+        the sheet so far, from the first recipe that ran on; the last one is whole.
 
     Args:
         size_px: longest edge at which every recipe works, whatever its own is.
@@ -71,14 +75,17 @@ def compare(
             refused.append(_refused(name, reason))
         else:
             strips.append(strip)
-    if len(reasons) == len(names):
+        if strips:
+            rows = _rows(cells, strips, is_by_strip=len(strengths) > 1) + _in_rows(refused)
+            yield contact_sheet(rows, cell_px=CELL_PX, suffix=suffix)
+    if not strips:
         raise_all(list({str(reason): reason for reason in reasons}.values()))
-    if len(strengths) > 1:
-        rows = [cells, *strips]
-    else:
-        rows = _in_rows([*cells, *(cell for strip in strips for cell in strip)])
-    rows += _in_rows(refused)
-    return contact_sheet(rows, cell_px=CELL_PX, suffix=suffix)
+
+
+def _rows(cells: list[Cell], strips: list[list[Cell]], *, is_by_strip: bool) -> list[list[Cell]]:
+    if is_by_strip:
+        return [cells, *strips]
+    return _in_rows([*cells, *(cell for strip in strips for cell in strip)])
 
 
 def _size(name: str, longest_px: int, content: Pixels) -> int:
@@ -113,7 +120,7 @@ def _run(
     seconds = time.perf_counter() - began
     strength = options["strength"]
     named = name if strength is None else f"{name}, strength {strength:g}"
-    caption = f"{named}\n{num_rows} evaluations, {seconds:.0f} s"
+    caption = f"{named}\n{counted(num_rows, 'evaluation')}, {seconds:.0f} s"
     return Cell(np.asarray(image.convert("RGB")), caption)
 
 

@@ -13,6 +13,14 @@ import yaml
 from stylebatch.extractors.architectures import ARCHITECTURES, Architecture
 from stylebatch.extractors.weights import WeightSet
 from stylebatch.recipes.recipe import LAYER_FIELDS, LAYER_WORDS, PROSE, Recipe, SecondPass
+from stylebatch.recipes.words import (
+    describe,
+    describe_field,
+    describe_value,
+    keys_of,
+    schemas_at,
+    whole_schema,
+)
 
 __all__ = [
     "LAYER_FIELDS",
@@ -21,10 +29,16 @@ __all__ = [
     "Recipe",
     "SecondPass",
     "Settings",
+    "describe",
+    "describe_field",
+    "describe_value",
+    "keys_of",
     "make_settings",
     "recipe_fields",
     "recipe_names",
     "recipe_on",
+    "schemas_at",
+    "whole_schema",
 ]
 
 

@@ -30,6 +30,7 @@ from stylebatch.run.scheduler import Scheduler
 from stylebatch.run.unrecorded import Book, Unrecorded
 from stylebatch.run.watchdog import Watchdog
 from stylebatch.system.crash_points import reached
+from stylebatch.system.words import counted
 
 POLL_S = 0.1
 LOOK_EVERY_S = 1.0
@@ -285,6 +286,7 @@ class Loop:
     def _count_death(self, worker: int, job: Job, reason: str) -> None:
         deaths = self._book.add_death(job.output)
         if deaths >= self._limits.max_deaths:
-            text = f"its worker died {deaths} times while it was alone with this image ({reason})"
+            times = counted(deaths, "time")
+            text = f"its worker died {times} while it was alone with this image ({reason})"
             self._scheduler.drop(job.output)
             self._take(JobFailed(worker, job.output, job.fingerprint, text))

@@ -11,7 +11,7 @@ from typing import Any
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
+from stylebatch.output.lock import LostOutputError, NoLocksError, OutputLock, check_owner
 from stylebatch.run.progress import Stop
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
@@ -85,6 +85,9 @@ def hold(dataset: Dataset, run_id: str) -> OutputLock:
 def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
     """Hold an output, or a shard of it, ready to be written: swept, merged, logged to.
 
+    Where a run is refused (2) that began an output, nothing of it is left, but `run.json` in a
+    folder that was there. What shards share stays: others may be starting.
+
     Yields:
         when that began, by the monotonic clock, in seconds.
 
@@ -93,19 +96,34 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
     """
     started_s = time.monotonic()
     with _output_errors(dataset):
-        dataset.make_folders()
-        with hold(dataset, summary.run_id), logging_to(dataset.log):
-            try:
-                reached("swept")
-                if dataset.shard is None:
-                    summary.merged = merge_shards(dataset)
-                yield started_s
-            except BaseException as error:
-                summary.seconds = round(time.monotonic() - started_s, 3)
-                _note_error(dataset, summary, error)
-                raise
-            finally:
-                dataset.remove_temporaries(summary.run_id)
+        made = dataset.make_folders()
+        is_new = dataset.state in made and dataset.shard is None
+        try:
+            with hold(dataset, summary.run_id), logging_to(dataset.log):
+                try:
+                    reached("swept")
+                    if dataset.shard is None:
+                        summary.merged = merge_shards(dataset)
+                    yield started_s
+                except BaseException as error:
+                    summary.seconds = round(time.monotonic() - started_s, 3)
+                    is_undone = is_new and _is_refusal(error)
+                    # In a folder that was there, somebody may look for what became of the run.
+                    if not is_undone or dataset.root not in made:
+                        _note_error(dataset, summary, error)
+                    if is_undone:
+                        dataset.unmake_folders(made)  # while it is held: nobody else's by now
+                    raise
+                finally:
+                    dataset.remove_temporaries(summary.run_id)
+        except NoLocksError:
+            if is_new:
+                dataset.unmake_folders(made)
+            raise
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, UserError) and error.exit_code == UserError.exit_code
 
 
 def write_summary(dataset: Dataset, summary: RunSummary) -> None:

@@ -11,6 +11,7 @@ from stylebatch.records import Notice, Style
 from stylebatch.run.executors import EXECUTORS, Executor
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import default_cache_folder
+from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
 
@@ -25,7 +26,7 @@ def prepare_all_weights(manifest: Manifest, tell: Callable[[Notice], object]) ->
     for settings in manifest.all_settings().values():
         if not is_checked_without_torch(settings.weights):
             if named := find_download(settings.weights):
-                size = f" ({named.size_mib:.0f} MiB)" if named.size_mib else ""
+                size = f" ({size_text(named.size_mib * 2**20)})" if named.size_mib else ""
                 text = f"downloading {named.url}{size} to {named.place}"
                 tell(Notice(worker=0, text=text))
             load_tensors(settings.weights, settings.recipe.layers)

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,6 +191,24 @@ def why_unreadable(path: Path) -> str | None:
     return None
 
 
+def why_unwritable(path: Path) -> str | None:
+    """Return why no file can be written at a path, in the system's words; None where one can.
+
+    It is tried, and nothing is left: permissions don't tell of a disk that is full or read-only.
+    Of folders that would be made first, the nearest one that is there is tried.
+    """
+    try:
+        if path.is_dir():
+            return "a folder"
+        folder = next(each for each in path.absolute().parents if stat_file(each) is not None)
+        trial = _unfinished(folder / path.name)
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 def read_start(path: Path, size: int) -> bytes:
     """Return a file's first bytes, fewer where it is shorter."""
     with path.open("rb") as file:
@@ -299,6 +317,12 @@ def remove_empty_folders(folder: Path, root: Path) -> Path:
             break
         folder = folder.parent
     return folder
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing; one that holds something stays."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def sweep_unfinished(path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from stylebatch.device.choice import precision_name
 from stylebatch.device.content import Content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import is_device_error
@@ -26,6 +27,7 @@ from stylebatch.records import (
     WorkerLost,
 )
 from stylebatch.system.crash_points import reached
+from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
 from stylebatch.worker.commit import Committer, Finished, Progressed
@@ -207,7 +209,9 @@ class Worker:
             return
         events.append(SlotsReduced(self._spec.worker, *self._kind, slots))
         self._waiting.put_back(jobs)
-        text = f"out of memory on {self._spec.device}: going on with {slots} images at once"
+        text = (
+            f"out of memory on {self._spec.device}: going on with {counted(slots, 'image')} at once"
+        )
         events.append(Notice(self._spec.worker, text))
 
     def _finish(self, result: Result, events: list[Event]) -> None:
@@ -228,7 +232,7 @@ class Worker:
                 content.canvas,
                 beside,
                 result.rows,
-                self._facts(result),
+                self._facts(result, settings.precision),
             )
         )
 
@@ -240,7 +244,7 @@ class Worker:
             Progressed(job, recipe, pixels, content.canvas, snapshot.evaluation)
         )
 
-    def _facts(self, result: Result) -> dict[str, Any]:
+    def _facts(self, result: Result, precision: str) -> dict[str, Any]:
         kept = result.kept
         return {
             "evaluations": len(result.rows),
@@ -255,6 +259,8 @@ class Worker:
             "retried_with_adam": result.retried_with_adam,
             "seconds": round(result.rows[-1].seconds, 3),
             "device": self._spec.device,
+            # What `auto` was here: other machines of the same run may have computed otherwise.
+            "precision": precision_name(precision, self._spec.device),
         }
 
     def _failed(self, job: Job, reason: str, is_transient: bool = False) -> JobFailed:

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.paths import ROOT
 from support.runs import SHALLOW, Small, picture, small_project
 
 import stylebatch
+from stylebatch.api import make_recipe
 from stylebatch.demo import write_demo
 from stylebatch.errors import UserError
 from stylebatch.extractors.weights import NORMALISATIONS
+from stylebatch.recipes import PROSE, Recipe
 from stylebatch.transfer.problem import Row
 
 pytestmark = pytest.mark.usefixtures("on_one_core")
@@ -219,8 +222,22 @@ def test_a_precision_that_is_none_is_refused() -> None:
     ("override", "message"),
     [
         ({"fit": "crop"}, "override: fit: crop cuts edges off: it needs output_size: work"),
-        ({"start": "nois"}, "start: 'nois'; Input should be"),
-        ({"pixel_scale": -1}, "pixel_scale: -1; Input should be greater than 0"),
+        ({"start": "nois"}, "start: 'nois'; allowed is one of content, style, noise or a mapping"),
+        (
+            {"pixel_scale": -1},
+            "pixel_scale: -1; allowed is a number above 0 to 1000000 or a list [a number above 0",
+        ),
+        ({"tolerance": 1.5}, "tolerance: 1.5; allowed is a number from 0 below 1; it is: stop"),
+        ({"steps": "many"}, "steps: 'many'; allowed is a whole number from 1 to 100000; it is: "),
+        (
+            {"second_pass": {"size_px": 4, "steps": 1}},
+            "second_pass: 4; allowed is a whole number from 16 to 16384; it is: larger",
+        ),
+        (
+            {"style_layers": {"conv1_1": -1}},
+            "style_layers: -1; allowed is one of default, before_activation or a mapping of names "
+            "to a number above 0; it is: layers",
+        ),
     ],
 )
 def test_what_a_field_does_not_take_is_told_in_one_line(
@@ -232,6 +249,52 @@ def test_what_a_field_does_not_take_is_told_in_one_line(
     assert str(told.value).startswith(message)
     assert "title" not in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", [name for name in Recipe.model_fields if name not in PROSE])
+def test_what_each_field_takes_is_told_in_words_of_ours(name: str) -> None:
+    with pytest.raises(UserError) as told:
+        make_recipe("balanced", {name: {"nonesuch": -1.5}}, "vgg19")
+    assert re.match(rf"{name}: .*; allowed is \w.*; it is: \w", str(told.value))
+    assert not re.search(r"Input|valid|should", str(told.value).partition("; it is: ")[0])
+
+
+def test_arrays_are_images(small: Small) -> None:
+    content, style = small.root / "photos/cats/a.png", small.root / "styles/s.png"
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:, 8:] = 255
+    (by_path,) = stylize(content, style)
+    (by_mask,) = stylize(content, style, masks=Image.fromarray(mask))
+    a, s = (pixels(Image.open(path).convert("RGB")) for path in (content, style))
+    for contents in (a, [a], a[None], a[::-1][::-1]):
+        (by_array,) = stylize(contents, s)
+        assert np.array_equal(pixels(by_array), pixels(by_path))
+    (masked,) = stylize(a, s, masks=mask)
+    assert np.array_equal(pixels(masked), pixels(by_mask))
+    (with_alpha,) = stylize(np.dstack([a, mask]), s)
+    assert (with_alpha.mode, pixels(with_alpha).shape) == ("RGBA", (16, 16, 4))
+    assert len(stylize(np.stack([a, a, a]), s)) == 3
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (np.zeros((16, 16, 3)), "array: found float64 (16, 16, 3); allowed is uint8 (H, W), (H, "),
+        (np.zeros((3, 16, 16), np.uint8), "array: found uint8 (3, 16, 16); allowed is uint8"),
+        (np.zeros((0, 16, 3), np.uint8), "array: found uint8 (0, 16, 3); allowed is uint8"),
+        (np.zeros(16, np.uint8), "array: found uint8 (16,); allowed is uint8"),
+        (torch.zeros(16, 16, 3), "image: found torch.Tensor; allowed is a path, a Pillow image or"),
+        (7, "image: found int; allowed is a path, a Pillow image or a uint8 array"),
+        (None, "image: found NoneType; allowed is a path"),
+        (b"bytes", "image: found bytes; allowed is a path"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_image_is_told_with_what_is_one(image: Any, found: str) -> None:
+    for contents, style in ((image, picture(2)), (picture(1), image)):
+        with pytest.raises(UserError) as told:
+            stylize(contents, style)
+        assert str(told.value).startswith(found if contents is image else found[:5])
 
 
 def test_a_mask_keeps_its_content_and_leaves_other_images_alone(small: Small) -> None:

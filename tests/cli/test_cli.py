@@ -16,6 +16,7 @@ from support.runs import (
     command,
     contents,
     copy_tree,
+    needs_proc,
     picture,
     run_process,
     small_project,
@@ -270,6 +271,33 @@ def test_a_dry_run_makes_no_preview(small: Small) -> None:
     assert "--dry-run" in ended.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--sheet", "sheet.png"],
+        ["run", "--dry-run", "--sheet", "sheet.png"],
+        ["run", "--preview", "1", "--limit", "1"],
+        ["run", "--preview", "1", "--deadline", "1h"],
+        ["run", "--preview", "1", "--max-failures", "1"],
+        ["run", "--preview", "1", "--retry-failed"],
+        ["run", "--preview", "1", "--keep-stale"],
+        ["status", "--every", "1"],
+        ["recipes", "--size", "64"],
+        ["recipes", "balanced", "--weights", "random"],
+        ["recipes", "--device", "cpu"],
+        ["weights", "convert", "w.pth", "o.safetensors", "--channels", "bgr"],
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_would_be_passed_over_is_refused(small: Small, arguments: list[str]) -> None:
+    small.photo("cats/a.png", 5)
+    before = listing(small.root)
+    ended = command(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert re.search("add --|not together with|give --normalisation", ended.err)
+    assert listing(small.root) == before
+
+
 @pytest.mark.slow
 def test_nothing_to_do_is_said_on_a_terminal(small: Small) -> None:
     code, written = on_a_terminal("run")
@@ -393,6 +421,9 @@ def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images: Path) -> None:
         (["content.png", "style.png", "-o", "x.png", "--set", "steps={"], "not YAML"),
         (["content.png", "style.png", "-o", "x.png", "--recipe", "none"], "no recipe 'none'"),
         (["content.png", "style.png", "-o", "x.png", "--device", "cuda:63"], "no device"),
+        (["content.png", "style.png", "-o", "other.png/x.png"], "can't be written (Not a dir"),
+        (["content.png", "other.png", "style.png", "-o", "style.png/x"], "can't be written"),
+        (["content.png", "style.png", "-o", f"{'x' * 250}.png"], "can't be written (File name"),
         (["gone.png", "style.png", "-o", "x.png"], "can't be read"),
         (["gone.png", "style.png", "-o", "other.png"], "can't be read"),
     ],
@@ -404,3 +435,66 @@ def test_stylize_refuses_what_it_can_not_do(images: Path, arguments: list[str], 
     assert ended.code == 2
     assert found in re.sub(r"[│\s]+", " ", ended.err)
     assert contents(images) == before
+
+
+def test_a_tilde_that_no_shell_has_expanded_is_the_home_folder(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = images / "home"
+    home.mkdir()
+    (images / "content.png").rename(home / "content.png")
+    monkeypatch.setenv("HOME", str(home))
+    for output in (["-o", "~/a.png"], ["-o~/b.png"], ["--output=~/new/c.png"]):
+        asked = ["~/content.png", "style.png", *output, "--set", "second_pass=~", *CHEAP]
+        ended = command("stylize", *asked)
+        assert (ended.code, ended.err) == (0, "")
+    assert sorted(contents(home)) == ["a.png", "b.png", "content.png", "new/c.png"]
+    small = small_project(home)
+    (status,) = command("status", "~/pipeline.yaml").err.splitlines()
+    assert str(small.out) in status
+    assert not list(images.glob("~*"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stylize", "content.png", "style.png", *CHEAP, "-o"],
+        ["recipes", "balanced", "--compare", "content.png", "style.png", "-o"],
+        ["weights", "convert", "weights.safetensors"],
+        ["run", "pipeline.yaml", "--preview", "1", "--sheet"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+@pytest.mark.parametrize("folder", ["style.png", "/proc"])
+def test_where_nothing_can_be_written_is_found_out_before_any_work(
+    images: Path, arguments: list[str], folder: str
+) -> None:
+    small_project(images)
+    suffix = ".safetensors" if arguments[0] == "weights" else ".png"
+    target = f"{folder}/result{suffix}"
+    before = contents(images)
+    ended = command(*arguments, target)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{target}: can't be written (" in ended.err
+    assert ended.err.endswith("a file in a folder that you may write to; choose another place\n")
+    assert contents(images) == before
+
+
+@needs_proc
+def test_an_example_that_can_not_be_written_is_no_crash() -> None:
+    ended = command("demo", "/proc/demo")
+    assert ended.code == 2
+    assert "/proc/demo/pipeline.yaml: can't be written" in ended.err
+
+
+def test_a_disk_that_fills_up_while_an_image_is_made_is_no_error_of_ours(images: Path) -> None:
+    limits = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+    picture(1, 300, 200).save("content.png")
+    # The style's targets are in the cache then, and only the image is too large.
+    assert command("stylize", "other.png", "style.png", "-o", str(images / "y.png"), *CHEAP)[0] == 0
+    (images / "y.png").unlink()
+    code = f"{limits}; import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n{COMMAND[-1]}"
+    ended = run_process(code, "stylize", "content.png", "style.png", "-o", "x.png", *CHEAP)
+    assert ended.code == 5, ended.err
+    assert "x.png: can't be written (File too large)" in ended.err
+    assert {path.name for path in images.iterdir()} == {"content.png", "other.png", "style.png"}

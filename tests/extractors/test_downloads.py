@@ -269,7 +269,7 @@ def test_a_run_fetches_what_it_needs_and_says_so(
     small = project(tmp_path)
     ended = small.run()
     assert ended.code == 0, ended.err
-    assert f"downloading {named.url} (0 MiB) to {named.place}" in small.log()
+    assert f"downloading {named.url} (0.4 MiB) to {named.place}" in small.log()
     assert len(ended.out.splitlines()) == 1
     assert small.run().err == ""
     assert len(server.asked) == 1

@@ -17,7 +17,13 @@ from safetensors.torch import load_file, save_file
 from support.runs import Small, command, lines, run_process, small_project
 from support.weights import Harmful, draw_weights
 
-from stylebatch.extractors.weights import NORMALISATIONS, WeightsError, find_weights, load_tensors
+from stylebatch.extractors.weights import (
+    NORMALISATIONS,
+    WeightsError,
+    find_weights,
+    layers_digest,
+    load_tensors,
+)
 from stylebatch.extractors.weights.digest import file_sha256, tensors_sha256
 
 IMAGENET = NORMALISATIONS["imagenet"]
@@ -69,6 +75,11 @@ def _saved(content: object, is_zip: bool = True) -> bytes:
 BAD_PICKLES = {
     "empty": (b"", "is no weights file that can be read safely (it is cut)"),
     "tar": (_tar(), "legacy .tar format"),
+    "text": (b"hello world", "(it begins with 'hello world', as no such file does)"),
+    "a page": (b"<html><body>404</body></html>", "(it begins with '<html><body>', as no"),
+    "git-lfs": (b"version https://git-lfs.github.com/spec/v1", "(it begins with 'version http'"),
+    "zeros": (bytes(40), "(it begins with '"),
+    "another pickle": (pickle.dumps({"a": 1}), "(it is a pickle that PyTorch did not write)"),
     "other zip": (_zip(), "is no weights file that can be read safely"),
     "cut zip": (_saved(draw_weights("conv1_2"))[:5000], "(it is cut)"),
     "cut legacy": (_saved(draw_weights("conv1_2"), False)[:5000], "unexpected EOF"),
@@ -328,6 +339,62 @@ def test_a_normalisation_can_be_told_by_numbers(source: Path, tmp_path: Path) ->
     # What a file says itself need not be told again.
     convert(target, tmp_path / "again.safetensors")
     assert metadata_of(tmp_path / "again.safetensors") == metadata
+
+
+@pytest.mark.parametrize("data", [b"", b"hello world", b"<html><body>404</body></html>"])
+def test_what_is_no_safetensors_file_is_told_in_words(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "w.safetensors").write_bytes(data)
+    small = project(tmp_path, tmp_path / "w.safetensors")
+    refused_by_a_run(small, "safetensors file (it is cut, or another kind of file); copy")
+
+
+def test_a_file_that_says_its_normalisation_is_not_contradicted(
+    source: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "o.safetensors"
+    convert(source, target, "--normalisation", "imagenet")
+    small = project(tmp_path, target, normalisation="caffe")
+    refused_by_a_run(
+        small,
+        "pipeline.yaml:6: extractor.normalisation: ",
+        "o.safetensors' says normalisation imagenet of its input, which normalisation caffe",
+        "leave it out",
+    )
+    small.document["extractor"]["normalisation"] = {
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "channels": "bgr",
+    }
+    refused_by_a_run(small, "extractor.normalisation: ", "bgr contradicts")
+    agreeing = small.document["extractor"]
+    agreeing["normalisation"]["channels"] = "rgb"
+    small.document["extractor"] = {"weights": "imagenet", "normalisation": "caffe"}
+    refused_by_a_run(small, "extractor.normalisation: 'imagenet' says normalisation imagenet")
+    small.document["extractor"] = agreeing
+    assert small.run().code == 0
+
+
+def test_a_set_is_named_as_the_list_names_it(tmp_path: Path) -> None:
+    target = tmp_path / "o.safetensors"
+    ended = command("weights", "convert", "slim/shipped", str(target))
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith(f"{target}: slim, conv1_1 to conv3_3.head, ")
+    ours, own = (find_weights("slim", name, Path()) for name in (str(target), "slim/shipped"))
+    assert (ours.source, own.source) == (str(target), "shipped")
+    assert layers_digest(ours, ["conv3_3"]) == layers_digest(own, ["conv3_3"])
+    ended = command("weights", "convert", "slim/shipped", str(target), "--force", "--arch", "vgg16")
+    assert ended.code == 2
+    assert "--arch: 'vgg16' is not that of slim/shipped; slim; leave it out" in ended.err
+    ended = command("weights", "convert", "vgg16/random", str(target), "--force", "--arch", "vgg16")
+    assert ended.code == 2
+    assert "is drawn, not read" in ended.err
+
+
+def test_what_comes_with_the_package_need_not_be_fetched() -> None:
+    for name in ("slim/shipped", "slim"):
+        ended = command("weights", "fetch", name)
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.startswith(f"{name}: comes with stylebatch: ")
 
 
 def test_bfloat16_becomes_readable_by_conversion(tmp_path: Path) -> None:

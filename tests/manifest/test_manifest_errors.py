@@ -1,7 +1,9 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from safetensors.numpy import save_file
 from support.manifests import GOOD, changed, load, messages, write_inputs
@@ -31,8 +33,9 @@ SHAPE_ERRORS = [
     (
         "output: out",
         "otput: out\noutput: out",
-        "2: otput: unknown key 'otput'; known are defaults, extractor, output, pairs, run, seed, "
-        "version; did you mean 'output'?",
+        "2: otput: unknown key 'otput' (did you mean 'output'?); "
+        "known are defaults, extractor, output, pairs, run, seed, "
+        "version; correct it",
     ),
     ("output: out", "output: [out]", "2: output: found a list of 1; allowed is text; change it"),
     ("output: out", "output: ''", "2: output: found ''; allowed is text; change it"),
@@ -78,9 +81,10 @@ SHAPE_ERRORS = [
     (
         "    size_px: 128",
         "    size_pix: 128",
-        "12: pairs[0].size_pix: unknown key 'size_pix'; known are assign, content, into, masks, "
+        "12: pairs[0].size_pix: unknown key 'size_pix' (did you mean 'size_px'?); "
+        "known are assign, content, into, masks, "
         "name, override, recipe, size_px, steps, strength, styles, sweep, variants; "
-        "did you mean 'size_px'?",
+        "correct it",
     ),
     (
         "size_px: 128",
@@ -112,8 +116,9 @@ SHAPE_ERRORS = [
     (
         "size_px: 128",
         "assign: {sampel: 2}",
-        "12: pairs[0].assign.sampel: unknown key 'sampel'; known are map, sample; "
-        "did you mean 'sample'?",
+        "12: pairs[0].assign.sampel: unknown key 'sampel' (did you mean 'sample'?); "
+        "known are map, sample; "
+        "correct it",
     ),
     (
         "size_px: 128",
@@ -169,8 +174,9 @@ SHAPE_ERRORS = [
     (
         "size_px: 128",
         "override:\n      second_pass:\n        sizes: 200\n        size_px: 200\n        steps: 5",
-        "14: pairs[0].override.second_pass.sizes: unknown key 'sizes'; known are size_px, steps; "
-        "did you mean 'size_px'?",
+        "14: pairs[0].override.second_pass.sizes: unknown key 'sizes' "
+        "(did you mean 'size_px' or 'steps'?); known are size_px, steps; "
+        "correct it",
     ),
     (
         "size_px: 128",
@@ -199,8 +205,9 @@ SHAPE_ERRORS = [
     (
         "size_px: 128",
         "override: {start: {nois: 0.5}}",
-        "12: pairs[0].override.start.nois: unknown key 'nois'; known are content, noise, style; "
-        "did you mean 'noise'?",
+        "12: pairs[0].override.start.nois: unknown key 'nois' (did you mean 'noise'?); "
+        "known are content, noise, style; "
+        "correct it",
     ),
     (
         "size_px: 128",
@@ -227,8 +234,9 @@ SHAPE_ERRORS = [
     (
         "[styles/a.png]",
         "[{name: dusk, blnd: {styles/a.png: 1}, blend: {styles/a.png: 1}}]",
-        "11: pairs[0].styles[0].blnd: unknown key 'blnd'; known are blend, name; "
-        "did you mean 'blend'?",
+        "11: pairs[0].styles[0].blnd: unknown key 'blnd' (did you mean 'blend'?); "
+        "known are blend, name; "
+        "correct it",
     ),
     (
         "[styles/a.png]",
@@ -540,7 +548,9 @@ OTHER_FILES = [
     ("\n- a\n- b\n", "2: found a list; allowed is a mapping (key: value); "),
     ("hello", "1: found 'hello'; allowed is a mapping (key: value); "),
     ("a: 1\nb: [1, 2\nc: 3", "3: not YAML: while parsing a flow sequence, expected ',' or ']'"),
-    ("a: 1\n\tb: 2", "2: not YAML: while scanning for the next token, found character '\\t'"),
+    ("a: 1\n\tb: 2", "2: not YAML: a tab in the indentation; use spaces, not tabs"),
+    ("a:\n  - b\n\t- c\n", "3: not YAML: a tab in the indentation; use spaces, not tabs"),
+    ("a:\n  b: 1\n \tc: 2\nd: 3", "3: not YAML: a tab in the indentation; use spaces, not tabs"),
     ("a: b: c", "1: not YAML: mapping values are not allowed here; look at the indentation"),
     ("a: 1\n---\nb: 2\n", "2: not YAML: expected a single document in the stream, but found"),
     ("a: 1\nb: \x07", "2: not YAML: a control character; look at the indentation, colons and"),
@@ -742,6 +752,57 @@ def test_what_is_no_weights_file_is_refused(root: Path) -> None:
     save_file({"head.weight": np.zeros((3, 3), np.float32)}, root / "w.safetensors")
     (message,) = messages(changed("weights: random", "weights: w.safetensors"))
     assert "holds no layer of vgg19 (its tensors: head.weight" in message
+
+
+def test_the_field_that_was_meant_is_named_before_the_sixty_that_there_are(root: Path) -> None:
+    (message,) = messages(changed("size_px: 128", "override: {style_weigth: 2}"))
+    meant, known = message.index("did you mean 'style_weight'"), message.index("known are")
+    assert meant < known
+    assert message.count(", ") > 50
+    assert "'style_weight_px'" in message[:known]
+
+
+def test_a_home_folder_is_meant_by_its_tilde_in_every_path(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    write_inputs(home)
+    (home / "map.csv").write_text("content,style\n")
+    shutil.copytree(home / "photos", home / "masks")
+    monkeypatch.setenv("HOME", str(home))
+    pair = {
+        "name": "all",
+        "content": "~/photos",
+        "masks": "~/masks",
+        "styles": [
+            "~/styles/a.png",
+            "~/styles/*.png",
+            {"name": "b", "blend": {"~/styles/a.png": 1}},
+        ],
+        "assign": {"map": "~/map.csv"},
+    }
+    document = {
+        "version": 1,
+        "output": "~/out",
+        "extractor": {"weights": "random"},
+        "run": {"cache": "~/cache"},
+        "pairs": [pair],
+    }
+    told = load(yaml.safe_dump(document))
+    (read,) = told.pairs
+    assert told.output == home / "out"
+    assert told.run.cache == home / "cache"
+    assert (read.content, read.masks) == (str(home / "photos"), str(home / "masks"))
+    assert read.assign.table == str(home / "map.csv")
+    images = [root / path for style in read.styles for path, _ in style.images]
+    assert home / "styles/a.png" in images
+    assert all(path.resolve().is_relative_to(home) for path in images)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/w.safetensors", "~/w.safetensors"])
+def test_weights_in_a_home_that_is_not_there_are_no_crash(root: Path, name: str) -> None:
+    (message,) = messages(changed("weights: random", f"weights: {name}"))
+    assert f"extractor.weights: '{name}' no such weights for vgg19" in message
 
 
 def test_weights_that_do_not_say_their_normalisation_need_it_from_the_manifest(root: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_table_names_styles_by_path_or_name() -> None:
     [
         ("", "map.csv:1: the first line is ''; content,style; write this line on top"),
         ("photo,style\n", "map.csv:1: the first line is 'photo,style'"),
-        ("content,style\na.jpg\n", "map.csv:2: 1 columns: 'a.jpg'; a content and a style"),
+        ("content,style\na.jpg\n", "map.csv:2: 1 column: 'a.jpg'; a content and a style"),
         ("content,style\na.jpg,\n", "map.csv:2: 2 columns: 'a.jpg,'"),
         ("content,style\na,wawe\n", "'wawe' is no style of this pair; did you mean 'wave'?"),
         ("content,style\na,sky\n", "map.csv:2: 'sky' is the name of 2 styles; write its path"),

@@ -124,7 +124,7 @@ def test_outputs_enlarged_more_than_twice_are_warned_of(
         project.plan(ledger, pair, summary=summary)
     assert summary.pairs["all"].enlarged == 1
     (line,) = summary.warnings()
-    assert "1 images come out enlarged more than twice (such as large.png)" in line
+    assert "1 image comes out enlarged more than twice (such as large.png)" in line
 
 
 def test_an_image_that_is_stretched_may_be_enlarged_along_one_edge_only(
@@ -332,7 +332,7 @@ def test_a_table_gives_styles_to_the_images_that_it_lists(
     summary = PlanSummary()
     with project.ledger(read_only=True) as ledger:
         project.plan(ledger, pair, summary=summary)
-    assert summary.warnings() == ["all: 1 rows name no content: map.csv:5: gone.png"]
+    assert summary.warnings() == ["all: 1 row names no content: map.csv:5: gone.png"]
 
 
 def test_errors_of_all_tables_come_together(project: Project, styles: list[StyleSource]) -> None:

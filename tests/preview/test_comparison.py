@@ -1,5 +1,6 @@
 """`stylebatch recipes`: the list, whole recipes, and their results on one sheet."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 from support import naive
-from support.runs import command, picture
+from support.runs import COMMAND, command, picture, run_process
+from support.terminal import on_a_terminal
 from torch import Tensor
 
 from stylebatch import stylize
@@ -19,6 +21,7 @@ from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.preview import comparison
 from stylebatch.preview.comparison import _size
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
+from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 
 CELL_PX, GAP_PX = 320, 20
 
@@ -150,6 +153,38 @@ def test_of_one_strength_or_none_there_are_no_strips(
 ) -> None:
     assert compare(folder, "balanced", strengths=strengths) == (0, "")
     assert first_lines(rows) == [["content", "style", caption]]
+
+
+def test_the_sheet_is_there_from_the_first_recipe_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("balanced", "pytorch-tutorial")
+    assert compare(folder, *names) == (0, "")  # style targets are in the cache from now on
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, f"atomic-replaced@1:{tmp_path / 'killed'}")
+    images = [str(folder / "content.png"), str(folder / "style.png")]
+    weights = ["--weights", str(folder / "short.safetensors"), "--size", "32", "--steps", "4"]
+    sheet = folder / "first.png"
+    ended = run_process(
+        COMMAND[-1], "recipes", *names, "--compare", *images, *weights, "-o", str(sheet)
+    )
+    assert (ended.code, ended.out) == (-signal.SIGKILL, "")
+    with Image.open(folder / "sheet.png") as whole, Image.open(sheet) as first:
+        assert first.width == 3 * CELL_PX + 4 * GAP_PX < whole.width
+        assert np.array_equal(cell(sheet, 0, 2), cell(folder / "sheet.png", 0, 2))
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_which_recipe_is_at_work_and_a_pipe_does_not(folder: Path) -> None:
+    images = [str(folder / "content.png"), str(folder / "style.png")]
+    weights = ["--weights", str(folder / "short.safetensors"), "--size", "64", "--steps", "60"]
+    sheet = str(folder / "sheet.png")
+    names = ["balanced", "pytorch-tutorial"]
+    asked = ["recipes", *names, "--compare", *images, *weights, "-o", sheet]
+    code, written = on_a_terminal(*asked)
+    assert code == 0
+    assert "balanced, 1 of 2" in written
+    assert "pytorch-tutorial, 2 of 2" in written
+    assert command(*asked) == (0, f"{sheet}\n", "")
 
 
 def test_a_strength_below_0_is_refused(folder: Path) -> None:

@@ -12,6 +12,8 @@ from support.runs import Small, contents, copy_tree, lines, run_process, small_p
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 
+from stylebatch.device.choice import choose_precision
+
 pytestmark = pytest.mark.slow
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
@@ -443,7 +445,7 @@ def test_the_metadata_says_of_each_image_what_made_it(small: Small) -> None:
     keys = {
         "file_name", "pair", "label", "content", "content_digest", "style", "style_digest",
         "variant", "strength", "seed", "evaluations", "losses", "status", "restored",
-        "retried_with_adam", "seconds", "device", "settings_id",
+        "retried_with_adam", "seconds", "device", "precision", "settings_id",
     }  # fmt: skip
     assert all(set(row) == keys for row in rows.values())
     row = rows["cats/a-s.png"]
@@ -453,8 +455,18 @@ def test_the_metadata_says_of_each_image_what_made_it(small: Small) -> None:
         "styles/s.png",
     )
     assert (row["evaluations"], row["status"], row["device"]) == (3, "budget_spent", "cpu")
+    assert row["precision"] == "float32"
     assert rows["at_the_top-s.png"]["label"] is None
     assert not [key for key in keys if key.endswith("_file_name")]
+
+
+def test_the_metadata_says_what_an_automatic_precision_came_to(small: Small) -> None:
+    small.document["run"]["precision"] = "auto"
+    assert len(small.again()) == 4
+    came_to = str(choose_precision("auto", "cpu")).removeprefix("torch.")
+    assert {row["precision"] for row in small.metadata().values()} == {came_to}
+    settings = json.loads((small.out / "settings.json").read_bytes())
+    assert [each["precision"] for each in settings.values()] == ["auto"]
 
 
 def test_every_image_names_settings_that_can_be_looked_up(small: Small) -> None:

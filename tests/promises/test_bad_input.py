@@ -215,6 +215,36 @@ def test_a_device_that_is_not_there_stops_before_anything_moves(small: Small) ->
     assert contents(small.out / "images") == before
 
 
+def test_what_is_refused_leaves_nothing_behind(small: Small) -> None:
+    (small.root / "styles/broken.png").write_bytes(b"no image")
+    small.document["output"] = "new/sets/out"
+    small.write()
+    refused(small, "styles/broken.png")
+    assert not (small.root / "new").exists()
+    (small.root / "styles/broken.png").unlink()
+    refused(small, "no device 'cuda:63'", arguments=("--devices", "cuda:63"))
+    assert not (small.root / "new").exists()
+    assert command("run", "pipeline.yaml").code == 0
+    assert len(contents(small.root / "new/sets/out/images")) == 4
+
+
+def test_what_is_refused_leaves_what_was_there(small: Small) -> None:
+    mine = small.out / "images/notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    refused(small, "no device 'cuda:63'", arguments=("--devices", "cuda:63"))
+    assert contents(small.out).keys() == {"images/notes.txt", "run.json"}
+    assert sorted(path.name for path in small.out.iterdir()) == ["images", "run.json"]
+    assert mine.read_text() == "mine"
+    assert command("run", "pipeline.yaml").code == 0
+    before = contents(small.out)
+    small.photo("cats/a.png", 9)
+    refused(small, "no device 'cuda:63'", arguments=("--devices", "cuda:63"))
+    after = contents(small.out)
+    assert before.keys() <= after.keys()
+    assert small.summary()["exit_code"] == 2, "there it is told"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -128,7 +128,7 @@ def test_an_image_that_ends_its_worker_when_alone_is_failed(small: Small) -> Non
     assert kinds.index(WorkerLost) > kinds.index(WorkerJoined)
     assert JobFailed in kinds
     (row,) = lines(small.out / "failures.jsonl")
-    assert "its worker died 1 times while it was alone with this image" in row["reason"]
+    assert "its worker died 1 time while it was alone with this image" in row["reason"]
     assert "killed by SIGKILL" in row["reason"]
     assert row["deaths"] == 1
 

@@ -15,9 +15,11 @@ from stylebatch.extractors.weights.names import (
 )
 from stylebatch.extractors.weights.tensors import load_tensors
 from stylebatch.extractors.weights.weight_set import (
+    NormalisationError,
     WeightsError,
     WeightSet,
     check_layers,
+    describe_normalisation,
     find_weights,
     is_checked_without_torch,
     layers_digest,
@@ -29,10 +31,12 @@ __all__ = [
     "NORMALISATIONS",
     "SHIPPED_WEIGHTS",
     "Normalisation",
+    "NormalisationError",
     "WeightSet",
     "WeightsError",
     "check_layers",
     "convert_weights",
+    "describe_normalisation",
     "fetch",
     "find_download",
     "find_named",

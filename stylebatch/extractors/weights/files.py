@@ -1,5 +1,6 @@
 """A weights file → its tensors by name, none of them read or kept before it is asked for."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 # Where training scripts put the state dict in a checkpoint, and what DataParallel adds to names.
 WRAPPERS = ("state_dict", "model")
 PREFIX = "module."
-ZIP_MAGIC = b"PK\x03\x04"
+ZIP_MAGIC, PICKLE_MAGIC = b"PK\x03\x04", b"\x80"
+# So the unpickler says that it has met a byte which means nothing to it.
+_OF_NO_USE = re.compile(r"[0-9]+$|Unsupported operand|pop from|Invalid magic number")
 
 
 def read_tensors(path: Path, source: str) -> "Mapping[str, Tensor]":
@@ -67,7 +70,7 @@ def _unpickled(path: Path, source: str) -> "dict[str, Tensor]":
             warnings.simplefilter("ignore")  # what it would warn of is refused all the same
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # torch raises half a dozen kinds for a file that is none
-        found = f"is no weights file that can be read safely ({_reason(error)})"
+        found = f"is no weights file that can be read safely ({_reason(error, path)})"
         allowed = "a whole file of tensors, with no code in it"
         raise WeightsError(source, found, allowed, "copy or download it again") from error
     tensors = _unwrapped(loaded)
@@ -77,10 +80,15 @@ def _unpickled(path: Path, source: str) -> "dict[str, Tensor]":
     return {str(name).removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     """Return what torch found, without its advice to read the file unsafely."""
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     text = text or ("it is cut" if isinstance(error, EOFError) else type(error).__name__)
+    if _OF_NO_USE.match(text):
+        start = read_start(path, 12)
+        if start.startswith(PICKLE_MAGIC):
+            return "it is a pickle that PyTorch did not write"
+        return f"it begins with {str(start)[1:]}, as no such file does"
     return text.splitlines()[0].partition(". ")[0].rstrip(".")[:200]
 
 

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylebatch.system.paths import expand_home
+
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
@@ -110,5 +112,6 @@ def names_of(arch: str) -> list[str]:
 
 def hub_folder() -> Path:
     """Return the folder into which torchvision downloads, as torch.hub finds it, without torch."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return Path(os.environ.get("TORCH_HOME", cache / "torch")).expanduser() / "hub" / "checkpoints"
+    cache = Path(expand_home(os.environ.get("XDG_CACHE_HOME", "~/.cache")))
+    home = os.environ.get("TORCH_HOME", str(cache / "torch"))
+    return Path(expand_home(home)) / "hub" / "checkpoints"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from math import isfinite
+from math import isclose, isfinite
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -20,6 +20,7 @@ from stylebatch.extractors.weights.names import (
     names_of,
 )
 from stylebatch.system.files import DIGEST_BYTES, digest_file, why_unreadable
+from stylebatch.system.paths import expand_home
 
 PICKLED = (".pth", ".pt")
 # Of safetensors files: what numpy reads.
@@ -28,6 +29,10 @@ DTYPES = ("F16", "F32", "F64")
 
 class WeightsError(UserError):
     """Weights that are missing, damaged, or lack a layer."""
+
+
+class NormalisationError(WeightsError):
+    """A normalisation that was told and is not what the weights say of themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +58,34 @@ def find_weights(
     """Find weights by name (`imagenet`, `random`) or by path from `root`, without torch.
 
     Args:
-        weights: None for the architecture's own: `imagenet`, of `slim` the file that is shipped.
-        normalisation: where the user told it; overrides what the file or the table says.
+        weights: None for the architecture's own: `imagenet`, of `slim` the file that is shipped. A
+            name may stand behind its architecture, as `weights list` writes it: `vgg19/imagenet`.
+        normalisation: where the user told it; of weights that don't say it themselves.
 
     Raises:
+        NormalisationError: the file, or the table of names, says another normalisation.
         WeightsError: unknown architecture, no such file, not a weights file, no normalisation.
     """
     if arch not in ARCHITECTURES:
         allowed = f"one of {', '.join(ARCHITECTURES)}"
         raise WeightsError("extractor.arch", f"'{arch}' is no known architecture", allowed)
-    weights = weights or names_of(arch)[0]
+    weights = _short_name(arch, weights or names_of(arch)[0])
     every = frozenset(part.name for part in ARCHITECTURES[arch].convolutions())
     if weights == "random":
         found = normalisation or NORMALISATIONS["imagenet"]
         return WeightSet(arch, weights, None, found, every)
     if named := NAMED_WEIGHTS.get((arch, weights)):
-        found = normalisation or NORMALISATIONS[named.normalisation]
+        found = _agreed(normalisation, NORMALISATIONS[named.normalisation], weights)
         return WeightSet(arch, weights, None, found, every)
-    path = root / Path(weights).expanduser()
+    path = root / expand_home(weights)
     if shipped := SHIPPED_WEIGHTS.get((arch, weights)):
         path = Path(__file__).parent / shipped
     return _find_file(arch, weights, path.resolve(), normalisation)
+
+
+def _short_name(arch: str, weights: str) -> str:
+    name = weights.removeprefix(f"{arch}/")
+    return name if name in names_of(arch) else weights
 
 
 def _find_file(
@@ -92,9 +104,38 @@ def _find_file(
     metadata, shapes = _read_header(path, weights)
     _check_arch(arch, metadata, weights)
     layers = _layers_in(arch, shapes, weights)
-    normalisation = normalisation or read_normalisation(metadata, weights)
+    if normalisation is None or {"mean", "std"} <= metadata.keys():
+        normalisation = _agreed(normalisation, read_normalisation(metadata, weights), weights)
     _check_digest(path, metadata, weights)
     return WeightSet(arch, weights, path, normalisation, layers)
+
+
+def _agreed(given: Normalisation | None, own: Normalisation, weights: str) -> Normalisation:
+    """Return the normalisation; nobody may contradict what weights say of themselves."""
+    if given is None:
+        return own
+    numbers = zip((*given.mean, *given.std), (*own.mean, *own.std), strict=True)
+    # The same numbers, but for how many digits are written; 0.1 % is less than named sets differ.
+    is_same = all(isclose(one, other, rel_tol=1e-3, abs_tol=1e-6) for one, other in numbers)
+    if not is_same or given.channels != own.channels:
+        found = f"'{weights}' says {describe_normalisation(own)} of its input"
+        told = describe_normalisation(given)
+        raise NormalisationError(
+            "normalisation",
+            f"{found}, which {told} contradicts",
+            "allowed is what the weights say",
+            "leave it out: it is only for weights that don't say it themselves",
+        )
+    return given
+
+
+def describe_normalisation(found: Normalisation) -> str:
+    """Put a normalisation into words: by its name, where it has one."""
+    names = [name for name, known in NORMALISATIONS.items() if known == found]
+    if names:
+        return f"normalisation {names[0]}"
+    mean, std = (",".join(f"{each:.5g}" for each in part) for part in (found.mean, found.std))
+    return f"mean {mean}, std {std}, {found.channels}"
 
 
 def _no_normalisation(weights: str) -> WeightsError:
@@ -114,8 +155,15 @@ def _read_header(path: Path, weights: str) -> tuple[dict[str, str], dict[str, li
     except (SafetensorError, OSError) as error:
         todo = "copy the file again, or convert it again"
         raise WeightsError(
-            weights, f"is no readable safetensors file ({error})", "", todo
+            weights, f"is no readable safetensors file ({_header_reason(error)})", "", todo
         ) from error
+
+
+def _header_reason(error: Exception) -> str:
+    text = str(error)
+    # So the library says that the first eight bytes are no length of a header.
+    is_other = "header too" in text.lower()
+    return "it is cut, or another kind of file" if is_other else text
 
 
 def _check_arch(arch: str, metadata: dict[str, str], weights: str) -> None:

@@ -1,0 +1,23 @@
+"""Counts and sizes as people write them."""
+
+# Units and from how many bytes on they are used: a tenth of one is still read at a glance.
+_UNITS = ((2**30, "GiB", 2**30), (2**20, "MiB", 0.1 * 2**20), (2**10, "KiB", 0.1 * 2**10))
+
+
+def counted(count: int, noun: str, *verbs: str) -> str:
+    """Return `1 image` or `2 images`; with the verbs of one and of several, `1 image is there`.
+
+    Args:
+        noun: of one; several have an s more.
+    """
+    text = f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{text} {verbs[count != 1]}" if verbs else text
+
+
+def size_text(num_bytes: float) -> str:
+    """Write a size in three digits: 548 MiB, 0.993 MiB, 12 KiB, 5 bytes."""
+    for unit, name, least in _UNITS:
+        if num_bytes >= least:
+            size = num_bytes / unit
+            return f"{size:.0f} {name}" if size >= 100 else f"{size:.3g} {name}"
+    return counted(round(num_bytes), "byte")
