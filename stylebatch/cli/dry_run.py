@@ -22,7 +22,8 @@ def dry_run(manifest: Manifest, request: RunRequest) -> None:
         planned, summary, styles = make_plan(
             manifest, ledger, retry_failed=request.retry_failed, shard=request.shard
         )
-        print_plan(manifest, planned, summary, request.shard)
+        waiting = ledger.sizes.waiting_pixels()
+        print_plan(manifest, planned, summary, request.shard, waiting)
         if not any(counts.pending for counts in planned.counts.values()):
             return
         is_shown = console.is_terminal

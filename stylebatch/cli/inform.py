@@ -19,7 +19,7 @@ from stylebatch.manifest import Manifest, json_schema, load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
-from stylebatch.records import Group, Job
+from stylebatch.records import Group, Job, Shape
 from stylebatch.run import make_plan
 from stylebatch.system.words import counted
 
@@ -61,13 +61,21 @@ def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
     """Print a plan: a table of the pairs, then of what waits, by shape."""
     with open_together(Dataset(manifest.output)) as ledger:
         planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
-        print_plan(manifest, planned, summary, None)
+        print_plan(manifest, planned, summary, None, ledger.sizes.waiting_pixels())
 
 
 def print_plan(
-    manifest: Manifest, planned: PlannedJobs, summary: PlanSummary, shard: Shard | None
+    manifest: Manifest,
+    planned: PlannedJobs,
+    summary: PlanSummary,
+    shard: Shard | None,
+    pixels: Mapping[Shape, int],
 ) -> None:
-    """Print a plan that was made; only a whole one has outputs that are out of date."""
+    """Print a plan that was made; only a whole one has outputs that are out of date.
+
+    Args:
+        pixels: of the contents of all that waits, their sum by shape.
+    """
     groups = planned.groups()
     stale = 0 if shard else planned.find_stale()
     console = Console(highlight=False)
@@ -79,7 +87,7 @@ def print_plan(
         pairs.add_row(pair.name, pair.content, *map(str, (images, styles, *numbers)))
     console.print(pairs)
     if groups:
-        console.print(_shapes(groups))
+        console.print(_shapes(groups, manifest, pixels))
     for line in summary.warnings():
         console.print(f"warning: {line}", markup=False)
     for name, found in summary.pairs.items():
@@ -96,12 +104,24 @@ def _verdict(counts: dict[str, PairCounts]) -> str:
     return f"{counted(pending, 'image')} to make" if pending else "nothing to do"
 
 
-def _shapes(groups: list[Group]) -> Table:
-    table = table_of("size while optimising", "images", "settings")
+def _shapes(groups: list[Group], manifest: Manifest, pixels: Mapping[Shape, int]) -> Table:
+    table = table_of("size while optimising", "images", "size of the files", "settings")
+    settings = manifest.all_settings()
     for group in sorted(groups, key=lambda group: (-group.width * group.height, group)):
         size = f"{group.width}×{group.height}" if group.width else "unreadable"
-        table.add_row(size, str(group.num_jobs), group.settings_id)
+        mean = pixels.get(group.shape, 0) / group.num_jobs
+        files = _file_size(settings[group.settings_id].recipe.output_size, mean)
+        table.add_row(size, str(group.num_jobs), files if group.width else "", group.settings_id)
     return table
+
+
+def _file_size(asked: str | int | tuple[int, int], content_pixels: float) -> str:
+    """Say how large files come out, of contents with so many pixels in the mean."""
+    if asked == "content":
+        return f"as content, {content_pixels / 1e6:.2g} MP"
+    if isinstance(asked, tuple):
+        return f"{asked[0]}×{asked[1]}, cut"
+    return "as optimised" if asked == "work" else f"{asked} px, longest edge"
 
 
 def _suffixes(counts: Counter[str]) -> str:

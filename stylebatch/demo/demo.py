@@ -41,6 +41,7 @@ pairs:
     assign: all               # all | {{sample: K}} | {{map: FILE.csv}}
     recipe: balanced          # `stylebatch recipes` lists them
     size_px: 192              # longest edge while optimising
+    output_size: 224          # longest edge of the files; [224, 224], content, work
     steps: 40                 # evaluations at most
     strength: 1               # or [0.5, 2]: drawn for each image
     # override: {{color: content}}  # any field of the recipe: `stylebatch recipes balanced`

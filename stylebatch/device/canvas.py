@@ -1,12 +1,12 @@
 """From the optimiser's pixels to those of the file: size, enhancement, colours, mask."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from stylebatch.pictures.colors import keep_colors
-from stylebatch.pictures.images import Pixels, fit_pixels, resize
+from stylebatch.pictures.images import Pixels, covering_size, cut_centre, fit_pixels, resize
 from stylebatch.recipes import Recipe
 
 
@@ -19,6 +19,7 @@ class Canvas:
         content: (height, width, 3), the content there; None where nothing of it comes through.
         alpha: (height, width), to be put back.
         mask: (height, width), 255 where the result shows, 0 where the content does.
+        covering: (width, height) of the whole that the file is cut from; None: it is the whole.
     """
 
     width: int
@@ -26,6 +27,7 @@ class Canvas:
     content: Pixels | None
     alpha: Pixels | None
     mask: Pixels | None
+    covering: tuple[int, int] | None = None
 
 
 def make_canvas(
@@ -44,21 +46,31 @@ def make_canvas(
     """
     height, width = content.shape[:2]
     needs_content = mask is not None or recipe.color == "content" or recipe.side_by_side
-    own = (content if needs_content else None, alpha, mask)
+    whole = Canvas(width, height, content if needs_content else None, alpha, mask)
     if recipe.output_size == "content":
-        return Canvas(width, height, *own)
-    fitted = (
-        None
-        if part is None
-        else fit_pixels(part, work_width, work_height, fit=recipe.fit, resampling=recipe.resampling)
-        for part in own
-    )
-    return Canvas(work_width, work_height, *fitted)
+        return whole
+    size = recipe.file_size(width, height, (work_width, work_height))
+    if recipe.output_size == "work":
+        return _brought_to(size, whole, recipe.fit, recipe.resampling)
+    if not isinstance(recipe.output_size, tuple):
+        return _brought_to(size, whole, "longest", recipe.output_resampling)
+    cut = _brought_to(size, whole, "crop", recipe.output_resampling)
+    return replace(cut, covering=covering_size(width, height, *size))
+
+
+def _brought_to(size: tuple[int, int], canvas: Canvas, fit: str, resampling: str) -> Canvas:
+    def bring(part: Pixels | None) -> Pixels | None:
+        return None if part is None else fit_pixels(part, *size, fit=fit, resampling=resampling)
+
+    return Canvas(*size, bring(canvas.content), bring(canvas.alpha), bring(canvas.mask))
 
 
 def finish(pixels: Pixels, canvas: Canvas, recipe: Recipe) -> Pixels:
     """Return the file's pixels (height, width, 3) from those that were optimised, (h, w, 3)."""
-    made = resize(pixels, canvas.width, canvas.height, recipe.output_resampling)
+    whole = canvas.covering or (canvas.width, canvas.height)
+    made = resize(pixels, *whole, recipe.output_resampling)
+    if canvas.covering:
+        made = cut_centre(made, canvas.width, canvas.height)
     made = _enhance(made, recipe)
     if recipe.color == "content":
         assert canvas.content is not None

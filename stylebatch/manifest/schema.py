@@ -164,6 +164,9 @@ class Defaults(Section):
     """which styles each image gets; all by default"""
     size_px: Annotated[int, Recipe.model_fields["size_px"]] | None = None
     """longest edge while optimising, at most"""
+    output_size: Recipe.model_fields["output_size"].rebuild_annotation() | None = None  # type: ignore[valid-type]
+    """of the files: content (the content's own), work (as optimised), 224 (longest edge), or
+    [224, 224] (cut from the centre)"""
     strength: Strength | tuple[Strength, Strength] | None = None
     """how much style: 0 the photograph, 1 the recipe, 2 much more; [LOW, HIGH] is drawn for each
     image"""

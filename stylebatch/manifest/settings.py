@@ -34,7 +34,7 @@ from stylebatch.recipes import (
 )
 
 # Fields of a pair that name its recipe, or are fields of it too.
-_SHARED = ("recipe", "size_px", "steps", "strength")
+_SHARED = ("recipe", "size_px", "output_size", "steps", "strength")
 
 Strength = tuple[float, float]
 Level = tuple[Loc, Defaults]

@@ -134,13 +134,22 @@ def fit_pixels(
     if fit != "crop":
         return resize(pixels, width, height, resampling)
     rows, columns = pixels.shape[:2]
+    covered = resize(pixels, *covering_size(columns, rows, width, height), resampling)
+    return cut_centre(covered, width, height)
+
+
+def covering_size(columns: int, rows: int, width: int, height: int) -> tuple[int, int]:
+    """Return (width, height) at which an image of columns × rows just covers a box."""
     if width * rows >= height * columns:
-        covering = (width, max(height, rows * width // columns))
-    else:
-        covering = (max(width, columns * height // rows), height)
-    covered = resize(pixels, *covering, resampling)
-    left, top = round((covering[0] - width) / 2), round((covering[1] - height) / 2)
-    return np.ascontiguousarray(covered[top : top + height, left : left + width])
+        return width, max(height, rows * width // columns)
+    return max(width, columns * height // rows), height
+
+
+def cut_centre(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Cut a box from the centre of (H, W, …)."""
+    rows, columns = pixels.shape[:2]
+    left, top = round((columns - width) / 2), round((rows - height) / 2)
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
 def encode_png(rgb: Pixels, alpha: Pixels | None) -> bytes:

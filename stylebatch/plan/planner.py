@@ -257,8 +257,9 @@ class _PairPlanner:
         settings = self.pair.settings
         recipe, work = settings.recipe, settings.work_size(width, height)
         # Each edge of its own: an image that is stretched may be enlarged along one of them only.
-        enlargement = max(width / work[0], height / work[1])
-        return *work, recipe.output_size == "content" and enlargement > _MAX_ENLARGEMENT
+        file = recipe.file_size(width, height, work)
+        enlargement = max(file[0] / work[0], file[1] / work[1])
+        return *work, enlargement > _MAX_ENLARGEMENT
 
     def _prefix_of(self, digests: list[str]) -> Callable[[int], blake2b]:
         settings = self.pair.settings

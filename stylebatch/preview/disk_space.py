@@ -68,9 +68,12 @@ class DiskSpace:
 
     def _pixels(self, shape: Shape, content_pixels: float) -> float:
         """Return the pixels of an image's file."""
-        if self._settings[shape.settings_id].recipe.output_size == "content":
+        recipe = self._settings[shape.settings_id].recipe
+        if recipe.output_size == "content":
             return content_pixels
-        return shape.width * shape.height
+        # In the proportions of the work, which are about the content's.
+        width, height = recipe.file_size(shape.width, shape.height, (shape.width, shape.height))
+        return width * height
 
     def _bytes_per_pixel(self, shape: Shape) -> float | None:
         """Return those of a shape, else of its settings, else of all."""

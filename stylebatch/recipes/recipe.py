@@ -175,8 +175,9 @@ class Recipe(BaseModel):
     )
 
     # --- what comes out
-    output_size: Literal["content", "work"] = Field(
-        description="content: resampled to the content's own size; work: as optimised"
+    output_size: Literal["content", "work"] | Edge | tuple[Edge, Edge] = Field(
+        description="of the files. content: the content's own size; work: as optimised; 224: that "
+        "longest edge; [224, 224]: that width and height, cut from the centre"
     )
     output_resampling: Resampling = Field("lanczos", description="to the output's size")
     rounding: Literal["nearest", "truncate"] = Field("nearest", description="to 8 bits")
@@ -293,6 +294,18 @@ class Recipe(BaseModel):
             enlarge=self.enlarge,
             smallest_px=smallest_px,
         )
+
+    def file_size(self, width: int, height: int, work: tuple[int, int]) -> tuple[int, int]:
+        """Return (width, height) of the file of an upright image that is worked on at `work`."""
+        if self.output_size == "content":
+            return width, height
+        if self.output_size == "work":
+            return work
+        if isinstance(self.output_size, tuple):
+            return self.output_size
+        longest = max(width, height, 1)
+        edges = (max(1, round(edge * self.output_size / longest)) for edge in (width, height))
+        return next(edges), next(edges)
 
     def deciding_fields(self) -> dict[str, Any]:
         """What decides what comes out: every field but prose and strength, which each job has."""

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -164,6 +165,37 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None
     assert "1 × .txt" in out
     assert out.splitlines()[-1] == "4 images to make"
     assert command("run", "--dry-run").out.startswith(out)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wide", "upright", "told"),
+    [
+        ("content", (96, 32), (40, 80), "as content, 0.0031 MP"),
+        ("work", (16, 16), (16, 16), "as optimised"),
+        (48, (48, 16), (24, 48), "48 px, longest edge"),
+        ([20, 18], (20, 18), (20, 18), "20×18, cut"),
+    ],
+)
+def test_files_come_out_as_large_as_the_plan_says(
+    tmp_path: Path,
+    asked: Any,
+    wide: tuple[int, int],
+    upright: tuple[int, int],
+    told: str,
+) -> None:
+    small = Small(tmp_path)
+    small.pair["output_size"] = asked
+    small.style("a.png", 1)
+    # Both are worked on at 16×16.
+    sizes = {"wide": (96, 32), "upright": (40, 80)}
+    for number, (name, size) in enumerate(sizes.items()):
+        small.photo(f"cats/{name}.png", number, *size)
+    small.write()
+    assert told in command("plan", str(small.manifest)).out
+    assert small.run("--quiet").code == 0
+    for name, size in (("wide", wide), ("upright", upright)):
+        with Image.open(small.out / f"images/cats/{name}-a.png") as image:
+            assert image.size == size
 
 
 def test_the_jobs_of_a_plan_are_json_lines(small: Small) -> None:

@@ -1,6 +1,7 @@
 """From optimised pixels to those of a file: each part, and the order in which they come."""
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,51 @@ def test_a_cropped_output_is_made_on_parts_that_are_cropped_the_same_way() -> No
         assert np.array_equal(part, np.asarray(CenterCrop(20)(whole)))
 
 
-@pytest.mark.parametrize("size", ["content", "work"])
-def test_a_canvas_holds_the_content_only_where_something_of_it_is_needed(size: str) -> None:
+@pytest.mark.parametrize(("longest", "size"), [(18, (18, 15)), (72, (72, 60)), (20, (20, 17))])
+def test_an_output_of_a_longest_edge_has_the_content_s_proportions(
+    longest: int, size: tuple[int, int]
+) -> None:
+    asked = recipe(output_size=longest, output_resampling="bicubic")
+    # Whatever it was worked on at.
+    found = make_canvas(asked, CONTENT, ALPHA, MASK, 32, 32)
+    assert (found.width, found.height) == size
+    for part, own in ((found.content, CONTENT), (found.alpha, ALPHA), (found.mask, MASK)):
+        assert part is not None
+        wanted = Image.fromarray(own).resize(size, Image.Resampling.BICUBIC)
+        assert np.array_equal(part, np.asarray(wanted))
+    result = np.asarray(picture(5, 32, 32))
+    plain = make_canvas(asked, CONTENT, None, None, 32, 32)
+    wanted = Image.fromarray(result).resize(size, Image.Resampling.BICUBIC)
+    assert np.array_equal(finish(result, plain, asked), np.asarray(wanted))
+
+
+@pytest.mark.parametrize("box", [(20, 20), (40, 20), (17, 31), (50, 45)], ids=str)
+def test_an_output_of_a_box_is_what_torchvision_cuts_from_the_centre(box: tuple[int, int]) -> None:
+    asked = recipe(output_size=box, output_resampling="bilinear")
+    found = make_canvas(asked, CONTENT, ALPHA, MASK, 36, 30)
+    assert (found.width, found.height) == box
+
+    def cut(pixels: Pixels) -> Pixels:
+        # The size at which the whole just covers the box, then the box.
+        scale = max(Fraction(box[0], 36), Fraction(box[1], 30))
+        whole = Image.fromarray(pixels).resize(
+            (max(box[0], int(36 * scale)), max(box[1], int(30 * scale))), Image.Resampling.BILINEAR
+        )
+        return np.asarray(CenterCrop(box[::-1])(whole))
+
+    for part, own in ((found.content, CONTENT), (found.alpha, ALPHA), (found.mask, MASK)):
+        assert part is not None
+        assert np.array_equal(part, cut(own))
+    # The result is cut where the content is: where the mask is black, every byte is its own.
+    result = np.asarray(picture(5, 36, 30))
+    black = make_canvas(asked, CONTENT, None, np.zeros_like(MASK), 36, 30)
+    assert np.array_equal(finish(result, black, asked), cut(CONTENT))
+    white = make_canvas(asked, CONTENT, None, np.full_like(MASK, 255), 36, 30)
+    assert np.array_equal(finish(result, white, asked), cut(result))
+
+
+@pytest.mark.parametrize("size", ["content", "work", 20, (20, 16)])
+def test_a_canvas_holds_the_content_only_where_something_of_it_is_needed(size: Any) -> None:
     def content(mask: Pixels | None = None, **fields: Any) -> Pixels | None:
         asked = recipe(output_size=size, **fields)
         return make_canvas(asked, CONTENT, None, mask, 32, 32).content
