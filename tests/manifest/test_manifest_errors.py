@@ -76,7 +76,8 @@ SHAPE_ERRORS = [
         "recipe: balanced",
         "name: all",
         "7: defaults.name: unknown key 'name'; known are assign, content, into, masks, "
-        "output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; remove it",
+        "output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; "
+        "remove it",
     ),
     (
         "    size_px: 128",

@@ -128,6 +128,7 @@ CHANGES: dict[str, Any] = {
     "scales": [1, 1],
     "content_scales": [0, 1],
     "tv_divisor": "edge",
+    "tv_border": True,
     "strength_acts_on": "statistics",
 }
 
