@@ -64,7 +64,8 @@ class Extractor:
         self._padded = architecture.padded(padding)
         # Tensor cores convolve with a pixel's channels side by side, and so do CPUs in bfloat16,
         # which then pool ten times faster too; in float32 those gain next to nothing.
-        is_faster = self.device.type == "cuda" or dtype == torch.bfloat16
+        is_cpu = self.device.type == "cpu"
+        is_faster = self.device.type == "cuda" or (is_cpu and dtype == torch.bfloat16)
         self._format = torch.channels_last if is_faster else torch.preserve_format
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
