@@ -293,6 +293,15 @@ def test_a_terminal_shows_progress_and_keeps_the_summary(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_what_a_quiet_run_warns_of_stands_in_its_log(tmp_path: Path) -> None:
+    small = Small(tmp_path)
+    small.photo("cats/large.png", 1, 200, 100)
+    small.style("a.png", 2)
+    assert small.run("--quiet") == Ended(0, "", "")
+    log = (small.out / ".stylebatch/run.log").read_text()
+    assert re.search(r"WARNING.*1 image comes out enlarged more than twice.*cats/large\.png", log)
+
+
 def test_a_quiet_run_shows_nothing_on_a_terminal_either(small: Small) -> None:
     assert on_a_terminal("run", "--quiet") == (0, "")
 
