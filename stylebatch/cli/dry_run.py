@@ -22,8 +22,7 @@ def dry_run(manifest: Manifest, request: RunRequest) -> None:
         planned, summary, styles = make_plan(
             manifest, ledger, retry_failed=request.retry_failed, shard=request.shard
         )
-        waiting = ledger.sizes.waiting_pixels()
-        print_plan(manifest, planned, summary, request.shard, waiting)
+        print_plan(manifest, planned, summary, request.shard, ledger.sizes.waiting_pixels)
         if not any(counts.pending for counts in planned.counts.values()):
             return
         is_shown = console.is_terminal

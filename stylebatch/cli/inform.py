@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -61,7 +61,7 @@ def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
     """Print a plan: a table of the pairs, then of what waits, by shape."""
     with open_together(Dataset(manifest.output)) as ledger:
         planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
-        print_plan(manifest, planned, summary, None, ledger.sizes.waiting_pixels())
+        print_plan(manifest, planned, summary, None, ledger.sizes.waiting_pixels)
 
 
 def print_plan(
@@ -69,12 +69,13 @@ def print_plan(
     planned: PlannedJobs,
     summary: PlanSummary,
     shard: Shard | None,
-    pixels: Mapping[Shape, int],
+    waiting_pixels: Callable[[], Mapping[Shape, int]],
 ) -> None:
     """Print a plan that was made; only a whole one has outputs that are out of date.
 
     Args:
-        pixels: of the contents of all that waits, their sum by shape.
+        waiting_pixels: of the contents of all that waits, their sum by shape; a query that is
+            asked only where files are as large as these.
     """
     groups = planned.groups()
     stale = 0 if shard else planned.find_stale()
@@ -87,7 +88,7 @@ def print_plan(
         pairs.add_row(pair.name, pair.content, *map(str, (images, styles, *numbers)))
     console.print(pairs)
     if groups:
-        console.print(_shapes(groups, manifest, pixels))
+        console.print(_shapes(groups, manifest, waiting_pixels))
     for line in summary.warnings():
         console.print(f"warning: {line}", markup=False)
     for name, found in summary.pairs.items():
@@ -104,13 +105,17 @@ def _verdict(counts: dict[str, PairCounts]) -> str:
     return f"{counted(pending, 'image')} to make" if pending else "nothing to do"
 
 
-def _shapes(groups: list[Group], manifest: Manifest, pixels: Mapping[Shape, int]) -> Table:
+def _shapes(
+    groups: list[Group], manifest: Manifest, waiting_pixels: Callable[[], Mapping[Shape, int]]
+) -> Table:
     table = table_of("size while optimising", "images", "size of the files", "settings")
-    settings = manifest.all_settings()
+    asked = {key: each.recipe.output_size for key, each in manifest.all_settings().items()}
+    is_as_content = any(asked[group.settings_id] == "content" for group in groups)
+    pixels = waiting_pixels() if is_as_content else {}
     for group in sorted(groups, key=lambda group: (-group.width * group.height, group)):
         size = f"{group.width}×{group.height}" if group.width else "unreadable"
         mean = pixels.get(group.shape, 0) / group.num_jobs
-        files = _file_size(settings[group.settings_id].recipe.output_size, mean)
+        files = _file_size(asked[group.settings_id], mean)
         table.add_row(size, str(group.num_jobs), files if group.width else "", group.settings_id)
     return table
 

@@ -158,9 +158,7 @@ class LiveView(LineView):
 
 def render(tally: Tally, speed: Speed, width: int) -> Group:
     """Draw the live part of a view on a terminal of so many columns."""
-    finished = (
-        f"{tally.done + tally.failed:,}/{tally.total:,} image{'s' if tally.total != 1 else ''}"
-    )
+    finished = f"{tally.done + tally.failed:,}/{counted(tally.total, 'image')}"
     going = _going(tally, speed)
     # The bar has what the texts leave; where that is too little, they go to a line of their own.
     has_room = width - len("  ".join([finished, *going])) - 2 >= BAR_WIDTHS[0]

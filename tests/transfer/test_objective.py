@@ -6,24 +6,13 @@ from typing import Any
 import pytest
 import torch
 from support import naive
-from support.scaled import make_objective
+from support.scaled import SPEC, make_objective
 from support.synchronisation import NoReadingBack
 from torch import Tensor
 
 from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.transfer.objective import Losses, ObjectiveSpec, Targets
 
-SPEC: dict[str, Any] = {
-    "content_layers": {"relu1_2": 2, "conv2_1": 1},
-    "content_loss": "relative",
-    "content_weight": 3,
-    "style_layers": {"conv1_1": 1, "relu2_1": 4},
-    "style_loss": "relative",
-    "gram_divisor": "n",
-    "style_weight": 5,
-    "layer_reduction": "mean",
-    "tv_weight": 0.01,
-}
 CONTENT, STYLE = naive.draw(3, 16, 20, seed=1), naive.draw(3, 24, 18, seed=2).square()
 IMAGE = (0.8 * CONTENT + 0.2 * naive.draw(3, 16, 20, seed=3)).clamp(0, 1)
 
