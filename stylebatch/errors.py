@@ -1,5 +1,7 @@
 """The base of the errors that a user can mend."""
 
+from typing import Self
+
 
 class UserError(Exception):
     """Say where something is wrong, what was found, what is allowed and what to do next.
@@ -15,6 +17,12 @@ class UserError(Exception):
         self.where, self.found, self.allowed, self.todo = where, found, allowed, todo
         parts = "; ".join(part for part in (found, allowed, todo) if part)
         super().__init__(f"{where}: {parts}")
+
+    @classmethod
+    def unwritable(cls, where: str, reason: str) -> Self:
+        """Make the one for a file that can't be written, with the system's reason."""
+        allowed = "allowed is a file in a folder that you may write to"
+        return cls(where, f"can't be written ({reason})", allowed, "choose another place")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions pickle by `args`, which here is the joined text: name the fields instead.

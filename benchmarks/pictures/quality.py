@@ -115,8 +115,8 @@ def make(
     if options.steps:
         override["steps"] = options.steps
     weights = options.weights or (str(shared / WEIGHTS) if options.arch == "vgg19" else None)
-    made_with = settings_id(work, override, options.arch, weights)
     path = None if options.out is None else options.out / f"{pair.name} {work} {options.arch}.png"
+    made_with = "" if path is None else settings_id(work, override, options.arch, weights)
     if path is not None and path.exists():
         with Image.open(path) as kept:
             if kept.info.get("settings") == made_with:

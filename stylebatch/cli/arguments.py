@@ -65,10 +65,7 @@ def check_writable(path: Path) -> None:
         ArgumentError: with the system's reason.
     """
     if reason := why_unwritable(path):
-        allowed = "allowed is a file in a folder that you may write to"
-        raise ArgumentError(
-            str(path), f"can't be written ({reason})", allowed, "choose another place"
-        )
+        raise ArgumentError.unwritable(str(path), reason)
 
 
 def evaluations_bar() -> Progress:

@@ -35,8 +35,7 @@ def check_sheet_path(path: Path) -> None:
         allowed = f"a sheet is one of {', '.join(_FORMATS)}"
         raise SheetError(str(path), f"no sheet can be a '{path.suffix}'", allowed, "rename it")
     if reason := why_unwritable(path):
-        allowed = "allowed is a file in a folder that you may write to"
-        raise SheetError(str(path), f"can't be written ({reason})", allowed, "choose another place")
+        raise SheetError.unwritable(str(path), reason)
 
 
 def contact_sheet(
