@@ -1,6 +1,7 @@
 """The feature extractor: images in [0, 1] to feature maps by paper name."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,7 @@ from torch import Tensor
 from stylebatch.extractors.architectures import Architecture, Convolution, Layer, Pooling
 from stylebatch.transfer import frozen
 from stylebatch.transfer.losses import both_sides, gram_matrix
-from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, twice
+from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, triangle, twice
 
 PADDING_MODES = {"reflect": "reflect", "replicate": "replicate", "replicate_shallow": "replicate"}
 # Brings averages of rectified features back to about what the maximum gives (Crowson's
@@ -78,12 +79,19 @@ class Extractor:
             layer: head for layer, head in architecture.heads.items() if layer in self.taps
         }
         self._head_matrices: dict[str, Tensor] = {}
+        self._narrow_heads: dict[str, Convolution] = {}
         # Of the layers' maps, which are float32.
         for layer, head in self._heads.items():
             weight, bias = self._place(*tensors[head.name], torch.float32)
             self._weights[head.name] = (weight, bias)
             # (C, c + 1), the bias its last column.
             self._head_matrices[layer] = torch.cat([weight.flatten(1), bias[:, None]], 1)
+            narrow = triangle(weight.flatten(1))[:, :, None, None]
+            part = replace(head, name=f"{head.name}.narrow", channels_out=len(narrow))
+            self._narrow_heads[layer] = part
+            self._weights[part.name] = self._place(
+                narrow, narrow.new_zeros(len(narrow)), torch.float32
+            )
 
     def _place(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         weight = weight.to(self.device, dtype, memory_format=self._format)
@@ -125,6 +133,15 @@ class Extractor:
         """Return what a layer's tapped maps stand for: (B, c, h, w) → (B, C, h, w), float32."""
         maps = maps.float()
         return self._convolve(self._heads[layer], maps) if layer in self._heads else maps
+
+    def content_maps(self, layer: str, maps: Tensor) -> Tensor:
+        """Return maps as far from each other as a layer's feature maps are: (B, c, h, w), float32.
+
+        Of a head H = Q·R with Qᵀ·Q = 1 these are R·f: ‖H·f - H·p‖ = ‖R·f - R·p‖, and the wide maps
+        are never formed.
+        """
+        maps, part = maps.float(), self._narrow_heads.get(layer)
+        return maps if part is None else self._convolve(part, maps)
 
     def gram_matrix(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the Gram matrices, undivided, of a layer's feature maps: (B, c, h, w) → (B, C, C).

@@ -185,8 +185,25 @@ def gram_divisor(kind: str, channels: int, positions: int, image_pixels: int) ->
 
 
 def squared_distance(values: Tensor, target: Tensor) -> Tensor:
-    """Return Σ (values - target)² for each image: (B, …), (B, …) → (B,)."""
-    return sum_pixels((values - target).square())
+    """Return Σ (values - target)² for each image: (B, …), (B, …) → (B,); a gradient for values."""
+    distance: Tensor = _SquaredDistance.apply(values, target)
+    return distance
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """The sum and its gradient, 2·(values - target), in one pass over large maps each."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, target: Tensor) -> Tensor:
+        offset = values - target
+        ctx.save_for_backward(offset)
+        return sum_pixels(offset.square())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (offset,) = ctx.saved_tensors
+        return offset * (2 * gradient).view(-1, *[1] * (offset.dim() - 1)), None
 
 
 def power_distance(values: Tensor, target: Tensor, powers: Sequence[int], divisor: float) -> Tensor:

@@ -143,9 +143,10 @@ class Objective:
     def _add_content(self, found: Targets, scaled: Scaled) -> None:
         for layer, weight in scaled.look.content.items():
             key = at_scale(layer, scaled.look.scale)
-            wanted = self.extractor.feature_maps(layer, scaled.maps[layer])
-            found[f"content.{key}"] = wanted
-            found[f"content_factor.{key}"] = weight * loss_scale(self.spec.content_loss, wanted)
+            maps = scaled.maps[layer]
+            scale = loss_scale(self.spec.content_loss, self.extractor.feature_maps(layer, maps))
+            found[f"content.{key}"] = self.extractor.content_maps(layer, maps)
+            found[f"content_factor.{key}"] = weight * scale
 
     def _add_style(
         self,
@@ -232,7 +233,7 @@ class Objective:
         for scaled in self._scales_of(images):
             for layer in scaled.look.content:
                 key = at_scale(layer, scaled.look.scale)
-                maps = self.extractor.feature_maps(layer, scaled.maps[layer])
+                maps = self.extractor.content_maps(layer, scaled.maps[layer])
                 distance = squared_distance(maps, targets[f"content.{key}"])
                 content = content + targets[f"content_factor.{key}"] * distance
             for layer in scaled.look.style:

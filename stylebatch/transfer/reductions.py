@@ -3,6 +3,9 @@
 Elsewhere nothing of the kind is promised, and torch's own reductions are taken.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,6 +31,9 @@ def sum_pixels(values: Tensor) -> Tensor:
     if not values.is_cpu:
         return values.sum(tuple(range(1, values.dim())))
     batch = values.shape[0]
+    if values.dim() == 4 and not values.is_contiguous():
+        # Where a pixel's channels lie side by side, in this order: without a copy.
+        values = values.permute(0, 2, 3, 1)
     rows = values.reshape(batch, -1)
     while rows.shape[1] > ROW:
         padding = -rows.shape[1] % ROW
@@ -88,17 +94,30 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
 
 
 def eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues (B, C) and eigenvectors (B, C, C), in columns, of symmetric matrices.
-
-    On the CPU by one thread: LAPACK's order depends on how many there are.
-    """
-    if not matrices.is_cpu:
+    """Return eigenvalues (B, C) and eigenvectors (B, C, C), in columns, of symmetric matrices."""
+    with _one_thread(matrices):
         values, vectors = torch.linalg.eigh(matrices)
-        return values, vectors
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        values, vectors = torch.linalg.eigh(matrices)
-    finally:
-        torch.set_num_threads(threads)
     return values, vectors
+
+
+def triangle(matrix: Tensor) -> Tensor:
+    """Return R of a matrix Q·R, the columns of Q orthonormal: (I, J) → (min(I, J), J).
+
+    For all x, y: ‖M·x - M·y‖ = ‖R·x - R·y‖. By way of float64.
+    """
+    with _one_thread(matrix):
+        right: Tensor = torch.linalg.qr(matrix.double(), mode="r")[1]
+    return right.to(matrix)
+
+
+@contextmanager
+def _one_thread(matrices: Tensor) -> Iterator[None]:
+    """On the CPU: LAPACK's order depends on how many there are."""
+    threads = torch.get_num_threads()
+    if matrices.is_cpu:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if matrices.is_cpu:
+            torch.set_num_threads(threads)

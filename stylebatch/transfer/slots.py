@@ -77,7 +77,7 @@ class Batch:
         slot = len(self.entries)
         for name, value in targets.items():
             if name not in self._targets:
-                self._targets[name] = value.new_zeros((self._capacity, *value.shape[1:]))
+                self._targets[name] = _room_for(value, self._capacity)
             self._targets[name][slot] = value[0]
         self._optimizer.admit(slot, start[0], entry.budget)
         self._book.admit(slot, entry.budget)
@@ -140,3 +140,10 @@ class Batch:
             self.entries[slot] = self.entries[last]
         self.entries.pop()
         return image
+
+
+def _room_for(target: Tensor, capacity: int) -> Tensor:
+    """Return zeros for so many of (1, …), laid out alike: of two layouts sums take longer."""
+    room = target.new_zeros((capacity, *target.shape[1:]))
+    is_plain = target.dim() != 4 or target.is_contiguous()
+    return room if is_plain else room.contiguous(memory_format=torch.channels_last)

@@ -69,6 +69,17 @@ def test_a_head_gives_the_wide_maps_and_their_gram_matrices(arch: str) -> None:
         assert network.num_channels(layer, narrow[layer]) == wanted[layer].shape[1]
 
 
+@pytest.mark.parametrize("arch", NAMES)
+def test_content_maps_are_as_far_apart_as_the_wide_maps(arch: str) -> None:
+    images, network = naive.draw(2, 3, 37, 42), of(arch, LAYERS)
+    found, wanted = network(images), wide_maps(images, arch)
+    for layer in LAYERS:
+        maps = network.content_maps(layer, found[layer])
+        far = (wanted[layer][0] - wanted[layer][1]).square().sum()
+        assert maps.shape[1] == found[layer].shape[1]
+        assert float((maps[0] - maps[1]).square().sum() / far) == pytest.approx(1, rel=1e-5)
+
+
 def test_an_objective_on_heads_is_the_formula_on_wide_maps() -> None:
     image, content, style = naive.draw(3, 3, 24, 40).unsqueeze(1)
     network = of("slim", LAYERS)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylebatch.extractors.architectures import ARCHITECTURES, Architecture, Convolution, Layer
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.losses import gram_matrix, total_variation
+from stylebatch.transfer.losses import gram_matrix, squared_distance, total_variation
 from stylebatch.transfer.optimizers.curvature import CurvaturePairs, add_by_product
 from stylebatch.transfer.optimizers.preconditioner import precondition
 from stylebatch.transfer.pyramid import enlarge, shrink
@@ -21,6 +21,7 @@ from stylebatch.transfer.reductions import (
     dots_pixels,
     max_abs_pixels,
     sum_pixels,
+    triangle,
 )
 
 pytestmark = pytest.mark.slow
@@ -164,14 +165,19 @@ def test_features_and_their_gradient_have_the_same_bits_in_any_batch(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_gram_matrices_through_heads_have_the_same_bits_in_any_batch(dtype: torch.dtype) -> None:
+def test_what_comes_through_heads_has_the_same_bits_in_any_batch(dtype: torch.dtype) -> None:
     extractor = shallow("slim", "zeros", "max", dtype)
 
     def grams(images: Tensor) -> Tensor:
         maps = extractor(images)
         return torch.cat([extractor.gram_matrix(each, maps[each]).flatten(1) for each in maps], 1)
 
-    assert_same_bits(with_gradient(grams), draw(5, 3, 32, 64), batches=(1, 2, 5))
+    def contents(images: Tensor) -> Tensor:
+        maps = extractor(images)
+        return torch.cat([extractor.content_maps(each, maps[each]).flatten(1) for each in maps], 1)
+
+    for operation in (grams, contents):
+        assert_same_bits(with_gradient(operation), draw(5, 3, 32, 64), batches=(1, 2, 5))
 
 
 def shallow(arch: str, padding: str, pooling: str, dtype: torch.dtype) -> Extractor:
@@ -230,6 +236,31 @@ def test_gram_matrices_and_their_gradient_have_the_same_bits_in_any_batch(
         return gram_matrix(maps.contiguous(memory_format=layout), with_ones)
 
     assert_same_bits(with_gradient(gram), draw(8, *shape), batches=(1, 2, 3, 5, 8))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_a_squared_distance_and_its_gradient_have_the_same_bits_in_any_batch(
+    layout: torch.memory_format,
+) -> None:
+    wanted = draw(1, 48, 33, 50).flip(3).contiguous(memory_format=layout)
+
+    def distance(maps: Tensor) -> Tensor:
+        return squared_distance(maps.contiguous(memory_format=layout), wanted)
+
+    assert_same_bits(with_gradient(distance), draw(8, 48, 33, 50), batches=(1, 2, 3, 5, 8))
+
+
+def test_a_triangle_has_the_same_bits_with_any_threads_and_keeps_distances() -> None:
+    matrix, (x, y) = draw(256, 96), draw(2, 96)
+    found = []
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        found.append(triangle(matrix))
+        assert torch.get_num_threads() == threads
+    assert torch.equal(*found)
+    assert found[0].shape == (96, 96)
+    near, far = (each.double() @ (x - y).double() for each in (found[0], matrix))
+    assert float(near.norm()) == pytest.approx(float(far.norm()), rel=1e-6)
 
 
 def test_total_variation_and_its_gradient_have_the_same_bits_in_any_batch() -> None:
