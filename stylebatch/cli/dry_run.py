@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from stylebatch.cli.durations import roughly
-from stylebatch.cli.inform import print_plan
+from stylebatch.cli.plan import print_plan
 from stylebatch.ledger import open_together
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
