@@ -4,9 +4,10 @@ import json
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from stylebatch.cli import checks
+from stylebatch.cli.tables import say
 from stylebatch.manifest import json_schema
 
 
@@ -18,13 +19,12 @@ def schema() -> None:
 def doctor() -> None:
     """Check this machine: packages, devices, weights, folders."""
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, show_header=False)
     results = checks.examine()
+    width = max(len(check.name) for check in results)
     for check in results:
         mark, style = ("ok", "green") if check.is_good else ("!!", "yellow")
         if check.is_fatal and not check.is_good:
             style = "red"
-        table.add_row(f"[{style}]{mark}[/]", check.name, check.text)
-    console.print(table)
+        say(console, Text.assemble((mark, style), f"  {check.name.ljust(width)}  {check.text}"))
     if any(check.is_fatal and not check.is_good for check in results):
         raise typer.Exit(2)

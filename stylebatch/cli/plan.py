@@ -2,24 +2,29 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.filesize import decimal
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, table_of
-from stylebatch.ledger import PairCounts, PlannedJobs, open_together
+from stylebatch.cli.arguments import DEFAULT_MANIFEST
+from stylebatch.cli.tables import first_few, print_table, say
+from stylebatch.ledger import Ledger, PairCounts, PlannedJobs, Waiting, open_together
 from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
-from stylebatch.records import Group, Job, Shape
+from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
+from stylebatch.records import Group, Job, Style
 from stylebatch.run import make_plan
 from stylebatch.system.words import counted
+
+# Exact sizes can give a folder of photographs thousands of them.
+MAX_SIZES = 20
 
 
 def plan(
@@ -53,66 +58,115 @@ def _jobs_of(take: Any, group: Group) -> Any:
 
 
 def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
-    """Print a plan: a table of the pairs, then of what waits, by shape."""
+    """Print a plan: a table of the pairs, then of what waits, by size."""
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, summary, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
-        print_plan(manifest, planned, summary, None, ledger.sizes.waiting_pixels)
+        planned, summary, styles = make_plan(manifest, ledger, retry_failed=retry_failed)
+        foreseen = foresee(manifest, planned, summary, ledger, styles, None)
+        print_plan(Console(highlight=False), manifest, foreseen)
 
 
-def print_plan(
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a plan has to tell.
+
+    Attributes:
+        stale: images that are out of date; only a whole plan knows them.
+        waiting: what is to be made.
+        space: what is known of the sizes of its files.
+    """
+
+    counts: Mapping[str, PairCounts]
+    summary: PlanSummary
+    stale: int
+    waiting: Sequence[Waiting]
+    space: DiskSpace
+
+
+def foresee(
     manifest: Manifest,
     planned: PlannedJobs,
     summary: PlanSummary,
+    ledger: Ledger,
+    styles: Mapping[str, Style],
     shard: Shard | None,
-    waiting_pixels: Callable[[], Mapping[Shape, int]],
-) -> None:
-    """Print a plan that was made; only a whole one has outputs that are out of date.
+) -> Foreseen:
+    """Ask a plan that was made, and its ledger, for what there is to tell."""
+    return Foreseen(
+        counts=planned.counts,
+        summary=summary,
+        stale=0 if shard else planned.find_stale(),
+        waiting=ledger.sizes.waiting(),
+        space=measure_space(manifest, planned, ledger, styles),
+    )
 
-    Args:
-        waiting_pixels: of the contents of all that waits, their sum by shape; a query that is
-            asked only where files are as large as these.
-    """
-    groups = planned.groups()
-    stale = 0 if shard else planned.find_stale()
-    console = Console(highlight=False)
-    pairs = table_of("pair", "content", "images", "styles", "jobs", "done", "failed", "to do")
-    for pair in manifest.pairs:
-        counts = planned.counts[pair.name]
-        numbers = (counts.total, counts.done, counts.failed, counts.pending)
-        images, styles = summary.pairs[pair.name].images, len(pair.styles)
-        pairs.add_row(pair.name, pair.content, *map(str, (images, styles, *numbers)))
-    console.print(pairs)
-    if groups:
-        console.print(_shapes(groups, manifest, waiting_pixels))
+
+def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None:
+    """Print what `foresee` has found."""
+    summary, counts = foreseen.summary, foreseen.counts
+    header = ("pair", "images", "styles", "jobs", "done", "failed", "to do", "bytes", "content")
+    print_table(console, header, _pair_rows(manifest, foreseen))
+    if foreseen.waiting:
+        print_table(console, *_sizes(foreseen.waiting, manifest))
     for line in summary.warnings():
-        console.print(f"warning: {line}", markup=False)
+        say(console, f"warning: {line}")
     for name, found in summary.pairs.items():
         if found.passed_over:
-            console.print(f"{name}: passed over {_suffixes(found.passed_over)}", markup=False)
-    if stale:
+            say(console, f"{name}: passed over {_suffixes(found.passed_over)}")
+    if stale := foreseen.stale:
         old, them = counted(stale, "image", "is", "are"), "it" if stale == 1 else "them"
-        console.print(f"{old} out of date: a run moves {them} to .stylebatch/stale")
-    console.print(_verdict(planned.counts), markup=False)
+        say(console, f"{old} out of date: a run moves {them} to .stylebatch/stale")
+    say(console, _verdict(counts, _bytes_of(foreseen.space, foreseen.waiting)))
 
 
-def _verdict(counts: dict[str, PairCounts]) -> str:
+def _pair_rows(manifest: Manifest, foreseen: Foreseen) -> Iterator[tuple[str, ...]]:
+    waiting: dict[str, list[Waiting]] = {}
+    for each in foreseen.waiting:
+        waiting.setdefault(each.pair, []).append(each)
+    for pair in manifest.pairs:
+        counts = foreseen.counts[pair.name]
+        numbers = (counts.total, counts.done, counts.failed, counts.pending)
+        images, styles = foreseen.summary.pairs[pair.name].images, len(pair.styles)
+        size = _bytes_of(foreseen.space, waiting.get(pair.name, ()))
+        yield pair.name, *map(str, (images, styles, *numbers)), size, pair.content
+
+
+def _bytes_of(space: DiskSpace, waiting: Sequence[Waiting]) -> str:
+    """Say how much room images will take; "" where nothing is to be made."""
+    if not waiting:
+        return ""
+    size = space.bytes_of([each.group for each in waiting], mean_pixels(waiting))
+    return "not known" if size is None else f"about {decimal(size)}"
+
+
+def _verdict(counts: Mapping[str, PairCounts], size: str) -> str:
     pending = sum(count.pending for count in counts.values())
-    return f"{counted(pending, 'image')} to make" if pending else "nothing to do"
+    return f"{counted(pending, 'image')} to make, {size}" if pending else "nothing to do"
 
 
-def _shapes(
-    groups: list[Group], manifest: Manifest, waiting_pixels: Callable[[], Mapping[Shape, int]]
-) -> Table:
-    table = table_of("size while optimising", "images", "size of the files", "settings")
+def _sizes(
+    waiting: Sequence[Waiting], manifest: Manifest
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a table of sizes with the pairs whose images have them, the largest first."""
     asked = {key: each.recipe.output_size for key, each in manifest.all_settings().items()}
-    is_as_content = any(asked[group.settings_id] == "content" for group in groups)
-    pixels = waiting_pixels() if is_as_content else {}
-    for group in sorted(groups, key=lambda group: (-group.width * group.height, group)):
-        size = f"{group.width}×{group.height}" if group.width else "unreadable"
-        mean = pixels.get(group.shape, 0) / group.num_jobs
-        files = _file_size(asked[group.settings_id], mean)
-        table.add_row(size, str(group.num_jobs), files if group.width else "", group.settings_id)
-    return table
+    order = {pair.name: number for number, pair in enumerate(manifest.pairs)}
+    rows: dict[tuple[str, str], tuple[int, list[str]]] = {}
+    waiting = sorted(waiting, key=lambda each: order[each.pair])
+    for each in sorted(waiting, key=lambda each: -each.group.width * each.group.height):
+        width, height, jobs = each.group[1:]
+        mean = each.content_pixels / jobs
+        size = f"{width}×{height}" if width else "unreadable"
+        files = _file_size(asked[each.group.settings_id], mean) if width else ""
+        known, pairs = rows.get((size, files), (0, []))
+        rows[size, files] = (known + jobs, [*pairs, each.pair])
+    table: list[tuple[str, ...]] = [
+        (size, str(jobs), files, first_few(list(dict.fromkeys(pairs))))
+        for (size, files), (jobs, pairs) in rows.items()
+    ]
+    if (more := len(table) - MAX_SIZES) > 0:
+        rest = sum(int(row[1]) for row in table[MAX_SIZES:])
+        last = (f"and {counted(more, 'more size')}", str(rest), "", "")
+        table = [*table[:MAX_SIZES], last]
+    return ("size while optimising", "images", "size of the files", "pairs"), table
 
 
 def _file_size(asked: str | int | tuple[int, int], content_pixels: float) -> str:

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from stylebatch.cli import watch
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output, table_of
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output
+from stylebatch.cli.tables import print_table, say
 from stylebatch.ledger import read_standing
 from stylebatch.output.layout import Dataset
 
@@ -83,17 +84,17 @@ def _pair_states(
 
 
 def _show_status(found: Mapping[str, Any], console: Console) -> None:
-    console.print(found["output"], style="bold", markup=False)
+    say(console, found["output"], "bold")
     if holder := found["running"]:
-        console.print("  a run is going on: process {pid} on {host}".format(**holder))
+        say(console, "  a run is going on: process {pid} on {host}".format(**holder))
     for shard, holder in found["shards"].items():
         state = "process {pid} on {host}".format(**holder) if holder else "not running, not merged"
-        console.print(f"  shard {shard}: {state}", markup=False)
-    table = table_of("pair", "jobs", "done", "failed", "to do")
-    for pair, state in found["pairs"].items():
-        numbers = (state["planned"], state["done"], state["failed"], state["left"])
-        table.add_row(pair, *map(str, numbers))
-    console.print(table)
+        say(console, f"  shard {shard}: {state}")
+    rows = [
+        (pair, *(str(state[key]) for key in ("planned", "done", "failed", "left")))
+        for pair, state in found["pairs"].items()
+    ]
+    print_table(console, ("pair", "jobs", "done", "failed", "to do"), rows)
     for reason, outputs in list(found["failures"].items())[:MAX_REASONS]:
         more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
-        console.print(f"failed: {outputs[0]}{more}: {reason}", markup=False, soft_wrap=True)
+        say(console, f"failed: {outputs[0]}{more}: {reason}")

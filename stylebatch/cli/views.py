@@ -13,6 +13,7 @@ from rich.text import Text
 
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.speed import Speed
+from stylebatch.cli.tables import say
 from stylebatch.ledger import PairCounts
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
@@ -62,7 +63,7 @@ class LineView:
     """
 
     def __init__(self) -> None:
-        self._errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self._errors = Console(stderr=True, highlight=False)
 
     def __enter__(self) -> "LineView":
         return self
@@ -80,7 +81,7 @@ class LineView:
 
     def event(self, event: Event) -> None:
         if isinstance(event, JobFailed):
-            self._errors.print(f"stylebatch: {trouble(event)}")
+            say(self._errors, f"stylebatch: {trouble(event)}")
 
     def tick(self, tally: Tally) -> None:
         pass
@@ -132,7 +133,7 @@ class LiveView(LineView):
 
     def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
         for line in summary.warnings():
-            self._console.print(f"warning: {line}", style="yellow", markup=False)
+            say(self._console, f"warning: {line}", "yellow")
 
     def event(self, event: Event) -> None:
         match event:
@@ -144,13 +145,13 @@ class LiveView(LineView):
                 self._speed.lost(worker)
         if text := trouble(event):
             style = "yellow" if isinstance(event, Notice) else "red"
-            self._console.print(text, style=style, markup=False, soft_wrap=True)
+            say(self._console, text, style)
 
     def tick(self, tally: Tally) -> None:
         self._live.update(render(tally, self._speed, self._console.width), refresh=True)
 
     def say(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False)
+        say(self._console, text)
 
     def remark(self, text: str) -> None:
         self.say(text)

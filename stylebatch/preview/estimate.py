@@ -7,23 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stylebatch.extractors.weights import find_download
-from stylebatch.ledger import Ledger, PlannedJobs
+from stylebatch.ledger import Ledger, PlannedJobs, Waiting
 from stylebatch.manifest import Manifest
-from stylebatch.output.layout import Dataset
-from stylebatch.preview.disk_space import DiskSpace, free_bytes
+from stylebatch.preview.disk_space import DiskSpace, free_bytes, mean_pixels
+from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Settings
-from stylebatch.records import Group, Job, Shape, Style, device_kind
+from stylebatch.records import Group, Job, Style, device_kind
 from stylebatch.run import Pace, cost_of, worker_specs
 from stylebatch.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from stylebatch.preview.speed_probe import Probe
-
-MOST_SHAPES = 8
-# Jobs at hand for a shape: the first may be one that can't be read.
-MOST_JOBS = 3
-# Images that are done, of which sizes are taken.
-MOST_SIZES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +52,16 @@ def estimate(
     ledger: Ledger,
     styles: Mapping[str, Style],
     *,
+    space: DiskSpace,
+    waiting: Sequence[Waiting],
     limit: int | None = None,
     tell: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
     """Estimate what is left of a plan; nothing is written but in a temporary folder.
 
     Args:
+        space: what it knows of the sizes of files.
+        waiting: what the plan has to make, of each pair.
         limit: make so many images at most.
         tell: is told what takes a while.
 
@@ -74,21 +72,16 @@ def estimate(
     groups = first_groups(planned.groups(), settings, limit)
     earlier = {kind: Pace.from_json(rows) for kind, rows in (ledger.get("pace") or {}).items()}
     evaluations, is_at_most = expected_evaluations(settings, groups, earlier.values())
-    space = DiskSpace(settings)
-    space.take_made(Dataset(manifest.output), ledger.sizes.some_made(MOST_SIZES))
     clock = _Clock(manifest, planned, styles, groups, evaluations)
     if not clock.take_earlier(earlier):
         tell("measuring a few evaluations …")
-        clock.probe(space)
+        clock.probe()
     images = sum(group.num_jobs for group in groups)
-    waiting = {group.shape: group.num_jobs for group in planned.groups()}
-    pixels = ledger.sizes.waiting_pixels()
-    content_pixels = {shape: pixels[shape] / number for shape, number in waiting.items()}
     return Estimate(
         images=images,
         evaluations=round(sum(each.num_jobs * evaluations[each.settings_id] for each in groups)),
         is_at_most=is_at_most,
-        output_bytes=space.bytes_of(groups, content_pixels),
+        output_bytes=space.bytes_of(groups, mean_pixels(waiting)),
         free_bytes=free_bytes(manifest.output),
         devices=tuple(spec.device for spec in clock.specs),
         seconds=clock.seconds(),
@@ -161,8 +154,8 @@ class _Clock:
         self._paces = {kind: (paces[kind], paces[kind]) for kind in self._kinds}
         return True
 
-    def probe(self, space: DiskSpace) -> None:
-        """Measure; sizes come along, for settings of which the ledger knows none."""
+    def probe(self) -> None:
+        """Measure."""
         for pair in self._manifest.pairs:
             weights = pair.settings.weights
             if find_download(weights):
@@ -178,27 +171,20 @@ class _Clock:
             if not found.shapes:
                 self.trouble = found.trouble
                 return
-            self._take(kind, spec, found, space)
+            self._take(kind, spec, found)
 
     def _candidates(self) -> Iterator[tuple[list[Job], int]]:
-        for group in spread(self._groups, MOST_SHAPES):
-            at_once = -(-group.num_jobs // len(self.specs))
-            yield self._planned.take(group, MOST_JOBS), at_once
+        for group, jobs in candidates(self._planned, self._groups):
+            yield jobs, -(-group.num_jobs // len(self.specs))
 
-    def _take(self, kind: str, spec: WorkerSpec, found: "Probe", space: DiskSpace) -> None:
+    def _take(self, kind: str, spec: WorkerSpec, found: "Probe") -> None:
         fast, slow = Pace(), Pace()
-        sizes: list[tuple[Shape, int, int, float]] = []
         for each in found.shapes:
             evaluations = self._evaluations[each.shape.settings_id]
             # Files are read and written on the same cores, at best on all of them at once.
             file_s = each.file_s / evaluations if kind == "cpu" else 0.0
             fast.add(each.shape, 1, each.fast_s + file_s / (spec.threads or 1))
             slow.add(each.shape, 1, each.slow_s + file_s)
-            if not space.knows(each.shape.settings_id):
-                log_bytes = each.row_bytes * evaluations
-                sizes.append((each.shape, each.image_pixels, each.image_bytes, log_bytes))
-        for size in sizes:
-            space.take(*size)
         self._paces[kind] = (fast, slow)
         self._set_up_s += found.ready_s
         self.num_probed = max(self.num_probed, len(found.shapes))
@@ -222,19 +208,3 @@ class _Clock:
         images = sum(group.num_jobs for group in self._groups)
         busy = min(1.0, images / len(self.specs))
         return 1 / sum(busy * number / alone[kind] for kind, number in self._kinds.items())
-
-
-def spread(groups: Sequence[Group], count: int) -> list[Group]:
-    """Choose groups: of each settings the one with most to do, then small and large ones."""
-    if len(groups) <= count:
-        return list(groups)
-    by_work = sorted(groups, key=lambda each: -each.num_jobs * each.width * each.height)
-    most: dict[str, Group] = {}
-    for group in by_work:
-        most.setdefault(group.settings_id, group)
-    chosen = list(most.values())[:count]
-    rest = sorted(set(groups) - set(chosen), key=lambda each: (each.width * each.height, each))
-    free = count - len(chosen)
-    # Evenly over the range of pixels, both ends included.
-    at = [round(index * (len(rest) - 1) / max(1, free - 1)) for index in range(free)]
-    return [*chosen, *(rest[index] for index in dict.fromkeys(at))]

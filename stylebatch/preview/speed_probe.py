@@ -15,12 +15,10 @@ from stylebatch.device.device import Device
 from stylebatch.device.errors import within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.errors import UserError
-from stylebatch.output.loss_log import encode_log
-from stylebatch.pictures.images import encode_png, fit_pixels
+from stylebatch.pictures.images import encode_png
 from stylebatch.recipes import Settings
 from stylebatch.records import Job, Shape
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.problem import Row
 from stylebatch.worker.spec import WorkerSpec
 
 # The first makes what the others find: buffers, graphs, chosen kernels.
@@ -38,19 +36,12 @@ class Probed:
         fast_s, slow_s: that a device takes for an evaluation of one image, levels included: a
             quarter of those that were measured were faster, a quarter slower.
         file_s: for reading, finishing and encoding one image.
-        image_pixels: of its file.
-        image_bytes: of its file, were it the style's picture, or the content's where that takes
-            more: results have the grain of both (20 % more or less: docs/cron.md).
-        row_bytes: of a row of its loss log.
     """
 
     shape: Shape
     fast_s: float
     slow_s: float
     file_s: float
-    image_pixels: int
-    image_bytes: int
-    row_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +108,17 @@ class _Prober:
             slots = memory.halve(job.kind, slots)
             if not slots:
                 raise TooLargeError(job.content, f"out of memory on {self.spec.device}")
-        seconds, rows = timed
+        seconds = timed
         per_image = _share(self.device.engine(settings, 1, job.width, job.height)) / slots
         quarter = len(seconds) // 4
-        image_bytes, encode_s = self._encode(job, content)
-        row_bytes = (len(encode_log(rows)) - len(encode_log([]))) / len(rows)
-        return Probed(
-            job.shape,
-            seconds[quarter] * per_image,
-            seconds[-1 - quarter] * per_image,
-            read_s + encode_s,
-            content.canvas.width * content.canvas.height,
-            image_bytes,
-            row_bytes,
-        )
+        started = time.perf_counter()
+        encode_png(finish(content.pixels, content.canvas, settings.recipe), content.canvas.alpha)
+        file_s = read_s + time.perf_counter() - started
+        fast_s, slow_s = seconds[quarter] * per_image, seconds[-1 - quarter] * per_image
+        return Probed(job.shape, fast_s, slow_s, file_s)
 
-    def _time(self, job: Job, content: Content, slots: int) -> tuple[list[float], list[Row]]:
-        """Return the seconds of some steps with all slots filled, sorted, and the rows of them all.
+    def _time(self, job: Job, content: Content, slots: int) -> list[float]:
+        """Return the seconds of some steps with all slots filled, sorted.
 
         All slots have the same image: what is in it makes no difference.
         """
@@ -153,28 +138,17 @@ class _Prober:
         for slot in range(slots):
             engine.admit(replace(problem, key=slot))
         seconds: list[float] = []
-        rows: list[Row] = []
+        has_rows = False
         for number in range(WARM_UP + MOST_TIMED):
             started = time.perf_counter()
             report = engine.step()
             self._wait()
             if number >= WARM_UP:
                 seconds.append(time.perf_counter() - started)
-            rows.extend(row for _, row in report.rows)
-            if rows and sum(seconds) >= ENOUGH_S and len(seconds) >= LEAST_TIMED:
+            has_rows = has_rows or bool(report.rows)
+            if has_rows and sum(seconds) >= ENOUGH_S and len(seconds) >= LEAST_TIMED:
                 break
-        return sorted(seconds), rows
-
-    def _encode(self, job: Job, content: Content) -> tuple[int, float]:
-        """Return the bytes of a file such as a job's, and the seconds that it takes."""
-        recipe, canvas = self.spec.settings[job.settings_id].recipe, content.canvas
-        style = self.device.targets.picture(self.spec.styles[job.style])
-        grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)
-        sizes = []
-        started = time.perf_counter()
-        for pixels in (content.pixels, grain):
-            sizes.append(len(encode_png(finish(pixels, canvas, recipe), canvas.alpha)))
-        return max(sizes), (time.perf_counter() - started) / len(sizes)
+        return sorted(seconds)
 
     def _wait(self) -> None:
         if self.spec.device.startswith("cuda"):

@@ -12,14 +12,15 @@ from support.terminal import listing, on_a_terminal
 
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
-from stylebatch.preview.disk_space import BLOCK_BYTES, RECORD_BYTES, free_bytes
-from stylebatch.preview.estimate import (
-    Estimate,
-    estimate,
-    expected_evaluations,
-    first_groups,
-    spread,
+from stylebatch.preview.disk_space import (
+    BLOCK_BYTES,
+    RECORD_BYTES,
+    ROW_BYTES,
+    free_bytes,
+    measure_space,
 )
+from stylebatch.preview.estimate import Estimate, estimate, expected_evaluations, first_groups
+from stylebatch.preview.samples import spread
 from stylebatch.records import Group, Shape
 from stylebatch.run import Pace, make_plan
 
@@ -42,6 +43,8 @@ def estimated(small: Small, **options: Any) -> Estimate:
     manifest = load_manifest(small.write())
     with Ledger.open(small.out / ".stylebatch/ledger.sqlite", read_only=True) as ledger:
         planned, _, styles = make_plan(manifest, ledger)
+        options["space"] = measure_space(manifest, planned, ledger, styles)
+        options["waiting"] = ledger.sizes.waiting()
         return estimate(manifest, planned, ledger, styles, **options)
 
 
@@ -70,6 +73,9 @@ def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small: Small) 
     made = [*small.images().values(), *contents(small.out / "losses").values()]
     beside = told.images * (BLOCK_BYTES + RECORD_BYTES)
     assert told.output_bytes - beside == pytest.approx(sum(map(len, made)), rel=0.3)
+    logs = contents(small.out / "losses").values()
+    _, *rows = next(iter(logs)).splitlines(keepends=True)
+    assert sum(map(len, rows)) / len(rows) == pytest.approx(ROW_BYTES, rel=0.2)
 
 
 def test_evaluations_are_at_most_so_many_where_images_can_end_early(small: Small) -> None:
@@ -94,7 +100,7 @@ def test_the_time_of_earlier_runs_is_told_without_a_probe(small: Small) -> None:
         return pytest.approx((seconds, seconds), rel=2e-3)  # and until workers are there
 
     told = estimated(small)
-    assert (told.num_probed, told.output_bytes) == (0, None)
+    assert told.num_probed == 0
     one_worker = 4 * 4 * 2000.0 + 2 * 4 * 5000.0
     assert told.seconds == both(one_worker)
     small.document["run"] |= {"executor": "local", "cpu_workers": 3}
