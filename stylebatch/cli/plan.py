@@ -13,6 +13,7 @@ from rich.filesize import decimal
 
 from stylebatch.cli.arguments import DEFAULT_MANIFEST
 from stylebatch.cli.tables import first_few, print_table, say
+from stylebatch.extractors.weights import NamedWeights
 from stylebatch.ledger import Ledger, PairCounts, PlannedJobs, Waiting, open_together
 from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.output.layout import Dataset
@@ -20,7 +21,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
 from stylebatch.records import Group, Job, Style
-from stylebatch.run import make_plan
+from stylebatch.run import check_start, describe_download, make_plan
 from stylebatch.system.words import counted
 
 # Exact sizes can give a folder of photographs thousands of them.
@@ -73,6 +74,7 @@ class Foreseen:
         stale: images that are out of date; only a whole plan knows them.
         waiting: what is to be made.
         space: what is known of the sizes of its files.
+        downloads: weights that a run would fetch first.
     """
 
     counts: Mapping[str, PairCounts]
@@ -80,6 +82,7 @@ class Foreseen:
     stale: int
     waiting: Sequence[Waiting]
     space: DiskSpace
+    downloads: Sequence[NamedWeights]
 
 
 def foresee(
@@ -90,12 +93,18 @@ def foresee(
     styles: Mapping[str, Style],
     shard: Shard | None,
 ) -> Foreseen:
-    """Ask a plan that was made, and its ledger, for what there is to tell."""
+    """Ask a plan that was made, and its ledger, for what there is to tell.
+
+    Raises:
+        UserError, Problems: what a run that makes it would be refused for.
+    """
+    waiting = ledger.sizes.waiting()
     return Foreseen(
         counts=planned.counts,
         summary=summary,
         stale=0 if shard else planned.find_stale(),
-        waiting=ledger.sizes.waiting(),
+        waiting=waiting,
+        downloads=check_start(manifest) if waiting else (),
         space=measure_space(manifest, planned, ledger, styles),
     )
 
@@ -112,6 +121,8 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
     for name, found in summary.pairs.items():
         if found.passed_over:
             say(console, f"{name}: passed over {_suffixes(found.passed_over)}")
+    for named in foreseen.downloads:
+        say(console, f"downloads first: {describe_download(named)}")
     if stale := foreseen.stale:
         old, them = counted(stale, "image", "is", "are"), "it" if stale == 1 else "them"
         say(console, f"{old} out of date: a run moves {them} to .stylebatch/stale")

@@ -157,12 +157,9 @@ def withdraw(dataset: Dataset, made: Collection[Path]) -> None:
 def _gate(dataset: Dataset) -> Iterator[None]:
     gate = _file_lock(dataset.gate)
     try:
-        _acquire(dataset, gate, GATE_S)
-        while stat_file(dataset.gate) is None:
+        while not _pass(dataset, gate):
             # A run that was refused has taken the output back meanwhile, gate and all.
-            gate.release()
             make_folder(dataset.state)
-            _acquire(dataset, gate, GATE_S)
     except Timeout:
         found = f"other runs have been starting there for {GATE_S} s"
         raise OutputHeldError(str(dataset.root), found, "", "try again later") from None
@@ -170,6 +167,18 @@ def _gate(dataset: Dataset) -> Iterator[None]:
         yield
     finally:
         gate.release()
+
+
+def _pass(dataset: Dataset, gate: FileLock) -> bool:
+    """Take the lock at the gate; return whether it is the one that others find there."""
+    try:
+        _acquire(dataset, gate, GATE_S)
+    except FileNotFoundError:
+        return False
+    if stat_file(dataset.gate) is None:
+        gate.release()
+        return False
+    return True
 
 
 def _file_lock(path: Path) -> FileLock:

@@ -12,7 +12,13 @@ from stylebatch.run.pipeline import RunRequest, make_plan, run
 from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_run_id
-from stylebatch.run.start import make_executor, prepare_all_weights, worker_specs
+from stylebatch.run.start import (
+    check_start,
+    describe_download,
+    make_executor,
+    prepare_all_weights,
+    worker_specs,
+)
 from stylebatch.run.watcher import Watcher
 
 __all__ = [
@@ -28,7 +34,9 @@ __all__ = [
     "Tally",
     "Watcher",
     "WorkerError",
+    "check_start",
     "cost_of",
+    "describe_download",
     "make_executor",
     "make_plan",
     "merge_output",

@@ -4,15 +4,27 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.runs import COMMAND, Small, command, contents, small_project
+import torch
+from support.runs import COMMAND, Small, command, contents, run_process, small_project
 from support.terminal import on_a_terminal, screen
+from support.weights import draw_weights
 
+from stylebatch.extractors.weights import NAMED_WEIGHTS
 from stylebatch.manifest import load_manifest
 from stylebatch.preview.disk_space import BLOCK_BYTES, RECORD_BYTES
 
+PLANS = """
+import contextlib, sys
+from stylebatch.cli import main
+sys.argv = ["stylebatch", "plan", sys.argv[1]]
+with contextlib.suppress(SystemExit):
+    main()
+print("torch" in sys.modules)
+"""
 LONG = "a_folder_whose_name_is_as_long_as_some_that_people_really_have_on_their_disks"
 
 
@@ -152,3 +164,91 @@ def test_a_name_is_printed_as_it_is(small: Small) -> None:
 def test_jobs_are_told_in_whole_lines(small: Small) -> None:
     jobs = [json.loads(line) for line in plan(small, "--jobs").splitlines()]
     assert len(jobs) == 4
+
+
+# What a run would be refused for
+
+
+def pickled(small: Small, *layers: str) -> None:
+    """Let the manifest's weights be a file that only torch can read."""
+    torch.save(draw_weights(*layers), small.root / "w.pth")
+    small.document["extractor"] = {"weights": "w.pth", "normalisation": "imagenet"}
+
+
+def garbage(small: Small) -> None:
+    pickled(small, "conv2_1")
+    (small.root / "w.pth").write_bytes(b"no weights")
+
+
+def absent_device(small: Small) -> None:
+    small.document["run"]["devices"] = ["cuda:63"]
+
+
+def damaged_set(small: Small) -> None:
+    small.document["extractor"] = {"weights": "imagenet"}
+    place = NAMED_WEIGHTS["vgg19", "imagenet"].place
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"cut short")
+
+
+def all_of_it(small: Small) -> None:
+    garbage(small)
+    absent_device(small)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (garbage, ["w.pth: is no weights file that can be read safely"]),
+        (lambda small: pickled(small, "conv1_1"), ["w.pth: does not have conv1_2, conv2_1"]),
+        (absent_device, ["devices: no device 'cuda:63'"]),
+        (damaged_set, ["is not VGG19_Weights.IMAGENET1K_V1: its sha256 starts with"]),
+        (all_of_it, ["w.pth: is no weights file", "no device 'cuda:63'"]),
+    ],
+    ids=["garbage", "a layer too few", "an absent device", "a damaged set", "two at once"],
+)
+def test_a_plan_is_refused_for_what_a_run_would_be(
+    small: Small,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Small], None],
+    told: list[str],
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
+    spoil(small)
+    path = str(small.write())
+    refused = [command(*words, path) for words in (["run"], ["plan"], ["run", "--dry-run"])]
+    assert refused[0] == refused[1] == refused[2]
+    assert (refused[0].code, refused[0].out) == (2, "")
+    assert len(refused[0].err.splitlines()) == len(told)
+    for line, part in zip(refused[0].err.splitlines(), told, strict=True):
+        assert part in line
+    assert not small.out.exists()
+
+
+def test_where_nothing_is_to_be_made_nothing_is_refused(small: Small) -> None:
+    assert small.run("--quiet").code == 0
+    absent_device(small)
+    path = str(small.write())
+    for words in (["run"], ["plan"], ["run", "--dry-run"]):
+        assert command(*words, path).code == 0
+
+
+def test_a_download_to_come_is_told_with_its_size(
+    small: Small, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("torch")
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    small.document["extractor"] = {"weights": "imagenet"}
+    named = NAMED_WEIGHTS["vgg19", "imagenet"]
+    line = f"downloads first: {named.url} (548 MiB) to {named.place}\n"
+    assert line in plan(small)
+    assert line in command("run", "--dry-run", str(small.manifest)).out
+    assert not contents(folder), "and nothing was downloaded"
+
+
+def test_a_plan_brings_torch_only_for_what_it_alone_can_tell(small: Small) -> None:
+    for devices, is_needed in (("auto", False), (["cpu"], False), (["cuda:63"], True)):
+        small.document["run"]["devices"] = devices
+        ended = run_process(PLANS, str(small.write()))
+        assert ended.out.splitlines()[-1] == str(is_needed)
