@@ -117,7 +117,7 @@ def expected_evaluations(
     for settings_id, each in settings.items():
         known = [pace.evaluations_per_image(settings_id, 0) for pace in paces]
         evaluations[settings_id] = max([*known, 0]) or each.recipe.max_evaluations
-        can_end_early = not any(known) and each.recipe.tolerance > 0
+        can_end_early = not any(known) and each.recipe.ends_early
         is_at_most = is_at_most or (can_end_early and settings_id in wanted)
     return evaluations, is_at_most
 
@@ -201,8 +201,10 @@ class _Clock:
 
     def _together(self, paces: Mapping[str, Pace]) -> float:
         """Return the seconds of all workers together, of which none has less than an image."""
-        most = {key: round(number) for key, number in self._evaluations.items()}
-        alone = {kind: pace.seconds_of(self._groups, most) or 0.0 for kind, pace in paces.items()}
+        alone = {
+            kind: pace.seconds_of(self._groups, self._evaluations) or 0.0
+            for kind, pace in paces.items()
+        }
         if not all(alone.values()):
             return 0.0
         images = sum(group.num_jobs for group in self._groups)

@@ -80,7 +80,12 @@ class Loop:
         self._executor, self._scheduler = executor, scheduler
         self._book, self._watcher, self._stop = book, watcher, stop
         self._limits = limits or Limits()
-        self._forecast = Forecast(paces or {}, self._limits.most_evaluations)
+        self._forecast = Forecast(
+            paces or {},
+            self._limits.most_evaluations,
+            end_early=self._limits.end_early,
+            alike=self._limits.alike,
+        )
         self._deadline, self._check = Deadline(self._limits, self._forecast), check
         self._retries = Retries(self._limits.max_retries, self._limits.retry_s)
         self._watchdog = Watchdog(self._limits.image_timeout_s)

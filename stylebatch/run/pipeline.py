@@ -198,6 +198,7 @@ class _Run:
     def _limits(self, num_jobs: int) -> Limits:
         options = self.manifest.run
         deadline_s = self.request.deadline_s or options.deadline_s
+        settings = self.manifest.all_settings()
         return Limits(
             max_deaths=options.max_deaths,
             max_retries=options.max_retries,
@@ -207,6 +208,8 @@ class _Run:
             image_timeout_s=options.image_timeout_s,
             deadline_at=None if deadline_s is None else self.started_s + deadline_s,
             most_evaluations=self.manifest.most_evaluations(),
+            end_early=frozenset(key for key, each in settings.items() if each.recipe.ends_early),
+            alike={key: each.time_key for key, each in settings.items()},
         )
 
     def _note_tally(self, tally: Tally) -> None:
