@@ -38,6 +38,8 @@ class Dataset:
         # Written and checked by `lock.py`. Not in the lock's own file: whoever tries to get the
         # lock empties that.
         self.holder = self.home / "holder.json"
+        # What its run is doing, written and read by `activity.py`.
+        self.activity = self.home / "activity.json"
         self.log = self.home / "run.log"
 
     @property

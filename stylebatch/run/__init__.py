@@ -9,7 +9,7 @@ from stylebatch.run.loop import Loop, WorkerError
 from stylebatch.run.merge import merge_output
 from stylebatch.run.pace import Pace
 from stylebatch.run.pipeline import RunRequest, make_plan, run
-from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_run_id
 from stylebatch.run.start import (
@@ -23,6 +23,7 @@ from stylebatch.run.watcher import Watcher
 
 __all__ = [
     "EXECUTORS",
+    "Finishing",
     "Limits",
     "Loop",
     "Pace",

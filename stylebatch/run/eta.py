@@ -3,24 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
 
 from stylebatch.records import Group, Progress, Shape, device_kind
 from stylebatch.run.pace import Pace
+from stylebatch.run.progress import Finishing
 from stylebatch.run.stopping import Stopping
 
 # Of what is left, that goes by what is known of the rest.
 MOST_UNKNOWN = 0.2
 # Of earlier runs so many images count: what is made now is what counts.
 MOST_EARLIER = 100
-
-
-class Finishing(NamedTuple):
-    """What it takes to finish the images in slots; `is_at_most`: they may end earlier."""
-
-    images: int
-    seconds: float | None
-    is_at_most: bool
 
 
 class Forecast:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
+from stylebatch.output.activity import remove_activity
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import (
     LostOutputError,
@@ -121,6 +122,7 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
                         withdraw(dataset, made)
                     raise
                 finally:
+                    remove_activity(dataset)
                     dataset.remove_temporaries(summary.run_id)
         except NoLocksError:
             if is_new:
