@@ -145,8 +145,9 @@ class _Run:
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
         self.watcher.planned(planned.counts, found, self.summary.set_aside)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
-        # With --quiet it is all that tells of them.
-        for text in found.warnings():
+        # With --quiet these are all that tells of them.
+        self.summary.warnings = found.warnings()
+        for text in self.summary.warnings:
             logger.warning("%s", text)
         self._finish(self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by))
 

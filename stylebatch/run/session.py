@@ -35,6 +35,7 @@ class RunSummary:
         failed: in this run and before it.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
+        warnings: what its plan came across that the user may not have meant.
         error: what ended the run, None where it came to its end.
     """
 
@@ -54,6 +55,7 @@ class RunSummary:
     workers: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str | None = None
     exit_code: int = 0
+    warnings: list[str] = field(default_factory=list)
     error: str | None = None
 
 

@@ -302,6 +302,19 @@ def test_what_a_quiet_run_warns_of_stands_in_its_log(tmp_path: Path) -> None:
     assert re.search(r"WARNING.*1 image comes out enlarged more than twice.*cats/large\.png", log)
 
 
+def test_what_a_plan_warns_of_stands_in_the_summary_and_is_counted_in_the_last_line(
+    tmp_path: Path,
+) -> None:
+    small = small_project(tmp_path)
+    small.photo("cats/large.png", 3, 300, 100)
+    (line,) = small.run().out.splitlines()
+    assert line.endswith(", 6 of 6 are there, 1 warning in run.json")
+    (told,) = small.summary()["warnings"]
+    assert re.match(r"all: 1 image comes out enlarged more than twice \(such as cats/large", told)
+    # What is to be said of images that are there was said when they were made.
+    assert "warning" not in small.run().out
+
+
 def test_a_quiet_run_shows_nothing_on_a_terminal_either(small: Small) -> None:
     assert on_a_terminal("run", "--quiet") == (0, "")
 
