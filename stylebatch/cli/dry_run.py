@@ -46,8 +46,7 @@ def dry_run(manifest: Manifest, request: RunRequest) -> None:
 
 def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list[str]:
     """Say what a run will take: evaluations, disk, time."""
-    at_most = "at most " if found.is_at_most else ""
-    told = [f"images: {found.images:,}", f"evaluations: {at_most}{found.evaluations:,}"]
+    told = [f"images: {found.images:,}", f"evaluations: {_evaluations(found)}"]
     free = f"{decimal(found.free_bytes)} are free at {manifest.output}"
     if found.output_bytes is None:
         told.append(f"disk: not known; {free}")
@@ -61,6 +60,12 @@ def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list
     if deadline_s and found.seconds[1] > deadline_s:
         told.append(f"the deadline ({roughly(deadline_s)}) may come first: run it again to go on")
     return told
+
+
+def _evaluations(found: Estimate) -> str:
+    if found.evaluations == found.most_evaluations:
+        return f"{'at most ' if found.is_at_most else ''}{found.evaluations:,}"
+    return f"about {found.evaluations:,}, at most {found.most_evaluations:,}"
 
 
 def _time(found: Estimate) -> str:

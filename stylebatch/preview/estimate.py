@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ from stylebatch.worker.spec import WorkerSpec
 if TYPE_CHECKING:
     from stylebatch.preview.speed_probe import Probe
 
+# Images of each settings that are tried, to see when they end.
+MOST_REHEARSED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -28,6 +31,7 @@ class Estimate:
         images: that it will make.
         evaluations: of them all; `is_at_most`: the number and the time are what they can be at
             most, as images that converge earlier take fewer.
+        most_evaluations: that it can be, whatever is expected.
         output_bytes: None where nothing is known of it.
         free_bytes: where the output is, or will be.
         devices: one for each worker.
@@ -37,6 +41,7 @@ class Estimate:
 
     images: int
     evaluations: int
+    most_evaluations: int
     is_at_most: bool
     output_bytes: int | None
     free_bytes: int
@@ -71,16 +76,21 @@ def estimate(
     settings = manifest.all_settings()
     groups = first_groups(planned.groups(), settings, limit)
     earlier = {kind: Pace.from_json(rows) for kind, rows in (ledger.get("pace") or {}).items()}
-    evaluations, is_at_most = expected_evaluations(settings, groups, earlier.values())
+    evaluations, unknown = expected_evaluations(settings, groups, earlier.values())
     clock = _Clock(manifest, planned, styles, groups, evaluations)
-    if not clock.take_earlier(earlier):
+    if not clock.take_earlier(earlier) and not clock.lacks_weights():
+        if unknown:
+            tell("trying when images end …")
+            unknown = clock.rehearse(unknown)
         tell("measuring a few evaluations …")
         clock.probe()
     images = sum(group.num_jobs for group in groups)
+    most = manifest.most_evaluations()
     return Estimate(
         images=images,
         evaluations=round(sum(each.num_jobs * evaluations[each.settings_id] for each in groups)),
-        is_at_most=is_at_most,
+        most_evaluations=sum(each.num_jobs * most[each.settings_id] for each in groups),
+        is_at_most=bool(unknown),
         output_bytes=space.bytes_of(groups, mean_pixels(waiting)),
         free_bytes=free_bytes(manifest.output),
         devices=tuple(spec.device for spec in clock.specs),
@@ -107,19 +117,19 @@ def first_groups(
 
 def expected_evaluations(
     settings: Mapping[str, Settings], groups: Iterable[Group], paces: Iterable[Pace]
-) -> tuple[dict[str, float], bool]:
-    """Return evaluations of an image by settings, and whether they are only what it takes at most.
+) -> tuple[dict[str, float], set[str]]:
+    """Return evaluations of an image by settings, and those of which they are at most so many.
 
     In the mean of earlier runs, on whatever device, where there were any.
     """
     paces, wanted = list(paces), {group.settings_id for group in groups}
-    evaluations, is_at_most = {}, False
+    evaluations, unknown = {}, set()
     for settings_id, each in settings.items():
         known = [pace.evaluations_per_image(settings_id, 0) for pace in paces]
         evaluations[settings_id] = max([*known, 0]) or each.recipe.max_evaluations
-        can_end_early = not any(known) and each.recipe.ends_early
-        is_at_most = is_at_most or (can_end_early and settings_id in wanted)
-    return evaluations, is_at_most
+        if not any(known) and each.recipe.ends_early and settings_id in wanted:
+            unknown.add(settings_id)
+    return evaluations, unknown
 
 
 class _Clock:
@@ -131,7 +141,7 @@ class _Clock:
         planned: PlannedJobs,
         styles: Mapping[str, Style],
         groups: Sequence[Group],
-        evaluations: Mapping[str, float],
+        evaluations: dict[str, float],
     ) -> None:
         self._manifest, self._planned, self._groups = manifest, planned, groups
         self._evaluations = evaluations
@@ -154,14 +164,37 @@ class _Clock:
         self._paces = {kind: (paces[kind], paces[kind]) for kind in self._kinds}
         return True
 
-    def probe(self) -> None:
-        """Measure."""
+    def lacks_weights(self) -> bool:
+        """Whether weights would have to be downloaded for a measurement."""
         for pair in self._manifest.pairs:
             weights = pair.settings.weights
             if find_download(weights):
                 fetch = f"stylebatch weights fetch {weights.arch}/{weights.source}"
                 self.trouble = f"its weights are not here: `{fetch}`"
-                return
+                return True
+        return False
+
+    def rehearse(self, unknown: Collection[str]) -> set[str]:
+        """Try when images of some settings end; return those of which it is not known yet."""
+        # Here and not above: it brings torch.
+        from stylebatch.preview.speed_probe import rehearse
+
+        jobs = [
+            job
+            for job in self._planned.spread(MOST_REHEARSED * len(self._evaluations))
+            if job.settings_id in unknown and job.width
+        ]
+        of_each: dict[str, list[Job]] = {}
+        for job in jobs:
+            of_each.setdefault(job.settings_id, []).append(job)
+        chosen = [job for same in of_each.values() for job in same[:MOST_REHEARSED]]
+        found = rehearse(self.specs[0], chosen)
+        means = {key: mean for key, each in found.items() if (mean := each.mean())}
+        self._evaluations.update(means)
+        return set(unknown) - means.keys()
+
+    def probe(self) -> None:
+        """Measure."""
         # Here and not above: it brings torch.
         from stylebatch.preview.speed_probe import probe
 

@@ -1,7 +1,9 @@
-"""A probe: a few evaluations of one image of each shape, as a worker would make them."""
+"""A probe: a few evaluations of an image of each shape; a rehearsal: when small images end."""
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +18,11 @@ from stylebatch.device.errors import within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.errors import UserError
 from stylebatch.pictures.images import encode_png
-from stylebatch.recipes import Settings
+from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job, Shape
+from stylebatch.run import Stopping
 from stylebatch.transfer.engine import Engine
+from stylebatch.transfer.problem import Problem
 from stylebatch.worker.spec import WorkerSpec
 
 # The first makes what the others find: buffers, graphs, chosen kernels.
@@ -26,6 +30,7 @@ WARM_UP, LEAST_TIMED, MOST_TIMED = 1, 2, 30
 ENOUGH_S = 1.5
 # After so long no other shape is begun: what is known goes by pixels for the rest.
 LONGEST_S = 60.0
+REHEARSAL_PX = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,45 @@ def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Prob
     return Probe(shapes, ready_s, trouble)
 
 
+def rehearse(spec: WorkerSpec, jobs: Iterable[Job]) -> dict[str, Stopping]:
+    """Optimise a few images to their end, small, to see when they end; by settings.
+
+    Small ones end about as early as large ones (docs/cron.md). After `LONGEST_S` no more is known
+    of those still at work than how far they are.
+
+    Raises:
+        UserError: weights that can't be used, a device that is not there.
+    """
+    started, batches = time.monotonic(), dict[Shape, list[Job]]()
+    if spec.threads and spec.device == "cpu":
+        torch.set_num_threads(spec.threads)
+    for job in map(partial(_smaller, spec), jobs):
+        batches.setdefault(job.shape, []).append(job)
+    ended: dict[str, Counter[int]] = {}
+    running: dict[str, list[int]] = {}
+    with TemporaryDirectory(prefix="stylebatch-probe-") as cache:
+        prober = _Prober(spec, Device(spec.device, spec.root, Path(cache)))
+        for shape, batch in batches.items():
+            takes, had = prober.finish(batch, started + LONGEST_S)
+            ended.setdefault(shape.settings_id, Counter()).update(takes)
+            running.setdefault(shape.settings_id, []).extend(had)
+    return {
+        key: Stopping(takes, running[key], spec.settings[key].recipe.max_evaluations)
+        for key, takes in ended.items()
+    }
+
+
+def _smaller(spec: WorkerSpec, job: Job) -> Job:
+    settings = spec.settings[job.settings_id]
+    recipe = settings.recipe.model_copy(update=_of_size(settings.recipe))
+    width, height = replace(settings, recipe=recipe).work_size(job.width, job.height)
+    return replace(job, width=width, height=height)
+
+
+def _of_size(recipe: Recipe) -> dict[str, int]:
+    return {"size_px": min(recipe.size_px, REHEARSAL_PX)}
+
+
 class TooLargeError(UserError):
     """An image for which there is no memory."""
 
@@ -117,6 +161,33 @@ class _Prober:
         fast_s, slow_s = seconds[quarter] * per_image, seconds[-1 - quarter] * per_image
         return Probed(job.shape, fast_s, slow_s, file_s)
 
+    def finish(self, jobs: Sequence[Job], until_s: float) -> tuple[list[int], list[int]]:
+        """Return the evaluations of images of one shape that end in time, and of the others."""
+        settings = self.spec.settings[jobs[0].settings_id]
+        engine = self.device.engine(settings, len(jobs), jobs[0].width, jobs[0].height)
+        for job in jobs:
+            with suppress(UserError):  # one that can't be read tells nothing
+                content = read_content(self.spec.root, job, settings.recipe)
+                engine.admit(self._problem(job, content, engine, settings))
+        had, ended = Counter[Hashable](), list[int]()
+        while engine.running and time.monotonic() < until_s:
+            report = engine.step()
+            had.update(key for key, _ in report.rows)
+            ended += [had.pop(result.key) for result in report.results]
+        return ended, list(had.values())
+
+    def _problem(self, job: Job, content: Content, engine: Engine, settings: Settings) -> Problem:
+        return self.device.problem(
+            job.output,
+            settings,
+            engine,
+            pixels=content.pixels,
+            style=self.spec.styles[job.style],
+            strength=job.strength,
+            noise_seed=job.noise_seed,
+            mask=content.mask,
+        )
+
     def _time(self, job: Job, content: Content, slots: int) -> list[float]:
         """Return the seconds of some steps with all slots filled, sorted.
 
@@ -124,17 +195,7 @@ class _Prober:
         """
         settings = _short(self.spec.settings[job.settings_id])
         engine = self.device.engine(settings, slots, job.width, job.height)
-        style = self.spec.styles[job.style]
-        problem = self.device.problem(
-            job.output,
-            settings,
-            engine,
-            pixels=content.pixels,
-            style=style,
-            strength=job.strength,
-            noise_seed=job.noise_seed,
-            mask=content.mask,
-        )
+        problem = self._problem(job, content, engine, settings)
         for slot in range(slots):
             engine.admit(replace(problem, key=slot))
         seconds: list[float] = []

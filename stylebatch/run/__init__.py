@@ -19,6 +19,7 @@ from stylebatch.run.start import (
     prepare_all_weights,
     worker_specs,
 )
+from stylebatch.run.stopping import Stopping
 from stylebatch.run.watcher import Watcher
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Scheduler",
     "Stop",
     "StopRequest",
+    "Stopping",
     "Tally",
     "Watcher",
     "WorkerError",
