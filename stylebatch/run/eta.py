@@ -161,10 +161,10 @@ class Forecast:
     def _evaluations(self, settings_ids: Iterable[str]) -> dict[str, float] | None:
         """Return evaluations of an image by settings; None where they can't be told of all."""
         means = {each: self._mean(each) for each in settings_ids}
-        shares = [mean / self._most[each] for each in self._ended if (mean := self._mean(each))]
+        shares = [mean / self._most[each] for each in self._most if (mean := self._mean(each))]
         found = {}
         for settings_id, mean in means.items():
-            if mean is None and not shares:
+            if mean is None and (not shares or settings_id not in self._most):
                 return None
             # None of these is finished yet: as the images of others, of their own budget.
             found[settings_id] = mean or self._most[settings_id] * sum(shares) / len(shares)
@@ -176,7 +176,7 @@ class Forecast:
             return self._stopping_of(settings_id).mean()
         ended = self._ended.get(settings_id, Counter())
         total = sum(each * count for each, count in ended.items())
-        return total / ended.total() if total else self._most[settings_id]
+        return total / ended.total() if total else self._most.get(settings_id)
 
     def _stopping_of(self, settings_id: str) -> Stopping:
         if settings_id not in self._stopping:
@@ -187,13 +187,14 @@ class Forecast:
                 for number in each
             ]
             ended = self._ended.get(settings_id, Counter())
-            self._stopping[settings_id] = Stopping(ended, had, self._most[settings_id])
+            most = self._most.get(settings_id, 0)
+            self._stopping[settings_id] = Stopping(ended, had, most)
         return self._stopping[settings_id]
 
     def _left_of(self, settings_id: str, had: int, mean: float | None) -> float:
         """Return how many evaluations an image still takes that has had some; at most, of None."""
         if mean is None:
-            return max(0, self._most[settings_id] - had)
+            return max(0, self._most.get(settings_id, 0) - had)
         if settings_id not in self._end_early:
             return max(0.0, mean - had)
         return self._stopping_of(settings_id).bounds(had).middle - had

@@ -123,6 +123,15 @@ def test_what_images_in_slots_have_had_is_not_left_and_one_that_takes_longer_tak
     assert left == pytest.approx(0.01 * (15 + 5 + 2 * (40 + 20 * 5 / 8)), rel=0.02)
 
 
+def test_of_settings_that_nobody_has_told_of_nothing_is_said() -> None:
+    found = forecast("cpu", most={})
+    found.progress(replace(START, seconds=0.0))
+    found.progress(Progress(0, 1, 10, 1.0, SHAPE, 1, (1,)))
+    assert found.left_s([Group(*SHAPE, 5)], 5) is None
+    found.finished(0, SHAPE, 4)
+    assert found.left_s([Group(*SHAPE, 5)], 5) == pytest.approx(0.1 * (5 * 4 - 1), rel=0.01)
+
+
 def test_earlier_runs_tell_when_images_end() -> None:
     earlier = Pace()
     earlier.add(SHAPE, 100, 10.0)
