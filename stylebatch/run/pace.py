@@ -11,6 +11,8 @@ from stylebatch.records import Group, Shape
 
 # Of older measurements so much counts: a machine changes.
 MOST_EVALUATIONS = 100_000
+# More than that other shapes' measurements say of themselves only.
+MOST_DRIFT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Pace:
         if self._earlier and self._earlier.has_measured(shape):
             # A machine may be slower today, or have other work beside.
             drift = self._now_s / self._then_s if self._then_s > 0 else 1.0
+            drift = min(MOST_DRIFT, max(1 / MOST_DRIFT, drift))
             return drift * (self._earlier.seconds_per_evaluation(shape) or 0.0)
         same = self._by_settings.get(shape.settings_id)
         known = same if same and same.pixels else self._total

@@ -43,9 +43,11 @@ def test_a_machine_that_is_slower_today_is_so_for_shapes_of_earlier_runs_too() -
     earlier.add(LARGE, 10, 5.0)
     pace = Pace(earlier)
     assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.5)
-    pace.add(SMALL, 20, 6.0)
-    assert pace.seconds_per_evaluation(SMALL) == pytest.approx(0.3)
-    assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.5 * 3)
+    pace.add(SMALL, 20, 3.0)
+    assert pace.seconds_per_evaluation(SMALL) == pytest.approx(0.15)
+    assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.5 * 1.5)
+    pace.add(SMALL, 20, 300.0)
+    assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.5 * 2), "no more than twice"
     assert pace.knows("s")
     assert not pace.knows("t")
 
