@@ -188,6 +188,7 @@ class Progress:
         behind: evaluations of all images that it has not handed over yet.
         seconds: that these took the device; the rest of the time it waited for something.
         shape: of the images that they were of; None where there were none.
+        each: evaluations that each image in a slot has had.
     """
 
     worker: int
@@ -196,6 +197,7 @@ class Progress:
     seconds: float = 0.0
     shape: Shape | None = None
     behind: int = 0
+    each: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

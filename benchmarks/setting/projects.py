@@ -63,6 +63,9 @@ class RunClock:
         self.planned_s = self.last_done_s = time.perf_counter()
         self.joined_s: float | None = None
 
+    def doing(self, text: str) -> None:
+        pass
+
     def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
         self.planned_s = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""What several commands take and show in one way: arguments, their errors, tables, bars."""
+"""What several commands take and show in one way: arguments, their errors, bars."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
 from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import ARCHITECTURES
@@ -24,14 +23,6 @@ Arch = Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")]
 
 class ArgumentError(UserError):
     """An argument that names nothing."""
-
-
-def table_of(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        is_number = column in ("images", "styles", "jobs", "done", "failed", "to do")
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
-    return table
 
 
 def find_output(path: Path) -> Dataset:

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from stylebatch.cli.durations import roughly
-from stylebatch.cli.inform import print_plan
+from stylebatch.cli.plan import foresee, print_plan
+from stylebatch.cli.tables import say
 from stylebatch.ledger import open_together
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
@@ -19,25 +20,33 @@ def dry_run(manifest: Manifest, request: RunRequest) -> None:
     """Print what a run would do and take; nothing is written."""
     console = Console(highlight=False)
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, summary, styles = make_plan(
-            manifest, ledger, retry_failed=request.retry_failed, shard=request.shard
-        )
-        print_plan(manifest, planned, summary, request.shard, ledger.sizes.waiting_pixels)
-        if not any(counts.pending for counts in planned.counts.values()):
+        retry, shard = request.retry_failed, request.shard
+        planned, summary, styles = make_plan(manifest, ledger, retry_failed=retry, shard=shard)
+        foreseen = foresee(manifest, planned, summary, ledger, styles, shard)
+        print_plan(console, manifest, foreseen)
+        if not foreseen.waiting:
             return
         is_shown = console.is_terminal
         with console.status("planning …") if is_shown else nullcontext() as status:
             tell = status.update if status else str
-            found = estimate(manifest, planned, ledger, styles, limit=request.limit, tell=tell)
+            found = estimate(
+                manifest,
+                planned,
+                ledger,
+                styles,
+                space=foreseen.space,
+                waiting=foreseen.waiting,
+                limit=request.limit,
+                tell=tell,
+            )
     deadline_s = request.deadline_s or manifest.run.deadline_s
     for line in lines(found, manifest, deadline_s):
-        console.print(line, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list[str]:
     """Say what a run will take: evaluations, disk, time."""
-    at_most = "at most " if found.is_at_most else ""
-    told = [f"images: {found.images:,}", f"evaluations: {at_most}{found.evaluations:,}"]
+    told = [f"images: {found.images:,}", f"evaluations: {_evaluations(found)}"]
     free = f"{decimal(found.free_bytes)} are free at {manifest.output}"
     if found.output_bytes is None:
         told.append(f"disk: not known; {free}")
@@ -51,6 +60,12 @@ def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list
     if deadline_s and found.seconds[1] > deadline_s:
         told.append(f"the deadline ({roughly(deadline_s)}) may come first: run it again to go on")
     return told
+
+
+def _evaluations(found: Estimate) -> str:
+    if found.evaluations == found.most_evaluations:
+        return f"{'at most ' if found.is_at_most else ''}{found.evaluations:,}"
+    return f"about {found.evaluations:,}, at most {found.most_evaluations:,}"
 
 
 def _time(found: Estimate) -> str:

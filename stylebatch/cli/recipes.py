@@ -13,8 +13,8 @@ from stylebatch.cli.arguments import (
     WeightsOption,
     check_arch,
     evaluations_bar,
-    table_of,
 )
+from stylebatch.cli.tables import print_table
 from stylebatch.extractors.architectures import (
     ARCHITECTURES,
     DEFAULT_ARCHITECTURE,
@@ -85,12 +85,13 @@ def recipes(
 
 
 def _list(names: list[str], arch: str) -> None:
-    table = table_of("recipe", "what it is", "optimiser", "evaluations", "deepest layer")
+    rows = []
     for name in names:
         recipe = recipe_on(arch, recipe_fields(name))
         deepest = _deepest_layer(recipe, arch)
-        table.add_row(name, recipe.title, recipe.optimizer, str(recipe.max_evaluations), deepest)
-    Console(highlight=False).print(table)
+        rows.append((name, recipe.optimizer, str(recipe.max_evaluations), deepest, recipe.title))
+    header = ("recipe", "optimiser", "evaluations", "deepest layer", "what it is")
+    print_table(Console(highlight=False), header, rows)
 
 
 def _deepest_layer(recipe: Recipe, arch: str) -> str:

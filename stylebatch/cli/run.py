@@ -243,5 +243,7 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
         parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
     elif summary.stopped_by:
         parts.append(f"stopped by {summary.stopped_by} with {summary.remaining} left to make")
+    if summary.warnings and summary.done:
+        parts.append(f"{counted(len(summary.warnings), 'warning')} in run.json")
     part = f"shard {summary.shard}: " if summary.shard else ""
     return f"{loaded.output / 'images'}: {part}{', '.join(parts)}"

@@ -11,8 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stylebatch.cli.durations import roughly
 from stylebatch.cli.speed import Speed
+from stylebatch.cli.tables import say
+from stylebatch.cli.wording import furthest_text, left_text, stop_text
 from stylebatch.ledger import PairCounts
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Event, JobDone, JobFailed, Notice, Progress, WorkerLost
@@ -62,7 +63,8 @@ class LineView:
     """
 
     def __init__(self) -> None:
-        self._errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self._errors = Console(stderr=True, highlight=False)
+        self._has_told_stop = False
 
     def __enter__(self) -> "LineView":
         return self
@@ -75,15 +77,21 @@ class LineView:
     ) -> None:
         pass
 
+    def doing(self, text: str) -> None:
+        pass
+
     def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
         pass
 
     def event(self, event: Event) -> None:
         if isinstance(event, JobFailed):
-            self._errors.print(f"stylebatch: {trouble(event)}")
+            say(self._errors, f"stylebatch: {trouble(event)}")
 
     def tick(self, tally: Tally) -> None:
-        pass
+        # Somebody has pressed Ctrl-C there; to a file the last line tells it.
+        if tally.stopped_by and not self._has_told_stop and self._errors.is_terminal:
+            self._has_told_stop = True
+            say(self._errors, f"stylebatch: {stop_text(tally.stopped_by, tally.finishing)}")
 
     def say(self, text: str) -> None:
         print(text, flush=True)
@@ -94,6 +102,9 @@ class LineView:
 
 class QuietView(LineView):
     """With `--quiet`: images that failed, and nothing else."""
+
+    def tick(self, tally: Tally) -> None:
+        pass
 
     def say(self, text: str) -> None:
         pass
@@ -118,7 +129,7 @@ class LiveView(LineView):
 
     def __enter__(self) -> "LiveView":
         self._live.__enter__()
-        self._live.update(Text("planning …", style="dim"), refresh=True)
+        self.doing("planning")
         return self
 
     def __exit__(
@@ -130,9 +141,12 @@ class LiveView(LineView):
         self._live.update(Text())
         self._live.__exit__(kind, error, at)
 
+    def doing(self, text: str) -> None:
+        self._live.update(Text(f"{text} …", style="dim"), refresh=True)
+
     def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
         for line in summary.warnings():
-            self._console.print(f"warning: {line}", style="yellow", markup=False)
+            say(self._console, f"warning: {line}", "yellow")
 
     def event(self, event: Event) -> None:
         match event:
@@ -144,13 +158,13 @@ class LiveView(LineView):
                 self._speed.lost(worker)
         if text := trouble(event):
             style = "yellow" if isinstance(event, Notice) else "red"
-            self._console.print(text, style=style, markup=False, soft_wrap=True)
+            say(self._console, text, style)
 
     def tick(self, tally: Tally) -> None:
         self._live.update(render(tally, self._speed, self._console.width), refresh=True)
 
     def say(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False)
+        say(self._console, text)
 
     def remark(self, text: str) -> None:
         self.say(text)
@@ -171,7 +185,8 @@ def render(tally: Tally, speed: Speed, width: int) -> Group:
         Text("  ".join(beside), no_wrap=True, overflow="ellipsis"),
     )
     rest = [] if has_room else [Text("  " + "  ".join(going), no_wrap=True, overflow="ellipsis")]
-    return Group(line, *rest, *_stop_lines(tally), *_worker_lines(tally, speed))
+    below = [*_stop_lines(tally), *_first_lines(tally), *_worker_lines(tally, speed)]
+    return Group(line, *rest, *below)
 
 
 def _going(tally: Tally, speed: Speed) -> list[str]:
@@ -182,9 +197,16 @@ def _going(tally: Tally, speed: Speed) -> list[str]:
     if per_minute := speed.images_per_minute(tally.pace):
         texts.append(f"{per_minute:,.{0 if per_minute >= 10 else 1}f} images/min")
     # A run that was stopped does not make what is left.
-    if tally.left_s is not None and not tally.stopped_by:
-        texts.append(f"about {roughly(tally.left_s)} left")
+    if not tally.stopped_by and tally.devices:
+        texts.append(left_text(tally.left_s))
     return texts
+
+
+def _first_lines(tally: Tally) -> list[Text]:
+    """Give a sign of life before the first image: it may take an hour."""
+    if tally.done + tally.failed or not tally.furthest:
+        return []
+    return [Text(f"  {furthest_text(tally.furthest)}", style="dim")]
 
 
 def _worker_lines(tally: Tally, speed: Speed) -> list[Text]:
@@ -211,5 +233,4 @@ def _doing(running: int, per_second: float | None) -> list[str]:
 def _stop_lines(tally: Tally) -> list[Text]:
     if not tally.stopped_by:
         return []
-    text = f"  {tally.stopped_by}: finishing what has begun; once more (Ctrl-C) stops at once"
-    return [Text(text, style="yellow")]
+    return [Text(f"  {stop_text(tally.stopped_by, tally.finishing)}", style="yellow")]

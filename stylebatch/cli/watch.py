@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from stylebatch.cli.durations import roughly
 from stylebatch.ledger import LedgerError
 from stylebatch.system.words import counted
 
@@ -78,30 +77,26 @@ def watch(
 
 
 class Rate:
-    """How fast the ledger fills, since the first look."""
+    """How fast the ledger fills, since the look before the first image that came."""
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
         self._since = ""
 
     def tell(self, found: Found, now_s: float | None = None) -> str:
-        """Return a line: images a minute since the first look, and how long the rest takes so."""
+        """Return a line: images, and how many a minute. How long the rest takes the run knows."""
         if not is_running(found):
             return "no run is going on"
         now_s = time.monotonic() if now_s is None else now_s
-        states = found["pairs"].values()
-        finished = sum(state["done"] + state["failed"] for state in states)
-        if self._first is None:
+        finished = found["total"]["done"] + found["total"]["failed"]
+        if self._first is None or finished <= self._first[1]:
+            # What it does before, planning say, tells nothing of how fast it is.
             self._first, self._since = (now_s, finished), f"{datetime.now():%H:%M:%S}"
+            return "nothing finished yet"
         made, passed_s = finished - self._first[1], now_s - self._first[0]
-        if made <= 0:
-            return f"since {self._since}: nothing finished yet"
-        left_s = sum(state["left"] for state in states) * passed_s / made
         per_minute = 60 * made / passed_s
         speed = f"{per_minute:,.{0 if per_minute >= 10 else 1}f} images/min"
-        return (
-            f"since {self._since}: {counted(made, 'image')}, {speed}, about {roughly(left_s)} left"
-        )
+        return f"since {self._since}: {counted(made, 'image')}, {speed}"
 
 
 class _Screen:

@@ -10,7 +10,7 @@ from stylebatch.ledger.shards import (
     open_together,
     read_standing,
 )
-from stylebatch.ledger.sizes import MadeImage
+from stylebatch.ledger.sizes import MadeImage, Waiting
 
 __all__ = [
     "Ledger",
@@ -19,6 +19,7 @@ __all__ = [
     "PairCounts",
     "PlannedJobs",
     "Standing",
+    "Waiting",
     "merge_ledgers",
     "merge_shards",
     "open_together",

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import NamedTuple
 
-from stylebatch.records import Shape
+from stylebatch.records import Group
 from stylebatch.system.paths import below
 
 
@@ -15,6 +15,14 @@ class MadeImage(NamedTuple):
     size: int
     content_width: int
     content_height: int
+
+
+class Waiting(NamedTuple):
+    """Images of a pair that wait, and the sum of their contents' own pixels."""
+
+    pair: str
+    group: Group
+    content_pixels: int
 
 
 class LedgerSizes:
@@ -33,13 +41,15 @@ class LedgerSizes:
         )
         return [MadeImage(below(folder, name), *rest) for folder, name, *rest in rows.fetchall()]
 
-    def waiting_pixels(self) -> dict[Shape, int]:
-        """Return the sum of the contents' own pixels of all that waits, by shape."""
+    def waiting(self) -> list[Waiting]:
+        """Return what waits, by pair and shape; takes seconds for a million."""
         rows = self._connection.execute(
-            f"SELECT settings_id, w.width, w.height, total({_WIDTH} * {_HEIGHT}) "
-            f"FROM temp.waiting AS w {_files_of('w')} GROUP BY settings_id, w.width, w.height"
+            f"SELECT pair, settings_id, w.width, w.height, count(*), total({_WIDTH} * {_HEIGHT}) "
+            f"FROM temp.waiting AS w {_files_of('w')} GROUP BY pair, settings_id, w.width, w.height"
         )
-        return {Shape(*shape): round(pixels) for *shape, pixels in rows.fetchall()}
+        return [
+            Waiting(pair, Group(*group), round(pixels)) for pair, *group, pixels in rows.fetchall()
+        ]
 
 
 def _files_of(jobs: str) -> str:

@@ -38,6 +38,8 @@ class Dataset:
         # Written and checked by `lock.py`. Not in the lock's own file: whoever tries to get the
         # lock empties that.
         self.holder = self.home / "holder.json"
+        # What its run is doing, written and read by `activity.py`.
+        self.activity = self.home / "activity.json"
         self.log = self.home / "run.log"
 
     @property
@@ -89,16 +91,20 @@ class Dataset:
         """Where content, result and style are in one picture, if the recipe asks for it."""
         return self.side_by_side / output
 
+    @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """The folders that every output has."""
+        return self.images, self.losses, self.state
+
     def make_folders(self) -> list[Path]:
         """Make the folders that every run needs; `home` is for whoever holds the lock.
 
         Returns:
             those that were not there, a folder before the one that it is in.
         """
-        needed = (self.images, self.losses, self.state)
-        every = [*needed, self.root, *self.root.parents]
+        every = [*self.own_folders, self.root, *self.root.parents]
         made = [folder for folder in every if files.stat_file(folder) is None]
-        for folder in needed:
+        for folder in self.own_folders:
             files.make_folder(folder)
         return made
 

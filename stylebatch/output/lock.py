@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,15 @@ from filelock import FileLock, Timeout
 from stylebatch.errors import RunError, UserError
 from stylebatch.output.layout import Dataset
 from stylebatch.system.crash_points import reached
-from stylebatch.system.files import make_folders_below, read_bytes, remove_file, write_atomic
+from stylebatch.system.files import (
+    make_folder,
+    make_folders_below,
+    read_bytes,
+    remove_file,
+    remove_tree,
+    stat_file,
+    write_atomic,
+)
 
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120
@@ -125,11 +133,33 @@ class OutputLock:
         self._lock.release()
 
 
+def withdraw(dataset: Dataset, made: Collection[Path]) -> None:
+    """Take back what a run has made that was refused, while it holds the output or its shard.
+
+    Of a shard what is its own; what shards share where no other has anything there.
+
+    Args:
+        made: by `make_folders`.
+    """
+    if dataset.shard is None:
+        dataset.unmake_folders(made)  # nobody else's by now
+        return
+    with _gate(dataset):
+        remove_tree(dataset.home)
+        is_last = not dataset.shards() and stat_file(dataset.whole.ledger) is None
+        if is_last and not read_holder(dataset.whole):
+            # Where a sibling has made them, it has left them to us.
+            rest = () if dataset.state in made else dataset.own_folders
+            dataset.unmake_folders([*rest, *made])
+
+
 @contextmanager
 def _gate(dataset: Dataset) -> Iterator[None]:
     gate = _file_lock(dataset.gate)
     try:
-        _acquire(dataset, gate, GATE_S)
+        while not _pass(dataset, gate):
+            # A run that was refused has taken the output back meanwhile, gate and all.
+            make_folder(dataset.state)
     except Timeout:
         found = f"other runs have been starting there for {GATE_S} s"
         raise OutputHeldError(str(dataset.root), found, "", "try again later") from None
@@ -137,6 +167,18 @@ def _gate(dataset: Dataset) -> Iterator[None]:
         yield
     finally:
         gate.release()
+
+
+def _pass(dataset: Dataset, gate: FileLock) -> bool:
+    """Take the lock at the gate; return whether it is the one that others find there."""
+    try:
+        _acquire(dataset, gate, GATE_S)
+    except FileNotFoundError:
+        return False
+    if stat_file(dataset.gate) is None:
+        gate.release()
+        return False
+    return True
 
 
 def _file_lock(path: Path) -> FileLock:

@@ -238,7 +238,8 @@ class _PairPlanner:
     def _count(self, planned: Iterable[tuple[str, KnownFile, list[int], Mask]]) -> None:
         for path, file, chosen, mask in planned:
             self.summary.images += 1
-            self.summary.unreadable += not file.width
+            if not file.width:
+                self.summary.note_unreadable(path)
             width, height, is_enlarged = self.sizes(file.width, file.height)
             if chosen and is_enlarged:
                 self.summary.enlarged += 1

@@ -10,6 +10,7 @@ from stylebatch.system.words import counted
 
 # About 32 GB on a CPU: an image of these many pixels on its own.
 MAX_USUAL_PIXELS = 2**24
+MAX_EXAMPLES = 3
 
 
 @dataclass
@@ -18,6 +19,7 @@ class PairSummary:
 
     Attributes:
         passed_over: files of the content folder that are no images, by suffix.
+        unreadable: images whose files are none, or can't be opened; the first of them by name.
         enlarged: images whose output is more than twice as large as they were worked on.
         huge: images that are worked on at a size which hardly any memory holds.
         unmasked: images without a mask in a pair with masks.
@@ -26,6 +28,7 @@ class PairSummary:
 
     images: int = 0
     unreadable: int = 0
+    unreadable_examples: list[str] = field(default_factory=list)
     enlarged: int = 0
     enlarged_example: str = ""
     huge: int = 0
@@ -35,8 +38,21 @@ class PairSummary:
     passed_over: Counter[str] = field(default_factory=Counter)
     unknown_rows: list[str] = field(default_factory=list)
 
+    def note_unreadable(self, path: str) -> None:
+        """Count an image that can't be read."""
+        self.unreadable += 1
+        if len(self.unreadable_examples) < MAX_EXAMPLES:
+            self.unreadable_examples.append(path)
+
     def warnings(self) -> Iterator[str]:
         """Say what a user may not have meant."""
+        if self.unreadable:
+            first = ", ".join(self.unreadable_examples)
+            rest = self.unreadable - len(self.unreadable_examples)
+            more = f" and {rest:,} more" if rest else ""
+            images = counted(self.unreadable, "image")
+            they = "it fails" if self.unreadable == 1 else "they fail"
+            yield f"{images} can't be read ({first}{more}): {they}"
         if self.enlarged:
             yield (
                 f"{counted(self.enlarged, 'image', 'comes', 'come')} out enlarged more than twice "

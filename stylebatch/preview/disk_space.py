@@ -1,18 +1,94 @@
-"""How much room the images of a run will take, by that of others."""
+"""How much room the images of a run will take: as others did, or as pictures like them would."""
 
 import shutil
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import chain, zip_longest
 from pathlib import Path
 
-from stylebatch.ledger import MadeImage
+from stylebatch.device.canvas import finish
+from stylebatch.device.content import read_content
+from stylebatch.device.planned_file import read_planned
+from stylebatch.errors import UserError
+from stylebatch.ledger import Ledger, MadeImage, PlannedJobs, Waiting
+from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
+from stylebatch.pictures.images import decode, encode_png, fit_pixels
+from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Recipe, Settings
-from stylebatch.records import Group, Shape
+from stylebatch.records import Group, Job, Shape, Style
 from stylebatch.system import files
 
+# Images that are done, of which sizes are taken.
+MOST_SIZES = 500
+# After so long no other picture is encoded: what is known goes by pixels for the rest.
+LONGEST_S = 2.0
+# A row of a loss log.
+ROW_BYTES = 67
 # A line of the metadata (530 where paths are short), and what the ledger has of it (550).
 RECORD_BYTES = 1200
 BLOCK_BYTES = 4096
+
+
+def measure_space(
+    manifest: Manifest, planned: PlannedJobs, ledger: Ledger, styles: Mapping[str, Style]
+) -> "DiskSpace":
+    """Return what is known of sizes: by images that are done, else by a few encoded now.
+
+    Of settings that have made nothing yet a content and its style are encoded as a result would
+    be, and the larger file is taken: results have the grain of both (docs/cron.md says how near
+    that comes). Takes a few seconds at most, and no torch.
+    """
+    settings = manifest.all_settings()
+    space = DiskSpace(settings)
+    space.take_made(Dataset(manifest.output), ledger.sizes.some_made(MOST_SIZES))
+    unknown = [
+        group for group in planned.groups() if group.width and not space.knows(group.settings_id)
+    ]
+    started_s, samples = time.monotonic(), []
+    # Of each shape one before any has a second: contents of a shape may differ in their own size.
+    turns = zip_longest(*(jobs for _, jobs in candidates(planned, unknown)))
+    for job in filter(None, chain.from_iterable(turns)):
+        recipe = settings[job.settings_id].recipe
+        with suppress(UserError):  # the next one can be read
+            sample = _encode_alike(manifest.root, job, recipe, styles)
+            samples.append((*sample, ROW_BYTES * recipe.max_evaluations))
+        if time.monotonic() - started_s > LONGEST_S:
+            break
+    for each in samples:
+        space.take(*each)
+    return space
+
+
+def _encode_alike(
+    root: Path, job: Job, recipe: Recipe, styles: Mapping[str, Style]
+) -> tuple[Shape, int, int]:
+    """Return a job's shape, and the pixels and bytes of a file such as it makes.
+
+    Raises:
+        UserError: its content or style can't be read.
+    """
+    content, image = read_content(root, job, recipe), styles[job.style].images[0]
+    data = read_planned(root, image.path, image.digest, "style image", UserError)
+    style = decode(data, image.path).rgb
+    grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)
+    canvas = content.canvas
+    files = [
+        encode_png(finish(pixels, canvas, recipe), canvas.alpha)
+        for pixels in (content.pixels, grain)
+    ]
+    return job.shape, canvas.width * canvas.height, max(map(len, files))
+
+
+def mean_pixels(waiting: Iterable[Waiting]) -> dict[Shape, float]:
+    """Return the pixels of a content in the mean, by shape."""
+    pixels, jobs = Counter[Shape](), Counter[Shape]()
+    for each in waiting:
+        pixels[each.group.shape] += each.content_pixels
+        jobs[each.group.shape] += each.group.num_jobs
+    return {shape: pixels[shape] / number for shape, number in jobs.items()}
 
 
 class DiskSpace:
@@ -56,6 +132,8 @@ class DiskSpace:
         """
         total = 0.0
         for group in groups:
+            if not group.width:
+                continue  # images that can't be read
             per_pixel = self._bytes_per_pixel(group.shape)
             if per_pixel is None:
                 return None

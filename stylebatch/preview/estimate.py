@@ -2,28 +2,25 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stylebatch.extractors.weights import find_download
-from stylebatch.ledger import Ledger, PlannedJobs
+from stylebatch.ledger import Ledger, PlannedJobs, Waiting
 from stylebatch.manifest import Manifest
-from stylebatch.output.layout import Dataset
-from stylebatch.preview.disk_space import DiskSpace, free_bytes
+from stylebatch.preview.disk_space import DiskSpace, free_bytes, mean_pixels
+from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Settings
-from stylebatch.records import Group, Job, Shape, Style, device_kind
+from stylebatch.records import Group, Job, Style, device_kind
 from stylebatch.run import Pace, cost_of, worker_specs
 from stylebatch.worker.spec import WorkerSpec
 
 if TYPE_CHECKING:
     from stylebatch.preview.speed_probe import Probe
 
-MOST_SHAPES = 8
-# Jobs at hand for a shape: the first may be one that can't be read.
-MOST_JOBS = 3
-# Images that are done, of which sizes are taken.
-MOST_SIZES = 500
+# Images of each settings that are tried, to see when they end.
+MOST_REHEARSED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,7 @@ class Estimate:
         images: that it will make.
         evaluations: of them all; `is_at_most`: the number and the time are what they can be at
             most, as images that converge earlier take fewer.
+        most_evaluations: that it can be, whatever is expected.
         output_bytes: None where nothing is known of it.
         free_bytes: where the output is, or will be.
         devices: one for each worker.
@@ -43,6 +41,7 @@ class Estimate:
 
     images: int
     evaluations: int
+    most_evaluations: int
     is_at_most: bool
     output_bytes: int | None
     free_bytes: int
@@ -58,12 +57,16 @@ def estimate(
     ledger: Ledger,
     styles: Mapping[str, Style],
     *,
+    space: DiskSpace,
+    waiting: Sequence[Waiting],
     limit: int | None = None,
     tell: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
     """Estimate what is left of a plan; nothing is written but in a temporary folder.
 
     Args:
+        space: what it knows of the sizes of files.
+        waiting: what the plan has to make, of each pair.
         limit: make so many images at most.
         tell: is told what takes a while.
 
@@ -73,22 +76,22 @@ def estimate(
     settings = manifest.all_settings()
     groups = first_groups(planned.groups(), settings, limit)
     earlier = {kind: Pace.from_json(rows) for kind, rows in (ledger.get("pace") or {}).items()}
-    evaluations, is_at_most = expected_evaluations(settings, groups, earlier.values())
-    space = DiskSpace(settings)
-    space.take_made(Dataset(manifest.output), ledger.sizes.some_made(MOST_SIZES))
+    evaluations, unknown = expected_evaluations(settings, groups, earlier.values())
     clock = _Clock(manifest, planned, styles, groups, evaluations)
-    if not clock.take_earlier(earlier):
+    if not clock.take_earlier(earlier) and not clock.lacks_weights():
+        if unknown:
+            tell("trying when images end …")
+            unknown = clock.rehearse(unknown)
         tell("measuring a few evaluations …")
-        clock.probe(space)
+        clock.probe()
     images = sum(group.num_jobs for group in groups)
-    waiting = {group.shape: group.num_jobs for group in planned.groups()}
-    pixels = ledger.sizes.waiting_pixels()
-    content_pixels = {shape: pixels[shape] / number for shape, number in waiting.items()}
+    most = manifest.most_evaluations()
     return Estimate(
         images=images,
         evaluations=round(sum(each.num_jobs * evaluations[each.settings_id] for each in groups)),
-        is_at_most=is_at_most,
-        output_bytes=space.bytes_of(groups, content_pixels),
+        most_evaluations=sum(each.num_jobs * most[each.settings_id] for each in groups),
+        is_at_most=bool(unknown),
+        output_bytes=space.bytes_of(groups, mean_pixels(waiting)),
         free_bytes=free_bytes(manifest.output),
         devices=tuple(spec.device for spec in clock.specs),
         seconds=clock.seconds(),
@@ -114,19 +117,19 @@ def first_groups(
 
 def expected_evaluations(
     settings: Mapping[str, Settings], groups: Iterable[Group], paces: Iterable[Pace]
-) -> tuple[dict[str, float], bool]:
-    """Return evaluations of an image by settings, and whether they are only what it takes at most.
+) -> tuple[dict[str, float], set[str]]:
+    """Return evaluations of an image by settings, and those of which they are at most so many.
 
     In the mean of earlier runs, on whatever device, where there were any.
     """
     paces, wanted = list(paces), {group.settings_id for group in groups}
-    evaluations, is_at_most = {}, False
+    evaluations, unknown = {}, set()
     for settings_id, each in settings.items():
         known = [pace.evaluations_per_image(settings_id, 0) for pace in paces]
         evaluations[settings_id] = max([*known, 0]) or each.recipe.max_evaluations
-        can_end_early = not any(known) and each.recipe.tolerance > 0
-        is_at_most = is_at_most or (can_end_early and settings_id in wanted)
-    return evaluations, is_at_most
+        if not any(known) and each.recipe.ends_early and settings_id in wanted:
+            unknown.add(settings_id)
+    return evaluations, unknown
 
 
 class _Clock:
@@ -138,7 +141,7 @@ class _Clock:
         planned: PlannedJobs,
         styles: Mapping[str, Style],
         groups: Sequence[Group],
-        evaluations: Mapping[str, float],
+        evaluations: dict[str, float],
     ) -> None:
         self._manifest, self._planned, self._groups = manifest, planned, groups
         self._evaluations = evaluations
@@ -161,14 +164,37 @@ class _Clock:
         self._paces = {kind: (paces[kind], paces[kind]) for kind in self._kinds}
         return True
 
-    def probe(self, space: DiskSpace) -> None:
-        """Measure; sizes come along, for settings of which the ledger knows none."""
+    def lacks_weights(self) -> bool:
+        """Whether weights would have to be downloaded for a measurement."""
         for pair in self._manifest.pairs:
             weights = pair.settings.weights
             if find_download(weights):
                 fetch = f"stylebatch weights fetch {weights.arch}/{weights.source}"
                 self.trouble = f"its weights are not here: `{fetch}`"
-                return
+                return True
+        return False
+
+    def rehearse(self, unknown: Collection[str]) -> set[str]:
+        """Try when images of some settings end; return those of which it is not known yet."""
+        # Here and not above: it brings torch.
+        from stylebatch.preview.speed_probe import rehearse
+
+        jobs = [
+            job
+            for job in self._planned.spread(MOST_REHEARSED * len(self._evaluations))
+            if job.settings_id in unknown and job.width
+        ]
+        of_each: dict[str, list[Job]] = {}
+        for job in jobs:
+            of_each.setdefault(job.settings_id, []).append(job)
+        chosen = [job for same in of_each.values() for job in same[:MOST_REHEARSED]]
+        found = rehearse(self.specs[0], chosen)
+        means = {key: mean for key, each in found.items() if (mean := each.mean())}
+        self._evaluations.update(means)
+        return set(unknown) - means.keys()
+
+    def probe(self) -> None:
+        """Measure."""
         # Here and not above: it brings torch.
         from stylebatch.preview.speed_probe import probe
 
@@ -178,27 +204,20 @@ class _Clock:
             if not found.shapes:
                 self.trouble = found.trouble
                 return
-            self._take(kind, spec, found, space)
+            self._take(kind, spec, found)
 
     def _candidates(self) -> Iterator[tuple[list[Job], int]]:
-        for group in spread(self._groups, MOST_SHAPES):
-            at_once = -(-group.num_jobs // len(self.specs))
-            yield self._planned.take(group, MOST_JOBS), at_once
+        for group, jobs in candidates(self._planned, self._groups):
+            yield jobs, -(-group.num_jobs // len(self.specs))
 
-    def _take(self, kind: str, spec: WorkerSpec, found: "Probe", space: DiskSpace) -> None:
+    def _take(self, kind: str, spec: WorkerSpec, found: "Probe") -> None:
         fast, slow = Pace(), Pace()
-        sizes: list[tuple[Shape, int, int, float]] = []
         for each in found.shapes:
             evaluations = self._evaluations[each.shape.settings_id]
             # Files are read and written on the same cores, at best on all of them at once.
             file_s = each.file_s / evaluations if kind == "cpu" else 0.0
             fast.add(each.shape, 1, each.fast_s + file_s / (spec.threads or 1))
             slow.add(each.shape, 1, each.slow_s + file_s)
-            if not space.knows(each.shape.settings_id):
-                log_bytes = each.row_bytes * evaluations
-                sizes.append((each.shape, each.image_pixels, each.image_bytes, log_bytes))
-        for size in sizes:
-            space.take(*size)
         self._paces[kind] = (fast, slow)
         self._set_up_s += found.ready_s
         self.num_probed = max(self.num_probed, len(found.shapes))
@@ -215,26 +234,12 @@ class _Clock:
 
     def _together(self, paces: Mapping[str, Pace]) -> float:
         """Return the seconds of all workers together, of which none has less than an image."""
-        most = {key: round(number) for key, number in self._evaluations.items()}
-        alone = {kind: pace.seconds_of(self._groups, most) or 0.0 for kind, pace in paces.items()}
+        alone = {
+            kind: pace.seconds_of(self._groups, self._evaluations) or 0.0
+            for kind, pace in paces.items()
+        }
         if not all(alone.values()):
             return 0.0
         images = sum(group.num_jobs for group in self._groups)
         busy = min(1.0, images / len(self.specs))
         return 1 / sum(busy * number / alone[kind] for kind, number in self._kinds.items())
-
-
-def spread(groups: Sequence[Group], count: int) -> list[Group]:
-    """Choose groups: of each settings the one with most to do, then small and large ones."""
-    if len(groups) <= count:
-        return list(groups)
-    by_work = sorted(groups, key=lambda each: -each.num_jobs * each.width * each.height)
-    most: dict[str, Group] = {}
-    for group in by_work:
-        most.setdefault(group.settings_id, group)
-    chosen = list(most.values())[:count]
-    rest = sorted(set(groups) - set(chosen), key=lambda each: (each.width * each.height, each))
-    free = count - len(chosen)
-    # Evenly over the range of pixels, both ends included.
-    at = [round(index * (len(rest) - 1) / max(1, free - 1)) for index in range(free)]
-    return [*chosen, *(rest[index] for index in dict.fromkeys(at))]

@@ -1,7 +1,9 @@
-"""A probe: a few evaluations of one image of each shape, as a worker would make them."""
+"""A probe: a few evaluations of an image of each shape; a rehearsal: when small images end."""
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,12 @@ from stylebatch.device.device import Device
 from stylebatch.device.errors import within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.errors import UserError
-from stylebatch.output.loss_log import encode_log
-from stylebatch.pictures.images import encode_png, fit_pixels
-from stylebatch.recipes import Settings
+from stylebatch.pictures.images import encode_png
+from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job, Shape
+from stylebatch.run import Stopping
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.problem import Row
+from stylebatch.transfer.problem import Problem
 from stylebatch.worker.spec import WorkerSpec
 
 # The first makes what the others find: buffers, graphs, chosen kernels.
@@ -28,6 +30,7 @@ WARM_UP, LEAST_TIMED, MOST_TIMED = 1, 2, 30
 ENOUGH_S = 1.5
 # After so long no other shape is begun: what is known goes by pixels for the rest.
 LONGEST_S = 60.0
+REHEARSAL_PX = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +41,12 @@ class Probed:
         fast_s, slow_s: that a device takes for an evaluation of one image, levels included: a
             quarter of those that were measured were faster, a quarter slower.
         file_s: for reading, finishing and encoding one image.
-        image_pixels: of its file.
-        image_bytes: of its file, were it the style's picture, or the content's where that takes
-            more: results have the grain of both (20 % more or less: docs/cron.md).
-        row_bytes: of a row of its loss log.
     """
 
     shape: Shape
     fast_s: float
     slow_s: float
     file_s: float
-    image_pixels: int
-    image_bytes: int
-    row_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +93,45 @@ def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Prob
     return Probe(shapes, ready_s, trouble)
 
 
+def rehearse(spec: WorkerSpec, jobs: Iterable[Job]) -> dict[str, Stopping]:
+    """Optimise a few images to their end, small, to see when they end; by settings.
+
+    Small ones end about as early as large ones (docs/cron.md). After `LONGEST_S` no more is known
+    of those still at work than how far they are.
+
+    Raises:
+        UserError: weights that can't be used, a device that is not there.
+    """
+    started, batches = time.monotonic(), dict[Shape, list[Job]]()
+    if spec.threads and spec.device == "cpu":
+        torch.set_num_threads(spec.threads)
+    for job in map(partial(_smaller, spec), jobs):
+        batches.setdefault(job.shape, []).append(job)
+    ended: dict[str, Counter[int]] = {}
+    running: dict[str, list[int]] = {}
+    with TemporaryDirectory(prefix="stylebatch-probe-") as cache:
+        prober = _Prober(spec, Device(spec.device, spec.root, Path(cache)))
+        for shape, batch in batches.items():
+            takes, had = prober.finish(batch, started + LONGEST_S)
+            ended.setdefault(shape.settings_id, Counter()).update(takes)
+            running.setdefault(shape.settings_id, []).extend(had)
+    return {
+        key: Stopping(takes, running[key], spec.settings[key].recipe.max_evaluations)
+        for key, takes in ended.items()
+    }
+
+
+def _smaller(spec: WorkerSpec, job: Job) -> Job:
+    settings = spec.settings[job.settings_id]
+    recipe = settings.recipe.model_copy(update=_of_size(settings.recipe))
+    width, height = replace(settings, recipe=recipe).work_size(job.width, job.height)
+    return replace(job, width=width, height=height)
+
+
+def _of_size(recipe: Recipe) -> dict[str, int]:
+    return {"size_px": min(recipe.size_px, REHEARSAL_PX)}
+
+
 class TooLargeError(UserError):
     """An image for which there is no memory."""
 
@@ -117,64 +152,64 @@ class _Prober:
             slots = memory.halve(job.kind, slots)
             if not slots:
                 raise TooLargeError(job.content, f"out of memory on {self.spec.device}")
-        seconds, rows = timed
+        seconds = timed
         per_image = _share(self.device.engine(settings, 1, job.width, job.height)) / slots
         quarter = len(seconds) // 4
-        image_bytes, encode_s = self._encode(job, content)
-        row_bytes = (len(encode_log(rows)) - len(encode_log([]))) / len(rows)
-        return Probed(
-            job.shape,
-            seconds[quarter] * per_image,
-            seconds[-1 - quarter] * per_image,
-            read_s + encode_s,
-            content.canvas.width * content.canvas.height,
-            image_bytes,
-            row_bytes,
+        started = time.perf_counter()
+        encode_png(finish(content.pixels, content.canvas, settings.recipe), content.canvas.alpha)
+        file_s = read_s + time.perf_counter() - started
+        fast_s, slow_s = seconds[quarter] * per_image, seconds[-1 - quarter] * per_image
+        return Probed(job.shape, fast_s, slow_s, file_s)
+
+    def finish(self, jobs: Sequence[Job], until_s: float) -> tuple[list[int], list[int]]:
+        """Return the evaluations of images of one shape that end in time, and of the others."""
+        settings = self.spec.settings[jobs[0].settings_id]
+        engine = self.device.engine(settings, len(jobs), jobs[0].width, jobs[0].height)
+        for job in jobs:
+            with suppress(UserError):  # one that can't be read tells nothing
+                content = read_content(self.spec.root, job, settings.recipe)
+                engine.admit(self._problem(job, content, engine, settings))
+        had, ended = Counter[Hashable](), list[int]()
+        while engine.running and time.monotonic() < until_s:
+            report = engine.step()
+            had.update(key for key, _ in report.rows)
+            ended += [had.pop(result.key) for result in report.results]
+        return ended, list(had.values())
+
+    def _problem(self, job: Job, content: Content, engine: Engine, settings: Settings) -> Problem:
+        return self.device.problem(
+            job.output,
+            settings,
+            engine,
+            pixels=content.pixels,
+            style=self.spec.styles[job.style],
+            strength=job.strength,
+            noise_seed=job.noise_seed,
+            mask=content.mask,
         )
 
-    def _time(self, job: Job, content: Content, slots: int) -> tuple[list[float], list[Row]]:
-        """Return the seconds of some steps with all slots filled, sorted, and the rows of them all.
+    def _time(self, job: Job, content: Content, slots: int) -> list[float]:
+        """Return the seconds of some steps with all slots filled, sorted.
 
         All slots have the same image: what is in it makes no difference.
         """
         settings = _short(self.spec.settings[job.settings_id])
         engine = self.device.engine(settings, slots, job.width, job.height)
-        style = self.spec.styles[job.style]
-        problem = self.device.problem(
-            job.output,
-            settings,
-            engine,
-            pixels=content.pixels,
-            style=style,
-            strength=job.strength,
-            noise_seed=job.noise_seed,
-            mask=content.mask,
-        )
+        problem = self._problem(job, content, engine, settings)
         for slot in range(slots):
             engine.admit(replace(problem, key=slot))
         seconds: list[float] = []
-        rows: list[Row] = []
+        has_rows = False
         for number in range(WARM_UP + MOST_TIMED):
             started = time.perf_counter()
             report = engine.step()
             self._wait()
             if number >= WARM_UP:
                 seconds.append(time.perf_counter() - started)
-            rows.extend(row for _, row in report.rows)
-            if rows and sum(seconds) >= ENOUGH_S and len(seconds) >= LEAST_TIMED:
+            has_rows = has_rows or bool(report.rows)
+            if has_rows and sum(seconds) >= ENOUGH_S and len(seconds) >= LEAST_TIMED:
                 break
-        return sorted(seconds), rows
-
-    def _encode(self, job: Job, content: Content) -> tuple[int, float]:
-        """Return the bytes of a file such as a job's, and the seconds that it takes."""
-        recipe, canvas = self.spec.settings[job.settings_id].recipe, content.canvas
-        style = self.device.targets.picture(self.spec.styles[job.style])
-        grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)
-        sizes = []
-        started = time.perf_counter()
-        for pixels in (content.pixels, grain):
-            sizes.append(len(encode_png(finish(pixels, canvas, recipe), canvas.alpha)))
-        return max(sizes), (time.perf_counter() - started) / len(sizes)
+        return sorted(seconds)
 
     def _wait(self) -> None:
         if self.spec.device.startswith("cuda"):

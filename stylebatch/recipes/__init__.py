@@ -63,6 +63,12 @@ class Settings:
         """The smallest edge of an image that the recipe's layers can do with."""
         return _smallest_edge_px(self.weights.arch, self.recipe.layers, self.recipe.padding)
 
+    @property
+    def time_key(self) -> str:
+        """What settings have in common whose evaluations take as long, of images of one size."""
+        deciding = [self.weights.arch, self.layers_digest, self.precision, self.recipe.time_fields]
+        return json.dumps(deciding, sort_keys=True)
+
     def work_size(self, width: int, height: int) -> tuple[int, int]:
         """Return (width, height) at which an upright image leaves the optimiser."""
         return self.recipe.work_size(width, height, self.smallest_edge_px)

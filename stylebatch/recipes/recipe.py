@@ -35,6 +35,14 @@ ADDED = (
     "tv_border",
     "strength_acts_on",
 )
+# What may differ while an evaluation of the same size takes as long.
+SAME_TIME = {
+    *PROSE,
+    *("content_weight", "style_weight", "style_weight_px", "tv_weight", "strength"),
+    *("start", "noise", "noise_scale", "size_px", "bucket_px", "steps", "tolerance", "window"),
+    *("max_content", "keep", "output_size", "output_resampling", "rounding", "side_by_side"),
+    *("brightness", "saturation", "sharpness", "learning_rate", "tolerated_rise"),
+}
 
 
 class SecondPass(BaseModel):
@@ -272,6 +280,16 @@ class Recipe(BaseModel):
     def max_evaluations(self) -> int:
         """Evaluations of an image at most, those of a second pass included."""
         return self.steps + (self.second_pass.steps if self.second_pass else 0)
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether images may take fewer evaluations than that."""
+        return self.tolerance > 0
+
+    @property
+    def time_fields(self) -> dict[str, Any]:
+        """The fields that decide how long an evaluation of some size takes."""
+        return self.model_dump(mode="json", exclude=SAME_TIME)
 
     @property
     def final_size_px(self) -> int:

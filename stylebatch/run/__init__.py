@@ -9,14 +9,22 @@ from stylebatch.run.loop import Loop, WorkerError
 from stylebatch.run.merge import merge_output
 from stylebatch.run.pace import Pace
 from stylebatch.run.pipeline import RunRequest, make_plan, run
-from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_run_id
-from stylebatch.run.start import make_executor, prepare_all_weights, worker_specs
+from stylebatch.run.start import (
+    check_start,
+    describe_download,
+    make_executor,
+    prepare_all_weights,
+    worker_specs,
+)
+from stylebatch.run.stopping import Stopping
 from stylebatch.run.watcher import Watcher
 
 __all__ = [
     "EXECUTORS",
+    "Finishing",
     "Limits",
     "Loop",
     "Pace",
@@ -25,10 +33,13 @@ __all__ = [
     "Scheduler",
     "Stop",
     "StopRequest",
+    "Stopping",
     "Tally",
     "Watcher",
     "WorkerError",
+    "check_start",
     "cost_of",
+    "describe_download",
     "make_executor",
     "make_plan",
     "merge_output",

@@ -30,6 +30,8 @@ class Limits:
         image_timeout_s: in which a worker with images has to have made an evaluation.
         deadline_at: of `time.monotonic()`; None: none.
         most_evaluations: of an image, by settings.
+        end_early: settings whose images may take fewer.
+        alike: by settings, what those have in common whose evaluations take as long.
     """
 
     max_deaths: int = 2
@@ -39,6 +41,8 @@ class Limits:
     image_timeout_s: float = 1800.0
     deadline_at: float | None = None
     most_evaluations: Mapping[str, int] = field(default_factory=dict)
+    end_early: frozenset[str] = frozenset()
+    alike: Mapping[str, str] = field(default_factory=dict)
 
     def left_s(self, now_s: float) -> float:
         """Return seconds in which images may still be worked on; without a deadline any number."""

@@ -80,7 +80,12 @@ class Loop:
         self._executor, self._scheduler = executor, scheduler
         self._book, self._watcher, self._stop = book, watcher, stop
         self._limits = limits or Limits()
-        self._forecast = Forecast(paces or {}, self._limits.most_evaluations)
+        self._forecast = Forecast(
+            paces or {},
+            self._limits.most_evaluations,
+            end_early=self._limits.end_early,
+            alike=self._limits.alike,
+        )
         self._deadline, self._check = Deadline(self._limits, self._forecast), check
         self._retries = Retries(self._limits.max_retries, self._limits.retry_s)
         self._watchdog = Watchdog(self._limits.image_timeout_s)
@@ -143,8 +148,14 @@ class Loop:
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             self._check()
-            num_jobs = self._scheduler.left + self._scheduler.in_flight
-            self.tally.left_s = self._forecast.left_s(self._scheduler.groups_left(), num_jobs)
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        num_jobs = self._scheduler.left + self._scheduler.in_flight
+        self.tally.left_s = self._forecast.left_s(self._scheduler.groups_left(), num_jobs)
+        self.tally.furthest = self._forecast.furthest()
+        if self.tally.stopped_by:
+            self.tally.finishing = self._forecast.finishing()
 
     def _feed(self, handed: dict[int, list[Job]]) -> None:
         """Give workers their jobs: noted in one transaction, which waits for the disk."""
@@ -186,6 +197,8 @@ class Loop:
         self._scheduler.stop_admitting()
         for worker in self.tally.devices:
             self._executor.drain(worker)
+        self._look_ahead()
+        self._watcher.tick(self.tally)
 
     def _end_silent_workers(self) -> None:
         busy = {each for each in self.tally.devices if self._scheduler.num_in_flight(each)}

@@ -11,6 +11,8 @@ from stylebatch.records import Group, Shape
 
 # Of older measurements so much counts: a machine changes.
 MOST_EVALUATIONS = 100_000
+# More than that other shapes' measurements say of themselves only.
+MOST_DRIFT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,19 @@ class Pace:
         self._by_settings: dict[str, _Sum] = {}
         self._total = _Sum()
         self._earlier = earlier
+        # Of shapes that were measured earlier too: seconds now, and those of then.
+        self._now_s, self._then_s = 0.0, 0.0
 
     def add(self, shape: Shape, evaluations: int, seconds: float) -> None:
         """Take a measurement: evaluations of single images and the seconds they took a device."""
         self._take(shape, Measured(evaluations, seconds))
+        if self._earlier and self._earlier.has_measured(shape):
+            self._now_s += seconds
+            self._then_s += evaluations * (self._earlier.seconds_per_evaluation(shape) or 0.0)
+
+    def take_back(self, shape: Shape, evaluations: int, seconds: float) -> None:
+        """Forget a measurement that was added and says too little."""
+        self.add(shape, -evaluations, -seconds)
 
     def finished(self, shape: Shape, evaluations: int) -> None:
         """Take that an image is finished after so many evaluations."""
@@ -92,12 +103,21 @@ class Pace:
         if exact and exact.evaluations:
             return exact.seconds / exact.evaluations
         if self._earlier and self._earlier.has_measured(shape):
-            return self._earlier.seconds_per_evaluation(shape)
+            # A machine may be slower today, or have other work beside.
+            drift = self._now_s / self._then_s if self._then_s > 0 else 1.0
+            drift = min(MOST_DRIFT, max(1 / MOST_DRIFT, drift))
+            return drift * (self._earlier.seconds_per_evaluation(shape) or 0.0)
         same = self._by_settings.get(shape.settings_id)
         known = same if same and same.pixels else self._total
         if known.pixels:
             return shape.width * shape.height * known.seconds / known.pixels
         return self._earlier.seconds_per_evaluation(shape) if self._earlier else None
+
+    def knows(self, settings_id: str) -> bool:
+        """Whether any shape of some settings was measured, now or earlier."""
+        same = self._by_settings.get(settings_id)
+        is_known = bool(same and same.pixels)
+        return is_known or bool(self._earlier and self._earlier.knows(settings_id))
 
     def has_measured(self, shape: Shape) -> bool:
         """Whether a shape was measured itself."""
@@ -115,19 +135,23 @@ class Pace:
         now = self._by_settings.get(settings_id, _Sum())
         return images + now.images, evaluations + now.image_evaluations
 
-    def seconds_of(self, groups: Iterable[Group], most: Mapping[str, int]) -> float | None:
+    def ended(self, settings_id: str) -> tuple[int, float]:
+        """Return how many images were finished, earlier ones included, and their mean."""
+        images, evaluations = self._ended(settings_id)
+        return images, evaluations / images if images else 0.0
+
+    def seconds_of(self, groups: Iterable[Group], evaluations: Mapping[str, float]) -> float | None:
         """Return how long one device takes for groups of images; None if nothing was measured.
 
         Args:
-            most: evaluations of an image at most, by settings.
+            evaluations: of an image, by settings.
         """
         total = 0.0
         for group in groups:
             each = self.seconds_per_evaluation(group.shape)
             if each is None:
                 return None
-            evaluations = self.evaluations_per_image(group.settings_id, most[group.settings_id])
-            total += group.num_jobs * evaluations * each
+            total += group.num_jobs * evaluations[group.settings_id] * each
         return total
 
     def _all(self) -> dict[Shape, Measured]:

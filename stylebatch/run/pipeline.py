@@ -14,6 +14,7 @@ from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
+from stylebatch.run.activity import Activity
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.loop import Loop, LoopWatcher
 from stylebatch.run.metadata import describe_settings, write_records
@@ -29,6 +30,7 @@ from stylebatch.run.start import (
 from stylebatch.run.watcher import Watcher
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
+from stylebatch.system.words import counted
 from stylebatch.worker.spec import WorkerSpec
 
 
@@ -58,14 +60,14 @@ def make_plan(
     retry_failed: bool = False,
     redo: bool = False,
     shard: Shard | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[PlanSummary], object] = lambda summary: None,
 ) -> tuple[PlannedJobs, PlanSummary, dict[str, Style]]:
     """Plan a manifest, or a shard of it, against a ledger: what is done, failed, to do.
 
     Writes no output.
 
     Args:
-        check: is called between folders, and may raise.
+        check: is called between folders with what was found so far, and may raise.
 
     Raises:
         UserError: inputs that can't be read, outputs that collide or that are not ours.
@@ -76,7 +78,7 @@ def make_plan(
     planned = ledger.begin_plan(manifest, styles, images, retry_failed=retry_failed, redo=redo)
     for folder in plan_jobs(manifest, ledger, styles, summary, shard):
         planned.add(folder)
-        check()
+        check(summary)
     planned.finish()
     return planned, summary, styles
 
@@ -114,10 +116,12 @@ class _Run:
         self.manifest, self.request, self.watcher = manifest, request, watcher
         self.stop, self.dataset, self.ledger, self.summary = stop, dataset, ledger, summary
         self.failed_before = 0
+        self.activity = Activity(dataset, summary.run_id)
 
     def run(self, started_s: float) -> None:
         self.started_s = started_s
         retry, shard = self.request.retry_failed, self.request.shard
+        self._doing("planning")
         planned, found, styles = make_plan(
             self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
         )
@@ -129,7 +133,8 @@ class _Run:
         stopped_by = self._stopped_by()
         if any(count.pending for count in counts) and not stopped_by:
             # Before anything in the output is touched: weights or a device may be missing.
-            prepare_all_weights(self.manifest, _Logged(self.watcher).event)
+            self._doing("loading weights")
+            prepare_all_weights(self.manifest, self._note_download)
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")
@@ -140,15 +145,29 @@ class _Run:
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
         self.watcher.planned(planned.counts, found, self.summary.set_aside)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
-        # With --quiet it is all that tells of them.
-        for text in found.warnings():
+        # With --quiet these are all that tells of them.
+        self.summary.warnings = found.warnings()
+        for text in self.summary.warnings:
             logger.warning("%s", text)
         self._finish(self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by))
 
-    def _check_stop(self) -> None:
+    def _doing(self, text: str) -> None:
+        self.activity.doing(text)
+        self.watcher.doing(text)
+
+    def _note_download(self, notice: Notice) -> None:
+        self._doing(notice.text)
+        _Logged(self.watcher, self.activity).event(notice)
+
+    def _check_stop(self, found: PlanSummary) -> None:
         """Let a second signal end the planning, which may take minutes, at once."""
         if self.stop.count >= 2:
             raise KeyboardInterrupt
+        images = sum(pair.images for pair in found.pairs.values())
+        text = f"planning: {counted(images, 'image')} so far"
+        if self.stop.count:
+            text += "; stops when the plan is made, or at once (Ctrl-C)"
+        self._doing(text)
 
     def _stopped_by(self) -> Stop | None:
         """Return what makes it too late to begin anything."""
@@ -181,7 +200,7 @@ class _Run:
             make_executor(self.manifest, specs),
             scheduler,
             self.ledger,
-            _Logged(self.watcher),
+            _Logged(self.watcher, self.activity),
             stop=self.stop,
             limits=self._limits(scheduler.left),
             paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
@@ -198,6 +217,7 @@ class _Run:
     def _limits(self, num_jobs: int) -> Limits:
         options = self.manifest.run
         deadline_s = self.request.deadline_s or options.deadline_s
+        settings = self.manifest.all_settings()
         return Limits(
             max_deaths=options.max_deaths,
             max_retries=options.max_retries,
@@ -207,6 +227,8 @@ class _Run:
             image_timeout_s=options.image_timeout_s,
             deadline_at=None if deadline_s is None else self.started_s + deadline_s,
             most_evaluations=self.manifest.most_evaluations(),
+            end_early=frozenset(key for key, each in settings.items() if each.recipe.ends_early),
+            alike={key: each.time_key for key, each in settings.items()},
         )
 
     def _note_tally(self, tally: Tally) -> None:
@@ -226,6 +248,7 @@ class _Run:
         is_resumable = summary.stopped_by in (Stop.DEADLINE, Stop.SIGNAL)
         summary.exit_code = 4 if is_resumable else 3 if summary.failed else 0
         summary.seconds = round(time.monotonic() - self.started_s, 3)
+        self._doing("writing the records")
         if self.dataset.shard is None:
             write_records(self.dataset, self.ledger)
         write_summary(self.dataset, summary)
@@ -236,8 +259,8 @@ class _Run:
 class _Logged:
     """Passes events on and writes to the log what somebody may look for there."""
 
-    def __init__(self, watcher: LoopWatcher) -> None:
-        self._watcher = watcher
+    def __init__(self, watcher: LoopWatcher, activity: Activity) -> None:
+        self._watcher, self._activity = watcher, activity
 
     def event(self, event: Event) -> None:
         match event:
@@ -252,4 +275,5 @@ class _Logged:
         self._watcher.event(event)
 
     def tick(self, tally: Tally) -> None:
+        self._activity.tick(tally)
         self._watcher.tick(tally)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from stylebatch.run.pace import Pace
 
@@ -21,6 +22,14 @@ class StopRequest:
     count: int = 0
 
 
+class Finishing(NamedTuple):
+    """What it takes to finish the images in slots; `is_at_most`: they may end earlier."""
+
+    images: int
+    seconds: float | None
+    is_at_most: bool
+
+
 @dataclass(slots=True)
 class Tally:
     """The numbers of a run so far.
@@ -34,6 +43,8 @@ class Tally:
             something to do; of those that died too. Known once the loop has ended.
         pace: how fast the first worker's kind of device is, from earlier runs too.
         left_s: seconds until all is done, None while nobody can tell.
+        furthest: the evaluation of the furthest image in a slot, and the most that it takes.
+        finishing: what it takes to finish what is in slots, once the run is stopped.
     """
 
     total: int
@@ -46,4 +57,6 @@ class Tally:
     busy_s: dict[int, float] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     left_s: float | None = None
+    furthest: tuple[int, int] | None = None
+    finishing: Finishing | None = None
     stopped_by: Stop | None = None

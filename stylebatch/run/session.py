@@ -10,8 +10,15 @@ from typing import Any
 
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
+from stylebatch.output.activity import remove_activity
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, NoLocksError, OutputLock, check_owner
+from stylebatch.output.lock import (
+    LostOutputError,
+    NoLocksError,
+    OutputLock,
+    check_owner,
+    withdraw,
+)
 from stylebatch.run.progress import Stop
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
@@ -28,6 +35,7 @@ class RunSummary:
         failed: in this run and before it.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
+        warnings: what its plan came across that the user may not have meant.
         error: what ended the run, None where it came to its end.
     """
 
@@ -47,6 +55,7 @@ class RunSummary:
     workers: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str | None = None
     exit_code: int = 0
+    warnings: list[str] = field(default_factory=list)
     error: str | None = None
 
 
@@ -85,8 +94,8 @@ def hold(dataset: Dataset, run_id: str) -> OutputLock:
 def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
     """Hold an output, or a shard of it, ready to be written: swept, merged, logged to.
 
-    Where a run is refused (2) that began an output, nothing of it is left, but `run.json` in a
-    folder that was there. What shards share stays: others may be starting.
+    Where a run is refused (2) that began an output, or its shard, nothing of it is left, but
+    `run.json` in a folder that was there.
 
     Yields:
         when that began, by the monotonic clock, in seconds.
@@ -96,8 +105,8 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
     """
     started_s = time.monotonic()
     with _output_errors(dataset):
+        is_new = files.stat_file(dataset.home) is None
         made = dataset.make_folders()
-        is_new = dataset.state in made and dataset.shard is None
         try:
             with hold(dataset, summary.run_id), logging_to(dataset.log):
                 try:
@@ -112,9 +121,10 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
                     if not is_undone or dataset.root not in made:
                         _note_error(dataset, summary, error)
                     if is_undone:
-                        dataset.unmake_folders(made)  # while it is held: nobody else's by now
+                        withdraw(dataset, made)
                     raise
                 finally:
+                    remove_activity(dataset)
                     dataset.remove_temporaries(summary.run_id)
         except NoLocksError:
             if is_new:

@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from stylebatch.extractors.weights import find_download, is_checked_without_torch, load_tensors
+from stylebatch.errors import UserError, raise_all
+from stylebatch.extractors.weights import (
+    NamedWeights,
+    WeightsError,
+    fetch,
+    find_named_set,
+    is_checked_without_torch,
+    is_fetched,
+    load_tensors,
+)
 from stylebatch.manifest import Manifest
 from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
@@ -15,21 +24,62 @@ from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
 
-def prepare_all_weights(manifest: Manifest, tell: Callable[[Notice], object]) -> None:
-    """Download weights that are not there yet, and read once what only torch can read.
+def check_start(manifest: Manifest) -> list[NamedWeights]:
+    """Find what a run that has something to make would be refused for, all of it at once.
 
-    What is wrong with them then starts nothing.
+    Reads once what only torch can read; of safetensors files the manifest has seen all. torch is
+    imported only for such files, and for devices that are named.
+
+    Returns:
+        the named sets that such a run would download first.
 
     Raises:
-        WeightsError: no download, a file that is none, a layer that is missing.
+        UserError, Problems: weights that are none, damaged or lack a layer; devices that are not
+            there.
     """
+    problems: list[UserError] = []
+    downloads: dict[str, NamedWeights] = {}
     for settings in manifest.all_settings().values():
-        if not is_checked_without_torch(settings.weights):
-            if named := find_download(settings.weights):
-                size = f" ({size_text(named.size_mib * 2**20)})" if named.size_mib else ""
-                text = f"downloading {named.url}{size} to {named.place}"
-                tell(Notice(worker=0, text=text))
-            load_tensors(settings.weights, settings.recipe.layers)
+        try:
+            if named := find_named_set(settings.weights):
+                if named.identifier not in downloads and not is_fetched(named):
+                    downloads[named.identifier] = named
+            elif not is_checked_without_torch(settings.weights):
+                load_tensors(settings.weights, settings.recipe.layers)
+        except WeightsError as problem:
+            problems.append(problem)
+    try:
+        _check_devices(manifest.run.devices)
+    except UserError as problem:
+        problems.append(problem)
+    # Settings share their weights, and what is wrong with them.
+    raise_all(list({str(problem): problem for problem in problems}.values()))
+    return list(downloads.values())
+
+
+def describe_download(named: NamedWeights) -> str:
+    """Say what is downloaded, how large it is, and to where."""
+    size = f" ({size_text(named.size_mib * 2**20)})" if named.size_mib else ""
+    return f"{named.url}{size} to {named.place}"
+
+
+def prepare_all_weights(manifest: Manifest, tell: Callable[[Notice], object]) -> None:
+    """Check all that `check_start` does, then download what is missing.
+
+    Raises:
+        UserError, Problems: as in `check_start`; no download.
+    """
+    for named in check_start(manifest):
+        tell(Notice(worker=0, text=f"downloading {describe_download(named)}"))
+        fetch(named)
+
+
+def _check_devices(asked: str | tuple[str, ...]) -> None:
+    if asked in ("auto", ("cpu",)):
+        return  # there is always one
+    from stylebatch.device.choice import choose_devices
+
+    choose_devices(asked)
 
 
 def worker_specs(

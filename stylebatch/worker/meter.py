@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from stylebatch.device.errors import within_memory
@@ -42,11 +42,13 @@ class Meter:
         """As `forget`, of all images: they begin anew."""
         self._behind.clear()
 
-    def report(self, running: int, shape: Shape | None, *, is_due: bool) -> Progress | None:
+    def report(
+        self, running: Collection[str], shape: Shape | None, *, is_due: bool
+    ) -> Progress | None:
         """Return what there is to tell if it is due, or time.
 
         Args:
-            running: images in slots.
+            running: outputs of the images in slots.
             shape: of those that the evaluations were of.
         """
         now = time.monotonic()
@@ -54,4 +56,6 @@ class Meter:
             return None
         made, seconds = self._evaluations, self._seconds
         self._evaluations, self._seconds, self._reported_s = 0, 0.0, now
-        return Progress(self._worker, running, made, seconds, shape, self._behind.total())
+        each = tuple(self._behind[output] for output in running)
+        behind = self._behind.total()
+        return Progress(self._worker, len(running), made, seconds, shape, behind, each)

@@ -268,5 +268,5 @@ class Worker:
 
     def _report_progress(self, events: list[Event], *, is_due: bool) -> None:
         shape = self._kind[0] if self._kind else None
-        if progress := self._meter.report(len(self._running), shape, is_due=is_due):
+        if progress := self._meter.report(self._running, shape, is_due=is_due):
             events.append(progress)

@@ -140,7 +140,7 @@ def test_a_plan_before_any_run_writes_nothing(tmp_path: Path) -> None:
     before = listing(small.root)
     ended = command("plan", str(small.manifest))
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines()[-1] == "4 images to make"
+    assert re.fullmatch(r"4 images to make, about [\d.]+ kB", ended.out.splitlines()[-1])
     assert listing(small.root) == before
 
 
@@ -151,9 +151,9 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None
     (small.root / "photos/notes.txt").write_text("no image")
     out = command("plan").out
     header, row = (line.split() for line in out.splitlines()[:2])
-    assert dict(zip(header[:6], row[:6], strict=True)) == {
+    assert (header[-1], row[-1]) == ("content", "photos")
+    assert dict(zip(header[:5], row[:5], strict=True)) == {
         "pair": "all",
-        "content": "photos",
         "images": "3",
         "styles": "2",
         "jobs": "6",
@@ -163,7 +163,7 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None
     assert "2 images are out of date" in out
     assert "dogs/wide.png" in out
     assert "1 × .txt" in out
-    assert out.splitlines()[-1] == "4 images to make"
+    assert out.splitlines()[-1].startswith("4 images to make, about ")
     assert command("run", "--dry-run").out.startswith(out)
 
 
@@ -300,6 +300,19 @@ def test_what_a_quiet_run_warns_of_stands_in_its_log(tmp_path: Path) -> None:
     assert small.run("--quiet") == Ended(0, "", "")
     log = (small.out / ".stylebatch/run.log").read_text()
     assert re.search(r"WARNING.*1 image comes out enlarged more than twice.*cats/large\.png", log)
+
+
+def test_what_a_plan_warns_of_stands_in_the_summary_and_is_counted_in_the_last_line(
+    tmp_path: Path,
+) -> None:
+    small = small_project(tmp_path)
+    small.photo("cats/large.png", 3, 300, 100)
+    (line,) = small.run().out.splitlines()
+    assert line.endswith(", 6 of 6 are there, 1 warning in run.json")
+    (told,) = small.summary()["warnings"]
+    assert re.match(r"all: 1 image comes out enlarged more than twice \(such as cats/large", told)
+    # What is to be said of images that are there was said when they were made.
+    assert "warning" not in small.run().out
 
 
 def test_a_quiet_run_shows_nothing_on_a_terminal_either(small: Small) -> None:

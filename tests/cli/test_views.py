@@ -9,9 +9,9 @@ from support.terminal import screen
 
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.speed import LEAST_S, WINDOW_S, Speed
-from stylebatch.cli.views import LiveView, render
+from stylebatch.cli.views import LineView, LiveView, QuietView, render
 from stylebatch.records import JobDone, JobFailed, Notice, Progress, Shape, WorkerLost
-from stylebatch.run import Pace, Stop, Tally
+from stylebatch.run import Finishing, Pace, Stop, Tally
 
 SHAPES = {"s": Shape("s", 16, 16), "t": Shape("t", 32, 16)}
 MOST = {"s": 100, "t": 50}
@@ -175,6 +175,30 @@ def test_a_run_that_was_stopped_says_so_and_tells_no_time(busy: Tally, speed: Sp
     assert "left" not in text
 
 
+def test_what_is_being_finished_is_told_and_how_long_it_takes(busy: Tally, speed: Speed) -> None:
+    busy.stopped_by, busy.finishing = Stop.SIGNAL, Finishing(17, 130.0, False)
+    text = " ".join(" ".join(drawn(busy, speed, 60)).split())
+    assert "signal: finishing 17 images, about 2 min 10 s; once more (Ctrl-C) stops at once" in text
+
+
+def test_before_the_first_image_it_says_how_far_the_furthest_is(speed: Speed) -> None:
+    tally = Tally(640, devices={0: "cpu"}, running={0: 6}, furthest=(23, 100))
+    first, second, _ = drawn(tally, speed, 80)
+    assert first.endswith("0/640 images  time left not known yet")
+    assert second == "  furthest at evaluation 23 of at most 100"
+    tally.done = 1
+    assert "furthest" not in "".join(drawn(tally, speed, 80))
+
+
+def test_without_a_terminal_ctrl_c_is_answered_where_somebody_reads(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tally = Tally(4, stopped_by=Stop.SIGNAL, finishing=Finishing(2, None, True))
+    for view in (LineView(), QuietView()):
+        view.tick(tally)
+    assert capsys.readouterr() == ("", ""), "stderr is no terminal here"
+
+
 def test_what_is_not_known_is_not_told(speed: Speed) -> None:
     assert drawn(Tally(640), speed, 80)[0].strip("━╺╸ ") == "0/640 images"
     (line,) = drawn(Tally(640), speed, 80)[1:]
@@ -201,6 +225,6 @@ def test_trouble_stands_above_the_live_part(speed: Speed) -> None:
         "a worker is lost, another takes its jobs: its process 7 has ended",
         "the last",
     ]
-    assert bar.endswith("1/4 images")
+    assert bar.endswith("1/4 images  time left not known yet")
     assert worker == "  cpu: 2 images at once"
     assert screen(written.getvalue()) == told

@@ -167,22 +167,21 @@ def test_on_a_terminal_each_look_takes_the_place_of_the_last(small: Small, held:
         [str(small.out)],
         ["pair", "jobs", "done", "failed", "to", "do"],
         f"all {NUM_IMAGES} {NUM_IMAGES // 2} 0 {NUM_IMAGES // 2}".split(),
+        f"{NUM_IMAGES // 2} of {NUM_IMAGES} images are there, {NUM_IMAGES // 2} to make".split(),
     ]
 
 
-def found(done: int, failed: int, left: int) -> dict[str, Any]:
-    pairs = {
-        "one": {"planned": 0, "done": done, "failed": 0, "left": left - 1},
-        "two": {"planned": 0, "done": 0, "failed": failed, "left": 1},
-    }
-    return {"running": None, "shards": {"0/2": {"pid": 1}, "1/2": None}, "pairs": pairs}
+def found(done: int, failed: int) -> dict[str, Any]:
+    total = {"planned": 500, "done": done, "failed": failed, "left": 500 - done - failed}
+    return {"running": None, "shards": {"0/2": {"pid": 1}, "1/2": None}, "total": total}
 
 
-def test_the_rate_counts_from_the_first_look() -> None:
+def test_the_rate_counts_from_the_look_before_the_first_image() -> None:
     rate = Rate()
-    assert rate.tell(found(100, 0, 60), 1000.0).startswith("since ")
-    assert rate.tell(found(100, 0, 60), 1010.0).endswith(": nothing finished yet")
-    told = rate.tell(found(125, 5, 30), 1040.0)
-    # 30 images in 40 s: 45 a minute, and 30 more take 40 s again.
-    assert told.endswith(": 30 images, 45 images/min, about 40 s left")
-    assert rate.tell(found(129, 1, 30), 3400.0).endswith(", 0.8 images/min, about 40 min left")
+    for now_s in (1000.0, 1010.0, 5000.0):  # it plans, say
+        assert rate.tell(found(100, 0), now_s) == "nothing finished yet"
+    # 30 images in 40 s: 45 a minute.
+    assert rate.tell(found(125, 5), 5040.0).endswith(": 30 images, 45 images/min")
+    assert rate.tell(found(129, 1), 7400.0).endswith(": 30 images, 0.8 images/min")
+    ended = found(129, 1) | {"shards": {"0/2": None}}
+    assert rate.tell(ended, 7500.0) == "no run is going on"

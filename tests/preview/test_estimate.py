@@ -1,6 +1,7 @@
 """What a run will take, against sums by hand and against what a run then takes."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from support.terminal import listing, on_a_terminal
 
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
-from stylebatch.preview.disk_space import BLOCK_BYTES, RECORD_BYTES, free_bytes
-from stylebatch.preview.estimate import (
-    Estimate,
-    estimate,
-    expected_evaluations,
-    first_groups,
-    spread,
+from stylebatch.preview import speed_probe
+from stylebatch.preview.disk_space import (
+    BLOCK_BYTES,
+    RECORD_BYTES,
+    ROW_BYTES,
+    free_bytes,
+    measure_space,
 )
+from stylebatch.preview.estimate import Estimate, estimate, expected_evaluations, first_groups
+from stylebatch.preview.samples import spread
 from stylebatch.records import Group, Shape
-from stylebatch.run import Pace, make_plan
+from stylebatch.run import Pace, make_plan, worker_specs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
@@ -42,6 +45,8 @@ def estimated(small: Small, **options: Any) -> Estimate:
     manifest = load_manifest(small.write())
     with Ledger.open(small.out / ".stylebatch/ledger.sqlite", read_only=True) as ledger:
         planned, _, styles = make_plan(manifest, ledger)
+        options["space"] = measure_space(manifest, planned, ledger, styles)
+        options["waiting"] = ledger.sizes.waiting()
         return estimate(manifest, planned, ledger, styles, **options)
 
 
@@ -70,18 +75,61 @@ def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small: Small) 
     made = [*small.images().values(), *contents(small.out / "losses").values()]
     beside = told.images * (BLOCK_BYTES + RECORD_BYTES)
     assert told.output_bytes - beside == pytest.approx(sum(map(len, made)), rel=0.3)
+    logs = contents(small.out / "losses").values()
+    _, *rows = next(iter(logs)).splitlines(keepends=True)
+    assert sum(map(len, rows)) / len(rows) == pytest.approx(ROW_BYTES, rel=0.2)
 
 
-def test_evaluations_are_at_most_so_many_where_images_can_end_early(small: Small) -> None:
+def test_evaluations_are_at_most_so_many_where_too_few_images_tell_when_they_end(
+    small: Small,
+) -> None:
     small.pair["override"]["tolerance"] = 0.01
-    told = estimated(small, limit=5)
-    assert (told.evaluations, told.is_at_most) == (20, True)
+    (small.root / "photos/cats/wide.png").unlink()  # four are left
+    told = estimated(small)
+    assert (told.evaluations, told.most_evaluations, told.is_at_most) == (16, 16, True)
     pace = Pace()
     pace.finished(Shape(settings_id(small), *SMALL), 2)
     pace.finished(Shape(settings_id(small), *SMALL), 3)
     remember(small, "mps", pace)  # on whatever device: it takes as many everywhere
     told = estimated(small)
-    assert (told.evaluations, told.is_at_most, told.num_probed) == (15, False, 2)
+    assert (told.evaluations, told.is_at_most, told.num_probed) == (10, False, 1)
+
+
+def test_a_rehearsal_tells_how_many_evaluations_a_run_then_takes(small: Small) -> None:
+    small.pair["override"] |= {"tolerance": 0.3, "window": 4}
+    small.pair["steps"] = 60
+    told = estimated(small)
+    assert not told.is_at_most
+    assert told.most_evaluations == 6 * 60
+    out = small.run("--dry-run").out
+    assert f"evaluations: about {told.evaluations}, at most 360\n" in out
+    assert small.run().code == 0
+    # So small as they are, and all of them tried, they end as they do in the run.
+    assert small.summary()["evaluations"] == told.evaluations < 360
+
+
+def test_what_a_rehearsal_could_not_end_in_time_stays_unknown(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed_probe, "LONGEST_S", 0.0)
+    small.pair["override"]["tolerance"] = 0.01
+    told = estimated(small)
+    assert (told.evaluations, told.is_at_most, told.num_probed) == (24, True, 1)
+    assert "at most" in small.run("--dry-run").out
+
+
+def test_a_rehearsal_is_of_small_images_in_their_own_proportions(small: Small) -> None:
+    small.pair |= {"size_px": 512}
+    small.photo("cats/wide.png", 3, 600, 300)
+    manifest = load_manifest(small.write())
+    with Ledger.open(small.out / "no", read_only=True) as ledger:
+        planned, _, styles = make_plan(manifest, ledger)
+        (spec,) = worker_specs(manifest, styles, small.out, "test")
+        sizes = {
+            (job.width, job.height)
+            for job in map(partial(speed_probe._smaller, spec), planned.spread(9))
+        }
+    assert sizes == {(16, 16), (96, 48)}
 
 
 def test_the_time_of_earlier_runs_is_told_without_a_probe(small: Small) -> None:
@@ -94,7 +142,7 @@ def test_the_time_of_earlier_runs_is_told_without_a_probe(small: Small) -> None:
         return pytest.approx((seconds, seconds), rel=2e-3)  # and until workers are there
 
     told = estimated(small)
-    assert (told.num_probed, told.output_bytes) == (0, None)
+    assert told.num_probed == 0
     one_worker = 4 * 4 * 2000.0 + 2 * 4 * 5000.0
     assert told.seconds == both(one_worker)
     small.document["run"] |= {"executor": "local", "cpu_workers": 3}
@@ -209,9 +257,9 @@ def test_expected_evaluations_are_those_of_the_settings_that_are_needed(small: S
     pace = Pace()
     pace.finished(Shape(one, *SMALL), 3)
     groups = [Group(one, *SMALL, 1)]
-    assert expected_evaluations(settings, groups, [pace]) == ({one: 3, two: 9}, False)
+    assert expected_evaluations(settings, groups, [pace]) == ({one: 3, two: 9}, set())
     groups.append(Group(two, *SMALL, 1))
-    assert expected_evaluations(settings, groups, [pace, Pace()]) == ({one: 3, two: 9}, True)
+    assert expected_evaluations(settings, groups, [pace, Pace()]) == ({one: 3, two: 9}, {two})
 
 
 def test_free_space_is_that_of_the_file_system(tmp_path: Path) -> None:

@@ -4,13 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from support.runs import COMMAND, Small, command, contents, lines, small_project
 
 from stylebatch.extractors.weights import NAMED_WEIGHTS
+from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import OutputLock, check_owner, withdraw
+from stylebatch.output.shard import Shard
 
 
 @pytest.fixture
@@ -226,6 +231,58 @@ def test_what_is_refused_leaves_nothing_behind(small: Small) -> None:
     assert not (small.root / "new").exists()
     assert command("run", "pipeline.yaml").code == 0
     assert len(contents(small.root / "new/sets/out/images")) == 4
+
+
+@pytest.mark.parametrize("shards", [["0/2"], ["0/2", "1/2"], ["1/2", "0/3", "0/2"]], ids=" ".join)
+def test_a_shard_that_is_refused_leaves_nothing_behind(small: Small, shards: list[str]) -> None:
+    broken = small.root / "styles/broken.png"
+    small.document["output"] = "new/sets/out"
+    small.write()
+    broken.write_bytes(b"no image")
+    for shard in shards:
+        refused(small, "styles/broken.png", arguments=("--shard", shard))
+        assert not (small.root / "new").exists()
+    broken.unlink()
+    assert command("run", "pipeline.yaml", "--shard", "0/2").code == 0
+    broken.write_bytes(b"no image")
+    before = contents(small.root)
+    refused(small, "styles/broken.png", arguments=("--shard", "1/2"))
+    assert contents(small.root).keys() == before.keys(), "its sibling's part stays, and no more"
+    broken.unlink()
+    assert command("run", "pipeline.yaml", "--shard", "1/2").code == 0
+    assert command("merge", "pipeline.yaml").code == 0
+    assert len(contents(small.root / "new/sets/out/images")) == 4
+
+
+def test_the_last_of_shards_that_are_refused_at_once_takes_all_away(small: Small) -> None:
+    one, other = Dataset(small.out, Shard(0, 2)), Dataset(small.out, Shard(1, 2))
+    made = one.make_folders()
+    with OutputLock(one, "one"), OutputLock(other, "other"):
+        withdraw(one, made)
+        assert not one.home.exists()
+        check_owner(other, "other")
+        withdraw(other, [])
+    assert list(small.out.iterdir()) == [], "of the folder itself nobody knows any more whose it is"
+    with OutputLock(other, "other"):
+        check_owner(other, "other")
+
+
+def test_a_run_that_waits_while_another_takes_its_output_back_gets_one_of_its_own(
+    small: Small,
+) -> None:
+    dataset = Dataset(small.out, Shard(0, 2))
+    dataset.make_folders()
+
+    def hold() -> bool:
+        with OutputLock(dataset, "run"):
+            check_owner(dataset, "run")
+            return dataset.gate.exists()
+
+    with ThreadPoolExecutor() as pool:
+        with FileLock(dataset.gate):
+            waiting = pool.submit(hold)
+            dataset.unmake_folders(dataset.own_folders)
+        assert waiting.result()
 
 
 def test_what_is_refused_leaves_what_was_there(small: Small) -> None:

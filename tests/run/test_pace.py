@@ -37,6 +37,31 @@ def test_another_shape_goes_by_its_pixels_first_from_its_own_settings() -> None:
     assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.2)
 
 
+def test_a_machine_that_is_slower_today_is_so_for_shapes_of_earlier_runs_too() -> None:
+    earlier = Pace()
+    earlier.add(SMALL, 10, 1.0)
+    earlier.add(LARGE, 10, 5.0)
+    pace = Pace(earlier)
+    assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.5)
+    pace.add(SMALL, 20, 3.0)
+    assert pace.seconds_per_evaluation(SMALL) == pytest.approx(0.15)
+    assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.5 * 1.5)
+    pace.add(SMALL, 20, 300.0)
+    assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.5 * 2), "no more than twice"
+    assert pace.knows("s")
+    assert not pace.knows("t")
+
+
+def test_a_measurement_can_be_taken_back() -> None:
+    pace = Pace()
+    pace.add(SMALL, 2, 9.0)
+    pace.take_back(SMALL, 2, 9.0)
+    assert pace.seconds_per_evaluation(SMALL) is pace.seconds_per_evaluation(LARGE) is None
+    assert not pace.knows("s")
+    pace.add(SMALL, 10, 1.0)
+    assert pace.seconds_per_evaluation(LARGE) == pytest.approx(0.2)
+
+
 def test_what_is_left_takes_images_times_evaluations_times_seconds() -> None:
     pace = Pace()
     pace.add(SMALL, 10, 1.0)
@@ -44,7 +69,8 @@ def test_what_is_left_takes_images_times_evaluations_times_seconds() -> None:
     assert pace.seconds_of(groups, {"s": 50}) == pytest.approx(3 * 50 * 0.1 + 2 * 50 * 0.2)
     pace.finished(SMALL, 20)
     pace.finished(LARGE, 30)
-    assert pace.seconds_of(groups, {"s": 50}) == pytest.approx(3 * 25 * 0.1 + 2 * 25 * 0.2)
+    assert pace.ended("s") == (2, 25)
+    assert pace.seconds_of(groups, {"s": 25}) == pytest.approx(3 * 25 * 0.1 + 2 * 25 * 0.2)
 
 
 def test_it_is_kept_as_json_and_old_measurements_count_for_less() -> None:

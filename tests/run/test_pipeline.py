@@ -31,6 +31,9 @@ class Onlooker:
         self.tally: Tally | None = None
         self._kind, self._act = kind, act
 
+    def doing(self, text: str) -> None:
+        pass
+
     def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
         self.counts = counts
         self._react(summary)

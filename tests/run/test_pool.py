@@ -102,6 +102,9 @@ class Onlooker:
         self._planned, self._noticed = planned, noticed
         self.notices: list[str] = []
 
+    def doing(self, text: str) -> None:
+        pass
+
     def planned(self, *args: object) -> None:
         self._planned()
 

@@ -5,11 +5,18 @@ metadata, a named set in the table of names, or the manifest says them.
 """
 
 from stylebatch.extractors.weights.convert import convert_weights
-from stylebatch.extractors.weights.downloads import fetch, find_download, find_named, is_fetched
+from stylebatch.extractors.weights.downloads import (
+    fetch,
+    find_download,
+    find_named,
+    find_named_set,
+    is_fetched,
+)
 from stylebatch.extractors.weights.names import (
     NAMED_WEIGHTS,
     NORMALISATIONS,
     SHIPPED_WEIGHTS,
+    NamedWeights,
     Normalisation,
     hub_folder,
 )
@@ -30,6 +37,7 @@ __all__ = [
     "NAMED_WEIGHTS",
     "NORMALISATIONS",
     "SHIPPED_WEIGHTS",
+    "NamedWeights",
     "Normalisation",
     "NormalisationError",
     "WeightSet",
@@ -40,6 +48,7 @@ __all__ = [
     "fetch",
     "find_download",
     "find_named",
+    "find_named_set",
     "find_weights",
     "hub_folder",
     "is_checked_without_torch",

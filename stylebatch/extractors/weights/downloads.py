@@ -28,9 +28,14 @@ def find_named(text: str) -> tuple[str, str]:
     raise WeightsError(text, found, f"one of {', '.join(known)}")
 
 
+def find_named_set(weights: WeightSet) -> NamedWeights | None:
+    """Return the named set that weights are of torchvision's; None of a file or random ones."""
+    return NAMED_WEIGHTS.get((weights.arch, weights.source)) if weights.path is None else None
+
+
 def find_download(weights: WeightSet) -> NamedWeights | None:
     """Return the named set that has to be downloaded; None if there is nothing to do."""
-    named = NAMED_WEIGHTS.get((weights.arch, weights.source)) if weights.path is None else None
+    named = find_named_set(weights)
     return None if named is None or named.place.exists() else named
 
 

@@ -1,0 +1,159 @@
+"""`stylebatch status`: how far an output is."""
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stylebatch.cli import watch
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output
+from stylebatch.cli.durations import roughly
+from stylebatch.cli.tables import print_table, say
+from stylebatch.cli.wording import furthest_text, left_text, stop_text
+from stylebatch.ledger import read_standing
+from stylebatch.output.activity import read_activity
+from stylebatch.output.layout import Dataset
+from stylebatch.run import Finishing
+from stylebatch.system.words import counted
+
+MAX_REASONS = 20
+WATCH_S = 2.0
+# A run tells what it is doing once a second; a disk or a busy machine may make it wait.
+SILENT_S = 60.0
+STATES = ("planned", "done", "failed", "left")
+
+
+def status(
+    path: Annotated[
+        Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
+    ] = DEFAULT_MANIFEST,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    is_watched: Annotated[
+        bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")
+    ] = False,
+    every_s: Annotated[
+        float | None,
+        typer.Option(
+            "--every",
+            min=0.1,
+            metavar="SECONDS",
+            help=f"--watch looks as often, or less; else {WATCH_S:g}.",
+        ),
+    ] = None,
+) -> None:
+    """Show how far an output is. Reads the ledger only: also while a run goes on."""
+    if every_s is not None and not is_watched:
+        raise typer.BadParameter("is of watching: add --watch", param_hint="--every")
+    every_s = every_s or WATCH_S
+    dataset = find_output(path)
+
+    def look() -> dict[str, Any]:
+        return read_status(dataset)
+
+    if is_watched and as_json:
+        with suppress(KeyboardInterrupt):
+            for found in watch.looks(look, every_s, lambda error: None):
+                typer.echo(json.dumps(found, ensure_ascii=False))
+    elif is_watched:
+        watch.watch(look, _show_status, every_s)
+    elif as_json:
+        typer.echo(json.dumps(look(), ensure_ascii=False, indent=2))
+    else:
+        _show_status(look(), Console(highlight=False))
+
+
+def read_status(dataset: Dataset) -> dict[str, Any]:
+    """Return what `status --json` prints."""
+    standing = read_standing(dataset)
+    pairs = _pair_states(standing.counts, standing.planned)
+    shards = {str(each.shard): each for each in dataset.shards()}
+    return {
+        "output": str(dataset.root),
+        "running": _with_activity(standing.running, dataset),
+        "shards": {
+            shard: _with_activity(holder, shards.get(shard, dataset))
+            for shard, holder in standing.shards.items()
+        },
+        "pairs": pairs,
+        "total": {key: sum(state[key] for state in pairs.values()) for key in STATES},
+        "failures": standing.failures,
+    }
+
+
+def _with_activity(holder: Mapping[str, Any], dataset: Dataset) -> dict[str, Any] | None:
+    return {**holder, "activity": read_activity(dataset)} if holder else None
+
+
+def _pair_states(
+    counts: dict[str, dict[str, int]], plan_totals: dict[str, int]
+) -> dict[str, dict[str, int]]:
+    """Put the ledger's states and the last plan's totals together, in the manifest's order."""
+    states = {}
+    for pair in dict.fromkeys([*plan_totals, *sorted(counts)]):
+        done, failed = (counts.get(pair, {}).get(state, 0) for state in ("done", "failed"))
+        planned = plan_totals.get(pair, done + failed)
+        left = max(0, planned - done - failed)
+        states[pair] = dict(zip(STATES, (planned, done, failed, left), strict=True))
+    return states
+
+
+def _show_status(found: Mapping[str, Any], console: Console) -> None:
+    say(console, found["output"], "bold")
+    if holder := found["running"]:
+        say(console, "  a run is going on: process {pid} on {host}".format(**holder))
+        _show_activity(console, holder["activity"])
+    for shard, holder in found["shards"].items():
+        state = "process {pid} on {host}".format(**holder) if holder else "not running, not merged"
+        say(console, f"  shard {shard}: {state}")
+        if holder:
+            _show_activity(console, holder["activity"])
+    rows = [(pair, *(str(state[key]) for key in STATES)) for pair, state in found["pairs"].items()]
+    print_table(console, ("pair", "jobs", "done", "failed", "to do"), rows)
+    say(console, _total_text(found["total"]))
+    for reason, outputs in list(found["failures"].items())[:MAX_REASONS]:
+        more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
+        say(console, f"failed: {outputs[0]}{more}: {reason}")
+
+
+def _total_text(total: Mapping[str, int]) -> str:
+    is_or_are = "is" if total["planned"] == 1 else "are"
+    parts = [f"{total['done']:,} of {counted(total['planned'], 'image')} {is_or_are} there"]
+    if total["failed"]:
+        parts.append(f"{total['failed']:,} failed")
+    if total["left"]:
+        parts.append(f"{total['left']:,} to make")
+    return ", ".join(parts)
+
+
+def _show_activity(console: Console, activity: Mapping[str, Any] | None) -> None:
+    if activity is not None:
+        say(console, f"    {activity_text(activity, time.time())}")
+
+
+def activity_text(activity: Mapping[str, Any], now_s: float) -> str:
+    """Say what a run does, and how long it still takes; or since when nothing was heard of it.
+
+    Args:
+        now_s: seconds since 1970, by a clock that need not be the run's.
+    """
+    age_s = max(0.0, now_s - activity["at"])
+    silence = f"; nothing heard of it for {roughly(age_s)}" if age_s > SILENT_S else ""
+    if "total" not in activity:
+        return f"{activity['doing']}{silence}"
+    if stopped_by := activity["stopped_by"]:
+        finishing = activity["finishing"]
+        text = stop_text(stopped_by, Finishing(**finishing) if finishing else None)
+        return text.partition(";")[0] + silence
+    parts = [activity["doing"]]
+    if activity["running"]:
+        parts.append(f"{activity['running']:,} at once")
+    if activity["furthest"]:
+        parts.append(furthest_text(activity["furthest"]))
+    left_s = activity["left_s"]
+    known = None if left_s is None or silence else max(0.0, left_s - age_s)
+    return f"{', '.join(parts)}; {left_text(known)}{silence}"
