@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import Any
 
 from stylebatch.errors import RunError
-from stylebatch.ledger.absorb import absorb, copy_up, count_replaced, find_jobs
-from stylebatch.ledger.columns import KEPT_COLUMNS, kept_row, marks
+from stylebatch.ledger import outcomes
+from stylebatch.ledger.absorb import absorb, count_replaced, find_jobs
+from stylebatch.ledger.columns import kept_row
 from stylebatch.ledger.database import Database
+from stylebatch.ledger.outcomes import Done, Failed
 from stylebatch.ledger.planned_jobs import PlannedJobs
 from stylebatch.ledger.sizes import LedgerSizes
 from stylebatch.manifest import Manifest
@@ -143,8 +145,7 @@ class Ledger:
         rows = [kept_row(job, self._style_digests[job.style]) for job in jobs]
         with self._database.transaction():
             self.keep_files()
-            copy_up(self._database, (row[:2] for row in rows))
-            self._connection.executemany(_CLAIM, rows)
+            outcomes.claim(self._database, rows)
 
     def record(self, events: Iterable[JobDone | JobFailed]) -> None:
         """Take what came of jobs, in one transaction.
@@ -152,22 +153,19 @@ class Ledger:
         A `content_digest` among an event's facts is that of the bytes which were decoded: it
         replaces the planned one.
         """
-        done, failed, facts = [], [], []
+        done, failed = [], []
         for event in events:
-            folder, _, name = event.output.rpartition("/")
+            at = event.output.rpartition("/")[::2]
             if isinstance(event, JobFailed):
-                failed.append((event.fingerprint, event.reason, folder, name))
+                failed.append(Failed(*at, event.fingerprint, event.reason))
                 continue
             rest = dict(event.facts)
             digest = rest.pop("content_digest", None)
-            done.append((event.fingerprint, event.size, digest, folder, name))
-            facts.append((folder, name, _to_json(rest)))
+            done.append(Done(*at, event.fingerprint, event.size, digest, _to_json(rest)))
         if not done and not failed:
             return
         with self._database.transaction():
-            self._connection.executemany(_DONE, done)
-            self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", facts)
-            self._connection.executemany(_FAILED, failed)
+            outcomes.record(self._database, done, failed)
             self._database.count_change()
             reached("recording")
         reached("recorded")
@@ -176,22 +174,13 @@ class Ledger:
         """Count a worker's death in which a job was alone; return how many there are now."""
         at = output.rpartition("/")[::2]
         with self._database.transaction():
-            self._connection.execute(
-                "UPDATE jobs SET deaths = deaths + 1 WHERE folder = ? AND name = ?", at
-            )
-        row = self._connection.execute(
-            "SELECT deaths FROM jobs WHERE folder = ? AND name = ?", at
-        ).fetchone()
-        return int(row[0]) if row else 0
+            return outcomes.add_death(self._database, at)
 
     def forget(self, outputs: Iterable[str]) -> None:
         """Drop outputs that are no longer in the output's tree."""
         at = [output.rpartition("/")[::2] for output in outputs]
         with self._database.transaction():
-            for table in ("jobs", "facts"):
-                self._connection.executemany(
-                    f"DELETE FROM {table} WHERE folder = ? AND name = ?", at
-                )
+            outcomes.forget(self._database, at)
             self._database.count_change()
 
     # Shards
@@ -298,25 +287,6 @@ class Ledger:
     def changes(self) -> int:
         """How often anything that the metadata tells has changed."""
         return int(self.get("changes") or 0)
-
-
-_CLAIM = f"""
-    INSERT INTO jobs ({", ".join(KEPT_COLUMNS)}, state, deaths)
-    VALUES ({marks(KEPT_COLUMNS)}, 'pending', 0)
-    ON CONFLICT (folder, name) DO UPDATE SET
-        deaths = iif(fingerprint = excluded.fingerprint AND state <> 'failed', deaths, 0),
-        {", ".join(f"{name} = excluded.{name}" for name in KEPT_COLUMNS[2:])},
-        state = 'pending', size = NULL, reason = NULL
-"""
-_DONE = """
-    UPDATE jobs SET state = 'done', fingerprint = ?, size = ?, reason = NULL, deaths = 0,
-        content_digest = coalesce(?, content_digest)
-    WHERE folder = ? AND name = ?
-"""
-_FAILED = """
-    UPDATE jobs SET state = 'failed', fingerprint = ?, reason = ?, size = NULL
-    WHERE folder = ? AND name = ?
-"""
 
 
 def _to_json(value: Any) -> str:

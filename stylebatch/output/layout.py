@@ -1,7 +1,7 @@
-"""The output tree: where things are, and what is made, swept and moved aside there."""
+"""The output tree: where things are, and what is made and swept there."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,11 +79,15 @@ class Dataset:
 
     def log_path(self, output: str) -> Path:
         """Where a job's loss log is."""
-        return self.losses / _losses_name(output)
+        return self.losses / f"{output.rpartition('.')[0]}.csv"
+
+    def progress_folder(self, output: str) -> Path:
+        """Where a job's images on its way are, if the recipe asks for them."""
+        return self.progress / output.rpartition(".")[0]
 
     def progress_path(self, output: str, evaluation: int) -> Path:
-        """Where a job's image after so many evaluations is, if the recipe asks for it."""
-        return self.progress / output.rpartition(".")[0] / f"{evaluation:05}.png"
+        """Where its image after so many evaluations is."""
+        return self.progress_folder(output) / f"{evaluation:05}.png"
 
     def side_by_side_path(self, output: str) -> Path:
         """Where content, result and style are in one picture, if the recipe asks for it."""
@@ -144,41 +148,3 @@ class Dataset:
     def remove_temporaries(self, run_id: str) -> None:
         """Remove what a run that has ended wrote and did not rename."""
         files.remove_tree(self.state / "tmp" / run_id)
-
-    def set_aside(self, outputs: Iterable[str], run_id: str) -> int:
-        """Move images, and what belongs to them, to the run's stale folder; return how many.
-
-        Folders that are empty then are removed: `ImageFolder` takes each one for a class.
-        """
-        outputs = list(outputs)
-        stale = self.stale_folder(run_id)
-        logs = [_losses_name(output) for output in outputs]
-        _move_aside(self.losses, logs, stale / "losses")
-        _move_aside(self.side_by_side, outputs, stale / "side_by_side")
-        _move_aside(self.progress, self._progress_of(outputs), stale / "progress")
-        return _move_aside(self.images, outputs, stale / "images")
-
-    def _progress_of(self, outputs: Iterable[str]) -> Iterator[str]:
-        if not self.progress.exists():
-            return
-        for output in outputs:
-            folder = output.rpartition(".")[0]
-            yield from (f"{folder}/{name}" for name in files.list_sizes(self.progress / folder))
-
-
-def _losses_name(output: str) -> str:
-    return output.rpartition(".")[0] + ".csv"
-
-
-def _move_aside(root: Path, paths: Iterable[str], target: Path) -> int:
-    moved, folders = 0, set()
-    for path in paths:
-        if files.stat_file(root / path) is not None:
-            files.move(root / path, target / path)
-            moved += 1
-            folders.add(path.rpartition("/")[0])
-    for folder in folders:
-        # On the disk before the ledger forgets them, or a power cut could bring them back.
-        files.sync_folder(target / folder)
-        files.sync_folder(files.remove_empty_folders(root / folder, root))
-    return moved

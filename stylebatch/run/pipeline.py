@@ -9,6 +9,7 @@ from functools import partial
 from stylebatch.errors import RunError
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Manifest
+from stylebatch.output.aside import set_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
@@ -162,7 +163,7 @@ class _Run:
             return
         planned.find_stale()
         for outputs in planned.stale():
-            self.summary.set_aside += self.dataset.set_aside(outputs, self.summary.run_id)
+            self.summary.set_aside += set_aside(self.dataset, outputs, self.summary.run_id)
             reached("stale-moved")
             self.ledger.forget(outputs)
             reached("stale-forgotten")

@@ -11,6 +11,7 @@ from PIL import Image
 from stylebatch.extractors.weights import find_weights
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
+from stylebatch.output.aside import set_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
@@ -100,7 +101,7 @@ class Project:
             planned.find_stale()
             moved = set()
             for outputs in planned.stale():
-                self.dataset.set_aside(outputs, "run")
+                set_aside(self.dataset, outputs, "run")
                 ledger.forget(outputs)
                 moved |= set(outputs)
             jobs = waiting(planned)
