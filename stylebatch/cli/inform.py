@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -94,10 +94,31 @@ def print_plan(
     for name, found in summary.pairs.items():
         if found.passed_over:
             console.print(f"{name}: passed over {_suffixes(found.passed_over)}", markup=False)
-    if stale:
-        old, them = counted(stale, "image", "is", "are"), "it" if stale == 1 else "them"
-        console.print(f"{old} out of date: a run moves {them} to .stylebatch/stale")
+    for line in _moves(planned, stale):
+        console.print(line, markup=False)
     console.print(_verdict(planned.counts), markup=False)
+
+
+def _moves(planned: PlannedJobs, stale: int) -> Iterator[str]:
+    """Say which images would be replaced, taken back and set aside."""
+    counts = planned.counts.values()
+    outdated, returning = (
+        sum(getattr(count, name) for count in counts) for name in ("outdated", "returning")
+    )
+    if outdated:
+        old, its = counted(outdated, "image", "is", "are"), "its" if outdated == 1 else "their"
+        stays = "stays" if outdated == 1 else "each stays"
+        yield f"{old} of earlier settings: {stays} until {its} successor is there"
+    if returning:
+        lying = counted(returning, "image", "lies", "lie")
+        yield f"{lying} in .stylebatch/stale as wanted: a run takes {_them(returning)} back"
+    if stale:
+        old, moves = counted(stale, "image", "is", "are"), f"a run moves {_them(stale)}"
+        yield f"{old} no longer in the plan: at its end {moves} to .stylebatch/stale"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 def _verdict(counts: dict[str, PairCounts]) -> str:
@@ -190,10 +211,13 @@ def _pair_states(
     """Put the ledger's states and the last plan's totals together."""
     states = {}
     for pair in sorted({*counts, *plan_totals}):
-        done, failed = (counts.get(pair, {}).get(state, 0) for state in ("done", "failed"))
+        done, failed, outdated = (
+            counts.get(pair, {}).get(state, 0) for state in ("done", "failed", "outdated")
+        )
         planned = plan_totals.get(pair, done + failed)
         left = max(0, planned - done - failed)
         states[pair] = {"planned": planned, "done": done, "failed": failed, "left": left}
+        states[pair]["outdated"] = outdated
     return states
 
 
@@ -209,6 +233,9 @@ def _show_status(found: Mapping[str, Any], console: Console) -> None:
         numbers = (state["planned"], state["done"], state["failed"], state["left"])
         table.add_row(pair, *map(str, numbers))
     console.print(table)
+    if outdated := sum(state["outdated"] for state in found["pairs"].values()):
+        old = counted(outdated, "image", "stands", "stand")
+        console.print(f"{old} that the plan wants otherwise, or no longer", markup=False)
     for reason, outputs in list(found["failures"].items())[:MAX_REASONS]:
         more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
         console.print(f"failed: {outputs[0]}{more}: {reason}", markup=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stylebatch.output.shard import Shard
-from stylebatch.system import files
+from stylebatch.system import files, folders
 
 # Between what is a run's own id and the name of its shard.
 _OF_SHARD = "-shard-"
@@ -28,6 +28,8 @@ class Dataset:
         self.settings = root / "settings.json"
         self.failures = root / "failures.jsonl"
         self.state = root / ".stylebatch"
+        # A folder for each run that has set something aside.
+        self.stale = self.state / "stale"
         # Held while anybody takes a lock on the output.
         self.gate = self.state / "gate"
         self._shards = self.state / "shards"
@@ -71,7 +73,7 @@ class Dataset:
 
     def stale_folder(self, run_id: str) -> Path:
         """Where a run moves what has no place any more."""
-        return self.state / "stale" / run_id
+        return self.stale / run_id
 
     def image_path(self, output: str) -> Path:
         """Where a job's image is."""
@@ -116,9 +118,9 @@ class Dataset:
                 gone = self.root / f"{self.state.name}-{secrets.token_hex(4)}"
                 with suppress(OSError):  # what was refused is what the user has to read
                     files.rename(folder, gone)
-                    files.remove_tree(gone)
+                    folders.remove_tree(gone)
             else:
-                files.remove_if_empty(folder)
+                folders.remove_if_empty(folder)
 
     def sweep_temporaries(self, run_id: str) -> None:
         """Remove what killed runs left behind; only whoever holds the lock may.
@@ -143,8 +145,8 @@ class Dataset:
         # First, and for good: a ledger that came back could be older than what replaced it.
         files.remove_file(self.ledger)
         files.sync_folder(self.home)
-        files.remove_tree(self.home)
+        folders.remove_tree(self.home)
 
     def remove_temporaries(self, run_id: str) -> None:
         """Remove what a run that has ended wrote and did not rename."""
-        files.remove_tree(self.state / "tmp" / run_id)
+        folders.remove_tree(self.state / "tmp" / run_id)

@@ -1,6 +1,7 @@
 """One run from start to end: plan, start workers, feed them, record what they make.
 
-`run` and `merge_output` are what commands call; a preview and an estimate use the parts below them.
+`run`, `merge_output`, `restore_output` and `clean_output` are what commands call; a preview and an
+estimate use the parts below them.
 """
 
 from stylebatch.run.executors import EXECUTORS
@@ -10,6 +11,7 @@ from stylebatch.run.merge import merge_output
 from stylebatch.run.pace import Pace
 from stylebatch.run.pipeline import RunRequest, make_plan, run
 from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.restore import Restored, clean_output, restore_output
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_run_id
 from stylebatch.run.start import make_executor, prepare_all_weights, worker_specs
@@ -20,6 +22,7 @@ __all__ = [
     "Limits",
     "Loop",
     "Pace",
+    "Restored",
     "RunRequest",
     "RunSummary",
     "Scheduler",
@@ -28,12 +31,14 @@ __all__ = [
     "Tally",
     "Watcher",
     "WorkerError",
+    "clean_output",
     "cost_of",
     "make_executor",
     "make_plan",
     "merge_output",
     "new_run_id",
     "prepare_all_weights",
+    "restore_output",
     "run",
     "worker_specs",
 ]

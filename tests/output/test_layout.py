@@ -34,7 +34,7 @@ def test_what_is_set_aside_keeps_its_path_and_leaves_no_empty_folder(
     (project.root / "photos/cats/b.png").unlink()
     _, moved = project.run(pair)
     assert moved == {"cats/b-wave.png", "cats/b-sky.png"}
-    stale = project.dataset.stale_folder("run")
+    stale = project.dataset.stale_folder(project.run_id)
     assert (stale / "images/cats/b-wave.png").read_bytes() == OUTPUT
     assert (stale / "losses/cats/b-wave.csv").exists()
     for root in (project.dataset.images, project.dataset.losses):

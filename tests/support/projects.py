@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from PIL import Image
 from stylebatch.extractors.weights import find_weights
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
-from stylebatch.output.aside import set_aside
+from stylebatch.output.aside import keep_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
+from stylebatch.run.aside import set_aside
 from stylebatch.run.metadata import write_records
 from stylebatch.system.files import write_synced
 
@@ -36,6 +38,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.dataset = Dataset(root / "out")
+        self.run_id = "run"
 
     def photo(self, path: str, number: int = 0, width: int = 48, height: int = 32) -> None:
         """Write an image below `photos`."""
@@ -81,7 +84,7 @@ class Project:
         """Plan pairs against a ledger, as a run does."""
         manifest = self.manifest(*pairs, seed=seed)
         styles = resolve_styles(manifest, ledger)
-        planned = ledger.begin_plan(manifest, styles, self.dataset.images, **options)
+        planned = ledger.begin_plan(manifest, styles, self.dataset, **options)
         for folder in plan_jobs(manifest, ledger, styles, summary):
             planned.add(folder)
         planned.finish()
@@ -96,24 +99,27 @@ class Project:
 
     def run(self, *pairs: Pair, seed: int = 0) -> tuple[set[str], set[str]]:
         """Do what a run does but for the images; return which were made and which moved aside."""
+        self.run_id = f"run{len(list(self.dataset.stale.glob('*')))}"
         with self.ledger() as ledger:
+            ledger.begin_run(self.run_id)
             planned = self.plan(ledger, *pairs, seed=seed)
             planned.find_stale()
-            moved = set()
-            for outputs in planned.stale():
-                set_aside(self.dataset, outputs, "run")
-                ledger.forget(outputs)
-                moved |= set(outputs)
             jobs = waiting(planned)
             ledger.claim(jobs)
             self.finish(ledger, jobs)
+            replaced = {job.output for job in jobs if job.is_replacement}
+            stale = [*chain.from_iterable(planned.stale())]
+            set_aside(self.dataset, ledger, [stale], self.run_id)
             write_records(self.dataset, ledger)
-        return {job.output for job in jobs}, moved
+        return {job.output for job in jobs}, replaced | set(stale)
 
     def finish(self, ledger: Ledger, jobs: Iterable[Job]) -> None:
         """Put a file where each job's image belongs, and record it."""
         done = []
         for job in jobs:
+            if job.is_replacement:
+                keep_aside(self.dataset, job.output, self.run_id)
+                self.dataset.image_path(job.output).unlink(missing_ok=True)
             write_synced(self.dataset.image_path(job.output), OUTPUT)
             write_synced(self.dataset.log_path(job.output), b"evaluation\n")
             facts = {"evaluations": 3, "status": "converged"}
