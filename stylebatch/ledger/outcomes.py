@@ -103,15 +103,18 @@ def mark_outdated(database: Database, keys: Sequence[Key]) -> None:
     database.connection.executemany(_OUTDATED, keys)
 
 
-def settle_successors(database: Database) -> None:
+def settle_successors(database: Database) -> bool:
     """Drop the successors of images that are up to date, or put them where none stands any more.
 
     Within a transaction.
+
+    Returns:
+        whether there were any.
     """
     if is_empty(database, "successors"):
-        return
-    for statement in (_TAKE_PLACE, _DROP_SETTLED):
-        database.connection.execute(statement)
+        return False
+    database.connection.execute(_TAKE_PLACE)
+    return database.connection.execute(_DROP_SETTLED).rowcount > 0
 
 
 _KEPT = ", ".join(KEPT_COLUMNS)

@@ -268,9 +268,9 @@ class PlannedJobs:
                 "WHERE jobs.folder = r.folder AND jobs.name = r.name"
             )
             lost = "SELECT 1 FROM temp.restated WHERE state = 'pending' LIMIT 1"
-            if renamed or self._connection.execute(lost).fetchone():
+            has_lost = self._connection.execute(lost).fetchone() is not None
+            if outcomes.settle_successors(self._database) or renamed or has_lost:
                 self._database.count_change()
-            outcomes.settle_successors(self._database)
 
     def groups(self) -> list[Group]:
         """Return what is to be done, by settings and shape."""

@@ -135,8 +135,7 @@ class _Run:
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")
-        if not stopped_by:
-            self._look_aside(planned)
+        self._look_aside(planned, is_stopped=bool(stopped_by))
         self.summary.planned = sum(count.total for count in counts)
         self.summary.done_before = sum(count.done for count in counts) + self.summary.taken_back
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
@@ -159,14 +158,15 @@ class _Run:
             return Stop.SIGNAL
         return Stop.DEADLINE if self._limits(0).left_s(time.monotonic()) <= -COMMIT_S else None
 
-    def _look_aside(self, planned: PlannedJobs) -> None:
-        """Take back what lies aside; find what the plan no longer has, which stays for the time."""
+    def _look_aside(self, planned: PlannedJobs, *, is_stopped: bool) -> None:
+        """Find what the plan no longer has, which stays for the time, and take back what it has."""
         summary = self.summary
         if not (self.request.keep_stale or self.request.shard):
             self.num_stale = planned.find_stale()
-            if self.request.limit is None:
+            if not is_stopped and self.request.limit is None:
                 set_aside(self.dataset, self.ledger, planned.unmade(), summary.run_id)
-        summary.taken_back = take_back(self.dataset, self.ledger, planned, summary.run_id)
+        if not is_stopped:
+            summary.taken_back = take_back(self.dataset, self.ledger, planned, summary.run_id)
 
     def _set_stale_aside(self, planned: PlannedJobs) -> None:
         """Set aside what the plan no longer has: once all is there that it has."""
