@@ -31,7 +31,9 @@ def restore(
     """
     dataset = find_output(path)
     found = restore_output(dataset, is_replacing=is_replacing, is_dry=is_dry)
-    typer.echo(f"{dataset.images}: {_restored(found, 'would be put' if is_dry else 'put')} back")
+    typer.echo(
+        f"{dataset.images}: {_restored(found, 'would be put back' if is_dry else 'put back')}"
+    )
 
 
 def _restored(found: Restored, put: str) -> str:

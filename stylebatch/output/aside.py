@@ -28,7 +28,8 @@ def keep_aside(dataset: Dataset, output: str, run_id: str) -> set[Path]:
     Returns:
         the folders that have new entries: to be synced before anything is replaced.
     """
-    keep_progress_aside(dataset, output, run_id)
+    if dataset.progress_folder(output).exists():
+        keep_progress_aside(dataset, output, run_id)
     grown = set()
     kept = files_of(_aside(dataset, run_id), output)
     for source, target in zip(files_of(dataset, output), kept, strict=True):
@@ -46,10 +47,10 @@ def keep_progress_aside(dataset: Dataset, output: str, run_id: str) -> None:
     that what is in their place is new.
     """
     source, target = (each.progress_folder(output) for each in (dataset, _aside(dataset, run_id)))
-    if not dataset.progress.exists() or target.exists():
+    if target.exists():
         return
-    files.make_folders_below(dataset.root, target.parent)
     if source.exists():
+        files.make_folders_below(dataset.root, target.parent)
         files.rename(source, target)
     else:
         files.make_folders_below(dataset.root, target)
@@ -95,7 +96,7 @@ def take_back(
     moves = [(each, place / each.name) for each in _files_in(aside.progress_folder(from_output))]
     moves += zip(files_of(aside, from_output), files_of(dataset, output), strict=True)
     for source, target in moves:
-        if files.stat_file(source) is None:
+        if target != dataset.image_path(output) and files.stat_file(source) is None:
             files.remove_file(target)  # of the image that stood there
             continue
         files.make_folders_below(dataset.root, target.parent)
@@ -110,9 +111,11 @@ def remove_aside(dataset: Dataset, run_id: str, outputs: Iterable[str]) -> None:
     """Remove images, and what belongs to them, from where a run has set them aside."""
     aside, emptied = _aside(dataset, run_id), set()
     for output in outputs:
-        for path in (*files_of(aside, output), *_files_in(aside.progress_folder(output))):
+        progress = aside.progress_folder(output)
+        for path in (*files_of(aside, output), *_files_in(progress)):
             files.remove_file(path)
             emptied.add(path.parent)
+        emptied.add(progress)
     _remove_empty(dataset, emptied)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from stylebatch.ledger import AsideImage, Ledger, open_together
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError
-from stylebatch.run.aside import Move, place
+from stylebatch.run.aside import Move, place, settle_output
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, new_summary, output_errors, writing
 from stylebatch.system import files, folders
@@ -101,6 +101,9 @@ def clean_output(dataset: Dataset, *, older_than_s: float = 0.0, is_dry: bool = 
     if is_dry:
         return _clean(dataset, older_than_s, lambda run_id: None)
     with output_errors(dataset), hold(dataset, new_run_id()):
+        # What a killed run left there may have to go back first.
+        for each in (dataset, *dataset.shards()):
+            settle_output(each)
         return _clean(dataset, older_than_s, lambda run_id: _remove(dataset, run_id))
 
 

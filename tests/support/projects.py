@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
-from stylebatch.run.aside import set_aside
+from stylebatch.run.aside import set_aside, take_back
 from stylebatch.run.metadata import write_records
 from stylebatch.system.files import write_synced
 
@@ -98,20 +97,26 @@ class Project:
             }
 
     def run(self, *pairs: Pair, seed: int = 0) -> tuple[set[str], set[str]]:
-        """Do what a run does but for the images; return which were made and which moved aside."""
+        """Do what a run does but for the images; return which came and which moved aside.
+
+        What comes is made, or taken back.
+        """
         self.run_id = f"run{len(list(self.dataset.stale.glob('*')))}"
         with self.ledger() as ledger:
             ledger.begin_run(self.run_id)
             planned = self.plan(ledger, *pairs, seed=seed)
             planned.find_stale()
             jobs = waiting(planned)
+            returning = [job for block in planned.returning() for job, _ in block]
+            take_back(self.dataset, ledger, planned, self.run_id)
             ledger.claim(jobs)
             self.finish(ledger, jobs)
-            replaced = {job.output for job in jobs if job.is_replacement}
-            stale = [*chain.from_iterable(planned.stale())]
-            set_aside(self.dataset, ledger, [stale], self.run_id)
+            stale = [output for block in planned.stale() for output in block]
+            set_aside(self.dataset, ledger, planned.stale(), self.run_id)
             write_records(self.dataset, ledger)
-        return {job.output for job in jobs}, replaced | set(stale)
+        came = jobs + returning
+        replaced = {job.output for job in came if job.is_replacement}
+        return {job.output for job in came}, replaced | set(stale)
 
     def finish(self, ledger: Ledger, jobs: Iterable[Job]) -> None:
         """Put a file where each job's image belongs, and record it."""
