@@ -106,9 +106,8 @@ def _moves(planned: PlannedJobs, stale: int) -> Iterator[str]:
         sum(getattr(count, name) for count in counts) for name in ("outdated", "returning")
     )
     if outdated:
-        old, its = counted(outdated, "image", "is", "are"), "its" if outdated == 1 else "their"
-        stays = "stays" if outdated == 1 else "each stays"
-        yield f"{old} of earlier settings: {stays} until {its} successor is there"
+        old, stays = counted(outdated, "image", "is", "are"), "it" if outdated == 1 else "each"
+        yield f"{old} of earlier settings: {stays} stays until its successor is there"
     if returning:
         lying = counted(returning, "image", "lies", "lie")
         yield f"{lying} in .stylebatch/stale as wanted: a run takes {_them(returning)} back"
