@@ -33,6 +33,11 @@ COMMANDS = {
         "merge:merge",
         "Put together what runs with --shard have made, and write metadata.jsonl and its like.",
     ),
+    "restore": (
+        "aside:restore",
+        "Put images that were set aside back where none stands now, of each the last one.",
+    ),
+    "clean": ("aside:clean", "Remove for good what was set aside; no run can take it back then."),
     "stylize": ("single:stylize", "Stylise one image or a few, without a manifest."),
     "demo": ("single:demo", "Write photographs, styles and a manifest to try things on."),
     "recipes": ("recipes:recipes", "List the recipes, show some whole, or compare what they make."),
