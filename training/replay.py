@@ -14,7 +14,7 @@ from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
 from training.crops import Crops
-from training.student import INPUT_STD, LAYERS, PADDING, SLIM, Student
+from training.student import INPUT_STD, PADDING, SLIM, Student
 
 EDGE_PX = 128
 # Old images show what an old version did not see: only the last few hundred steps' are kept.
@@ -41,7 +41,7 @@ class Replay:
         extractor = Extractor(
             SLIM,
             self._student.tensors(),
-            LAYERS,
+            self._recipe.layers,
             mean=self._student.mean,
             std=(INPUT_STD,) * 3,
             padding=PADDING,

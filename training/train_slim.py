@@ -50,6 +50,7 @@ class Options(NamedTuple):
     batch: int
     crop: int
     rate: float
+    content_weight: float
     gram_weight: float
     replay_every: int
     replay_images: int
@@ -59,9 +60,11 @@ class Options(NamedTuple):
 class Errors:
     """The teacher's features against the student's: relative errors of maps and Gram matrices."""
 
-    def __init__(self, features: dict[str, Tensor], gram_weight: float) -> None:
+    def __init__(self, features: dict[str, Tensor], options: Options) -> None:
         """Take the size of each channel from some of the teacher's maps."""
-        self._gram_weight = gram_weight
+        self._gram_weight = options.gram_weight
+        self._layer_weights = dict.fromkeys(LAYERS, 1.0)
+        self._layer_weights |= dict.fromkeys(SLIM.content_layers, options.content_weight)
         self._middle = {layer: features[layer].mean((0, 2, 3), keepdim=True) for layer in LAYERS}
         self._weights = {}
         for layer in LAYERS:
@@ -78,7 +81,7 @@ class Errors:
             weight = self._weights[layer]
             spread = ((wanted[layer] - self._middle[layer]).square() * weight).mean()
             error = ((found[layer] - wanted[layer]).square() * weight).mean()
-            parts[layer] = error / spread
+            parts[layer] = self._layer_weights[layer] * error / spread
         for layer in STYLE_LAYERS[1:]:
             target = _gram(wanted[layer])
             squares = (_gram(found[layer]) - target).square().sum((1, 2))
@@ -105,12 +108,11 @@ class Trainer:
         self._teacher = Extractor(
             VGG, tensors, LAYERS, mean=told.mean, std=told.std, padding=PADDING, dtype=dtype
         )
-        self.student = Student(tensors, told.mean, told.std)
         some = [crops.draw(options.crop) for crops in (photographs, paintings) for _ in range(24)]
         with torch.no_grad():
             features = {x: each.float() for x, each in self._teacher(torch.stack(some)).items()}
-        self.student.scale_to(features)
-        self._errors = Errors(features, options.gram_weight)
+        self.student = Student(tensors, told.mean, told.std, features)
+        self._errors = Errors(features, options)
         self.replay = Replay(
             self.student, photographs, paintings, photographs.rng, options.replay_images
         )
@@ -162,16 +164,16 @@ def train(
     photos: Annotated[Path, typer.Argument(help="Folder of photographs.")],
     paintings: Annotated[Path, typer.Argument(help="Folder of paintings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The weights file.")],
-    start: Annotated[Path | None, typer.Option(help="Go on from this file.")] = None,
     left_out: Annotated[
         Path, typer.Option(help="Images that are not trained on, one path a line.")
     ] = HOLDOUT,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.")] = 4000,
     batch: Annotated[
         int, typer.Option(help="Crops a step; a good half of them from made images.")
     ] = 8,
     crop: Annotated[int, typer.Option(help="Edge of a crop, px.")] = 96,
     rate: Annotated[float, typer.Option(help="Muon's learning rate.")] = 0.05,
+    content_weight: Annotated[float, typer.Option(help="Of the content layer's errors.")] = 2.0,
     gram_weight: Annotated[float, typer.Option(help="Of the Gram matrices' errors.")] = 0.1,
     replay_every: Annotated[int, typer.Option(help="Make images after so many steps.")] = 150,
     replay_images: Annotated[int, typer.Option(help="So many at a time.")] = 6,
@@ -182,11 +184,10 @@ def train(
     rng, names = random.Random(seed), read_names(left_out)
     photographs = Crops(load_images(photos, names), rng, jitter=False)
     painted = Crops(load_images(paintings, names), rng, jitter=True)
-    options = Options(steps, batch, crop, rate, gram_weight, replay_every, replay_images, seed)
+    options = Options(
+        steps, batch, crop, rate, content_weight, gram_weight, replay_every, replay_images, seed
+    )
     trainer = Trainer(vgg, photographs, painted, options)
-    if start:
-        found = find_weights(SLIM.name, str(start), Path.cwd())
-        trainer.student.start_from(load_tensors(found, LAYERS))
     facts = {
         "source": SOURCE,
         "teacher": f"sha256 {sha256_file(vgg)}",
@@ -195,7 +196,7 @@ def train(
     }
     began, errors = time.perf_counter(), dict[str, float]()
     for step in range(steps):
-        if (step or start) and step % replay_every == 0:
+        if step and step % replay_every == 0:
             trainer.replay.make()
             trainer.student.save(output, facts)
         for name, value in trainer.step(rate_at(step, steps)).items():

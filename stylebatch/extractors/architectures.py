@@ -5,6 +5,17 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from stylebatch.errors import UserError
+from stylebatch.extractors.layers import Convolution, Layer, Pooling
+
+__all__ = [
+    "ARCHITECTURES",
+    "DEFAULT_ARCHITECTURE",
+    "Architecture",
+    "Convolution",
+    "Layer",
+    "Pooling",
+    "UnknownLayerError",
+]
 
 # Convolutions that `replicate_shallow` means: of VGG those that see the full image, and one more.
 NUM_SHALLOW = 3
@@ -12,87 +23,6 @@ NUM_SHALLOW = 3
 
 class UnknownLayerError(UserError):
     """A layer that the architecture does not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """Filters with a bias: what a weights file holds under one prefix.
-
-    Attributes:
-        name: its layer's, unless the layer joins several.
-        parameters: prefix of its tensors in torchvision's state dict.
-        kernel, stride, padding: in pixels of its input, the same along both edges.
-    """
-
-    name: str
-    parameters: str
-    channels_in: int
-    channels_out: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 1
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Of the filters: (O, I, height, width)."""
-        return self.channels_out, self.channels_in, self.kernel, self.kernel
-
-    @property
-    def fan_in(self) -> int:
-        """How many numbers make one number of its output."""
-        return self.channels_in * self.kernel**2
-
-    def edge_before(self, edge: int, padding: str) -> int:
-        """Return the smallest edge of an input that gives an output of this edge."""
-        needed = (edge - 1) * self.stride + self.kernel - 2 * self.padding
-        # A reflection needs one pixel more than it adds.
-        return max(needed, self.padding + 1 if padding == "reflect" else 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Pooling:
-    """A window that moves by `stride`; with `ceil_mode` the last one may reach over the edge."""
-
-    kernel: int = 2
-    stride: int = 2
-    ceil_mode: bool = False
-
-    def edge_before(self, edge: int) -> int:
-        """Return the smallest edge of an input that gives an output of this edge."""
-        start = (edge - 1) * self.stride
-        return start + max(1, self.kernel - (self.stride - 1 if self.ceil_mode else 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One operation of a network, under its paper name (`conv3_1`, `relu3_1`, `pool3`).
-
-    It convolves, or pools, or (with neither) rectifies.
-
-    Attributes:
-        channels_in, channels_out: of its feature maps.
-        downscale: input pixels per output pixel along an edge, stride of the layer included.
-        convolutions: side by side on one input, their outputs joined along the channels.
-    """
-
-    name: str
-    channels_in: int
-    channels_out: int
-    downscale: int
-    convolutions: tuple[Convolution, ...] = ()
-    pooling: Pooling | None = None
-
-    @property
-    def multiply_adds_per_pixel(self) -> float:
-        """Multiply-adds of a forward pass per pixel of the *input image*."""
-        every = sum(part.fan_in * part.channels_out for part in self.convolutions)
-        return every / self.downscale**2
-
-    def edge_before(self, edge: int, padding: str) -> int:
-        """Return the smallest edge of an input that gives an output of this edge."""
-        if self.pooling:
-            return self.pooling.edge_before(edge)
-        return max((part.edge_before(edge, padding) for part in self.convolutions), default=edge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +34,8 @@ class Architecture:
             before the activation, style after it.
         heads: 1×1 convolutions of layers that imitate wider ones; where there are any, only these
             layers can be named, and what they give is what their heads make of them.
+        branches: 1×1 convolutions, of layers that rectify, of what these rectify: where there is
+            one, the layer's maps are its output, rectified; what follows sees nothing of it.
         name_in_digests: where it is not its own. A network that gave its name to another keeps it
             there, and that other has one that stands for no network before it.
     """
@@ -113,6 +45,7 @@ class Architecture:
     content_layers: tuple[str, ...]
     style_layers: tuple[str, ...]
     heads: Mapping[str, Convolution] = field(default_factory=dict)
+    branches: Mapping[str, Convolution] = field(default_factory=dict)
     name_in_digests: str = ""
 
     @property
@@ -151,12 +84,13 @@ class Architecture:
     def convolutions(self, names: Iterable[str] | None = None) -> tuple[Convolution, ...]:
         """Return the convolutions whose weights the named layers need (None: all), in order.
 
-        Heads come last.
+        Branches and heads come last.
         """
         wanted = self.tappable if names is None else tuple(names)
         layers = self.layers if names is None else self.up_to(wanted)
-        heads = (head for layer, head in self.heads.items() if layer in wanted)
-        return (*(part for layer in layers for part in layer.convolutions), *heads)
+        sides = (self.branches, self.heads)
+        aside = (part for side in sides for layer, part in side.items() if layer in wanted)
+        return (*(part for layer in layers for part in layer.convolutions), *aside)
 
     def padded(self, padding: str) -> frozenset[str]:
         """Return the convolutions whose input's border is continued, where others see zeros.
@@ -197,7 +131,8 @@ def _unknown_layer(own: Architecture, name: str) -> UnknownLayerError:
         )
     convolutions = [x.name for x in own.layers if x.convolutions and x.name in known]
     rest = [layer for layer in known if layer not in convolutions]
-    others_too = f" (and {', '.join(rest[:3])}, …)" if rest else ""
+    more = ", …" if len(rest) > 3 else ""
+    others_too = f" (and {', '.join(rest[:3])}{more})" if rest else ""
     allowed = f"{own.name} has {', '.join(convolutions)}{others_too}"
     return UnknownLayerError("layer", f"'{name}' is no layer of {own.name}", allowed, todo)
 
@@ -308,8 +243,22 @@ def _squeezenet() -> Architecture:
     return table.named("squeezenet1_1", content=["fire4_expand"], style=style)
 
 
-def _slim(name: str, widths: tuple[tuple[int, ...], ...], name_in_digests: str) -> Architecture:
-    """VGG-19 to conv3_3 with fewer channels, and heads that give VGG's features; see training/."""
+# What VGG-19's layers have, which slim's stand for.
+_VGG_CHANNELS = {"conv1_1": 64, "conv2_1": 128, "conv3_1": 256, "conv3_3": 256}
+
+
+def _slim(
+    name: str,
+    widths: tuple[tuple[int, ...], ...],
+    name_in_digests: str,
+    rectified: Mapping[str, int] | None = None,
+) -> Architecture:
+    """VGG-19 to conv3_3 with fewer channels, and heads that give VGG's features; see training/.
+
+    Args:
+        rectified: layers after the activation that it has too: how many of VGG's channels are
+            formed there, from which a head gives all.
+    """
     table, index = _Table(), 0
     for block, channels in enumerate(widths, start=1):
         for number, width in enumerate(channels, start=1):
@@ -318,15 +267,30 @@ def _slim(name: str, widths: tuple[tuple[int, ...], ...], name_in_digests: str) 
             index += 2
         table.pool(f"pool{block}", Pooling())
         index += 1
-    narrow = {layer.name: layer.channels_out for layer in table.layers}
+    layers = tuple(table.layers[:-1])
+    narrow = {layer.name: layer.channels_out for layer in layers}
+    rectified = rectified or {}
+    branches = {
+        layer: _one_by_one(f"{layer}.branch", f"branches.{layer}", narrow[layer], count)
+        for layer, count in rectified.items()
+        # Those of the first layer are VGG's own.
+        if layer != "relu1_1"
+    }
+    wide = {each: _VGG_CHANNELS[each.replace("relu", "conv")] for each in rectified}
+    wide |= _VGG_CHANNELS
     heads = {
-        name: Convolution(f"{name}.head", f"heads.{name}", narrow[name], width, 1, padding=0)
-        for name, width in {"conv1_1": 64, "conv2_1": 128, "conv3_1": 256, "conv3_3": 256}.items()
+        layer: _one_by_one(
+            f"{layer}.head", f"heads.{layer}", rectified.get(layer, narrow[layer]), channels
+        )
+        for layer, channels in wide.items()
     }
     # Heads are linear, and so is what they imitate: before the activation.
-    style_layers = ("conv1_1", "conv2_1", "conv3_1")
-    layers = tuple(table.layers[:-1])
-    return Architecture(name, layers, ("conv3_3",), style_layers, heads, name_in_digests)
+    style_layers = tuple(rectified) or ("conv1_1", "conv2_1", "conv3_1")
+    return Architecture(name, layers, ("conv3_3",), style_layers, heads, branches, name_in_digests)
+
+
+def _one_by_one(name: str, parameters: str, channels_in: int, channels_out: int) -> Convolution:
+    return Convolution(name, parameters, channels_in, channels_out, 1, padding=0)
 
 
 DEFAULT_ARCHITECTURE = "vgg19"
@@ -337,7 +301,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         _vgg("vgg16", (2, 2, 3, 3, 3)),
         _alexnet(),
         _squeezenet(),
-        _slim("slim", ((32, 24), (48, 48), (96, 128, 128)), "slim-2"),
+        _slim(
+            "slim",
+            ((32, 32), (48, 48), (96, 128, 128)),
+            "slim-2",
+            {"relu1_1": 32, "relu2_1": 48, "relu3_1": 96},
+        ),
         # The one before, for sets that go on unchanged.
         _slim("slim-2026-11", ((32, 24), (48, 48), (96, 96, 96)), "slim"),
     )

@@ -75,6 +75,11 @@ class Extractor:
             for layer in self._operations
             for part in layer.convolutions
         }
+        self._branches = {
+            layer: part for layer, part in architecture.branches.items() if layer in self.taps
+        }
+        for part in self._branches.values():
+            self._weights[part.name] = self._place(*tensors[part.name], dtype)
         self._heads = {
             layer: head for layer, head in architecture.heads.items() if layer in self.taps
         }
@@ -114,10 +119,12 @@ class Extractor:
         for layer, following in zip(self._operations, (*self._operations[1:], None), strict=True):
             if self._is_put_off(layer, following):
                 continue
+            if layer.name in self._branches and layer.name in missing:
+                features[layer.name] = F.relu_(self._convolve(self._branches[layer.name], x))
             x = self._apply(layer, x, is_kept=is_tapped)
             is_tapped = layer.name in self.taps
             if is_tapped:
-                features[layer.name] = x
+                features.setdefault(layer.name, x)
                 missing.discard(layer.name)
                 if not missing:
                     break

@@ -179,7 +179,8 @@ OWN = {
         "fire4_expand relu1 fire2 fire3",
         "fire4_expand conv1 fire2_expand fire3_expand",
     ),
-    **dict.fromkeys(("slim", "slim-2026-11"), ("conv3_3 conv1_1 conv2_1 conv3_1",) * 2),
+    "slim": ("conv3_3 relu1_1 relu2_1 relu3_1", "conv3_3 conv1_1 conv2_1 conv3_1"),
+    "slim-2026-11": ("conv3_3 conv1_1 conv2_1 conv3_1",) * 2,
 }
 
 

@@ -22,6 +22,8 @@ def tensors_of(arch: str) -> dict[str, tuple[Tensor, Tensor]]:
     state = naive.random_network(arch).state_dict(prefix="features.")
     for layer, head in naive.random_heads(arch).items() if arch in naive.SLIM else ():
         state |= head.state_dict(prefix=f"heads.{layer}.")
+    for layer, branch in naive.random_branches(arch).items():
+        state |= branch.state_dict(prefix=f"branches.{layer}.")
     return {
         part.name: (state[f"{part.parameters}.weight"], state[f"{part.parameters}.bias"])
         for part in ARCHITECTURES[arch].convolutions()

@@ -29,7 +29,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 # Of torchvision; ours, `slim`, has the shape of its VGGs, here as they are configured there.
 ARCHITECTURES = ("vgg19", "vgg16", "alexnet", "squeezenet1_1")
 SLIM: dict[str, list[int | str]] = {
-    "slim": [32, 24, "M", 48, 48, "M", 96, 128, 128],
+    "slim": [32, 32, "M", 48, 48, "M", 96, 128, 128],
     "slim-2026-11": [32, 24, "M", 48, 48, "M", 96, 96, 96],
 }
 
@@ -57,10 +57,26 @@ def random_network(arch: str) -> nn.Sequential:
 @cache
 def random_heads(arch: str = "slim") -> dict[str, nn.Conv2d]:
     """Return seeded 1×1 convolutions from slim's layers to as many channels as VGG-19's have."""
-    generator, heads = torch.Generator().manual_seed(2), {}
     deepest = int(SLIM[arch][-1])
     shapes = {"conv1_1": (32, 64), "conv2_1": (48, 128), "conv3_1": (96, 256)}
-    for layer, (narrow, wide) in {**shapes, "conv3_3": (deepest, 256)}.items():
+    shapes["conv3_3"] = (deepest, 256)
+    if arch in BRANCHES:
+        shapes |= {"relu1_1": (32, 64), "relu2_1": (48, 128), "relu3_1": (96, 256)}
+    return _one_by_ones(shapes, seed=2)
+
+
+# Of slim's layers after the activation, the channels that are formed beside the network itself.
+BRANCHES = {"slim": {"relu2_1": (48, 48), "relu3_1": (96, 96)}}
+
+
+def random_branches(arch: str) -> dict[str, nn.Conv2d]:
+    """Return seeded 1×1 convolutions of what some of slim's layers rectify."""
+    return _one_by_ones(BRANCHES.get(arch, {}), seed=4)
+
+
+def _one_by_ones(shapes: Mapping[str, tuple[int, int]], seed: int) -> dict[str, nn.Conv2d]:
+    generator, heads = torch.Generator().manual_seed(seed), {}
+    for layer, (narrow, wide) in shapes.items():
         head = nn.Conv2d(narrow, wide, 1).requires_grad_(False)
         head.weight.normal_(0, narrow**-0.5, generator=generator)
         assert head.bias is not None

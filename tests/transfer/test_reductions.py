@@ -145,7 +145,7 @@ NETWORKS = {
     "vgg19": ("conv1_1", "conv3_1"),
     "alexnet": ("conv1", "conv3"),
     "squeezenet1_1": ("conv1", "fire2_squeeze", "fire4_expand"),
-    "slim": ("conv1_1", "conv3_1"),
+    "slim": ("relu1_1", "relu2_1", "conv3_1", "relu3_1"),
 }
 
 
