@@ -23,7 +23,7 @@ STYLE = DEMO / "styles" / "brush_strokes.png"
 OLD = "balanced-2026-11"
 STRENGTHS = (0, 0.25, 0.5, 0.75, 1, 1.5, 2)
 AFTER = {"style_layers": "default"}
-SMOOTH = {"tv_weight": 0.001, "tv_divisor": "root_edge", "tv_border": True}
+SMOOTH = {"tv_weight": 6.5e-5, "tv_border": True}
 
 # From the objective before, one field after another; then `balanced` with one field changed.
 STEPS: dict[str, tuple[str, Mapping[str, Any]]] = {

@@ -109,10 +109,9 @@ class Recipe(BaseModel):
         description="how a term's layers are put together, by their weights"
     )
     tv_weight: float = Field(ge=0, description="factor of the total variation Σ (dx²+dy²)^power")
-    tv_divisor: Literal["none", "root_edge", "edge", "n"] = Field(
+    tv_divisor: Literal["none", "edge", "n"] = Field(
         "none",
-        description="what it is divided by: nothing, the root of the edge √(height·width), the "
-        "edge itself, or the pixels",
+        description="what it is divided by: nothing, the edge √(height·width), or the pixels",
     )
     tv_border: bool = Field(
         False,

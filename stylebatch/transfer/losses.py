@@ -237,9 +237,9 @@ def tv_divisor(kind: str, height: int, width: int) -> float:
     """Return what a total variation is divided by.
 
     Args:
-        kind: none 1; edge √(H·W); root_edge the root of that; n the pixels H·W.
+        kind: none 1; edge √(H·W); n the pixels H·W.
     """
-    power = {"none": 0.0, "root_edge": 0.25, "edge": 0.5, "n": 1.0}[kind]
+    power = {"none": 0.0, "edge": 0.5, "n": 1.0}[kind]
     return float((height * width) ** power)
 
 

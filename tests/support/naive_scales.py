@@ -267,7 +267,7 @@ def terms(
     }
     pixels = image[0].numel()
     edge = math.sqrt(pixels)
-    divisors = {"none": 1, "root_edge": math.sqrt(edge), "edge": edge, "n": pixels}
+    divisors = {"none": 1, "edge": edge, "n": pixels}
     divisor = divisors[spec["tv_divisor"]]
     every = edges_repeated(x) if spec["tv_border"] else x
     tv = spec["tv_weight"] / divisor * naive.total_variation(every)
