@@ -24,6 +24,8 @@ def test_images_too_large_for_the_time_left_do_not_keep_small_ones_from_being_ma
     with Ledger.open(small.out / ".stylebatch/ledger.sqlite") as ledger:
         pace = ledger.get("pace")
         for row in pace["cpu"]:
+            # A worker's first report counts for nothing: on a quick machine there is no other.
+            row[3] = max(1, row[3])
             row[4] = row[3] * (3600 if row[1] == 64 else 0.01)  # seconds, by evaluations
         ledger.put("pace", pace)
     for path in before:
