@@ -33,6 +33,10 @@ COMMANDS = {
         "merge:merge",
         "Put together what runs with --shard have made, and write metadata.jsonl and its like.",
     ),
+    "init": (
+        "init:init",
+        "Write a commented manifest for folders that are there, with sizes chosen for them.",
+    ),
     "stylize": ("single:stylize", "Stylise one image or a few, without a manifest."),
     "demo": ("single:demo", "Write photographs, styles and a manifest to try things on."),
     "recipes": ("recipes:recipes", "List the recipes, show some whole, or compare what they make."),

@@ -16,14 +16,17 @@ from stylebatch.manifest.yaml_lines import Loc, read_document
 _REQUIRED = {"version": "1", "output": "a folder", "pairs": "a list of pairs"}
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, text: str | None = None) -> Manifest:
     """Read a manifest and check all of it that can be checked without opening an image.
+
+    Args:
+        text: what is to stand at the path; None: what stands there.
 
     Raises:
         ManifestError: one thing is wrong.
         Problems: several are, by line.
     """
-    findings = Findings(read_document(path))
+    findings = Findings(read_document(path, text))
     fields = check_shape(findings)
     manifest = _resolve(path, fields, findings)
     findings.raise_if_any()

@@ -74,14 +74,17 @@ def format_loc(loc: Loc) -> str:
     return text.removeprefix(".")
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, text: str | None = None) -> Document:
     """Read a YAML file whose top level is a mapping.
+
+    Args:
+        text: what is to stand there; None: what stands there.
 
     Raises:
         ManifestError: no such file, not text, not YAML, or another shape.
     """
     document = Document(str(path))
-    root = _compose(_read_text(path), document.name)
+    root = _compose(_read_text(path) if text is None else text, document.name)
     if not isinstance(root, yaml.MappingNode):
         found = "an empty file" if root is None else _kind(root)
         line = 1 if root is None else root.start_mark.line + 1

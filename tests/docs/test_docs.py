@@ -83,7 +83,9 @@ def options_by_command() -> dict[str, set[str]]:
     for name in COMMANDS:
         command = load_command(name)
         inner = getattr(command, "commands", {})
-        found[name] = {option for each in command.params for option in each.opts} | {"--help"}
+        params = command.params
+        found[name] = {one for each in params for one in (*each.opts, *each.secondary_opts)}
+        found[name].add("--help")
         for sub, each in inner.items():
             found[f"{name} {sub}"] = {option for part in each.params for option in part.opts}
     return found
@@ -113,7 +115,7 @@ def test_an_option_on_its_own_is_one_of_some_command(page: str) -> None:
 
 def test_commands_are_found() -> None:
     assert {name for name, _ in commands("README.md")} == {
-        *("run", "plan", "status", "merge", "stylize", "recipes")
+        *("init", "run", "plan", "status", "merge", "stylize", "recipes")
     }
     weights = {name for name, _ in commands("docs/weights.md")}
     assert weights == {"weights list", "weights fetch", "weights convert", "doctor"}
