@@ -62,6 +62,8 @@ class Job:
         noise_seed: where its settings use noise, else None.
         mask: path as `content`, "" where its pair has no masks.
         mask_digest: "" also where there should be a mask, but `mask` is not one image.
+        is_replacement: whether what stands in its place is of another fingerprint: that is set
+            aside when this is committed.
     """
 
     output: str
@@ -79,6 +81,7 @@ class Job:
     noise_seed: int | None
     mask: str = ""
     mask_digest: str = ""
+    is_replacement: bool = False
 
     @property
     def shape(self) -> Shape:

@@ -33,6 +33,11 @@ COMMANDS = {
         "merge:merge",
         "Put together what runs with --shard have made, and write metadata.jsonl and its like.",
     ),
+    "restore": (
+        "aside:restore",
+        "Put images that were set aside back where none stands now, of each the last one.",
+    ),
+    "clean": ("aside:clean", "Remove for good what was set aside; no run can take it back then."),
     "init": (
         "init:init",
         "Write a commented manifest for folders that are there, with sizes chosen for them.",

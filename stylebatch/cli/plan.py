@@ -71,7 +71,7 @@ class Foreseen:
     """What a plan has to tell.
 
     Attributes:
-        stale: images that are out of date; only a whole plan knows them.
+        stale: images that the plan no longer has; only a whole plan knows them.
         waiting: what is to be made.
         space: what is known of the sizes of its files.
         downloads: weights that a run would fetch first.
@@ -123,10 +123,30 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
             say(console, f"{name}: passed over {_suffixes(found.passed_over)}")
     for named in foreseen.downloads:
         say(console, f"downloads first: {describe_download(named)}")
-    if stale := foreseen.stale:
-        old, them = counted(stale, "image", "is", "are"), "it" if stale == 1 else "them"
-        say(console, f"{old} out of date: a run moves {them} to .stylebatch/stale")
+    for line in _moves(foreseen):
+        say(console, line)
     say(console, _verdict(counts, _bytes_of(foreseen.space, foreseen.waiting)))
+
+
+def _moves(foreseen: Foreseen) -> Iterator[str]:
+    """Say which images would be replaced, taken back and set aside."""
+    counts, stale = foreseen.counts.values(), foreseen.stale
+    outdated, returning = (
+        sum(getattr(count, name) for count in counts) for name in ("outdated", "returning")
+    )
+    if outdated:
+        old, stays = counted(outdated, "image", "is", "are"), "it" if outdated == 1 else "each"
+        yield f"{old} of earlier settings: {stays} stays until its successor is there"
+    if returning:
+        lying = counted(returning, "image", "lies", "lie")
+        yield f"{lying} in .stylebatch/stale as wanted: a run takes {_them(returning)} back"
+    if stale:
+        old, moves = counted(stale, "image", "is", "are"), f"a run moves {_them(stale)}"
+        yield f"{old} no longer in the plan: at its end {moves} to .stylebatch/stale"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 def _pair_rows(manifest: Manifest, foreseen: Foreseen) -> Iterator[tuple[str, ...]]:

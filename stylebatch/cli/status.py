@@ -25,7 +25,7 @@ MAX_REASONS = 20
 WATCH_S = 2.0
 # A run tells what it is doing once a second; a disk or a busy machine may make it wait.
 SILENT_S = 60.0
-STATES = ("planned", "done", "failed", "left")
+STATES = ("planned", "done", "failed", "left", "outdated")
 
 
 def status(
@@ -95,10 +95,13 @@ def _pair_states(
     """Put the ledger's states and the last plan's totals together, in the manifest's order."""
     states = {}
     for pair in dict.fromkeys([*plan_totals, *sorted(counts)]):
-        done, failed = (counts.get(pair, {}).get(state, 0) for state in ("done", "failed"))
+        done, failed, outdated = (
+            counts.get(pair, {}).get(state, 0) for state in ("done", "failed", "outdated")
+        )
         planned = plan_totals.get(pair, done + failed)
         left = max(0, planned - done - failed)
-        states[pair] = dict(zip(STATES, (planned, done, failed, left), strict=True))
+        numbers = (planned, done, failed, left, outdated)
+        states[pair] = dict(zip(STATES, numbers, strict=True))
     return states
 
 
@@ -112,9 +115,14 @@ def _show_status(found: Mapping[str, Any], console: Console) -> None:
         say(console, f"  shard {shard}: {state}")
         if holder:
             _show_activity(console, holder["activity"])
-    rows = [(pair, *(str(state[key]) for key in STATES)) for pair, state in found["pairs"].items()]
+    rows = [
+        (pair, *(str(state[key]) for key in STATES[:4])) for pair, state in found["pairs"].items()
+    ]
     print_table(console, ("pair", "jobs", "done", "failed", "to do"), rows)
     say(console, _total_text(found["total"]))
+    if outdated := found["total"]["outdated"]:
+        old = counted(outdated, "image", "stands", "stand")
+        say(console, f"{old} that the plan wants otherwise, or no longer")
     for reason, outputs in list(found["failures"].items())[:MAX_REASONS]:
         more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
         say(console, f"failed: {outputs[0]}{more}: {reason}")

@@ -1,5 +1,6 @@
 """Which job is in which state, and what its inputs were: SQLite, one writer."""
 
+from stylebatch.ledger.aside import AsideImage
 from stylebatch.ledger.database import LedgerError
 from stylebatch.ledger.ledger import Ledger
 from stylebatch.ledger.planned_jobs import PairCounts, PlannedJobs
@@ -13,6 +14,7 @@ from stylebatch.ledger.shards import (
 from stylebatch.ledger.sizes import MadeImage, Waiting
 
 __all__ = [
+    "AsideImage",
     "Ledger",
     "LedgerError",
     "MadeImage",

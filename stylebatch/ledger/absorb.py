@@ -14,14 +14,18 @@ _TABLES = {
     "facts": ("folder", "name"),
     "files": ("folder", "name"),
     "settings": ("id",),
+    "successors": ("folder", "name"),
+    "aside": ("run_id", "folder", "name"),
 }
+# What a ledger knows of a job: a shard's, once it has any of it, has all.
+_OF_A_JOB = ("jobs", "facts", "successors")
 _PLAN, _PLANNED_AT = "plan", "planned_at"
 # Of these, the ledger that was planned last is believed.
 _LATEST = (_PLAN, _PLANNED_AT, "pace")
 _BLOCK = 10_000
 # Rows by their keys: a JSON array of [folder, name].
 _KEYS = (
-    "json_each(?) AS k CROSS JOIN main.jobs AS j "
+    "json_each(?) AS k CROSS JOIN main.{} AS j "
     "ON j.folder = json_extract(k.value, '$[0]') AND j.name = json_extract(k.value, '$[1]')"
 )
 
@@ -32,6 +36,11 @@ def absorb(database: Database, source: Database) -> None:
     Its rows replace those that are there: a shard has read them before it went on.
     """
     with database.transaction():
+        if not is_empty(database, "successors"):
+            # What it has done or dropped it no longer has.
+            drop = "DELETE FROM main.successors WHERE folder = ? AND name = ?"
+            for keys in source.keys("main.jobs", _BLOCK):
+                database.connection.executemany(drop, keys)
         for table, key in _TABLES.items():
             rows = source.connection.execute(f"SELECT * FROM main.{table}")
             columns = [column[0] for column in rows.description]
@@ -70,6 +79,11 @@ def _meta(database: Database, key: str) -> Any:
     return json.loads(row[0]) if row else None
 
 
+def is_empty(database: Database, table: str) -> bool:
+    """Whether a table of a ledger has no rows."""
+    return database.connection.execute(f"SELECT 1 FROM main.{table} LIMIT 1").fetchone() is None
+
+
 def copy_up(database: Database, keys: Iterable[tuple[Any, ...]]) -> None:
     """Copy jobs (folder, name) from the ledgers beneath into this one, where it has none yet.
 
@@ -77,20 +91,27 @@ def copy_up(database: Database, keys: Iterable[tuple[Any, ...]]) -> None:
     """
     if not database.beneath:
         return
+    select = "SELECT * FROM main.{} WHERE folder = ? AND name = ?"
     for key in keys:
-        query = "SELECT * FROM main.jobs WHERE folder = ? AND name = ?"
-        for row in [
-            row for each in database.beneath for row in each.connection.execute(query, key)
-        ]:
-            insert = f"INSERT OR IGNORE INTO main.jobs VALUES ({marks(row)})"
-            database.connection.execute(insert, row)
+        if database.connection.execute(select.format("jobs"), key).fetchone():
+            continue
+        for table in _OF_A_JOB:
+            for each in database.beneath:
+                for row in each.connection.execute(select.format(table), key):
+                    insert = f"INSERT OR IGNORE INTO main.{table} VALUES ({marks(row)})"
+                    database.connection.execute(insert, row)
 
 
 def count_replaced(database: Database, source: Database) -> dict[str, dict[str, int]]:
-    """Count, by pair and state, the jobs of a ledger that another has too."""
+    """Count, by pair and state, the jobs of a ledger that another has too; as `Ledger.counts`."""
     counts: dict[str, dict[str, int]] = {}
-    if database.connection.execute("SELECT 1 FROM main.jobs LIMIT 1").fetchone():
-        query = f"SELECT j.pair, j.state, count(*) FROM {_KEYS} GROUP BY j.pair, j.state"
+    for table, condition in (("jobs", "1"), ("successors", "j.state = 'failed'")):
+        if is_empty(database, table):
+            continue
+        query = (
+            f"SELECT j.pair, j.state, count(*) FROM {_KEYS.format(table)} WHERE {condition} "
+            "GROUP BY j.pair, j.state"
+        )
         for keys in source.keys("main.jobs", _BLOCK):
             for pair, state, count in database.connection.execute(query, (json.dumps(keys),)):
                 of_pair = counts.setdefault(pair, {})
@@ -98,7 +119,16 @@ def count_replaced(database: Database, source: Database) -> dict[str, dict[str, 
     return counts
 
 
-def find_jobs(database: Database, keys: Iterable[tuple[str, ...]]) -> set[tuple[str, str]]:
-    """Return those of some jobs (folder, name) that a ledger has."""
-    query = f"SELECT j.folder, j.name FROM {_KEYS}"
+def find_jobs(
+    database: Database,
+    keys: Iterable[tuple[object, ...]],
+    table: str = "jobs",
+    condition: str = "1",
+) -> set[tuple[str, str]]:
+    """Return those of some jobs (folder, name) that a ledger has in a table.
+
+    Args:
+        condition: of SQL, on the table's row as `j`.
+    """
+    query = f"SELECT j.folder, j.name FROM {_KEYS.format(table)} WHERE {condition}"
     return set(database.connection.execute(query, (json.dumps(list(keys)),)))

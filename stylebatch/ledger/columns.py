@@ -1,11 +1,13 @@
 """A job's fields as columns: one order, from which tables, rows and SQL follow."""
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter, itemgetter
+from typing import Any
 
 from stylebatch.plan import Planned, PlannedFolder
 from stylebatch.records import Job
+from stylebatch.system.paths import below
 
 Row = tuple[object, ...]
 
@@ -15,12 +17,14 @@ _TYPES: dict[object, str] = {
     int: "INTEGER",
     int | None: "INTEGER",
     float: "REAL",
+    bool: "INTEGER",
 }
 # Of a `Job` whose output is parted into folder and name: the first column, and the rest.
 _OF_JOB = {field.name: _TYPES[field.type] for field in fields(Job)[1:]}
 JOB_COLUMNS = ("folder", "name", *_OF_JOB)
-# Of those in the ledger, beside how it went: at what size it was made, a plan tells anew.
-_KEPT = tuple(name for name in _OF_JOB if name not in ("width", "height"))
+# Of those in the ledger, beside how it went; the others a plan tells anew: at what size it is made,
+# and whether in the place of another.
+_KEPT = tuple(name for name in _OF_JOB if name not in ("width", "height", "is_replacement"))
 KEPT_COLUMNS = ("folder", "name", *_KEPT, "style_digest")
 # What is said of an output and decides no pixel, so that it may change while the image stays: what
 # the jobs of a planned folder share, and what is each one's own.
@@ -48,15 +52,25 @@ def kept_row(job: Job, style_digest: str) -> Row:
 
 
 # A planned job's content is told from the manifest's folder, and comes before the one in it.
-_PLANNED = ("folder", "pair", "settings_id", "label", "content", *Planned._fields)
+_PLANNED = (
+    *("folder", "pair", "settings_id", "label", "content"),
+    *Planned._fields,
+    "is_replacement",
+)
 _in_order = itemgetter(*map(_PLANNED.index, JOB_COLUMNS))
 _described = itemgetter(*map(_PLANNED.index, ("folder", "name", *DESCRIBED)))
 
 
-def planned_row(planned: PlannedFolder, job: Planned, content: str) -> Row:
+def planned_row(planned: PlannedFolder, job: Planned, content: str, is_replacement: bool) -> Row:
     """Return the values of `JOB_COLUMNS`; `content` is its path from the manifest's folder."""
-    row: Row = _in_order(_all_of(planned, job, content))
+    row: Row = _in_order((*_all_of(planned, job, content), is_replacement))
     return row
+
+
+def job_of(folder: str, name: str, *values: Any) -> Job:
+    """Make a job of the values of `JOB_COLUMNS`, as SQLite gives them back."""
+    others, is_replacement = values[:-1], bool(values[-1])
+    return replace(Job(below(folder, name), *others), is_replacement=is_replacement)
 
 
 shared_values = attrgetter(*SHARED)

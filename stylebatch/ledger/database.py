@@ -79,6 +79,31 @@ MIGRATIONS = (
         UPDATE counts SET jobs = jobs + 1 WHERE pair = new.pair AND state = new.state;
     END;
     """,
+    """
+    -- From here on a job may be 'outdated' as well: an image stands that the plan wants otherwise,
+    -- or no longer. What is to replace it is here until it is done. state: pending | failed;
+    -- run_id: of the run whose workers may have put it into place, null where that is cleared up.
+    CREATE TABLE successors (
+        folder TEXT, name TEXT, fingerprint TEXT NOT NULL, state TEXT NOT NULL,
+        deaths INTEGER NOT NULL, pair TEXT NOT NULL, settings_id TEXT NOT NULL,
+        label TEXT, content TEXT NOT NULL, content_digest TEXT NOT NULL, style TEXT NOT NULL,
+        style_digest TEXT NOT NULL, variant INTEGER NOT NULL, strength REAL NOT NULL,
+        noise_seed INTEGER, reason TEXT, mask TEXT NOT NULL, mask_digest TEXT NOT NULL,
+        run_id TEXT, PRIMARY KEY (folder, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX failed_successors ON successors (folder, name) WHERE state = 'failed';
+    -- What lies in stale/RUN_ID, under the paths that it had; facts: as JSON. A row whose file is
+    -- gone, or of another size, means nothing.
+    CREATE TABLE aside (
+        run_id TEXT, folder TEXT, name TEXT, fingerprint TEXT NOT NULL, size INTEGER,
+        pair TEXT NOT NULL, settings_id TEXT NOT NULL,
+        label TEXT, content TEXT NOT NULL, content_digest TEXT NOT NULL, style TEXT NOT NULL,
+        style_digest TEXT NOT NULL, variant INTEGER NOT NULL, strength REAL NOT NULL,
+        noise_seed INTEGER, mask TEXT NOT NULL, mask_digest TEXT NOT NULL, facts TEXT,
+        PRIMARY KEY (run_id, folder, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX aside_fingerprint ON aside (fingerprint);
+    """,
 )
 
 

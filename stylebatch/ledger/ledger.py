@@ -8,12 +8,16 @@ from types import TracebackType
 from typing import Any
 
 from stylebatch.errors import RunError
-from stylebatch.ledger.absorb import absorb, copy_up, count_replaced, find_jobs
-from stylebatch.ledger.columns import KEPT_COLUMNS, kept_row, marks
+from stylebatch.ledger import outcomes
+from stylebatch.ledger.absorb import absorb, count_replaced, find_jobs
+from stylebatch.ledger.aside import LedgerAside
+from stylebatch.ledger.columns import kept_row
 from stylebatch.ledger.database import Database
+from stylebatch.ledger.outcomes import Done, Failed
 from stylebatch.ledger.planned_jobs import PlannedJobs
 from stylebatch.ledger.sizes import LedgerSizes
 from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.plan import KnownFile
 from stylebatch.records import Job, JobDone, JobFailed, Style
 from stylebatch.system.crash_points import reached
@@ -25,12 +29,18 @@ _MAX_READ_FILES = 20_000
 
 
 class Ledger:
-    """What stylebatch remembers of an output, in one file; paths in it are relative."""
+    """What stylebatch remembers of an output, in one file; paths in it are relative.
+
+    Attributes:
+        replaced: images whose successors this connection has recorded.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection = database.connection
         self._style_digests: dict[str, str] = {}
+        self._run_id = ""
+        self.replaced = 0
         self._num_read_files = 0
         self._connection.execute(
             "CREATE TEMP TABLE read_files (folder TEXT, name TEXT, size, mtime_ns, digest, "
@@ -125,14 +135,18 @@ class Ledger:
         self,
         manifest: Manifest,
         styles: Mapping[str, Style],
-        images: Path,
+        dataset: Dataset,
         *,
         retry_failed: bool = False,
         redo: bool = False,
     ) -> PlannedJobs:
         """Begin a plan of this connection: `add` its folders, then `finish` it."""
         self._style_digests = {key: style.digest for key, style in styles.items()}
-        return PlannedJobs(self._database, manifest, images, retry_failed=retry_failed, redo=redo)
+        return PlannedJobs(self._database, manifest, dataset, retry_failed=retry_failed, redo=redo)
+
+    def begin_run(self, run_id: str) -> None:
+        """Say which run claims from now on: what it replaces lies in its stale folder."""
+        self._run_id = run_id
 
     def claim(self, jobs: Iterable[Job]) -> None:
         """Note jobs as under way, before any worker has them.
@@ -143,55 +157,43 @@ class Ledger:
         rows = [kept_row(job, self._style_digests[job.style]) for job in jobs]
         with self._database.transaction():
             self.keep_files()
-            copy_up(self._database, (row[:2] for row in rows))
-            self._connection.executemany(_CLAIM, rows)
+            outcomes.claim(self._database, rows, self._run_id)
 
     def record(self, events: Iterable[JobDone | JobFailed]) -> None:
-        """Take what came of jobs, in one transaction.
+        """Take what came of jobs, in one transaction; what was replaced lies aside from then on.
 
         A `content_digest` among an event's facts is that of the bytes which were decoded: it
         replaces the planned one.
         """
-        done, failed, facts = [], [], []
+        done, failed = [], []
         for event in events:
-            folder, _, name = event.output.rpartition("/")
+            at = event.output.rpartition("/")[::2]
             if isinstance(event, JobFailed):
-                failed.append((event.fingerprint, event.reason, folder, name))
+                failed.append(Failed(*at, event.fingerprint, event.reason))
                 continue
             rest = dict(event.facts)
             digest = rest.pop("content_digest", None)
-            done.append((event.fingerprint, event.size, digest, folder, name))
-            facts.append((folder, name, _to_json(rest)))
+            done.append(Done(*at, event.fingerprint, event.size, digest, _to_json(rest)))
         if not done and not failed:
             return
         with self._database.transaction():
-            self._connection.executemany(_DONE, done)
-            self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", facts)
-            self._connection.executemany(_FAILED, failed)
+            replaced = outcomes.record(self._database, done, failed)
             self._database.count_change()
             reached("recording")
+        self.replaced += replaced
         reached("recorded")
 
     def add_death(self, output: str) -> int:
         """Count a worker's death in which a job was alone; return how many there are now."""
         at = output.rpartition("/")[::2]
         with self._database.transaction():
-            self._connection.execute(
-                "UPDATE jobs SET deaths = deaths + 1 WHERE folder = ? AND name = ?", at
-            )
-        row = self._connection.execute(
-            "SELECT deaths FROM jobs WHERE folder = ? AND name = ?", at
-        ).fetchone()
-        return int(row[0]) if row else 0
+            return outcomes.add_death(self._database, at)
 
     def forget(self, outputs: Iterable[str]) -> None:
         """Drop outputs that are no longer in the output's tree."""
         at = [output.rpartition("/")[::2] for output in outputs]
         with self._database.transaction():
-            for table in ("jobs", "facts"):
-                self._connection.executemany(
-                    f"DELETE FROM {table} WHERE folder = ? AND name = ?", at
-                )
+            outcomes.forget(self._database, at)
             self._database.count_change()
 
     # Shards
@@ -215,32 +217,31 @@ class Ledger:
     # What to tell of it
 
     def done(self) -> Iterator[dict[str, Any]]:
-        """Yield what is known of each image that is done, ordered by folder and name.
+        """Yield what is known of each image that stands, ordered by folder and name.
 
-        Without the mask's keys where there is no mask.
+        Those that are out of date are told of as they are. Without the mask's keys where there is
+        no mask.
         """
         yield from self._rows(
             "SELECT j.folder, j.name, pair, label, content, content_digest, style, style_digest, "
             "variant, strength, noise_seed AS seed, settings_id, "
             "nullif(mask, '') AS mask, nullif(mask_digest, '') AS mask_digest, f.json AS facts "
             "FROM jobs j LEFT JOIN facts f USING (folder, name) "
-            "WHERE state = 'done' ORDER BY j.folder, j.name"
+            f"WHERE state IN {outcomes.STANDING} ORDER BY j.folder, j.name"
         )
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of each job that failed, ordered by folder and name."""
-        yield from self._rows(
-            "SELECT folder, name, pair, label, content, style, variant, reason, deaths "
-            "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
-        )
+        of_each = "SELECT folder, name, pair, label, content, style, variant, reason, deaths FROM"
+        yield from self._rows(f"{_of_failed(of_each)} ORDER BY folder, name")
 
     def reasons(self) -> dict[str, str]:
         """Return why outputs failed, the content's own name left out, by folder and name."""
-        rows = self._connection.execute(
+        of_each = (
             "SELECT folder, name, iif(substr(reason, 1, length(content) + 2) = content || ': ', "
-            "substr(reason, length(content) + 3), reason) "
-            "FROM jobs WHERE state = 'failed' ORDER BY folder, name"
+            "substr(reason, length(content) + 3), reason) FROM"
         )
+        rows = self._connection.execute(f"{_of_failed(of_each)} ORDER BY folder, name")
         return {below(folder, name): reason for folder, name, reason in rows}
 
     def _rows(self, query: str) -> Iterator[dict[str, Any]]:
@@ -257,18 +258,32 @@ class Ledger:
             yield {"output": output, **fields}
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many jobs are in which state, by pair: done, failed, pending (under way)."""
+        """Return how many jobs are in which state, by pair.
+
+        Done, pending (under way), failed, outdated (an image stands that the plan wants otherwise,
+        or no longer); of the outdated, those whose successor failed count as failed as well.
+        """
         counts: dict[str, dict[str, int]] = {}
         for pair, state, count in self._connection.execute(
             "SELECT pair, state, jobs FROM counts WHERE jobs > 0 ORDER BY pair, state"
         ):
             counts.setdefault(pair, {})[state] = count
+        for pair, count in self._connection.execute(
+            "SELECT pair, count(*) FROM successors WHERE state = 'failed' GROUP BY pair"
+        ):
+            of_pair = counts.setdefault(pair, {})
+            of_pair["failed"] = of_pair.get("failed", 0) + count
         return counts
 
     @property
     def sizes(self) -> LedgerSizes:
         """What it knows of sizes; a plan that was begun is the last one's."""
         return LedgerSizes(self._connection)
+
+    @property
+    def aside(self) -> LedgerAside:
+        """What it knows of what lies aside."""
+        return LedgerAside(self._database)
 
     def remember_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the resolved settings by their id."""
@@ -300,23 +315,11 @@ class Ledger:
         return int(self.get("changes") or 0)
 
 
-_CLAIM = f"""
-    INSERT INTO jobs ({", ".join(KEPT_COLUMNS)}, state, deaths)
-    VALUES ({marks(KEPT_COLUMNS)}, 'pending', 0)
-    ON CONFLICT (folder, name) DO UPDATE SET
-        deaths = iif(fingerprint = excluded.fingerprint AND state <> 'failed', deaths, 0),
-        {", ".join(f"{name} = excluded.{name}" for name in KEPT_COLUMNS[2:])},
-        state = 'pending', size = NULL, reason = NULL
-"""
-_DONE = """
-    UPDATE jobs SET state = 'done', fingerprint = ?, size = ?, reason = NULL, deaths = 0,
-        content_digest = coalesce(?, content_digest)
-    WHERE folder = ? AND name = ?
-"""
-_FAILED = """
-    UPDATE jobs SET state = 'failed', fingerprint = ?, reason = ?, size = NULL
-    WHERE folder = ? AND name = ?
-"""
+def _of_failed(select: str) -> str:
+    """Let a query of jobs ask for those that failed, whether an older image stands or not."""
+    return " UNION ALL ".join(
+        f"{select} {table} WHERE state = 'failed'" for table in ("jobs", "successors")
+    )
 
 
 def _to_json(value: Any) -> str:

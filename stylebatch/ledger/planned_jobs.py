@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stylebatch.errors import UserError, raise_all
+from stylebatch.ledger import outcomes
 from stylebatch.ledger.absorb import copy_up, note_plan
+from stylebatch.ledger.aside import AsideImage, Returning
 from stylebatch.ledger.columns import (
     DESCRIBED,
     OWN,
@@ -19,14 +20,18 @@ from stylebatch.ledger.columns import (
     Row,
     column_types,
     described_row,
+    job_of,
     marks,
     own_values,
     planned_row,
     shared_values,
 )
 from stylebatch.ledger.database import Database
+from stylebatch.ledger.outcomes import STANDING
 from stylebatch.ledger.planned_names import PlannedNames
+from stylebatch.ledger.stale import Stale
 from stylebatch.manifest import Manifest, base_name
+from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanError, PlannedFolder
 from stylebatch.records import Group, Job
 from stylebatch.system import files
@@ -43,16 +48,14 @@ PLAN_TABLES = f"""
     DROP TABLE IF EXISTS temp.planned;
     DROP TABLE IF EXISTS temp.waiting;
     DROP TABLE IF EXISTS temp.redescribed;
-    DROP TABLE IF EXISTS temp.stale;
+    DROP TABLE IF EXISTS temp.restated;
     -- names: of some thousand jobs in one; see `planned_names.py`.
     CREATE TABLE temp.planned (folder TEXT, folded TEXT, pair TEXT, names TEXT);
     CREATE INDEX temp.planned_folder ON planned (folder);
     CREATE INDEX temp.planned_folded ON planned (folded, pair);
     CREATE TABLE temp.waiting ({column_types()});
     CREATE TABLE temp.redescribed (folder, name, {", ".join(DESCRIBED)});
-    CREATE TABLE temp.stale (
-        folder TEXT, name TEXT, state TEXT, PRIMARY KEY (folder, name)
-    ) WITHOUT ROWID;
+    CREATE TABLE temp.restated (folder, name, state);
 """
 PLAN_ORDER = """
     CREATE INDEX temp.waiting_order
@@ -62,18 +65,26 @@ PLAN_ORDER = """
 
 @dataclass
 class PairCounts:
-    """How many jobs of a pair are in which state before the run."""
+    """How many jobs of a pair are in which state before the run.
+
+    Attributes:
+        returning: those whose images lie aside already; they are not among those that are pending.
+        outdated: of those that are pending, failed or returning, where an older image stands.
+    """
 
     total: int = 0
     done: int = 0
     failed: int = 0
     pending: int = 0
+    returning: int = 0
+    outdated: int = 0
 
 
 class _Row(NamedTuple):
     """What the ledger knows of an output.
 
     Attributes:
+        next_fingerprint, next_state: of what is to replace it, None where nothing was begun.
         is_shared: whether what its folder's jobs share (`SHARED`) is as planned.
         own: the values of `OWN`.
     """
@@ -82,6 +93,8 @@ class _Row(NamedTuple):
     fingerprint: str
     state: str
     size: int | None
+    next_fingerprint: str | None
+    next_state: str | None
     is_shared: bool
     own: Row
 
@@ -93,7 +106,7 @@ class PlannedJobs:
         self,
         database: Database,
         manifest: Manifest,
-        images: Path,
+        dataset: Dataset,
         *,
         retry_failed: bool = False,
         redo: bool = False,
@@ -101,11 +114,11 @@ class PlannedJobs:
         """Begin a plan; a plan that was begun before is forgotten.
 
         Args:
-            images: the folder of the outputs, where it is now.
+            dataset: where the output is now; a shard's, where its part is planned.
             retry_failed: what failed is to be done again.
             redo: everything is to be done again, as if nothing were there (a preview).
         """
-        self._database, self._manifest, self._images = database, manifest, images
+        self._database, self._manifest, self._images = database, manifest, dataset.images
         self._retry_failed, self._redo = retry_failed, redo
         self._sizes: tuple[str, dict[str, int]] | None = None
         self._obstacles: Counter[tuple[str, str]] = Counter()
@@ -116,6 +129,7 @@ class PlannedJobs:
         self._connection = database.connection
         self._connection.executescript(PLAN_TABLES)
         self._names = PlannedNames(database)
+        self._returning, self._stale = Returning(database, dataset), Stale(database)
 
     def add(self, planned: PlannedFolder) -> None:
         """Take some jobs into the plan and tell by the ledger and the files what they need."""
@@ -124,20 +138,24 @@ class PlannedJobs:
         above = below(planned.content_folder, "_")[:-1]
         waiting: list[Row] = []
         redescribed: list[Row] = []
-        stale: list[Row] = []
+        restated: list[Row] = []
         counts = self.counts[planned.pair]
         for job in planned.jobs:
             content = above + job.content
             row = rows.get(job.name)
-            state = "pending"
+            state, is_replacement = "pending", False
             if row is None:
                 if job.name in sizes:
                     self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
-            elif row.fingerprint != job.fingerprint:
-                stale.append((planned.folder, job.name, row.state))
             else:
-                state = self._state(row, sizes)
-                if not row.is_shared or row.own != own_values(job, content):
+                state = self._state(row, job.fingerprint, sizes)
+                is_replacement = row.fingerprint != job.fingerprint and not self._redo
+                noted = _noted(row, job.fingerprint, sizes)
+                counts.outdated += noted == "outdated"
+                if noted != row.state:
+                    restated.append((planned.folder, job.name, noted))
+                is_described = row.is_shared and row.own == own_values(job, content)
+                if row.fingerprint == job.fingerprint and not is_described:
                     redescribed.append(described_row(planned, job, content))
             if state == "done":
                 counts.done += 1
@@ -145,7 +163,7 @@ class PlannedJobs:
                 counts.failed += 1
             else:
                 counts.pending += 1
-                waiting.append(planned_row(planned, job, content))
+                waiting.append(planned_row(planned, job, content, is_replacement))
         counts.total += len(planned.jobs)
         self._totals[planned.pair] += len(planned.jobs) + len(planned.others)
         with self._database.transaction(is_temporary=True):
@@ -154,28 +172,32 @@ class PlannedJobs:
             self._names.add(planned.folder, planned.pair, names)
             self._many("waiting", waiting)
             self._many("redescribed", redescribed)
-            self._many("stale", stale)
+            self._many("restated", restated)
 
-    def _state(self, row: _Row, sizes: dict[str, int]) -> str:
-        """Return the state of a job that the ledger knows with its fingerprint."""
+    def _state(self, row: _Row, fingerprint: str, sizes: dict[str, int]) -> str:
+        """Return the state of a job whose output the ledger knows."""
         if self._redo:
             return "pending"
-        if row.state == "done" and sizes.get(row.name) == row.size:
-            return "done"
-        if row.state == "failed" and not self._retry_failed:
-            return "failed"
-        return "pending"
+        if row.fingerprint == fingerprint:
+            if row.state in STANDING and sizes.get(row.name) == row.size:
+                return "done"
+            has_failed = row.state == "failed"
+        else:
+            has_failed = (row.next_fingerprint, row.next_state) == (fingerprint, "failed")
+        return "failed" if has_failed and not self._retry_failed else "pending"
 
     def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
         """Read what the ledger knows of some jobs' outputs (and of others between them)."""
         names = [job.name for job in planned.jobs] or [""]
         rows = self._database.select(
-            f"SELECT name, fingerprint, state, size, "
-            f"{' AND '.join(f'{name} IS ?' for name in SHARED)}, {', '.join(OWN)} "
-            "FROM main.jobs WHERE folder = ? AND name BETWEEN ? AND ?",
+            f"SELECT j.name, j.fingerprint, j.state, j.size, s.fingerprint, s.state, "
+            f"{' AND '.join(f'j.{name} IS ?' for name in SHARED)}, "
+            f"{', '.join(f'j.{name}' for name in OWN)} "
+            "FROM main.jobs AS j LEFT JOIN main.successors AS s USING (folder, name) "
+            "WHERE j.folder = ? AND j.name BETWEEN ? AND ?",
             (*shared_values(planned), planned.folder, min(names), max(names)),
         )
-        return {row[0]: _Row(row[0], row[1], row[2], row[3], row[4], row[5:]) for row in rows}
+        return {row[0]: _Row._make((*row[:7], row[7:])) for row in rows}
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:
@@ -200,6 +222,10 @@ class PlannedJobs:
         for collision in self._names.collisions():
             self._note_obstacle(collision[:2], collision.output)
         raise_all(list(self._errors()))
+        if not self._redo:
+            for pair, count in self._returning.find().items():
+                self.counts[pair].returning += count
+                self.counts[pair].pending -= count
         with self._database.transaction(is_temporary=True):
             self._connection.execute(PLAN_ORDER)
         if not self._database.is_read_only:
@@ -224,8 +250,10 @@ class PlannedJobs:
                 yield PlanError(str(self._images / example), found, "", todo)
 
     def _note_plan(self) -> None:
-        """Note the plan's size; rename what is as it should be, but has another pair or input."""
-        renamed_keys = "SELECT folder, name FROM temp.redescribed"
+        """Note the plan's size, what is out of date, and what has another pair or input now."""
+        renamed_keys, restated_keys = (
+            f"SELECT folder, name FROM temp.{table}" for table in ("redescribed", "restated")
+        )
         with self._database.transaction():
             note_plan(self._database, self._totals, time.time())
             copy_up(self._database, self._connection.execute(renamed_keys))
@@ -234,7 +262,14 @@ class PlannedJobs:
                 f"({', '.join(f'r.{name}' for name in DESCRIBED)}) FROM temp.redescribed AS r "
                 "WHERE jobs.folder = r.folder AND jobs.name = r.name"
             ).rowcount
-            if renamed:
+            copy_up(self._database, self._connection.execute(restated_keys))
+            self._connection.execute(
+                "UPDATE main.jobs SET state = r.state FROM temp.restated AS r "
+                "WHERE jobs.folder = r.folder AND jobs.name = r.name"
+            )
+            lost = "SELECT 1 FROM temp.restated WHERE state = 'pending' LIMIT 1"
+            has_lost = self._connection.execute(lost).fetchone() is not None
+            if outcomes.settle_successors(self._database) or renamed or has_lost:
                 self._database.count_change()
 
     def groups(self) -> list[Group]:
@@ -255,7 +290,7 @@ class PlannedJobs:
             "AND (style, folder, name) > (?, ?, ?) ORDER BY style, folder, name LIMIT ?",
             (group.settings_id, group.width, group.height, style, folder, name, limit),
         )
-        return [_job(*row) for row in rows.fetchall()]
+        return [job_of(*row) for row in rows.fetchall()]
 
     def spread(self, limit: int) -> list[Job]:
         """Return a few of the jobs that wait, of as many pairs, styles and shapes as possible."""
@@ -266,32 +301,39 @@ class PlannedJobs:
             "ORDER BY turn, pair, width, height, style, folder, name LIMIT ?",
             (limit,),
         )
-        return [_job(*row) for row in rows.fetchall()]
+        return [job_of(*row) for row in rows.fetchall()]
+
+    def returning(self) -> Iterator[list[tuple[Job, AsideImage]]]:
+        """Yield the jobs whose images lie aside already, with these, a block at a time."""
+        return self._returning.blocks()
 
     def find_stale(self) -> int:
-        """Find the outputs made for this manifest's pairs that are out of place or out of date.
+        """Find the outputs made for this manifest's pairs that the plan no longer has.
 
-        The points of a sweep, also those that are no longer there, are their pair's.
+        The points of a sweep, also those that are no longer there, are their pair's. A ledger that
+        is written notes that they are out of date.
 
         Returns:
             how many of them are images that were made.
         """
-        bases = {base_name(pair) for pair in self.counts}
-        known = self._connection.execute("SELECT DISTINCT pair FROM main.counts").fetchall()
-        ours = [pair for (pair,) in known if base_name(pair) in bases]
-        with self._database.transaction(is_temporary=True):
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO temp.stale VALUES (?, ?, ?)", self._names.find_others(ours)
-            )
-        count = "SELECT count(*) FROM temp.stale WHERE state = 'done'"
-        return int(self._connection.execute(count).fetchone()[0])
+        return self._stale.find({base_name(pair) for pair in self.counts}, self._names)
 
     def stale(self) -> Iterator[list[str]]:
-        """Yield the paths that `find_stale` found, a block at a time."""
-        for rows in self._database.keys("temp.stale", _BLOCK):
-            yield [below(folder, name) for folder, name in rows]
+        """Yield the images that `find_stale` found, a block at a time."""
+        return self._stale.outputs("stale")
+
+    def unmade(self) -> Iterator[list[str]]:
+        """Yield what else it found: jobs that failed or were under way; a block at a time."""
+        return self._stale.outputs("unmade")
 
 
-def _job(folder: str, name: str, *fields: Any) -> Job:
-    """From the columns of `waiting`, which follow the fields of `Job`."""
-    return Job(below(folder, name), *fields)
+def _noted(row: _Row, fingerprint: str, sizes: dict[str, int]) -> str:
+    """Return which state the ledger is to have of an output that a plan wants so.
+
+    An older image that is gone leaves nothing to tell of: what is to replace it takes its place.
+    """
+    if row.state not in STANDING:
+        return row.state
+    if row.fingerprint == fingerprint:
+        return "done"
+    return "outdated" if row.name in sizes else "pending"

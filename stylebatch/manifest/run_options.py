@@ -8,7 +8,7 @@ from stylebatch.manifest.model import RunOptions
 from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import DURATION, SHARE, Run
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
@@ -37,7 +37,7 @@ def parse_duration(text: str | float) -> float:
     if isinstance(text, str):
         if not re.match(DURATION, text):
             raise ValueError(f"'{text}' is no duration such as 8h, 90m, 1h30m")
-        for number, unit in re.findall(r"([0-9.]+)([dhms])", text):
+        for number, unit in re.findall(r"([0-9.]+)([wdhms])", text):
             seconds += float(number) * _SECONDS[unit]
     else:
         seconds = float(text)

@@ -16,7 +16,7 @@ from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
 from stylebatch.system.paths import expand_home
 
-DURATION = r"^([0-9]+(\.[0-9]+)?[dhms])+$"
+DURATION = r"^([0-9]+(\.[0-9]+)?[wdhms])+$"
 SHARE = r"^[0-9]+(\.[0-9]+)?%$"
 DEVICE = r"^(cuda(:[0-9]+)?|mps|cpu)$"
 DEFAULT_RECIPE = "balanced"

@@ -1,12 +1,12 @@
-"""The output tree: where things are, and what is made, swept and moved aside there."""
+"""The output tree: where things are, and what is made and swept there."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from stylebatch.output.shard import Shard
-from stylebatch.system import files
+from stylebatch.system import files, folders
 
 # Between what is a run's own id and the name of its shard.
 _OF_SHARD = "-shard-"
@@ -28,6 +28,8 @@ class Dataset:
         self.settings = root / "settings.json"
         self.failures = root / "failures.jsonl"
         self.state = root / ".stylebatch"
+        # A folder for each run that has set something aside.
+        self.stale = self.state / "stale"
         # Held while anybody takes a lock on the output.
         self.gate = self.state / "gate"
         self._shards = self.state / "shards"
@@ -73,7 +75,7 @@ class Dataset:
 
     def stale_folder(self, run_id: str) -> Path:
         """Where a run moves what has no place any more."""
-        return self.state / "stale" / run_id
+        return self.stale / run_id
 
     def image_path(self, output: str) -> Path:
         """Where a job's image is."""
@@ -81,11 +83,15 @@ class Dataset:
 
     def log_path(self, output: str) -> Path:
         """Where a job's loss log is."""
-        return self.losses / _losses_name(output)
+        return self.losses / f"{output.rpartition('.')[0]}.csv"
+
+    def progress_folder(self, output: str) -> Path:
+        """Where a job's images on its way are, if the recipe asks for them."""
+        return self.progress / output.rpartition(".")[0]
 
     def progress_path(self, output: str, evaluation: int) -> Path:
-        """Where a job's image after so many evaluations is, if the recipe asks for it."""
-        return self.progress / output.rpartition(".")[0] / f"{evaluation:05}.png"
+        """Where its image after so many evaluations is."""
+        return self.progress_folder(output) / f"{evaluation:05}.png"
 
     def side_by_side_path(self, output: str) -> Path:
         """Where content, result and style are in one picture, if the recipe asks for it."""
@@ -118,9 +124,9 @@ class Dataset:
                 gone = self.root / f"{self.state.name}-{secrets.token_hex(4)}"
                 with suppress(OSError):  # what was refused is what the user has to read
                     files.rename(folder, gone)
-                    files.remove_tree(gone)
+                    folders.remove_tree(gone)
             else:
-                files.remove_if_empty(folder)
+                folders.remove_if_empty(folder)
 
     def sweep_temporaries(self, run_id: str) -> None:
         """Remove what killed runs left behind; only whoever holds the lock may.
@@ -145,46 +151,8 @@ class Dataset:
         # First, and for good: a ledger that came back could be older than what replaced it.
         files.remove_file(self.ledger)
         files.sync_folder(self.home)
-        files.remove_tree(self.home)
+        folders.remove_tree(self.home)
 
     def remove_temporaries(self, run_id: str) -> None:
         """Remove what a run that has ended wrote and did not rename."""
-        files.remove_tree(self.state / "tmp" / run_id)
-
-    def set_aside(self, outputs: Iterable[str], run_id: str) -> int:
-        """Move images, and what belongs to them, to the run's stale folder; return how many.
-
-        Folders that are empty then are removed: `ImageFolder` takes each one for a class.
-        """
-        outputs = list(outputs)
-        stale = self.stale_folder(run_id)
-        logs = [_losses_name(output) for output in outputs]
-        _move_aside(self.losses, logs, stale / "losses")
-        _move_aside(self.side_by_side, outputs, stale / "side_by_side")
-        _move_aside(self.progress, self._progress_of(outputs), stale / "progress")
-        return _move_aside(self.images, outputs, stale / "images")
-
-    def _progress_of(self, outputs: Iterable[str]) -> Iterator[str]:
-        if not self.progress.exists():
-            return
-        for output in outputs:
-            folder = output.rpartition(".")[0]
-            yield from (f"{folder}/{name}" for name in files.list_sizes(self.progress / folder))
-
-
-def _losses_name(output: str) -> str:
-    return output.rpartition(".")[0] + ".csv"
-
-
-def _move_aside(root: Path, paths: Iterable[str], target: Path) -> int:
-    moved, folders = 0, set()
-    for path in paths:
-        if files.stat_file(root / path) is not None:
-            files.move(root / path, target / path)
-            moved += 1
-            folders.add(path.rpartition("/")[0])
-    for folder in folders:
-        # On the disk before the ledger forgets them, or a power cut could bring them back.
-        files.sync_folder(target / folder)
-        files.sync_folder(files.remove_empty_folders(root / folder, root))
-    return moved
+        folders.remove_tree(self.state / "tmp" / run_id)

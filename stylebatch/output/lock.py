@@ -20,10 +20,10 @@ from stylebatch.system.files import (
     make_folders_below,
     read_bytes,
     remove_file,
-    remove_tree,
     stat_file,
     write_atomic,
 )
+from stylebatch.system.folders import remove_tree
 
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120

@@ -1,6 +1,7 @@
 """One run from start to end: plan, start workers, feed them, record what they make.
 
-`run` and `merge_output` are what commands call; a preview and an estimate use the parts below them.
+`run`, `merge_output`, `restore_output` and `clean_output` are what commands call; a preview and an
+estimate use the parts below them.
 """
 
 from stylebatch.run.executors import EXECUTORS
@@ -10,6 +11,7 @@ from stylebatch.run.merge import merge_output
 from stylebatch.run.pace import Pace
 from stylebatch.run.pipeline import RunRequest, make_plan, run
 from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
+from stylebatch.run.restore import Restored, clean_output, restore_output
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_run_id
 from stylebatch.run.start import (
@@ -28,6 +30,7 @@ __all__ = [
     "Limits",
     "Loop",
     "Pace",
+    "Restored",
     "RunRequest",
     "RunSummary",
     "Scheduler",
@@ -38,6 +41,7 @@ __all__ = [
     "Watcher",
     "WorkerError",
     "check_start",
+    "clean_output",
     "cost_of",
     "describe_download",
     "make_executor",
@@ -45,6 +49,7 @@ __all__ = [
     "merge_output",
     "new_run_id",
     "prepare_all_weights",
+    "restore_output",
     "run",
     "worker_specs",
 ]

@@ -1,4 +1,4 @@
-"""One run from start to end: plan, set stale outputs aside, make what is missing, write records."""
+"""One run from start to end: plan, make what is missing, set aside what has no place, record."""
 
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run.activity import Activity
+from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.loop import Loop, LoopWatcher
 from stylebatch.run.metadata import describe_settings, write_records
@@ -39,10 +40,10 @@ class RunRequest:
     """What the command line adds to a manifest.
 
     Attributes:
-        limit: make so many images at most, and set nothing aside.
+        limit: make so many images at most, and set nothing aside but what they replace.
         deadline_s: from the start; None: the manifest's.
         max_failures: as `run.max_failures`; None: the manifest's.
-        shard: make only what is its part, and set nothing aside; records are left to a merge.
+        shard: likewise only what is its part; records are left to a merge.
     """
 
     limit: int | None = None
@@ -74,8 +75,8 @@ def make_plan(
     """
     summary = PlanSummary()
     styles = resolve_styles(manifest, ledger)
-    images = Dataset(manifest.output).images
-    planned = ledger.begin_plan(manifest, styles, images, retry_failed=retry_failed, redo=redo)
+    dataset = Dataset(manifest.output, shard)
+    planned = ledger.begin_plan(manifest, styles, dataset, retry_failed=retry_failed, redo=redo)
     for folder in plan_jobs(manifest, ledger, styles, summary, shard):
         planned.add(folder)
         check(summary)
@@ -115,8 +116,9 @@ class _Run:
     ) -> None:
         self.manifest, self.request, self.watcher = manifest, request, watcher
         self.stop, self.dataset, self.ledger, self.summary = stop, dataset, ledger, summary
-        self.failed_before = 0
+        self.failed_before = self.num_stale = 0
         self.activity = Activity(dataset, summary.run_id)
+        ledger.begin_run(summary.run_id)
 
     def run(self, started_s: float) -> None:
         self.started_s = started_s
@@ -138,18 +140,18 @@ class _Run:
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")
-        if not stopped_by:
-            self._set_stale_aside(planned)
+        self._look_aside(planned, is_stopped=bool(stopped_by))
         self.summary.planned = sum(count.total for count in counts)
-        self.summary.done_before = sum(count.done for count in counts)
+        self.summary.done_before = sum(count.done for count in counts) + self.summary.taken_back
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
-        self.watcher.planned(planned.counts, found, self.summary.set_aside)
+        self.watcher.planned(planned.counts, found, self.num_stale)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
         # With --quiet these are all that tells of them.
         self.summary.warnings = found.warnings()
         for text in self.summary.warnings:
             logger.warning("%s", text)
-        self._finish(self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by))
+        tally = self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by)
+        self._finish(planned, tally)
 
     def _doing(self, text: str) -> None:
         self.activity.doing(text)
@@ -175,16 +177,22 @@ class _Run:
             return Stop.SIGNAL
         return Stop.DEADLINE if self._limits(0).left_s(time.monotonic()) <= -COMMIT_S else None
 
+    def _look_aside(self, planned: PlannedJobs, *, is_stopped: bool) -> None:
+        """Find what the plan no longer has, which stays for the time, and take back what it has."""
+        summary = self.summary
+        if not (self.request.keep_stale or self.request.shard):
+            self.num_stale = planned.find_stale()
+            if not is_stopped and self.request.limit is None:
+                set_aside(self.dataset, self.ledger, planned.unmade(), summary.run_id)
+        if not is_stopped:
+            summary.taken_back = take_back(self.dataset, self.ledger, planned, summary.run_id)
+
     def _set_stale_aside(self, planned: PlannedJobs) -> None:
-        request = self.request
-        if request.keep_stale or request.limit is not None or request.shard:
-            return
-        planned.find_stale()
-        for outputs in planned.stale():
-            self.summary.set_aside += self.dataset.set_aside(outputs, self.summary.run_id)
-            reached("stale-moved")
-            self.ledger.forget(outputs)
-            reached("stale-forgotten")
+        """Set aside what the plan no longer has: once all is there that it has."""
+        if self.num_stale and not self.summary.remaining and self.request.limit is None:
+            self.summary.set_aside = set_aside(
+                self.dataset, self.ledger, planned.stale(), self.summary.run_id
+            )
 
     def _make(self, planned: PlannedJobs, specs: list[WorkerSpec]) -> Tally:
         settings = self.manifest.all_settings()
@@ -240,9 +248,14 @@ class _Run:
             spec["seconds"] = round(tally.there_s.get(worker, 0.0), 3)
             spec["busy_seconds"] = round(tally.busy_s.get(worker, 0.0), 3)
 
-    def _finish(self, tally: Tally) -> None:
+    def _finish(self, planned: PlannedJobs, tally: Tally) -> None:
         summary = self.summary
         summary.remaining = summary.planned - summary.done_before - summary.done - summary.failed
+        settle(self.dataset, self.ledger)
+        self._set_stale_aside(planned)
+        summary.replaced = self.ledger.replaced
+        outdated = sum(count.outdated for count in planned.counts.values())
+        summary.outdated = outdated - summary.replaced + self.num_stale - summary.set_aside
         if summary.remaining and tally.stopped_by:
             summary.stopped_by = str(tally.stopped_by)
         is_resumable = summary.stopped_by in (Stop.DEADLINE, Stop.SIGNAL)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stylebatch.errors import UserError
-from stylebatch.ledger import Ledger, merge_ledgers, merge_shards
+from stylebatch.ledger import merge_ledgers, merge_shards
 from stylebatch.output.activity import remove_activity
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import (
@@ -19,6 +19,7 @@ from stylebatch.output.lock import (
     check_owner,
     withdraw,
 )
+from stylebatch.run.aside import settle_output
 from stylebatch.run.progress import Stop
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
@@ -32,7 +33,12 @@ class RunSummary:
     Attributes:
         shard: I/N, None for a run of the whole.
         merged: the shards, as I/N, whose ledgers it has merged.
+        done_before: with what was taken back.
         failed: in this run and before it.
+        taken_back: images that lay aside with what is wanted now.
+        replaced: images whose successors were made or taken back: they lie aside.
+        set_aside: images that the plan no longer has, and that lie aside now.
+        outdated: images that stand at its end although the plan wants them otherwise, or not.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
         warnings: what its plan came across that the user may not have meant.
@@ -50,7 +56,10 @@ class RunSummary:
     done: int = 0
     failed: int = 0
     remaining: int = 0
+    taken_back: int = 0
+    replaced: int = 0
     set_aside: int = 0
+    outdated: int = 0
     evaluations: int = 0
     workers: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str | None = None
@@ -83,9 +92,8 @@ def hold(dataset: Dataset, run_id: str) -> OutputLock:
         if dataset.shard:
             merge_ledgers(dataset.whole, [rival for rival in dataset.rivals() if rival.shard])
             # Nobody may write this ledger any more while shards run: what a killed run left of a
-            # transaction, or of an older version, is mended here.
-            if files.stat_file(dataset.whole.ledger) is not None:
-                Ledger.open(dataset.whole.ledger).close()
+            # transaction, of an older version, or of a commit, is mended here.
+            settle_output(dataset.whole)
 
     return OutputLock(dataset, run_id, prepare)
 
@@ -104,7 +112,7 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
         UserError: the output is held (10) or lost (5).
     """
     started_s = time.monotonic()
-    with _output_errors(dataset):
+    with output_errors(dataset):
         is_new = files.stat_file(dataset.home) is None
         made = dataset.make_folders()
         try:
@@ -113,6 +121,7 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
                     reached("swept")
                     if dataset.shard is None:
                         summary.merged = merge_shards(dataset)
+                    settle_output(dataset)
                     yield started_s
                 except BaseException as error:
                     summary.seconds = round(time.monotonic() - started_s, 3)
@@ -154,7 +163,7 @@ def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> 
 
 
 @contextmanager
-def _output_errors(dataset: Dataset) -> Iterator[None]:
+def output_errors(dataset: Dataset) -> Iterator[None]:
     """Let what the system says of the output concern the whole run.
 
     Inputs that can't be read are told apart where they are read.

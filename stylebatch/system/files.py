@@ -1,13 +1,13 @@
-"""List, stat, hash, write atomically, rename: the only module that touches paths like that."""
+"""List, stat, hash, write atomically, rename: no other module does so, but `folders` beside it."""
 
+import errno
 import glob
 import json
 import os
 import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,8 @@ from platformdirs import user_cache_path
 from stylebatch.system.crash_points import reached
 
 DIGEST_BYTES = 16
+# How a file system answers that has no second names, or no more of them.
+_WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class FileStat(NamedTuple):
@@ -301,28 +303,19 @@ def rename(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, which is not taken; a file system without such names copies it."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        write_atomic(target, read_bytes(source), make_folders=False)
+
+
 def remove_file(path: Path) -> None:
     """Remove a file of ours; one that is not there is no error."""
     path.unlink(missing_ok=True)
-
-
-def remove_empty_folders(folder: Path, root: Path) -> Path:
-    """Remove a folder below `root` and those above it while they are empty; return the next one."""
-    while root in folder.parents:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError:
-            break
-        folder = folder.parent
-    return folder
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing; one that holds something stays."""
-    with suppress(OSError):
-        folder.rmdir()
 
 
 def sweep_unfinished(path: Path) -> None:
@@ -338,8 +331,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours with all that is in it; one that is not there is no error."""
-    shutil.rmtree(folder, ignore_errors=True)

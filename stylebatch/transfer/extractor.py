@@ -80,18 +80,18 @@ class Extractor:
         }
         self._head_matrices: dict[str, Tensor] = {}
         self._narrow_heads: dict[str, Convolution] = {}
-        # Of the layers' maps, which are float32.
         for layer, head in self._heads.items():
-            weight, bias = self._place(*tensors[head.name], torch.float32)
-            self._weights[head.name] = (weight, bias)
-            # (C, c + 1), the bias its last column.
-            self._head_matrices[layer] = torch.cat([weight.flatten(1), bias[:, None]], 1)
-            narrow = triangle(weight.flatten(1))[:, :, None, None]
-            part = replace(head, name=f"{head.name}.narrow", channels_out=len(narrow))
-            self._narrow_heads[layer] = part
-            self._weights[part.name] = self._place(
-                narrow, narrow.new_zeros(len(narrow)), torch.float32
-            )
+            self._add_head(layer, head, *tensors[head.name])
+
+    def _add_head(self, layer: str, head: Convolution, weight: Tensor, bias: Tensor) -> None:
+        # Of the layers' maps, which are float32.
+        weight, bias = self._weights[head.name] = self._place(weight, bias, torch.float32)
+        # (C, c + 1), the bias its last column.
+        self._head_matrices[layer] = torch.cat([weight.flatten(1), bias[:, None]], 1)
+        narrow = triangle(weight.flatten(1))[:, :, None, None]
+        part = replace(head, name=f"{head.name}.narrow", channels_out=len(narrow))
+        self._narrow_heads[layer] = part
+        self._weights[part.name] = self._place(narrow, bias.new_zeros(len(narrow)), torch.float32)
 
     def _place(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         weight = weight.to(self.device, dtype, memory_format=self._format)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.device.canvas import Canvas, finish, side_by_side
+from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, check_owner
 from stylebatch.output.loss_log import LossRow, encode_log
@@ -17,7 +18,13 @@ from stylebatch.pictures.images import Pixels, encode_png
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job, JobDone
 from stylebatch.system.crash_points import reached
-from stylebatch.system.files import make_folders_below, rename, sync_folder, write_synced
+from stylebatch.system.files import (
+    make_folders_below,
+    remove_file,
+    rename,
+    sync_folder,
+    write_synced,
+)
 
 GROUP_IMAGES = 32
 GROUP_S = 0.5
@@ -58,6 +65,7 @@ class Progressed:
 class _Written:
     event: JobDone
     moves: dict[Path, Path]
+    is_replacement: bool
 
 
 class _Mark(Enum):
@@ -175,7 +183,7 @@ class Committer:
             write_synced(temporary, data, make_folders=False)
             reached("temporary-written")
             moves[temporary] = target
-        return _Written(event, moves)
+        return _Written(event, moves, item.job.is_replacement)
 
     def _write_progress(self, item: Progressed) -> None:
         """Nothing waits for it and nothing is lost with it: its folder is not synced."""
@@ -183,15 +191,22 @@ class Committer:
         made = finish(item.pixels, item.canvas, item.recipe)
         temporary = self._folder / "progress.png.tmp"
         write_synced(temporary, encode_png(made, item.canvas.alpha), make_folders=False)
+        if item.job.is_replacement:
+            keep_progress_aside(self._dataset, item.job.output, self._run_id)
         target = self._dataset.progress_path(item.job.output, item.evaluation)
         make_folders_below(self._dataset.root, target.parent)
         rename(temporary, target)
 
     def _publish(self, group: list[_Written]) -> None:
-        """Rename a group into place, sync each folder once, then report."""
+        """Rename a group into place, sync each folder once, then report.
+
+        What stood there lies aside by then, so that a kill between loses none of the two.
+        """
         reached("group-written")
         check_owner(self._dataset, self._run_id)
         reached("owner-checked")
+        replaced = [written for written in group if written.is_replacement]
+        self._keep_aside(replaced)
         moves = [move for written in group for move in written.moves.items()]
         folders = dict.fromkeys(target.parent for _, target in moves)
         for folder in folders:
@@ -200,9 +215,23 @@ class Committer:
             rename(temporary, target)
             reached("file-renamed")
         reached("group-renamed")
+        for written in replaced:
+            # What its successor has not, as its recipe no longer asks for it.
+            for path in files_of(self._dataset, written.event.output):
+                if path not in written.moves.values():
+                    remove_file(path)
         for folder in folders:
             sync_folder(folder)
             reached("folder-synced")
         reached("folders-synced")
         for written in group:
             self._outbox.put(written.event)
+
+    def _keep_aside(self, group: list[_Written]) -> None:
+        folders: set[Path] = set()
+        for written in group:
+            folders |= keep_aside(self._dataset, written.event.output, self._run_id)
+        for folder in folders:
+            sync_folder(folder)
+        if group:
+            reached("kept-aside")

@@ -160,7 +160,7 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None
         "done": "2",
     }
     assert "16×16" in out
-    assert "2 images are out of date" in out
+    assert "2 images are of earlier settings" in out
     assert "dogs/wide.png" in out
     assert "1 × .txt" in out
     assert out.splitlines()[-1].startswith("4 images to make, about ")
@@ -218,7 +218,9 @@ def test_the_status_can_be_asked_of_a_manifest_or_a_folder(small: Small) -> None
     assert re.search(r"^all +6 +4 +2 +0", by_manifest.out, re.MULTILINE)
     assert "failed: cats/broken-s.png and 1 more: " in by_manifest.out
     status = json.loads(command("status", "--json").out)
-    assert status["pairs"] == {"all": {"planned": 6, "done": 4, "failed": 2, "left": 0}}
+    assert status["pairs"] == {
+        "all": {"planned": 6, "done": 4, "failed": 2, "left": 0, "outdated": 0}
+    }
     assert status["running"] is None
     (outputs,) = status["failures"].values()
     assert outputs == ["cats/broken-s.png", "cats/broken-t.png"]
@@ -228,7 +230,13 @@ def test_the_status_counts_what_a_limit_has_left(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     assert small.run("--limit", "1").code == 0
     status = json.loads(command("status", str(small.out), "--json").out)
-    assert status["pairs"]["all"] == {"planned": 4, "done": 1, "failed": 0, "left": 3}
+    assert status["pairs"]["all"] == {
+        "planned": 4,
+        "done": 1,
+        "failed": 0,
+        "left": 3,
+        "outdated": 0,
+    }
 
 
 def test_the_status_of_nothing_says_so(tmp_path: Path) -> None:
@@ -272,7 +280,7 @@ def test_a_quiet_run_says_nothing_unless_something_fails(small: Small) -> None:
 def test_the_summary_says_what_moved_aside(small: Small) -> None:
     (small.root / "photos/cats/a.png").unlink()
     out = command("run").out
-    assert "nothing to do, 2 of 2 are there, 2 out of date, moved to .stylebatch/stale" in out
+    assert "nothing to do, 2 of 2 are there, 2 no longer in the plan, moved to" in out
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from support.faults import (
     Trial,
     describe,
 )
-from support.runs import Ended, contents, copy_tree, needs_proc
+from support.runs import Ended, Small, contents, copy_tree, needs_proc
 
 import stylebatch
 from stylebatch.system.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
@@ -42,7 +42,10 @@ PARENT = {
     "summary-written": (1,),
     "holder-removed": (1,),
 }
-STALE = {"stale-moved": (1,), "stale-forgotten": (1,)}
+STALE = {"stale-noted": (1,), "stale-moved": (1,), "stale-forgotten": (1,)}
+TAKEN_BACK = {"taken-back": (1,), "aside-removed": (1,)}
+# After a run that ended when a worker had replaced images unrecorded.
+PUT_BACK = {"put-back": (1, 2, 5)}
 SHARDS = {"absorbing": (1, 2), "absorbed": (1, 2)}
 WORKER = {
     "admitted": (1, 20),
@@ -56,10 +59,17 @@ WORKER = {
     "folders-synced": (1, 2),
     "events-sent": (1, 3),
 }
+# Of a worker whose images replace others.
+REPLACING = {
+    "kept-aside": (1,),
+    "file-renamed": (1, 2, 5),
+    "group-renamed": (1,),
+    "folders-synced": (1,),
+}
 # In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl, run.json;
 # in a worker: style targets, if they are not cached.
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
-ALL = PARENT | STALE | SHARDS | WORKER | EITHER
+ALL = PARENT | STALE | TAKEN_BACK | PUT_BACK | SHARDS | REPLACING | WORKER | EITHER
 
 pytestmark = [pytest.mark.slow, needs_proc]
 
@@ -132,30 +142,86 @@ def test_a_file_that_is_being_replaced(
     trial.finish()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("point", "turn"), _cases(STALE, 1))
-def test_outputs_that_are_out_of_date_are_set_aside_once(
-    make_trial: MakeTrial,
-    marker: Path,
-    point: str,
-    turn: int,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    before: Kind = OTHERWISE
-    old = make_trial(before).expected
+def _outdated(make_trial: MakeTrial) -> tuple[Trial, Small]:
+    """Make a project whose images are those of another setting; return these as well."""
+    old = make_trial(OTHERWISE).expected
     trial = make_trial(MANY)
     copy_tree(old.out, trial.small.out)
+    return trial, old
+
+
+def _check_aside(trial: Trial, expected: Mapping[str, bytes]) -> None:
+    """Check that some images lie aside, each once, as they were."""
+    kept = [
+        (path, data)
+        for run in (trial.small.out / ".stylebatch/stale").glob("*/images")
+        for path, data in contents(run).items()
+    ]
+    assert sorted(kept) == sorted(expected.items())
+
+
+@pytest.mark.parametrize(("point", "turn"), _cases(REPLACING, 1))
+def test_a_worker_that_ends_while_it_replaces_images_loses_none(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
+    trial, old = _outdated(make_trial)
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    trial.check(ended)
+    _check_aside(trial, old.images())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "turn"), _cases(PUT_BACK, 1))
+def test_images_are_put_back_whose_successors_nobody_told_of(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
+    trial, old = _outdated(make_trial)
+    first = marker.with_name("first")
+    trial.run(environment=_crash("events-taken", 1, first))
+    assert first.exists()
     ended = trial.run(environment=_crash(point, turn, marker))
     _check_reached(marker, ended)
     assert ended.code == -9
-    describe(trial.small, trial.kind)
+    assert trial.small.images().keys() == old.images().keys()
     trial.finish()
-    stale = trial.small.out / ".stylebatch/stale"
-    kept = {path: path.read_bytes() for path in stale.glob("*/images/**/*.png")}
-    assert {path.name: data for path, data in kept.items()} == {
-        Path(path).name: data for path, data in old.images().items()
-    }
-    assert len(kept) == len(old.images())
+    _check_aside(trial, old.images())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "turn"), _cases(TAKEN_BACK, 1))
+def test_images_are_taken_back_once(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
+    trial = make_trial(OTHERWISE)
+    copy_tree(trial.expected.out, trial.small.out)
+    describe(trial.small, MANY)
+    assert trial.small.run("--executor", "inline").code == 0
+    replaced = trial.small.images()
+    describe(trial.small, trial.kind)
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert ended.code == -9
+    trial.finish()
+    assert trial.small.summary()["evaluations"] == 0
+    _check_aside(trial, replaced)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("point", "turn"), _cases(STALE, 1))
+def test_outputs_that_the_plan_no_longer_has_are_set_aside_once(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
+    trial = make_trial(FEW)
+    more = trial.small.photo("birds/more.png", 97)
+    assert trial.small.run("--executor", "inline").code == 0
+    removed = {path: data for path, data in trial.small.images().items() if "birds" in path}
+    more.unlink()
+    ended = trial.run(environment=_crash(point, turn, marker))
+    _check_reached(marker, ended)
+    assert ended.code == -9
+    trial.finish()
+    _check_aside(trial, removed)
 
 
 @pytest.mark.long

@@ -11,8 +11,12 @@ from stylebatch.ledger.database import Database
 from stylebatch.plan import Planned
 from stylebatch.records import Job
 
-# Of the ledger's own: how it went with a job.
-OUTCOME = {"state", "size", "deaths", "reason"}
+# Of the ledger's own, by table: how it went with a job, and where its image lies.
+OWN = {
+    "jobs": {"state", "size", "deaths", "reason"},
+    "successors": {"state", "deaths", "reason", "run_id"},
+    "aside": {"size", "facts", "run_id"},
+}
 
 
 def test_the_columns_are_a_jobs_fields_its_output_in_two() -> None:
@@ -22,11 +26,12 @@ def test_the_columns_are_a_jobs_fields_its_output_in_two() -> None:
     assert set(DESCRIBED) < set(names)
 
 
-def test_a_ledgers_own_table_has_what_is_kept_of_a_job_and_how_it_went(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", OWN)
+def test_a_ledgers_own_tables_have_what_is_kept_of_a_job(tmp_path: Path, table: str) -> None:
     database = Database.open(tmp_path / "ledger.sqlite")
-    found = {row[1] for row in database.connection.execute("PRAGMA main.table_info(jobs)")}
+    found = {row[1] for row in database.connection.execute(f"PRAGMA main.table_info({table})")}
     database.close()
-    assert found == {*KEPT_COLUMNS, *OUTCOME}
+    assert found == {*KEPT_COLUMNS, *OWN[table]}
 
 
 @pytest.fixture

@@ -272,7 +272,7 @@ def test_a_moved_output_is_still_done(project: Project, pair: Pair, tmp_path: Pa
     assert moved.run(pair) == (set(), set())
 
 
-def test_stale_are_outputs_out_of_date_or_out_of_the_plan_for_this_manifests_pairs(
+def test_stale_are_outputs_out_of_the_plan_for_this_manifests_pairs(
     project: Project, pair: Pair
 ) -> None:
     other = replace(pair, name="other", into="other")
@@ -281,10 +281,13 @@ def test_stale_are_outputs_out_of_date_or_out_of_the_plan_for_this_manifests_pai
     project.photo("a.png", 99)
     with project.ledger() as ledger:
         planned = project.plan(ledger, changed)
-        assert planned.find_stale() == 5
+        assert planned.find_stale() == 4
         (outputs,) = planned.stale()
-    names = ["a-sky", "a-wave", "b-sky", "cats/c-sky", "cats/d-sky"]
-    assert sorted(outputs) == [f"{name}.png" for name in names]
+        assert planned.counts["all"].outdated == 1
+        assert [job.output for job in waiting(planned) if job.is_replacement] == ["a-wave.png"]
+        assert ledger.counts()["all"] == {"done": 3, "outdated": 5}
+        assert ledger.counts()["other"] == {"done": 8}
+    assert sorted(outputs) == ["a-sky.png", "b-sky.png", "cats/c-sky.png", "cats/d-sky.png"]
 
 
 def test_jobs_are_grouped_by_shape_and_ordered_by_style(project: Project, pair: Pair) -> None:

@@ -94,8 +94,8 @@ def planned_jobs(
     """Plan a shard; return its jobs that wait, and how many of its are total, done and failed."""
     manifest = project.manifest(*pairs)
     styles = resolve_styles(manifest, ledger)
-    images = project.dataset.images
-    planned = ledger.begin_plan(manifest, styles, images, retry_failed=retry_failed)
+    dataset = Dataset(project.dataset.root, shard)
+    planned = ledger.begin_plan(manifest, styles, dataset, retry_failed=retry_failed)
     for folder in plan_jobs(manifest, ledger, styles, PlanSummary(), shard):
         planned.add(folder)
     planned.finish()
@@ -255,7 +255,7 @@ def test_what_a_shard_knows_is_taken_and_taking_it_again_is_no_harm(
         assert done[jobs[1].output]["facts"] == {"evaluations": 77}
         assert done[jobs[1].output]["content_digest"] == "decoded"
         assert whole.counts() == {
-            "all": {"done": 26 - len(jobs) + 1, "failed": 1, "pending": len(jobs) - 2}
+            "all": {"done": 26 - len(jobs) + 1, "failed": 1, "outdated": len(jobs) - 1}
         }
         others = untouched.keys() - {job.output for job in jobs}
         assert {output: done[output] for output in others} == {

@@ -7,6 +7,7 @@ import pytest
 from support.projects import OUTPUT, Project, project_of_three
 
 from stylebatch.manifest import Pair
+from stylebatch.output.aside import set_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
 from stylebatch.system.files import write_synced
@@ -33,7 +34,7 @@ def test_what_is_set_aside_keeps_its_path_and_leaves_no_empty_folder(
     (project.root / "photos/cats/b.png").unlink()
     _, moved = project.run(pair)
     assert moved == {"cats/b-wave.png", "cats/b-sky.png"}
-    stale = project.dataset.stale_folder("run")
+    stale = project.dataset.stale_folder(project.run_id)
     assert (stale / "images/cats/b-wave.png").read_bytes() == OUTPUT
     assert (stale / "losses/cats/b-wave.csv").exists()
     for root in (project.dataset.images, project.dataset.losses):
@@ -52,8 +53,8 @@ def test_setting_aside_leaves_what_others_put_there(project: Project, pair: Pair
 def test_setting_aside_counts_the_images_that_were_there(project: Project, pair: Pair) -> None:
     project.run(pair)
     project.dataset.image_path("a-wave.png").unlink()
-    assert project.dataset.set_aside(["a-wave.png", "a-sky.png"], "run") == 1
-    assert project.dataset.set_aside(["a-wave.png", "a-sky.png"], "run") == 0
+    assert set_aside(project.dataset, ["a-wave.png", "a-sky.png"], "run") == 1
+    assert set_aside(project.dataset, ["a-wave.png", "a-sky.png"], "run") == 0
     assert project.dataset.images.exists()
 
 

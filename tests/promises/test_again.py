@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.runs import Small, contents, copy_tree, lines, run_process, small_project, touch
+from support.runs import (
+    Small,
+    command,
+    contents,
+    copy_tree,
+    lines,
+    run_process,
+    small_project,
+    touch,
+)
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 
@@ -174,8 +183,10 @@ def test_what_an_undone_change_redoes_is_as_it_was(small: Small) -> None:
     small.pair["steps"] = 2
     assert small.again() == ALL
     assert small.images() != before
+    assert command("clean", str(small.out)).code == 0
     small.pair["steps"] = 3
     assert small.again() == ALL
+    assert small.summary()["done"] == len(ALL)
     assert small.images() == before
 
 

@@ -11,10 +11,12 @@ from PIL import Image
 from stylebatch.extractors.weights import find_weights
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Assign, Manifest, Pair, RunOptions, StyleSource
+from stylebatch.output.aside import keep_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
+from stylebatch.run.aside import set_aside, take_back
 from stylebatch.run.metadata import write_records
 from stylebatch.system.files import write_synced
 
@@ -35,6 +37,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.dataset = Dataset(root / "out")
+        self.run_id = "run"
 
     def photo(self, path: str, number: int = 0, width: int = 48, height: int = 32) -> None:
         """Write an image below `photos`."""
@@ -80,7 +83,7 @@ class Project:
         """Plan pairs against a ledger, as a run does."""
         manifest = self.manifest(*pairs, seed=seed)
         styles = resolve_styles(manifest, ledger)
-        planned = ledger.begin_plan(manifest, styles, self.dataset.images, **options)
+        planned = ledger.begin_plan(manifest, styles, self.dataset, **options)
         for folder in plan_jobs(manifest, ledger, styles, summary):
             planned.add(folder)
         planned.finish()
@@ -94,25 +97,34 @@ class Project:
             }
 
     def run(self, *pairs: Pair, seed: int = 0) -> tuple[set[str], set[str]]:
-        """Do what a run does but for the images; return which were made and which moved aside."""
+        """Do what a run does but for the images; return which came and which moved aside.
+
+        What comes is made, or taken back.
+        """
+        self.run_id = f"run{len(list(self.dataset.stale.glob('*')))}"
         with self.ledger() as ledger:
+            ledger.begin_run(self.run_id)
             planned = self.plan(ledger, *pairs, seed=seed)
             planned.find_stale()
-            moved = set()
-            for outputs in planned.stale():
-                self.dataset.set_aside(outputs, "run")
-                ledger.forget(outputs)
-                moved |= set(outputs)
             jobs = waiting(planned)
+            returning = [job for block in planned.returning() for job, _ in block]
+            take_back(self.dataset, ledger, planned, self.run_id)
             ledger.claim(jobs)
             self.finish(ledger, jobs)
+            stale = [output for block in planned.stale() for output in block]
+            set_aside(self.dataset, ledger, planned.stale(), self.run_id)
             write_records(self.dataset, ledger)
-        return {job.output for job in jobs}, moved
+        came = jobs + returning
+        replaced = {job.output for job in came if job.is_replacement}
+        return {job.output for job in came}, replaced | set(stale)
 
     def finish(self, ledger: Ledger, jobs: Iterable[Job]) -> None:
         """Put a file where each job's image belongs, and record it."""
         done = []
         for job in jobs:
+            if job.is_replacement:
+                keep_aside(self.dataset, job.output, self.run_id)
+                self.dataset.image_path(job.output).unlink(missing_ok=True)
             write_synced(self.dataset.image_path(job.output), OUTPUT)
             write_synced(self.dataset.log_path(job.output), b"evaluation\n")
             facts = {"evaluations": 3, "status": "converged"}

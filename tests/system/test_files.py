@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stylebatch.system import files
+from stylebatch.system import files, folders
 
 PNG = frozenset({".png"})
 
@@ -147,11 +147,11 @@ def test_what_killed_processes_left_of_a_file_is_swept_and_nothing_else(tmp_path
 def test_empty_folders_go_up_to_the_root_and_not_with_anything_in_them(tmp_path: Path) -> None:
     (tmp_path / "root/a/b/c").mkdir(parents=True)
     (tmp_path / "root/a/kept").touch()
-    left = files.remove_empty_folders(tmp_path / "root/a/b/c", tmp_path / "root")
+    left = folders.remove_empty_folders(tmp_path / "root/a/b/c", tmp_path / "root")
     assert left == tmp_path / "root/a"
     assert os.listdir(tmp_path / "root/a") == ["kept"]
     (tmp_path / "root/a/kept").unlink()
-    assert files.remove_empty_folders(left, tmp_path / "root") == tmp_path / "root"
+    assert folders.remove_empty_folders(left, tmp_path / "root") == tmp_path / "root"
     assert (tmp_path / "root").is_dir()
 
 

@@ -286,6 +286,37 @@ def test_an_image_that_is_made_anew_leaves_no_progress_of_the_one_before(small: 
     assert small.again() == set(ALL)
     assert {Path(path).name for path in progress_of(small)} == {"00001.png", "00002.png"}
     assert set(contents(small.out / "side_by_side")) == set(ALL)
+    assert stale(small, "side_by_side") == set(ALL)
+    assert len(stale(small, "progress")) == 4 * 3
+
+
+def test_what_belongs_to_an_image_comes_back_with_it(small: Small) -> None:
+    kinds = ("images", "losses", "progress", "side_by_side")
+    with_everything(small)
+    assert small.run().code == 0
+    before = [contents(small.out / kind) for kind in kinds]
+    small.pair["override"] = dict(SHALLOW)
+    small.again()
+    plain = [contents(small.out / kind) for kind in kinds]
+    assert plain[2:] == [{}, {}]
+    for expected, change in ((before, with_everything), (plain, without_any)):
+        change(small)
+        assert small.again() == set(ALL)
+        assert small.summary()["evaluations"] == 0
+        assert [contents(small.out / kind) for kind in kinds] == expected
+
+
+def without_any(small: Small) -> None:
+    small.pair["override"] = dict(SHALLOW)
+
+
+def test_an_image_without_pictures_gets_those_that_its_successor_has(small: Small) -> None:
+    assert small.run().code == 0
+    with_everything(small)
+    assert small.again() == set(ALL)
+    assert len(progress_of(small)) == 4 * 3
+    assert set(contents(small.out / "side_by_side")) == set(ALL)
+    assert stale(small, "progress") == stale(small, "side_by_side") == set()
 
 
 def test_pictures_that_are_no_longer_asked_for_do_not_stay(small: Small) -> None:
