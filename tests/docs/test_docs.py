@@ -70,7 +70,8 @@ def test_the_tests_that_contributing_runs_are_there() -> None:
 
 def test_the_index_has_every_page_once() -> None:
     listed = re.findall(r"^- \[.*?\]\((.*?)\): ", PAGES["docs/README.md"], re.MULTILINE)
-    there = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md"]
+    docs = ROOT / "docs"
+    there = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"README.md"}
     assert sorted(listed) == sorted(there)
 
 
