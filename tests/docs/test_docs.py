@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
-from pydantic import BaseModel
 from support.documents import PAGES, anchors, blocks, code, prose, table
 from support.paths import ROOT
 from support.runs import small_project
@@ -18,8 +17,7 @@ from stylebatch.cli.main import COMMANDS, load_command
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import NAMED_WEIGHTS, NORMALISATIONS, SHIPPED_WEIGHTS
 from stylebatch.manifest import Manifest, load_manifest
-from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields, Run
-from stylebatch.plan.assignment import read_table
+from stylebatch.manifest.schema import ManifestFields, Run
 from stylebatch.recipes import recipe_fields, recipe_names, recipe_on
 
 # Written in a pair, not in a recipe.
@@ -170,35 +168,6 @@ def test_every_manifest_loads(text: str, tmp_path: Path) -> None:
     assert load(text, tmp_path).pairs
 
 
-def test_the_table_of_styles_is_one(tmp_path: Path) -> None:
-    (written,), (text, *_) = (blocks("docs/manifest.md", language) for language in ("csv", "yaml"))
-    styles = load(text, tmp_path).pairs[0].styles
-    found = read_table(written.encode(), "map.csv", styles)
-    assert [len(found.styles_of(path)) for path in ("cats/a.jpg", "dogs/b.jpg")] == [2, 1]
-
-
-@pytest.mark.parametrize(
-    ("heading", "model"),
-    [
-        ("## Top level", ManifestFields),
-        ("## `extractor:`", Extractor),
-        ("## `pairs:`", PairFields),
-        ("## `run:`", Run),
-    ],
-)
-def test_the_manifest_s_tables_have_every_key_and_default(
-    heading: str, model: type[BaseModel]
-) -> None:
-    rows = {row[0].strip("`"): row[1] for row in table("docs/manifest.md", "| key |", heading)}
-    fields = model.model_fields
-    assert rows.keys() == fields.keys()
-    for name, field in fields.items():
-        if field.default is not None:
-            assert rows[name] == str(field.default), name
-    for name in model.model_json_schema().get("required", ()):
-        assert rows[name] == "required", name
-
-
 def test_the_table_of_run_options_tells_their_defaults() -> None:
     rows = table("docs/running.md", "| under `run:` |")
     assert len(rows) >= 4
@@ -222,9 +191,7 @@ def test_the_table_of_architectures_is_theirs() -> None:
         assert re.findall(r"`(\w+)`", weights) == named
 
 
-def test_the_names_of_networks_and_normalisations_are_theirs() -> None:
-    rows = {row[0]: row[2] for row in table("docs/manifest.md", "| key |", "## `extractor:`")}
-    assert re.findall(r"`([\w-]+)`", rows["`arch`"]) == list(ARCHITECTURES)
+def test_the_names_of_normalisations_are_theirs() -> None:
     told = [row[0].strip("`") for row in table(WEIGHTS, "| `normalisation` |")]
     assert told == list(NORMALISATIONS)
 
