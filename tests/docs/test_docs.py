@@ -2,7 +2,6 @@
 
 import posixpath
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import yaml
 from PIL import Image
 from support.documents import PAGES, anchors, blocks, code, prose, table
 from support.paths import ROOT
-from support.runs import small_project
 
 from stylebatch.cli.main import COMMANDS, load_command
 from stylebatch.extractors.architectures import ARCHITECTURES
@@ -217,13 +215,3 @@ def test_every_field_it_names_is_one_and_takes_the_value() -> None:
     for override in overrides:
         together = {"output_size": "work", "levels": 1} | override
         recipe_on("vgg19", recipe_fields("balanced") | together)
-
-
-def test_the_table_of_the_metadata_has_every_key(tmp_path: Path) -> None:
-    small = small_project(tmp_path)
-    shutil.copytree(tmp_path / "photos", tmp_path / "masks")
-    small.pair["masks"] = "masks"
-    told = {key for row in table("docs/output.md", "| key |") for key in row[0].split("`")[1::2]}
-    assert small.run("--limit", "1").code == 0
-    (line,) = small.metadata().values()
-    assert line.keys() == told
