@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes
 from stylebatch.cli.tables import first_few, print_table, say
 from stylebatch.extractors.weights import NamedWeights
 from stylebatch.ledger import Ledger, PairCounts, PlannedJobs, Waiting, open_together
@@ -38,9 +38,10 @@ def plan(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Count what has failed as to be done.")
     ] = False,
+    changes: Changes = None,
 ) -> None:
     """Show what a run would do. Writes nothing."""
-    manifest = load_manifest(path)
+    manifest = load_manifest(path, changes=changes or ())
     if not jobs:
         show_plan(manifest, retry_failed=retry_failed)
         return

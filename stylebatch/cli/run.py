@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stylebatch import manifest
-from stylebatch.cli.arguments import DEFAULT_MANIFEST
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
@@ -90,6 +90,7 @@ def run(
         str | None,
         typer.Option(metavar="LIST", help="Instead of run.devices: auto, or cuda:0,cuda:1 or cpu."),
     ] = None,
+    changes: Changes = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")
     ] = False,
@@ -101,7 +102,7 @@ def run(
     whole_run = {"--limit": limit, "--deadline": deadline, "--max-failures": max_failures}
     whole_run |= {"--retry-failed": retry_failed, "--keep-stale": keep_stale}
     _check_preview(num_preview, sheet, {"--dry-run": is_dry, "--shard": shard, **whole_run})
-    loaded = _with_options(manifest.load_manifest(path), executor, devices)
+    loaded = _with_options(manifest.load_manifest(path, changes=changes or ()), executor, devices)
     request = RunRequest(
         limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), _shard(shard)
     )
