@@ -1,7 +1,7 @@
 """What several commands take and show in one way: arguments, their errors, bars."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +28,22 @@ Changes = Annotated[
         "run.executor=inline; any key, a YAML value, repeatable. A run makes anew what it affects.",
     ),
 ]
-Arch = Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")]
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what a shell's completion asks for the names that begin with what is typed."""
+    known = list(names)
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in known if name.startswith(incomplete)]
+
+    return complete
+
+
+Arch = Annotated[
+    str,
+    typer.Option(help=f"{', '.join(ARCHITECTURES)}.", autocompletion=one_of(ARCHITECTURES)),
+]
 
 
 class ArgumentError(UserError):

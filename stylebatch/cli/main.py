@@ -81,7 +81,6 @@ app = typer.Typer(
     help="Turn folders of photographs into stylised training sets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, (_, _help) in COMMANDS.items():

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stylebatch import manifest
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, one_of
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
@@ -49,6 +49,7 @@ ExecutorName = Annotated[
         "--executor",
         metavar="NAME",
         help=f"Instead of the manifest's run.executor: {', '.join(EXECUTORS)}.",
+        autocompletion=one_of(EXECUTORS),
     ),
 ]
 _STOPPING = (signal.SIGINT, signal.SIGTERM)

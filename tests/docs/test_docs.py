@@ -10,8 +10,9 @@ import yaml
 from PIL import Image
 from support.documents import PAGES, anchors, blocks, code, prose, table
 from support.paths import ROOT
+from typer.main import get_command
 
-from stylebatch.cli.main import COMMANDS, load_command
+from stylebatch.cli.main import COMMANDS, app, load_command
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import NAMED_WEIGHTS, NORMALISATIONS, SHIPPED_WEIGHTS
 from stylebatch.manifest import Manifest, load_manifest
@@ -105,7 +106,8 @@ def test_every_command_and_option_exists(page: str) -> None:
     "page", ["README.md", *(f"docs/{name}.md" for name in ("manifest", "running", "output"))]
 )
 def test_an_option_on_its_own_is_one_of_some_command(page: str) -> None:
-    known = set().union(*options_by_command().values())
+    of_all = [option for each in get_command(app).params for option in each.opts]
+    known = set(of_all).union(*options_by_command().values())
     alone = [OPTION.findall(span) for span in code(page) if span.startswith("-")]
     assert {option for options in alone for option in options} <= known
 
