@@ -2,7 +2,7 @@
 
     python -m benchmarks.solver --shared ../shared --size 256 --plots build
     python -m benchmarks.solver --shared ../shared --quick           # a smoke test
-    python -m benchmarks.solver --report docs/solver.jsonl           # tables and plots, no runs
+    python -m benchmarks.solver --report docs/lab/solver.jsonl       # tables and plots, no runs
 
 One objective (`balanced` on VGG-19 to conv3_3), eight pairs of photograph and style, one image at a
 time. Every method's image is judged as it would be saved: 8 bits, in float32. Ways are appended to

@@ -1,6 +1,7 @@
 """What several commands take and show in one way: arguments, their errors, bars."""
 
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,20 +19,49 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(help="A named set, random, or a file; else imagenet, of slim its own."),
 ]
-Arch = Annotated[str, typer.Option(help=f"{', '.join(ARCHITECTURES)}.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Instead of what the manifest says, as in pairs.0.steps=50, pairs.NAME.size_px=256 or "
+        "run.executor=inline; any key, a YAML value, repeatable. A run makes anew what it affects.",
+    ),
+]
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what a shell's completion asks for the names that begin with what is typed."""
+    known = list(names)
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in known if name.startswith(incomplete)]
+
+    return complete
+
+
+Arch = Annotated[
+    str,
+    typer.Option(help=f"{', '.join(ARCHITECTURES)}.", autocompletion=one_of(ARCHITECTURES)),
+]
 
 
 class ArgumentError(UserError):
     """An argument that names nothing."""
 
 
-def find_output(path: Path) -> Dataset:
+def find_output(path: Path, changes: Sequence[str] = ()) -> Dataset:
     """Return the output that a manifest's path, or its own, stands for.
+
+    Args:
+        changes: of the manifest, as `load_manifest` takes them.
 
     Raises:
         ArgumentError: no run has written there.
     """
-    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+    if path.is_dir() and changes:
+        raise typer.BadParameter(f"is of a manifest, and {path} is a folder", param_hint="--set")
+    dataset = Dataset(path if path.is_dir() else load_manifest(path, changes=changes).output)
     if not dataset.ledger.exists() and not dataset.shards():
         todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
         raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)

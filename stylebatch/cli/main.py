@@ -38,6 +38,10 @@ COMMANDS = {
         "Put images that were set aside back where none stands now, of each the last one.",
     ),
     "clean": ("aside:clean", "Remove for good what was set aside; no run can take it back then."),
+    "init": (
+        "init:init",
+        "Write a commented manifest for folders that are there, with sizes chosen for them.",
+    ),
     "stylize": ("single:stylize", "Stylise one image or a few, without a manifest."),
     "demo": ("single:demo", "Write photographs, styles and a manifest to try things on."),
     "recipes": ("recipes:recipes", "List the recipes, show some whole, or compare what they make."),
@@ -77,7 +81,6 @@ app = typer.Typer(
     help="Turn folders of photographs into stylised training sets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, (_, _help) in COMMANDS.items():

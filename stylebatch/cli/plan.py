@@ -4,18 +4,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.filesize import decimal
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST
+from stylebatch.cli.arguments import Changes
+from stylebatch.cli.several import Manifests, load_all
 from stylebatch.cli.tables import first_few, print_table, say
 from stylebatch.extractors.weights import NamedWeights
 from stylebatch.ledger import Ledger, PairCounts, PlannedJobs, Waiting, open_together
-from stylebatch.manifest import Manifest, load_manifest
+from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
@@ -29,21 +29,27 @@ MAX_SIZES = 20
 
 
 def plan(
-    path: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="The manifest.")
-    ] = DEFAULT_MANIFEST,
+    paths: Manifests = None,
     jobs: Annotated[
         bool, typer.Option("--jobs", help="Write every job that waits, one JSON object a line.")
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Count what has failed as to be done.")
     ] = False,
+    changes: Changes = None,
 ) -> None:
     """Show what a run would do. Writes nothing."""
-    manifest = load_manifest(path)
-    if not jobs:
+    manifests = load_all(paths, changes)
+    for manifest in manifests:
+        if jobs:
+            _print_jobs(manifest, retry_failed=retry_failed)
+            continue
+        if len(manifests) > 1:
+            typer.echo(f"{manifest.path}:")
         show_plan(manifest, retry_failed=retry_failed)
-        return
+
+
+def _print_jobs(manifest: Manifest, *, retry_failed: bool) -> None:
     with open_together(Dataset(manifest.output)) as ledger:
         planned, _, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
         for group in planned.groups():

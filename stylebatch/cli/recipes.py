@@ -13,6 +13,7 @@ from stylebatch.cli.arguments import (
     WeightsOption,
     check_arch,
     evaluations_bar,
+    one_of,
 )
 from stylebatch.cli.tables import print_table
 from stylebatch.extractors.architectures import (
@@ -29,7 +30,10 @@ SIZE_PX = 256
 
 def recipes(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Show these whole.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Show these whole.", autocompletion=one_of(recipe_names())
+        ),
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,

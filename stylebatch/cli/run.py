@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Annotated
 import typer
 
 from stylebatch import manifest
-from stylebatch.cli.arguments import DEFAULT_MANIFEST
+from stylebatch.cli.arguments import Changes, one_of
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration
+from stylebatch.cli.several import Manifests, load_all, most_serious
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
+from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest
 from stylebatch.output.shard import Shard
 from stylebatch.preview.preview import preview
@@ -23,7 +26,6 @@ from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
 from stylebatch.run import run as run_pipeline
 from stylebatch.system.words import counted
 
-ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")]
 NumPreview = Annotated[
     int | None,
     typer.Option(
@@ -49,8 +51,11 @@ ExecutorName = Annotated[
         "--executor",
         metavar="NAME",
         help=f"Instead of the manifest's run.executor: {', '.join(EXECUTORS)}.",
+        autocompletion=one_of(EXECUTORS),
     ),
 ]
+# What is left of a deadline that is over.
+LEAST_S = 0.001
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 DEMO_NOTE = (
     "note: weights: random is a demonstration extractor (seeded random filters); "
@@ -59,7 +64,7 @@ DEMO_NOTE = (
 
 
 def run(
-    path: ManifestPath = DEFAULT_MANIFEST,
+    paths: Manifests = None,
     is_dry: Annotated[
         bool,
         typer.Option("--dry-run", help="Show what would be done and take; write nothing."),
@@ -90,6 +95,7 @@ def run(
         str | None,
         typer.Option(metavar="LIST", help="Instead of run.devices: auto, or cuda:0,cuda:1 or cpu."),
     ] = None,
+    changes: Changes = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")
     ] = False,
@@ -100,22 +106,54 @@ def run(
     """
     whole_run = {"--limit": limit, "--deadline": deadline, "--max-failures": max_failures}
     whole_run |= {"--retry-failed": retry_failed, "--keep-stale": keep_stale}
+    whole_run["several manifests"] = len(paths or ()) > 1
     _check_preview(num_preview, sheet, {"--dry-run": is_dry, "--shard": shard, **whole_run})
-    loaded = _with_options(manifest.load_manifest(path), executor, devices)
+    manifests = [_with_options(each, executor, devices) for each in load_all(paths, changes)]
     request = RunRequest(
         limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), _shard(shard)
     )
     if is_dry:
-        dry_run(loaded, request)
+        for each in manifests:
+            dry_run(each, request)
         return
-    view = _view(loaded, quiet)
     if num_preview is not None:
-        _preview(loaded, num_preview, sheet, view)
+        _preview(manifests[0], num_preview, sheet, _view(manifests[0], quiet))
         return
-    with _signals() as stop, view:
-        summary = run_pipeline(loaded, request, view, stop)
-    _tell(loaded, summary, view)
-    raise typer.Exit(summary.exit_code)
+    raise typer.Exit(_run_all(manifests, request, quiet))
+
+
+def _run_all(manifests: Sequence[Manifest], request: RunRequest, quiet: bool) -> int:
+    """Make what manifests say, one after another; what one is refused for leaves the others be."""
+    started_s, codes = time.monotonic(), list[int]()
+    with _signals() as stop:
+        for number, loaded in enumerate(manifests):
+            if stop.count:
+                left = ", ".join(str(each.path) for each in manifests[number:])
+                typer.echo(f"stylebatch: not begun: {left}", err=True)
+                codes.append(4)
+                break
+            view = _view(loaded, quiet)
+            try:
+                with view:
+                    summary = run_pipeline(loaded, _from_now(request, started_s), view, stop)
+            except UserError as error:
+                if len(manifests) == 1:
+                    raise
+                for line in str(error).splitlines():
+                    typer.echo(f"stylebatch: {line}", err=True)
+                codes.append(error.exit_code)
+                continue
+            _tell(loaded, summary, view)
+            codes.append(summary.exit_code)
+    return most_serious(codes)
+
+
+def _from_now(request: RunRequest, started_s: float) -> RunRequest:
+    """Return a request with what is left of its deadline, which is for all manifests together."""
+    if request.deadline_s is None:
+        return request
+    left_s = request.deadline_s - (time.monotonic() - started_s)
+    return replace(request, deadline_s=max(LEAST_S, left_s))
 
 
 def _check_preview(count: int | None, sheet: Path | None, others: Mapping[str, object]) -> None:

@@ -15,13 +15,18 @@ from stylebatch.cli.arguments import (
     check_arch,
     check_writable,
     evaluations_bar,
+    one_of,
 )
 from stylebatch.demo import write_demo
 from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
+from stylebatch.recipes import recipe_names
 from stylebatch.system.files import write_atomic
 from stylebatch.system.words import counted
 
+RecipeName = Annotated[
+    str, typer.Option(help="See `stylebatch recipes`.", autocompletion=one_of(recipe_names()))
+]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
@@ -33,7 +38,7 @@ def stylize(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A file; of several contents, a folder.")
     ],
-    recipe: Annotated[str, typer.Option(help="See `stylebatch recipes`.")] = "balanced",
+    recipe: RecipeName = "balanced",
     arch: Arch = DEFAULT_ARCHITECTURE,
     weights: WeightsOption = None,
     size: Annotated[int | None, typer.Option(help="Longest edge while optimising, px.")] = None,

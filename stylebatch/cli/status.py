@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from stylebatch.cli import watch
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, find_output
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.tables import print_table, say
 from stylebatch.cli.wording import furthest_text, left_text, stop_text
@@ -45,12 +45,13 @@ def status(
             help=f"--watch looks as often, or less; else {WATCH_S:g}.",
         ),
     ] = None,
+    changes: Changes = None,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
     if every_s is not None and not is_watched:
         raise typer.BadParameter("is of watching: add --watch", param_hint="--every")
     every_s = every_s or WATCH_S
-    dataset = find_output(path)
+    dataset = find_output(path, changes or ())
 
     def look() -> dict[str, Any]:
         return read_status(dataset)

@@ -26,8 +26,8 @@ from stylebatch.transfer.scales import at_scale
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
 CPU_PIXEL_BUDGET = 2**16
-# No extractor needs less (`slim` in bfloat16: docs/benchmarks.md). What fits is measured for each
-# shape; this only bounds how many jobs the scheduler keeps at hand for a GPU.
+# No extractor needs less (`slim` in bfloat16: docs/lab/benchmarks.md). What fits is measured for
+# each shape; this only bounds how many jobs the scheduler keeps at hand for a GPU.
 GPU_LEAST_BYTES_PER_PIXEL = 512
 
 

@@ -1,8 +1,10 @@
 """Read a manifest, find everything that is wrong with it, and resolve what it says."""
 
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
+from stylebatch.manifest.changes import apply_changes
 from stylebatch.manifest.model import Manifest
 from stylebatch.manifest.pairs import PairReader
 from stylebatch.manifest.paths import NAME_RULE, path_problem
@@ -16,14 +18,20 @@ from stylebatch.manifest.yaml_lines import Loc, read_document
 _REQUIRED = {"version": "1", "output": "a folder", "pairs": "a list of pairs"}
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, text: str | None = None, changes: Sequence[str] = ()) -> Manifest:
     """Read a manifest and check all of it that can be checked without opening an image.
+
+    Args:
+        text: what is to stand at the path; None: what stands there.
+        changes: keys that are otherwise than written: KEY=VALUE, as in `pairs.0.steps=50`.
 
     Raises:
         ManifestError: one thing is wrong.
         Problems: several are, by line.
     """
-    findings = Findings(read_document(path))
+    document = read_document(path, text)
+    apply_changes(document, changes)
+    findings = Findings(document)
     fields = check_shape(findings)
     manifest = _resolve(path, fields, findings)
     findings.raise_if_any()

@@ -49,12 +49,14 @@ class Document:
         data: its top-level mapping.
         lines: for each part, by its keys and indices from the top, the line of its key or item.
         problems: with their lines; the parts are left out, so that the rest can still be checked.
+        changed: parts that stand otherwise in the file, with what has changed them, for messages.
     """
 
     name: str
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Loc, int] = field(default_factory=dict)
     problems: list[tuple[int, ManifestError]] = field(default_factory=list)
+    changed: dict[Loc, str] = field(default_factory=dict)
 
     def line(self, loc: Loc) -> int:
         """Return the line of a part, or of the nearest part around it that is written."""
@@ -63,7 +65,11 @@ class Document:
         return self.lines.get(loc, 1)
 
     def where(self, loc: Loc) -> str:
-        """Return `pipeline.yaml:LINE: pairs[1].styles`."""
+        """Return `pipeline.yaml:LINE: pairs[1].styles`, or what has changed that part."""
+        for length in range(len(loc), 0, -1):
+            if by := self.changed.get(loc[:length]):
+                inside = format_loc(loc[length:])
+                return f"{by}: {inside}" if inside else by
         place = f"{self.name}:{self.line(loc)}"
         return f"{place}: {format_loc(loc)}" if loc else place
 
@@ -74,14 +80,17 @@ def format_loc(loc: Loc) -> str:
     return text.removeprefix(".")
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, text: str | None = None) -> Document:
     """Read a YAML file whose top level is a mapping.
+
+    Args:
+        text: what is to stand there; None: what stands there.
 
     Raises:
         ManifestError: no such file, not text, not YAML, or another shape.
     """
     document = Document(str(path))
-    root = _compose(_read_text(path), document.name)
+    root = _compose(_read_text(path) if text is None else text, document.name)
     if not isinstance(root, yaml.MappingNode):
         found = "an empty file" if root is None else _kind(root)
         line = 1 if root is None else root.start_mark.line + 1
@@ -96,6 +105,27 @@ def read_document(path: Path) -> Document:
     except RecursionError as error:
         raise _too_much(document.name, "parts nested too deeply") from error
     return document
+
+
+def read_value(text: str, where: str) -> Any:
+    """Read a value as it would be read in a file; nothing is null.
+
+    Args:
+        where: what gives it, for messages.
+
+    Raises:
+        ManifestError: not YAML, or a part of it that is no plain value.
+    """
+    document = Document(where)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        found, allowed = f"'{text}' is not YAML", "allowed is a value as in a manifest"
+        raise ManifestError(where, found, allowed, "look at brackets, colons and quotes") from error
+    value = None if node is None else _Builder(document).value(node, (), ())
+    if document.problems:
+        raise document.problems[0][1]
+    return value
 
 
 def _read_text(path: Path) -> str:

@@ -60,6 +60,7 @@ def estimate(
     space: DiskSpace,
     waiting: Sequence[Waiting],
     limit: int | None = None,
+    stands_for: int | None = None,
     tell: Callable[[str], object] = lambda text: None,
 ) -> Estimate:
     """Estimate what is left of a plan; nothing is written but in a temporary folder.
@@ -68,6 +69,7 @@ def estimate(
         space: what it knows of the sizes of files.
         waiting: what the plan has to make, of each pair.
         limit: make so many images at most.
+        stands_for: the plan is a sample of so many images, and these are estimated.
         tell: is told what takes a while.
 
     Raises:
@@ -75,6 +77,8 @@ def estimate(
     """
     settings = manifest.all_settings()
     groups = first_groups(planned.groups(), settings, limit)
+    if stands_for is not None:
+        groups = enlarge(groups, stands_for)
     earlier = {kind: Pace.from_json(rows) for kind, rows in (ledger.get("pace") or {}).items()}
     evaluations, unknown = expected_evaluations(settings, groups, earlier.values())
     clock = _Clock(manifest, planned, styles, groups, evaluations)
@@ -113,6 +117,16 @@ def first_groups(
         if num_jobs and group.width:
             taken.append(group._replace(num_jobs=num_jobs))
     return taken
+
+
+def enlarge(groups: Sequence[Group], images: int) -> list[Group]:
+    """Return groups with so many images in all, in nearly the same proportions."""
+    left, of_left, enlarged = images, sum(group.num_jobs for group in groups), list[Group]()
+    for group in groups:
+        share = round(left * group.num_jobs / of_left)
+        left, of_left = left - share, of_left - group.num_jobs
+        enlarged.append(group._replace(num_jobs=share))
+    return enlarged
 
 
 def expected_evaluations(

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # From here on a coarser level first pays, but only where the start is not the content: measured at
-# 192 px from noise, at 128 and 512 px from the content (docs/solver.md).
+# 192 px from noise, at 128 and 512 px from the content (docs/lab/solver.md).
 AUTO_TWO_LEVELS_FROM_PX = 192
 # Of all evaluations, what each coarse level gets.
 COARSE_SHARE = 1 / 8

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.paths import ROOT
+from support.runs import command
 
 from stylebatch.demo.demo import MANIFEST, manifest_text, write_demo
 from stylebatch.demo.paintings import PAINTINGS
@@ -49,6 +50,20 @@ def test_its_manifest_is_right_as_it_is(demo: Path) -> None:
     (pair,) = load_manifest(demo / MANIFEST).pairs
     assert [style.name for style in pair.styles] == ["brush_strokes", "stained_glass"]
     assert pair.settings.weights.source == "shipped"
+
+
+@pytest.mark.parametrize("name", ["its own", "the repository's"])
+def test_a_plan_of_it_warns_of_nothing_and_passes_nothing_over(
+    name: str, demo: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(demo, tmp_path / "demo")
+    shutil.copy(ROOT / MANIFEST, tmp_path)
+    path = tmp_path / (MANIFEST if name == "the repository's" else f"demo/{MANIFEST}")
+    ended = command("plan", str(path))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith("\n")
+    assert not [line for line in ended.out.splitlines() if "warning" in line or "passed" in line]
+    assert "8 images to make" in ended.out.splitlines()[-1]
 
 
 def test_its_manifest_can_stand_above_the_demonstration(demo: Path) -> None:

@@ -2,24 +2,21 @@
 
 import posixpath
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
-from pydantic import BaseModel
 from support.documents import PAGES, anchors, blocks, code, prose, table
 from support.paths import ROOT
-from support.runs import small_project
+from typer.main import get_command
 
-from stylebatch.cli.main import COMMANDS, load_command
+from stylebatch.cli.main import COMMANDS, app, load_command
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import NAMED_WEIGHTS, NORMALISATIONS, SHIPPED_WEIGHTS
 from stylebatch.manifest import Manifest, load_manifest
-from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields, Run
-from stylebatch.plan.assignment import read_table
+from stylebatch.manifest.schema import ManifestFields, Run
 from stylebatch.recipes import recipe_fields, recipe_names, recipe_on
 
 # Written in a pair, not in a recipe.
@@ -70,7 +67,8 @@ def test_the_tests_that_contributing_runs_are_there() -> None:
 
 def test_the_index_has_every_page_once() -> None:
     listed = re.findall(r"^- \[.*?\]\((.*?)\): ", PAGES["docs/README.md"], re.MULTILINE)
-    there = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md"]
+    docs = ROOT / "docs"
+    there = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"README.md"}
     assert sorted(listed) == sorted(there)
 
 
@@ -83,7 +81,9 @@ def options_by_command() -> dict[str, set[str]]:
     for name in COMMANDS:
         command = load_command(name)
         inner = getattr(command, "commands", {})
-        found[name] = {option for each in command.params for option in each.opts} | {"--help"}
+        params = command.params
+        found[name] = {one for each in params for one in (*each.opts, *each.secondary_opts)}
+        found[name].add("--help")
         for sub, each in inner.items():
             found[f"{name} {sub}"] = {option for part in each.params for option in part.opts}
     return found
@@ -106,14 +106,15 @@ def test_every_command_and_option_exists(page: str) -> None:
     "page", ["README.md", *(f"docs/{name}.md" for name in ("manifest", "running", "output"))]
 )
 def test_an_option_on_its_own_is_one_of_some_command(page: str) -> None:
-    known = set().union(*options_by_command().values())
+    of_all = [option for each in get_command(app).params for option in each.opts]
+    known = set(of_all).union(*options_by_command().values())
     alone = [OPTION.findall(span) for span in code(page) if span.startswith("-")]
     assert {option for options in alone for option in options} <= known
 
 
 def test_commands_are_found() -> None:
     assert {name for name, _ in commands("README.md")} == {
-        *("run", "plan", "status", "merge", "stylize", "recipes", "clean")
+        *("init", "run", "plan", "status", "merge", "stylize", "recipes", "clean")
     }
     weights = {name for name, _ in commands("docs/weights.md")}
     assert weights == {"weights list", "weights fetch", "weights convert", "doctor"}
@@ -167,35 +168,6 @@ def test_every_manifest_loads(text: str, tmp_path: Path) -> None:
     assert load(text, tmp_path).pairs
 
 
-def test_the_table_of_styles_is_one(tmp_path: Path) -> None:
-    (written,), (text, *_) = (blocks("docs/manifest.md", language) for language in ("csv", "yaml"))
-    styles = load(text, tmp_path).pairs[0].styles
-    found = read_table(written.encode(), "map.csv", styles)
-    assert [len(found.styles_of(path)) for path in ("cats/a.jpg", "dogs/b.jpg")] == [2, 1]
-
-
-@pytest.mark.parametrize(
-    ("heading", "model"),
-    [
-        ("## Top level", ManifestFields),
-        ("## `extractor:`", Extractor),
-        ("## `pairs:`", PairFields),
-        ("## `run:`", Run),
-    ],
-)
-def test_the_manifest_s_tables_have_every_key_and_default(
-    heading: str, model: type[BaseModel]
-) -> None:
-    rows = {row[0].strip("`"): row[1] for row in table("docs/manifest.md", "| key |", heading)}
-    fields = model.model_fields
-    assert rows.keys() == fields.keys()
-    for name, field in fields.items():
-        if field.default is not None:
-            assert rows[name] == str(field.default), name
-    for name in model.model_json_schema().get("required", ()):
-        assert rows[name] == "required", name
-
-
 def test_the_table_of_run_options_tells_their_defaults() -> None:
     rows = table("docs/running.md", "| under `run:` |")
     assert len(rows) >= 4
@@ -219,9 +191,7 @@ def test_the_table_of_architectures_is_theirs() -> None:
         assert re.findall(r"`(\w+)`", weights) == named
 
 
-def test_the_names_of_networks_and_normalisations_are_theirs() -> None:
-    rows = {row[0]: row[2] for row in table("docs/manifest.md", "| key |", "## `extractor:`")}
-    assert re.findall(r"`([\w-]+)`", rows["`arch`"]) == list(ARCHITECTURES)
+def test_the_names_of_normalisations_are_theirs() -> None:
     told = [row[0].strip("`") for row in table(WEIGHTS, "| `normalisation` |")]
     assert told == list(NORMALISATIONS)
 
@@ -247,13 +217,3 @@ def test_every_field_it_names_is_one_and_takes_the_value() -> None:
     for override in overrides:
         together = {"output_size": "work", "levels": 1} | override
         recipe_on("vgg19", recipe_fields("balanced") | together)
-
-
-def test_the_table_of_the_metadata_has_every_key(tmp_path: Path) -> None:
-    small = small_project(tmp_path)
-    shutil.copytree(tmp_path / "photos", tmp_path / "masks")
-    small.pair["masks"] = "masks"
-    told = {key for row in table("docs/output.md", "| key |") for key in row[0].split("`")[1::2]}
-    assert small.run("--limit", "1").code == 0
-    (line,) = small.metadata().values()
-    assert line.keys() == told

@@ -50,7 +50,7 @@ def test_a_command_that_is_written_down_can_be_run(command: tuple[str, ...]) -> 
 
 
 def test_commands_are_found_wherever_they_are_written() -> None:
-    assert {"README.md", "docs/benchmarks.md", "docs/solver.md", "Makefile"} <= {
+    assert {"README.md", "docs/lab/benchmarks.md", "docs/lab/solver.md", "Makefile"} <= {
         place for place, *_ in COMMANDS
     }
     assert ("Makefile", "benchmarks.speed.plan", "--jobs") in COMMANDS

@@ -423,7 +423,7 @@ def minimise_in_unit_box(A: Tensor, c: Tensor, steps: int = 4000) -> Tensor:
     return x
 
 
-# Grey and colour, from structures of 1 px up (docs/solver.md).
+# Grey and colour, from structures of 1 px up (docs/lab/solver.md).
 BANDS = [(2, 8), (1, 5), (3, 3), (6, 3), (20, 6), (60, 12), (80, 12)]
 
 

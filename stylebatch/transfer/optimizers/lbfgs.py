@@ -24,7 +24,7 @@ class ProjectedLBFGS:
       point is projected, then evaluated.
     - A step is scaled down to `max_rms_change`, then each pixel's change is cut to `max_change`:
       scaling the whole step by its largest pixel lets a few outliers hold an image back for dozens
-      of evaluations (docs/solver.md).
+      of evaluations (docs/lab/solver.md).
     - A rise of the loss within `tolerated_rise` is accepted; else the point is kept and that
       image's step shortened (`_shorter`).
     - The initial inverse Hessian is γP with a multilevel P (`precondition`).

@@ -21,8 +21,8 @@ class BandWeight(NamedTuple):
 
 # Structures of 1, 2, 4, … px and up. Fitted: which weights bring a gradient nearest to what is
 # still missing to the image after hundreds of evaluations, then improved by trial on six pairs that
-# no benchmark uses (docs/solver.md). Large structures and fine colour are what features see least
-# of, so there losses are flattest and steps have to be longest.
+# no benchmark uses (docs/lab/solver.md). Large structures and fine colour are what features see
+# least of, so there losses are flattest and steps have to be longest.
 BAND_WEIGHTS = (
     BandWeight(2, 8),
     BandWeight(1, 5),

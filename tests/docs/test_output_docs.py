@@ -1,0 +1,204 @@
+"""docs/output.md: every file, field, column, status and exit code that it tells, by real runs."""
+
+import json
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.documents import table
+from support.runs import Small, command, contents, end, lines, small_project, start, wait_until
+
+from stylebatch.run import Stop
+from stylebatch.transfer.problem import Status
+
+pytestmark = pytest.mark.slow
+
+PAGE = "docs/output.md"
+TYPES: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "whole number": (int,),
+    "number": (int, float),
+    "true or false": (bool,),
+    "mapping": (dict,),
+    "list": (list,),
+    "null": (type(None),),
+}
+# What a placeholder of a path stands for.
+PLACEHOLDERS = {
+    "CLASS": r"[\w/]+",
+    "STEM-STYLE": r"\w+-\w+",
+    "NUMBER": r"\d+",
+    "RUN": r"\d+T[\d.]+-\d+",
+    "I-of-N": r"\d+-of-\d+",
+}
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def types(header: str) -> dict[str, str]:
+    """Return the types that a table tells, by key."""
+    return {key: row[1] for row in table(PAGE, header) for key in names(row[0])}
+
+
+def firsts(header: str) -> list[str]:
+    return [row[0].strip("`") for row in table(PAGE, header)]
+
+
+def files() -> dict[str, "re.Pattern[str]"]:
+    """Return a pattern for each path of the table of files; of a folder for what is below it."""
+    patterns = {}
+    for path in firsts("| file |"):
+        text = re.escape(path).replace(r"I\-of\-N", "I-of-N").replace(r"STEM\-STYLE", "STEM-STYLE")
+        for name, stands_for in PLACEHOLDERS.items():
+            text = text.replace(name, stands_for)
+        patterns[path] = re.compile(text + (".*" if path.endswith("/") else ""))
+    return patterns
+
+
+def told_of(out: Path) -> set[str]:
+    """Return the table's rows that the files of an output stand in; each stands in one."""
+    rows = set()
+    for path in contents(out):
+        found = [row for row, pattern in files().items() if pattern.fullmatch(path)]
+        assert len(found) == 1, (path, found)
+        rows.update(found)
+    return rows
+
+
+def check_types(told: dict[str, str], found: dict[str, Any]) -> None:
+    assert list(found) == list(told) or found.keys() == told.keys()
+    for key, value in found.items():
+        allowed = [kind for word in told[key].split(" or null") for kind in TYPES.get(word, ())]
+        allowed += TYPES["null"] if told[key].endswith(" or null") else ()
+        assert isinstance(value, tuple(allowed)), (key, value)
+        # A truth value is a whole number to Python.
+        assert isinstance(value, bool) == (told[key] == "true or false"), key
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """A run with all that can come out: masks, pictures on the way, noise, an image that fails."""
+    small = small_project(tmp_path_factory.mktemp("ran"))
+    shutil.copytree(small.root / "photos", small.root / "masks")
+    (small.root / "photos/cats/broken.png").write_bytes(b"no image")
+    small.pair |= {"masks": "masks", "steps": 30}
+    fields = {"side_by_side": True, "progress_at": [2], "start": "noise", "levels": 1}
+    small.pair["override"] |= {**fields, "tolerance": 0.9, "window": 3}
+    assert small.run().code == 3
+    return small
+
+
+def test_every_file_that_a_run_leaves_is_told(ran: Small) -> None:
+    later = {".stylebatch/holder.json", ".stylebatch/activity.json", ".stylebatch/tmp/RUN/"}
+    later |= {".stylebatch/stale/RUN/", ".stylebatch/shards/I-of-N/"}
+    assert told_of(ran.out) == files().keys() - later
+
+
+def test_what_is_there_for_a_while_is_told_as_well(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    assert small.run("--shard", "0/2").code == 0
+    assert ".stylebatch/shards/I-of-N/" in told_of(small.out)
+    assert small.run().code == 0
+    (small.root / "photos/cats/a.png").unlink()
+    assert small.run("--keep-stale").code == 0
+    assert small.run().code == 0
+    assert ".stylebatch/stale/RUN/" in told_of(small.out)
+    small.pair["steps"] = 100_000
+    process = start("run", str(small.write()))
+    state = small.out / ".stylebatch"
+    there = [state / "holder.json", state / "activity.json"]
+    wait_until(lambda: all(path.exists() for path in there), "the run tells what it does")
+    holder = json.loads(there[0].read_bytes())
+    row = next(row for row in table(PAGE, "| file |") if "holder.json" in row[0])
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)
+    end(process)
+    assert set(names(row[1])) == holder.keys()
+    assert not any(path.exists() for path in there)
+
+
+def test_a_line_of_the_metadata_has_the_fields_that_are_told(ran: Small) -> None:
+    told = types("| key |")
+    assert len(ran.metadata()) == 4
+    for row in ran.metadata().values():
+        check_types(told, row)
+        assert isinstance(row["seed"], int)
+    (losses,) = (row[2] for row in table(PAGE, "| key |") if row[0] == "`losses`")
+    assert set(names(losses)) == row["losses"].keys()
+
+
+def test_fields_that_are_told_to_be_there_with_masks_only_are(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    assert small.run("--limit", "1").code == 0
+    (row,) = small.metadata().values()
+    assert types("| key |").keys() - row.keys() == {"mask", "mask_digest"}
+    assert row["seed"] is None
+
+
+def test_a_loss_log_has_the_columns_that_are_told_and_they_add_up(ran: Small) -> None:
+    told = [name for row in table(PAGE, "| column |") for name in names(row[0])]
+    for log in contents(ran.out / "losses").values():
+        header, *rows = log.decode().splitlines()
+        assert header.split(",") == told
+        for number, text in enumerate(rows, 1):
+            row = dict(zip(told, map(float, text.split(",")), strict=True))
+            assert row["evaluation"] == number
+            assert row["accepted"] in (0, 1)
+            terms = row["content"] + row["style"] + row["tv"]
+            assert terms == pytest.approx(row["total"], rel=1e-5)
+
+
+def test_settings_have_the_entries_that_are_told(ran: Small) -> None:
+    settings = json.loads((ran.out / "settings.json").read_bytes())
+    assert settings.keys() == {row["settings_id"] for row in ran.metadata().values()}
+    cells = {row[0].strip("`"): row[2] for row in table(PAGE, "| entry |")}
+    for entry in settings.values():
+        check_types(types("| entry |"), entry)
+        for key in ("extractor", "versions"):
+            assert set(names(cells[key])) == entry[key].keys()
+        assert "strength" not in entry["recipe"]
+
+
+def test_a_line_of_the_failures_has_the_fields_that_are_told(ran: Small) -> None:
+    rows = lines(ran.out / "failures.jsonl")
+    assert len(rows) == 2
+    of_metadata = ("file_name", "pair", "label", "content", "style", "variant")
+    told = {key: types("| key |")[key] for key in of_metadata} | types("| failure |")
+    for row in rows:
+        check_types(told, row)
+
+
+def test_run_json_has_the_fields_that_are_told(ran: Small) -> None:
+    summary = ran.summary()
+    check_types(types("| field |"), summary)
+    assert list(summary) == firsts("| field |")
+    cells = {row[0].strip("`"): row[2] for row in table(PAGE, "| field |")}
+    assert set(names(cells["workers"])) == summary["workers"][0].keys()
+    assert names(cells["stopped_by"]) == list(map(str, Stop))
+    assert summary["done_before"] + summary["done"] + summary["failed"] == summary["planned"]
+
+
+def test_statuses_are_those_that_are_told(ran: Small, tmp_path: Path) -> None:
+    told = set(firsts("| status |"))
+    # One that diverges fails, and stands in no metadata.
+    assert told == set(map(str, Status)) - {Status.DIVERGED}
+    small = small_project(tmp_path)
+    assert small.run("--limit", "1").code == 0
+    rows = [*ran.metadata().values(), *small.metadata().values()]
+    assert {row["status"] for row in rows} == told
+
+
+def test_states_are_those_that_status_counts(ran: Small) -> None:
+    found = json.loads(command("status", str(ran.manifest), "--json").out)
+    assert list(found["total"]) == firsts("| state |")
+
+
+def test_exit_codes_are_those_of_running() -> None:
+    told = [row[0] for row in table(PAGE, "| exit code |")]
+    assert told == [row[0] for row in table("docs/running.md", "| exit code |")]
