@@ -70,7 +70,10 @@ class Student(nn.Module):
             moments = second_moments(F.relu(maps[before]))
             chosen = choose_channels(moments, SLIM.heads[layer].channels_in)
             self.chosen[layer] = chosen
-            self._freeze(SLIM.heads[layer].name, *fit_head(moments, chosen))
+            weight, bias = fit_head(moments, chosen)
+            # Fitted to the teacher's maps; its own first ones are smaller.
+            scale = FIRST_SCALE if before == EXACT else 1
+            self._freeze(SLIM.heads[layer].name, weight / scale, bias)
         self._set_first(teacher["conv1_1"], std)
         # The heads are trained towards features of unit size around zero.
         for layer in LAYERS[1:]:
@@ -87,17 +90,11 @@ class Student(nn.Module):
         # Of our input, which has another scale than the teacher's.
         ratio = torch.tensor([INPUT_STD / value for value in std]).view(1, 3, 1, 1)
         every = (weight * ratio).flatten(1)
-        layer = SLIM.style_layers[0]
-        chosen = self.chosen[layer]
+        chosen = self.chosen[SLIM.style_layers[0]]
         own, own_bias = every[chosen] * FIRST_SCALE, bias[chosen] * FIRST_SCALE
         head = every @ torch.linalg.pinv(own)
         self._freeze(SLIM.convolutions()[0].name, own, own_bias)
         self._freeze(SLIM.heads[EXACT].name, head, bias - head @ own_bias)
-        # That of the rectified ones was fitted to the teacher's.
-        fitted = _key(SLIM.heads[layer].name)
-        self._freeze(
-            SLIM.heads[layer].name, self.weights[fitted] / FIRST_SCALE, self.biases[fitted]
-        )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         # So that poolings are quick: `Extractor`.

@@ -15,6 +15,9 @@ from stylebatch.output.layout import Dataset
 from stylebatch.system.files import why_unwritable
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
+OutputPath = Annotated[
+    Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(help="A named set, random, or a file; else imagenet, of slim its own."),

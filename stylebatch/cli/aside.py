@@ -1,18 +1,14 @@
 """`stylebatch restore` and `stylebatch clean`: what lies in `stale/`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
 from stylebatch.manifest import parse_duration
 from stylebatch.run import Restored, clean_output, restore_output
 from stylebatch.system.words import counted, size_text
 
-OutputPath = Annotated[
-    Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 

@@ -1,20 +1,15 @@
 """`stylebatch merge`."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
 from stylebatch.output.layout import Dataset
 from stylebatch.run import RunSummary, merge_output
 from stylebatch.system.words import counted
 
 
 def merge(
-    path: Annotated[
-        Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
-    ] = DEFAULT_MANIFEST,
+    path: OutputPath = DEFAULT_MANIFEST,
 ) -> None:
     """Put together what runs with --shard have made, and write metadata.jsonl and its like."""
     dataset = find_output(path)

@@ -4,14 +4,13 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from stylebatch.cli import watch
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, OutputPath, find_output
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.tables import print_table, say
 from stylebatch.cli.wording import furthest_text, left_text, stop_text
@@ -29,9 +28,7 @@ STATES = ("planned", "done", "failed", "left", "outdated")
 
 
 def status(
-    path: Annotated[
-        Path, typer.Argument(metavar="MANIFEST|OUT", help="The manifest, or the output folder.")
-    ] = DEFAULT_MANIFEST,
+    path: OutputPath = DEFAULT_MANIFEST,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     is_watched: Annotated[
         bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")

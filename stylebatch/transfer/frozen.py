@@ -50,7 +50,7 @@ class _Convolve(torch.autograd.Function):
         dilation: int,
     ) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.shape, ctx.format = x.shape, _format_of(x)
+        ctx.shape, ctx.format = x.shape, format_of(x)
         ctx.numbers = stride, padding, dilation
         return F.conv2d(x, weight, bias, stride, padding, dilation)
 
@@ -117,7 +117,7 @@ class _PoolAndRectify(torch.autograd.Function):
         # Indices within a map, which torch has in 64 bits: a CPU is short of memory rather than of
         # time, a GPU of time.
         ctx.save_for_backward(largest, where.to(torch.int32) if x.is_cpu else where)
-        ctx.shape, ctx.window, ctx.format = x.shape, window, _format_of(x)
+        ctx.shape, ctx.window, ctx.format = x.shape, window, format_of(x)
         return largest
 
     @staticmethod
@@ -141,6 +141,7 @@ class _PoolAndRectify(torch.autograd.Function):
         return found, None
 
 
-def _format_of(x: Tensor) -> torch.memory_format:
+def format_of(x: Tensor) -> torch.memory_format:
+    """Return how maps lie: a pixel's channels side by side, or each channel by itself."""
     is_channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return torch.channels_last if is_channels_last else torch.contiguous_format

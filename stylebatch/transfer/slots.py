@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.frozen import format_of
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS
 from stylebatch.transfer.outcomes import Bookkeeping, Verdict
@@ -145,5 +146,4 @@ class Batch:
 def _room_for(target: Tensor, capacity: int) -> Tensor:
     """Return zeros for so many of (1, …), laid out alike: of two layouts sums take longer."""
     room = target.new_zeros((capacity, *target.shape[1:]))
-    is_plain = target.dim() != 4 or target.is_contiguous()
-    return room if is_plain else room.contiguous(memory_format=torch.channels_last)
+    return room.contiguous(memory_format=format_of(target))

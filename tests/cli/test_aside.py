@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.runs import Small, command, contents, copy_tree, end, small_project, start
+from support.runs import Small, command, contents, copy_tree, end, start
 
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock
@@ -18,13 +18,6 @@ from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 pytestmark = pytest.mark.slow
 
 A = {"cats/a-s.png", "cats/a-t.png"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    small = small_project(tmp_path_factory.mktemp("finished"))
-    assert small.run().code == 0
-    return small
 
 
 @pytest.fixture

@@ -57,13 +57,6 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    small = small_project(tmp_path_factory.mktemp("finished"))
-    assert small.run().code == 0
-    return small
-
-
 @pytest.fixture
 def small(finished: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
     """A project whose four images are made, in the working directory."""
