@@ -8,8 +8,9 @@ One objective (`balanced` on VGG-19 to conv3_3), eight pairs of photograph and s
 time. Every method's image is judged as it would be saved: 8 bits, in float32. Ways are appended to
 `--paths` as they are done, and a way that is there is not run again.
 
-Losses do not depend on what else the machine does, seconds do. With `--untimed` only losses are
-noted; where a method has timed ways, the median of those gives the others' seconds.
+Losses do not depend on what else the machine does, seconds do: with `--threads 1` they are CPU
+time, which depends on it little. With `--untimed` only losses are noted; where a method has timed
+ways, the median of those gives the others' seconds.
 """
 
 import argparse
