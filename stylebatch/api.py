@@ -35,6 +35,7 @@ from stylebatch.recipes import (
     recipe_on,
 )
 from stylebatch.records import Shape, Style, StyleImage
+from stylebatch.system.bars import EvaluationsBar
 from stylebatch.system.files import default_cache_folder, digest_bytes, read_bytes
 from stylebatch.system.paths import expand_home
 from stylebatch.system.words import counted
@@ -77,6 +78,7 @@ def stylize(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    progress: bool = False,
     on_step: OnStep | None = None,
 ) -> list[Image.Image]:
     """Stylise images, several at a time, and return them in the order given.
@@ -93,6 +95,7 @@ def stylize(
         seed: of a noise start.
         device: `auto` (a GPU if there is one), `cuda:0`, `mps`, `cpu`.
         precision: of the convolutions: `auto`, `float32`, `bfloat16`.
+        progress: show a bar: on stderr, in a notebook (which has ipywidgets) below the cell.
         on_step: called after each evaluation of each image with its index and its losses.
 
     Returns:
@@ -103,24 +106,45 @@ def stylize(
         UserError: an unreadable image, an unknown recipe or field, weights that lack a layer, a
             device that is not there, or an image that diverged.
     """
+    fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
+    settings = _settings(recipe, fields, arch, weights, normalisation, precision)
+    items = _items(contents, masks, settings)
+    runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
+    loaded = _load_style(style, runner)
+    bar = EvaluationsBar(len(items), settings.recipe.max_evaluations, is_shown=progress)
+    results: dict[int, Image.Image] = {}
+    with bar:
+        note = _noting(bar, on_step)
+        for group in _by_size(items):
+            for item, result in _solve(group, settings, loaded, runner, seed, note):
+                results[item.index] = _image(item, result, settings.recipe)
+                bar.finished(item.index)
+    return [results[index] for index in range(len(items))]
+
+
+def _items(
+    contents: ImageLike | Iterable[ImageLike],
+    masks: ImageLike | Iterable[ImageLike | None] | None,
+    settings: Settings,
+) -> list[_Item]:
     given = _as_list(contents)
     given_masks = [None] * len(given) if masks is None else _as_list(masks)
     if len(given_masks) != len(given):
         found = f"{len(given_masks)} for {counted(len(given), 'content')}"
         raise StylizeError("masks", found, "one for each content, or None")
-    fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
-    settings = _settings(recipe, fields, arch, weights, normalisation, precision)
-    items = [
+    return [
         _item(index, content, mask, settings)
         for index, (content, mask) in enumerate(zip(given, given_masks, strict=True))
     ]
-    runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
-    loaded = _load_style(style, runner)
-    results: dict[int, Image.Image] = {}
-    for group in _by_size(items):
-        for item, result in _solve(group, settings, loaded, runner, seed, on_step):
-            results[item.index] = _image(item, result, settings.recipe)
-    return [results[index] for index in range(len(items))]
+
+
+def _noting(bar: EvaluationsBar, on_step: OnStep | None) -> OnStep:
+    def note(index: int, row: Row) -> None:
+        bar.evaluated(index)
+        if on_step is not None:
+            on_step(index, row)
+
+    return note
 
 
 def _as_list(images: ImageLike | Iterable[Any]) -> list[Any]:
@@ -254,7 +278,7 @@ def _solve(
     style: Style,
     runner: Device,
     seed: int,
-    on_step: OnStep | None,
+    on_step: OnStep,
 ) -> Iterator[tuple[_Item, Result]]:
     """Optimise images of one size, refilling slots as images finish.
 
@@ -287,8 +311,7 @@ def _solve(
             engine = runner.engine(settings, slots, width, height)
             continue
         for key, row in report.rows:
-            if on_step is not None:
-                on_step(left[key].index, row)
+            on_step(left[key].index, row)
         for result in report.results:
             yield left.pop(result.key), result
 

@@ -1,12 +1,10 @@
 """What several commands take and show in one way: arguments, their errors, bars."""
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import ARCHITECTURES
@@ -90,13 +88,3 @@ def check_writable(path: Path) -> None:
     """
     if reason := why_unwritable(path):
         raise ArgumentError.unwritable(str(path), reason)
-
-
-def evaluations_bar() -> Progress:
-    """Make a bar that counts evaluations, shown on a terminal only."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("evaluations: {task.completed}"),
-    )
-    return Progress(*columns, transient=True, disable=not sys.stdout.isatty())

@@ -1,18 +1,19 @@
 """`stylebatch recipes`: list them, show one, put their results side by side."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
 from stylebatch.cli.arguments import (
     Arch,
     ArgumentError,
     WeightsOption,
     check_arch,
-    evaluations_bar,
     one_of,
 )
 from stylebatch.cli.tables import print_table
@@ -129,7 +130,7 @@ def _compare(
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.preview.comparison import compare
 
-    with evaluations_bar() as progress:
+    with _evaluations_bar() as progress:
         task = progress.add_task("comparing", total=None)
         sheets = compare(
             content,
@@ -150,3 +151,13 @@ def _compare(
         for sheet in sheets:
             write_atomic(output, sheet)
     typer.echo(str(output))
+
+
+def _evaluations_bar() -> Progress:
+    """Make a bar that counts evaluations, shown on a terminal only."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("evaluations: {task.completed}"),
+    )
+    return Progress(*columns, transient=True, disable=not sys.stdout.isatty())

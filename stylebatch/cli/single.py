@@ -1,6 +1,7 @@
 """`stylebatch stylize` and `stylebatch demo`."""
 
 import io
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,6 @@ from stylebatch.cli.arguments import (
     WeightsOption,
     check_arch,
     check_writable,
-    evaluations_bar,
     one_of,
 )
 from stylebatch.demo import write_demo
@@ -69,24 +69,22 @@ def stylize(
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.api import stylize as stylize_images
 
-    with evaluations_bar() as progress:
-        task = progress.add_task("stylising", total=None)
-        made = stylize_images(
-            contents,
-            style,
-            recipe,
-            arch=arch,
-            weights=weights,
-            size_px=size,
-            steps=steps,
-            strength=strength,
-            override=fields,
-            masks=mask or None,
-            seed=seed,
-            device=device,
-            precision=precision,
-            on_step=lambda index, row: progress.advance(task),
-        )
+    made = stylize_images(
+        contents,
+        style,
+        recipe,
+        arch=arch,
+        weights=weights,
+        size_px=size,
+        steps=steps,
+        strength=strength,
+        override=fields,
+        masks=mask or None,
+        seed=seed,
+        device=device,
+        precision=precision,
+        progress=sys.stderr.isatty(),
+    )
     for target, image in zip(targets, made, strict=True):
         _save(image, target)
         typer.echo(str(target))

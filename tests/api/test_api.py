@@ -150,6 +150,21 @@ def test_each_evaluation_of_each_image_is_reported() -> None:
         assert totals[-1] < totals[0]
 
 
+def test_progress_counts_images_and_evaluations(capsys: pytest.CaptureFixture[str]) -> None:
+    contents = [picture(1), picture(2, 32, 16)]
+    stylize(contents, picture(50))
+    assert capsys.readouterr() == ("", "")
+    # They stop after their first evaluations: what they had left counts as done.
+    stylize(
+        contents, picture(50), override=SHALLOW | {"tolerance": 0.9, "window": 1}, progress=True
+    )
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("2 of 2 images ")
+    assert "6 of 6 evaluations at most" in line
+
+
 def test_a_noise_start_is_decided_by_the_seed() -> None:
     noise = {"override": SHALLOW | {"start": "noise"}}
     first, again, other = (

@@ -22,7 +22,7 @@ from support.runs import (
     run_process,
     small_project,
 )
-from support.terminal import listing, on_a_terminal
+from support.terminal import listing, on_a_terminal, screen
 
 import stylebatch
 from stylebatch.cli.durations import duration
@@ -447,6 +447,14 @@ def test_stylize_writes_an_image_of_the_contents_size(images: Path) -> None:
     assert ended == Ended(0, "new/result.png\n", "")
     with Image.open("new/result.png") as result:
         assert (result.size, result.mode) == ((50, 31), "RGB")
+
+
+def test_stylize_shows_its_progress_on_a_terminal_only(images: Path) -> None:
+    asked = ("stylize", "content.png", "other.png", "style.png", "-o", "results", *CHEAP)
+    assert command(*asked).err == ""
+    code, shown = on_a_terminal(*asked)
+    assert code == 0
+    assert screen(shown)[0].startswith("2 of 2 images")
 
 
 def test_stylize_writes_several_images_into_a_folder(images: Path) -> None:
