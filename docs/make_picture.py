@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--strength", type=float, default=2.0)
     parser.add_argument("--output", type=Path, default=HERE / "picture.png")
     options = parser.parse_args()
     rows = [make_row(content, style, options) for content, style in ROWS]
@@ -42,9 +43,13 @@ def make_row(content: str, style: str, options: argparse.Namespace) -> list[Cell
         weights=options.weights,
         size_px=options.size,
         steps=options.steps,
+        strength=options.strength,
     )
-    pictures = [decode(path.read_bytes(), str(path)).rgb for path in paths]
-    return [Cell(rgb) for rgb in (*pictures, np.asarray(result))]
+    photograph, painting = (decode(path.read_bytes(), str(path)).rgb for path in paths)
+    # Of the painting a middle part of the photograph's shape: three of one height read as a row.
+    height = round(painting.shape[1] * photograph.shape[0] / photograph.shape[1])
+    top = (painting.shape[0] - height) // 2
+    return [Cell(rgb) for rgb in (photograph, painting[top : top + height], np.asarray(result))]
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ pairs:
     size_px: 192              # longest edge while optimising
     output_size: 224          # longest edge of the files; [224, 224], content, work
     steps: 40                 # evaluations at most
-    strength: 1               # or [0.5, 2]: drawn for each image
+    strength: 2               # 0: the photograph, 1: the recipe; [0.5, 2]: drawn for each image
     # override: {{color: content}}  # any field of the recipe: `stylebatch recipes balanced`
 
 run:
