@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from stylebatch import __version__
 from stylebatch.errors import UserError
+from stylebatch.system.cores import let_threads_sleep
 from stylebatch.system.log import LOG_NOTE
 from stylebatch.system.paths import expand_home
 
@@ -108,6 +109,7 @@ def main() -> None:
     """Run the command line; every way out is one of the exit codes of docs/running.md."""
     if sys.platform == "win32":
         sys.exit("stylebatch: Windows is not supported: it needs POSIX renames, locks and signals")
+    let_threads_sleep()
     try:
         app(list(map(_expanded, sys.argv[1:])))
     except UserError as error:

@@ -9,6 +9,16 @@ PROC = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
+def let_threads_sleep() -> None:
+    """Let OpenMP's threads sleep where they wait for each other, unless the environment says how.
+
+    By default they spin: on cores that others use too that costs several times the time and the
+    CPU time (`benchmarks.speed.waiting`). It takes effect only before torch is loaded, and in
+    processes that are started from here.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def allowed_cores() -> list[int]:
     """Return the cores of this process's affinity; [] where the system has none (macOS)."""
     if not hasattr(os, "sched_getaffinity"):

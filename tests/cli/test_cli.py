@@ -17,10 +17,12 @@ from support.runs import (
     command,
     contents,
     copy_tree,
+    end,
     needs_proc,
     picture,
     run_process,
     small_project,
+    start,
 )
 from support.terminal import listing, on_a_terminal, screen
 
@@ -561,3 +563,21 @@ def test_a_disk_that_fills_up_while_an_image_is_made_is_no_error_of_ours(images:
     assert ended.code == 5, ended.err
     assert "x.png: can't be written (File too large)" in ended.err
     assert {path.name for path in images.iterdir()} == {"content.png", "other.png", "style.png"}
+
+
+@pytest.mark.parametrize(("asked", "told"), [(None, "0"), ("ACTIVE", "30000000000")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(
+    small: Small, monkeypatch: pytest.MonkeyPatch, asked: str | None, told: str
+) -> None:
+    # What GNU's OpenMP says when a worker loads it: how often it looks before it sleeps.
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "VERBOSE")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    small.document["run"] |= {"executor": "local", "cpu_workers": 1}
+    small.pair["steps"] = 2  # all that the manifest asked for before is there
+    ended = end(start("run", str(small.write())))
+    counts = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", ended.err)
+    if not counts:
+        pytest.skip("this torch has no GNU OpenMP")
+    assert set(counts) == {told}
