@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import tarfile
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -143,3 +144,24 @@ def test_an_installed_wheel_makes_the_demo_plans_it_and_runs_it(
         assert before.shape == after.shape
         assert (before != after).mean() > 0.1, "no photograph is left as it was"
     shutil.rmtree(installed.folder / "out")
+
+
+def test_a_clone_that_is_installed_in_place_does_not_hide_it_beside_itself(tmp_path: Path) -> None:
+    clone, target = tmp_path / "stylebatch", tmp_path / "built"
+    for name in repository():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    target.mkdir()
+    build = "import sys; from setuptools import build_meta; build_meta.build_editable(sys.argv[1])"
+    command = [sys.executable, "-c", build, str(target)]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    venv.create(tmp_path / "venv", with_pip=False)
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (wheel,) = target.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    command = [str(tmp_path / "venv/bin/python"), "-c", "from stylebatch import __version__"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
