@@ -57,6 +57,7 @@ def main() -> None:
         pins = [pin for pin in pins if not pin.name.startswith((*TORCH, *CUDA))]
     install_project(f".[{wanted.extra}]", install_locked(pins, wanted.lock))
     report(locked, wanted.lock)
+    check_pair()
 
 
 def announce(locked: Iterable[Pin]) -> None:
@@ -143,6 +144,16 @@ def report(locked: list[Pin], lock: Path | None) -> None:
         found = version_of(name)
         if found and found.partition("+")[0] not in versions:
             say(f"{lock}: {name} {found} instead of {' or '.join(versions)}, untested")
+
+
+def check_pair() -> None:
+    """End where torchvision can't be imported: of an index of one's own it may not be torch's."""
+    command = (sys.executable, "-c", "import torchvision")
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pair = " and ".join(f"{name} {version_of(name)}" for name in TORCH)
+        todo = "take both from one index: remove this environment, again with another TORCH_INDEX"
+        fail(done.stderr.strip(), f"{pair} don't go together: {todo}, or without it")
 
 
 def relatives(pins: Collection[Pin], names: set[str]) -> set[str]:

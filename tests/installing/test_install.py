@@ -1,6 +1,6 @@
 """What `make run` and `make test` install: the locked versions, or the newest, and say so.
 
-Against an index of files that is made here, of wheels that hold nothing.
+Against an index of files that is made here, of wheels that hold an empty module.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ LOCKED = {
 }
 
 
-def make_wheel(folder: Path, name: str, version: str, *needs: str) -> Path:
-    """Write a wheel that holds nothing but what it is called and needs."""
+def make_wheel(folder: Path, name: str, version: str, *needs: str, code: str = "") -> Path:
+    """Write a wheel that holds a module, what it is called and needs."""
     path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     header = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
@@ -53,6 +53,7 @@ def make_wheel(folder: Path, name: str, version: str, *needs: str) -> Path:
         wheel.writestr(f"{info}/METADATA", metadata + "\nProvides-Extra: demo\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
+        wheel.writestr(f"{name.replace('-', '_')}.py", code)
     return path
 
 
@@ -279,3 +280,13 @@ def test_another_index_that_lacks_the_locked_torch_gives_its_newest_and_it_is_sa
     assert (found["paint"], found["brush"]) == ("2", "1")
     assert "torch==2" in done.stderr
     assert "torch 1.5+cpu instead of 2, untested" in done.stderr
+
+
+def test_a_torchvision_that_is_not_torchs_is_no_installation(tiny: Tiny) -> None:
+    code = "raise RuntimeError('operator torchvision::nms does not exist')"
+    make_wheel(tiny.root / "index/torchvision", "torchvision", "2", "torch==2", code=code)
+    tiny.lock({})
+    done = tiny.install()
+    assert done.returncode == 1
+    assert "torchvision::nms does not exist" in done.stderr
+    assert "torch 2 and torchvision 2 don't go together: take both from one index" in done.stderr
