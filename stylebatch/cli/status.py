@@ -160,6 +160,9 @@ def activity_text(activity: Mapping[str, Any], now_s: float) -> str:
         parts.append(f"{activity['running']:,} at once")
     if activity["furthest"]:
         parts.append(furthest_text(activity["furthest"]))
-    left_s = activity["left_s"]
-    known = None if left_s is None or silence else max(0.0, left_s - age_s)
-    return f"{', '.join(parts)}; {left_text(known)}{silence}"
+    known = (
+        None if left_s is None or silence else max(0.0, left_s - age_s)
+        # A run of an earlier version tells no most.
+        for left_s in (activity["left_s"], activity.get("most_left_s"))
+    )
+    return f"{', '.join(parts)}; {left_text(*known)}{silence}"

@@ -198,7 +198,7 @@ def _going(tally: Tally, speed: Speed) -> list[str]:
         texts.append(f"{per_minute:,.{0 if per_minute >= 10 else 1}f} images/min")
     # A run that was stopped does not make what is left.
     if not tally.stopped_by and tally.devices:
-        texts.append(left_text(tally.left_s))
+        texts.append(left_text(tally.left_s, tally.most_left_s))
     return texts
 
 

@@ -5,8 +5,10 @@ from stylebatch.run import Finishing
 from stylebatch.system.words import counted
 
 
-def left_text(left_s: float | None) -> str:
-    """Say how long a run still takes."""
+def left_text(left_s: float | None, most_left_s: float | None) -> str:
+    """Say how long a run still takes; while that can't be told, how long at most."""
+    if left_s is None and most_left_s is not None:
+        return f"at most {roughly(most_left_s)} left"
     return "time left not known yet" if left_s is None else f"about {roughly(left_s)} left"
 
 

@@ -32,6 +32,7 @@ class Activity:
             "running": sum(tally.running.values()),
             "furthest": tally.furthest,
             "left_s": tally.left_s,
+            "most_left_s": tally.most_left_s,
             "stopped_by": tally.stopped_by,
             "finishing": tally.finishing._asdict() if tally.finishing else None,
         }

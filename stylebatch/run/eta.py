@@ -120,8 +120,18 @@ class Forecast:
         """
         groups = [group for group in groups if group.width]
         evaluations = self._evaluations({group.settings_id for group in groups})
-        if evaluations is None:
+        return None if evaluations is None else self._left_s(groups, num_jobs, evaluations)
+
+    def most_left_s(self, groups: Iterable[Group], num_jobs: int) -> float | None:
+        """Return seconds to the end where no image ends early; arguments as in `left_s`."""
+        groups = [group for group in groups if group.width]
+        if any(group.settings_id not in self._most for group in groups):
             return None
+        return self._left_s(groups, num_jobs, self._most)
+
+    def _left_s(
+        self, groups: list[Group], num_jobs: int, evaluations: Mapping[str, float]
+    ) -> float | None:
         # Workers of one kind would all take as long.
         kinds = Counter(self._kinds[worker] for worker in self._joined_at)
         alone_s = {kind: self._alone_s(kind, groups, evaluations) for kind in kinds}

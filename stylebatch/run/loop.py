@@ -152,7 +152,9 @@ class Loop:
 
     def _look_ahead(self) -> None:
         num_jobs = self._scheduler.left + self._scheduler.in_flight
-        self.tally.left_s = self._forecast.left_s(self._scheduler.groups_left(), num_jobs)
+        groups = self._scheduler.groups_left()
+        self.tally.left_s = self._forecast.left_s(groups, num_jobs)
+        self.tally.most_left_s = self._forecast.most_left_s(groups, num_jobs)
         self.tally.furthest = self._forecast.furthest()
         if self.tally.stopped_by:
             self.tally.finishing = self._forecast.finishing()

@@ -43,6 +43,7 @@ class Tally:
             something to do; of those that died too. Known once the loop has ended.
         pace: how fast the first worker's kind of device is, from earlier runs too.
         left_s: seconds until all is done, None while nobody can tell.
+        most_left_s: the same where no image ends early.
         furthest: the evaluation of the furthest image in a slot, and the most that it takes.
         finishing: what it takes to finish what is in slots, once the run is stopped.
     """
@@ -57,6 +58,7 @@ class Tally:
     busy_s: dict[int, float] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     left_s: float | None = None
+    most_left_s: float | None = None
     furthest: tuple[int, int] | None = None
     finishing: Finishing | None = None
     stopped_by: Stop | None = None

@@ -30,6 +30,7 @@ AT_WORK: dict[str, Any] = {
     "running": 6,
     "furthest": [23, 100],
     "left_s": None,
+    "most_left_s": None,
     "stopped_by": None,
     "finishing": None,
 }
@@ -53,6 +54,10 @@ def status(small: Small) -> str:
             {},
             "making images, 6 at once, furthest at evaluation 23 of at most 100; "
             "time left not known yet",
+        ),
+        (
+            {"running": 0, "furthest": None, "most_left_s": 44 * 60.0},
+            "making images; at most 44 min left",
         ),
         ({"running": 0, "furthest": None, "left_s": 44 * 60.0}, "making images; about 44 min left"),
         (

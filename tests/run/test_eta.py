@@ -112,6 +112,17 @@ def test_where_images_can_end_early_nothing_is_said_before_it_is_known_when() ->
     assert found.left_s([Group(*SHAPE, 95)], 95) == pytest.approx(95 * 5 * 0.01)
 
 
+def test_until_it_is_known_when_images_end_they_take_their_budget_at_most() -> None:
+    found = forecast("cpu", end_early={"s"})
+    assert found.most_left_s([Group(*SHAPE, 6)], 6) is None
+    found.progress(replace(START, seconds=0.0))
+    found.progress(Progress(0, 2, 4, 0.8, SHAPE, 4))
+    assert found.left_s([Group(*SHAPE, 6)], 6) is None
+    # .2 s an evaluation, at most 10 an image, 4 evaluations behind them.
+    assert found.most_left_s([Group(*SHAPE, 6)], 6) == pytest.approx(0.2 * (60 - 4))
+    assert found.most_left_s([Group(*SHAPE, 6), Group("other", 10, 10, 1)], 7) is None
+
+
 def test_what_images_in_slots_have_had_is_not_left_and_one_that_takes_longer_takes_longer() -> None:
     found = forecast("cpu", most={"s": 100}, end_early={"s"})
     for evaluations in (40, 40, 40, 60, 60, 60):
