@@ -27,6 +27,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "pairs": PAIR,
     "blend": (*PAIR, "styles", 0),
     "assign": (*PAIR, "assign"),
+    "split": (*PAIR, "split"),
     "override": (*PAIR, "override"),
     "second_pass": (*PAIR, "override", "second_pass"),
     "run": ("run",),

@@ -55,13 +55,15 @@ class Job:
         fingerprint: a hash of everything that decides its pixels.
         settings_id: names the resolved settings (`recipes.Settings`) that it runs with.
         content: path from the manifest's folder (POSIX), or absolute.
-        label: the first folder below the content folder, None where there is none.
+        label: its class: the first folder below the split, or below the content folder where there
+            are no splits; None where there is none.
         style: key of its style entry.
         width, height: the size in pixels at which it is optimised.
         strength: how much style, 0 or above; see `recipes.Recipe`.
         noise_seed: where its settings use noise, else None.
         mask: path as `content`, "" where its pair has no masks.
         mask_digest: "" also where there should be a mask, but `mask` is not one image.
+        split: None where its pair has no splits.
         is_replacement: whether what stands in its place is of another fingerprint: that is set
             aside when this is committed.
     """
@@ -81,6 +83,7 @@ class Job:
     noise_seed: int | None
     mask: str = ""
     mask_digest: str = ""
+    split: str | None = None
     is_replacement: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
     python -m benchmarks.speed.plan       # 10,000, 100,000, 1,000,000 jobs; 10 GB, 20 minutes
     python -m benchmarks.speed.plan --jobs 10000 --photos 0
+    python -m benchmarks.speed.plan --pair "split: {shares: {a: 0.8, b: 0.2}}, stylise: [a, b]"
 
 Each figure is of a process of its own, through the functions that `stylebatch plan` and `run` call;
 `status` is the whole command. CPU seconds are user and system time: other work on the machine
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--per-folder", type=int, default=1_000)
     parser.add_argument("--photos", type=int, default=5_000, help="photo-sized files, 0: none")
+    parser.add_argument("--pair", default="", help="more keys of the small files' pair, in YAML")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -51,15 +53,15 @@ def main() -> None:
     print(ROW.format("", "seconds", "CPU s", "MB", "µs a job", "pending", "files read"))
     for num_jobs in options.jobs:
         with tempfile.TemporaryDirectory(prefix="stylebatch-plan-") as folder:
-            report_small(Path(folder), num_jobs, options.per_folder)
+            report_small(Path(folder), num_jobs, options.per_folder, options.pair)
     if options.photos:
         with tempfile.TemporaryDirectory(prefix="stylebatch-plan-") as folder:
             report_photos(Path(folder), options.photos)
 
 
-def report_small(root: Path, num_jobs: int, per_folder: int) -> None:
+def report_small(root: Path, num_jobs: int, per_folder: int, keys: str) -> None:
     """Print the rows of so many small files."""
-    make_small(root, num_jobs, per_folder)
+    make_small(root, num_jobs, per_folder, keys)
     print(f"{num_jobs:,} small files, {per_folder:,} a folder")
     report("planned for the first time", "plan", root, num_jobs)
     report("again, nothing done", "plan", root, num_jobs)

@@ -10,14 +10,14 @@ version: 1
 output: out
 extractor: {arch: vgg19, weights: random}
 pairs:
-  - {name: all, content: photos, styles: [styles], assign: {sample: 1}}
+  - {name: all, content: photos, styles: [styles], assign: {sample: 1}, KEYS}
 """
 NUM_STYLES = 20
 
 
-def make_small(root: Path, num_files: int, per_folder: int) -> None:
-    """Make PNG files of 24×16 px and more, each with other bytes."""
-    make_project(root)
+def make_small(root: Path, num_files: int, per_folder: int, keys: str = "") -> None:
+    """Make PNG files of 24×16 px and more, each with other bytes; `keys` are more of the pair's."""
+    make_project(root, keys)
     for number in range(num_files):
         folder = root / "photos" / f"class{number // per_folder:04d}"
         if number % per_folder == 0:
@@ -44,11 +44,11 @@ def make_photos(root: Path, num_files: int) -> None:
         (folder / f"photo{number:05d}.jpg").write_bytes(data[:2] + comment + data[2:])
 
 
-def make_project(root: Path) -> None:
+def make_project(root: Path, keys: str = "") -> None:
     """Make a manifest and its styles."""
     (root / "styles").mkdir(parents=True)
     (root / "photos").mkdir()
-    (root / "pipeline.yaml").write_text(MANIFEST)
+    (root / "pipeline.yaml").write_text(MANIFEST.replace("KEYS", keys))
     for number in range(NUM_STYLES):
         (root / "styles" / f"style{number:02d}.png").write_bytes(tiny_png(64, 64, number))
 

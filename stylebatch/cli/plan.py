@@ -122,6 +122,10 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
     print_table(console, header, _pair_rows(manifest, foreseen))
     if foreseen.waiting:
         print_table(console, *_sizes(foreseen.waiting, manifest))
+    if splits := list(summary.split_rows()):
+        print_table(console, ("pair", "split", "images", ""), splits)
+    for line in (*summary.split_lines(), *summary.left_out()):
+        say(console, line)
     for line in summary.warnings():
         say(console, f"warning: {line}")
     for name, found in summary.pairs.items():

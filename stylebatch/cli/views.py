@@ -81,7 +81,8 @@ class LineView:
         pass
 
     def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
-        pass
+        for line in summary.split_lines(is_found=True):
+            self.say(line)
 
     def event(self, event: Event) -> None:
         if isinstance(event, JobFailed):
@@ -145,6 +146,7 @@ class LiveView(LineView):
         self._live.update(Text(f"{text} …", style="dim"), refresh=True)
 
     def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
+        super().planned(counts, summary, stale)
         for line in summary.warnings():
             say(self._console, f"warning: {line}", "yellow")
 

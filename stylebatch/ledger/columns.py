@@ -28,7 +28,7 @@ _KEPT = tuple(name for name in _OF_JOB if name not in ("width", "height", "is_re
 KEPT_COLUMNS = ("folder", "name", *_KEPT, "style_digest")
 # What is said of an output and decides no pixel, so that it may change while the image stays: what
 # the jobs of a planned folder share, and what is each one's own.
-SHARED, OWN = ("pair", "settings_id", "label"), ("content", "style", "mask")
+SHARED, OWN = ("pair", "settings_id", "label", "split"), ("content", "style", "mask")
 DESCRIBED = SHARED + OWN
 
 
@@ -53,7 +53,7 @@ def kept_row(job: Job, style_digest: str) -> Row:
 
 # A planned job's content is told from the manifest's folder, and comes before the one in it.
 _PLANNED = (
-    *("folder", "pair", "settings_id", "label", "content"),
+    *("folder", "pair", "settings_id", "label", "split", "content"),
     *Planned._fields,
     "is_replacement",
 )
@@ -89,4 +89,4 @@ def described_row(planned: PlannedFolder, job: Planned, content: str) -> Row:
 
 
 def _all_of(planned: PlannedFolder, job: Planned, content: str) -> Row:
-    return (planned.folder, planned.pair, planned.settings_id, planned.label, content, *job)
+    return (planned.folder, *shared_values(planned), content, *job)

@@ -104,6 +104,12 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX aside_fingerprint ON aside (fingerprint);
     """,
+    """
+    -- Null where the pair has no splits.
+    ALTER TABLE jobs ADD COLUMN split TEXT;
+    ALTER TABLE successors ADD COLUMN split TEXT;
+    ALTER TABLE aside ADD COLUMN split TEXT;
+    """,
 )
 
 

@@ -223,8 +223,8 @@ class Ledger:
         no mask.
         """
         yield from self._rows(
-            "SELECT j.folder, j.name, pair, label, content, content_digest, style, style_digest, "
-            "variant, strength, noise_seed AS seed, settings_id, "
+            "SELECT j.folder, j.name, pair, label, split, content, content_digest, style, "
+            "style_digest, variant, strength, noise_seed AS seed, settings_id, "
             "nullif(mask, '') AS mask, nullif(mask_digest, '') AS mask_digest, f.json AS facts "
             "FROM jobs j LEFT JOIN facts f USING (folder, name) "
             f"WHERE state IN {outcomes.STANDING} ORDER BY j.folder, j.name"
@@ -232,7 +232,9 @@ class Ledger:
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of each job that failed, ordered by folder and name."""
-        of_each = "SELECT folder, name, pair, label, content, style, variant, reason, deaths FROM"
+        of_each = (
+            "SELECT folder, name, pair, label, split, content, style, variant, reason, deaths FROM"
+        )
         yield from self._rows(f"{_of_failed(of_each)} ORDER BY folder, name")
 
     def reasons(self) -> dict[str, str]:

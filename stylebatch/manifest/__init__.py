@@ -13,6 +13,7 @@ from stylebatch.manifest.model import (
 )
 from stylebatch.manifest.run_options import parse_duration, parse_failures
 from stylebatch.manifest.schema import json_schema
+from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.manifest.survey import (
     Candidates,
     Photographs,
@@ -27,6 +28,8 @@ from stylebatch.manifest.survey import (
 from stylebatch.manifest.yaml_lines import ManifestError
 
 __all__ = [
+    "EVERYTHING",
+    "NO_SPLIT",
     "Assign",
     "Candidates",
     "Draft",
@@ -35,6 +38,8 @@ __all__ = [
     "Pair",
     "Photographs",
     "RunOptions",
+    "Selection",
+    "Split",
     "StyleSource",
     "SurveyError",
     "SweepPoint",

@@ -36,7 +36,7 @@ extractor:
 pairs:
   - name: {pair}
 {about_content}
-    content: {content}
+    content: {content}{split}
 {about_styles}
     styles: {styles}
     assign: {assign}
@@ -85,7 +85,8 @@ def draft_manifest(path: Path, photographs: Photographs, styles: dict[Path, int]
         output=_scalar(output),
         pair=_scalar(_pair_name(photographs.folder)),
         about_content=_comment(_about_content(photographs)),
-        content=_scalar(_relative(root, photographs.train)),
+        content=_scalar(_relative(root, photographs.folder)),
+        split=_split(photographs),
         about_styles=_comment(counted(num_styles, "style") + ": files, folders, globs, or blends"),
         styles=f"[{', '.join(_scalar(_relative(root, entry)) for entry in styles)}]",
         assign=_assign(num_styles),
@@ -128,9 +129,15 @@ def _about_content(photographs: Photographs) -> str:
         return text
     others = ", ".join(f"{name} ({count:,})" for name, count in photographs.others.items())
     return (
-        f"{text}. Left as they are: {others}; what a model is judged by had better be photographs. "
-        "To stylise one all the same, add a pair for it with `into:`, a folder of its own."
+        f"{text}, in {photographs.split}. Left as they are: {others}; what a model is judged by "
+        "had better be photographs. `stylise:` names the folders that are stylised."
     )
+
+
+def _split(photographs: Photographs) -> str:
+    if photographs.split is None:
+        return ""
+    return f"\n    split: folders\n    stylise: [{_scalar(photographs.split)}]"
 
 
 def _about_size(photographs: Photographs, output_size: str | int) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.recipes import Settings
 
 
@@ -73,6 +74,8 @@ class Pair:
     line: int
     masks: str = ""
     point: SweepPoint | None = None
+    split: Split = NO_SPLIT
+    selection: Selection = EVERYTHING
 
 
 def base_name(pair: str) -> str:

@@ -8,7 +8,9 @@ from stylebatch.manifest.model import Assign, Pair, StyleSource
 from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
 from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import Choice, Defaults, ManifestFields, PairFields
+from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.manifest.settings import SettingsResolver, Strength
+from stylebatch.manifest.splits import SPLIT_KEYS, ImagesReader
 from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
 from stylebatch.manifest.yaml_lines import Loc
@@ -56,7 +58,12 @@ class PairReader:
     def read(self, index: int, pair: PairFields) -> list[Pair]:
         """Return the pair resolved, or the points of its sweep; none where settings can't be."""
         written = _Written(("pairs", index), pair, self.defaults)
-        content, num_findings = self._content(written), len(self.findings)
+        split, selection = NO_SPLIT, EVERYTHING
+        num_findings = len(self.findings)
+        content = self._content(written)
+        if content and len(self.findings) == num_findings:
+            split, selection = self._images(written, content)
+        num_findings = len(self.findings)
         styles = self._styles(written)
         is_counted = len(self.findings) == num_findings and not self._is_broken(written, "styles")
         assign = self._assign(written, len(styles) if is_counted else None)
@@ -79,6 +86,8 @@ class PairReader:
                     line=self.findings.document.line(written.loc),
                     masks=masks,
                     point=point.swept if point else None,
+                    split=split,
+                    selection=selection,
                 )
             )
         return pairs
@@ -125,6 +134,20 @@ class PairReader:
         if self._is_missing(written, "content", "a folder of images"):
             return ""
         return self._folder(written, "content", "a folder of images (searched recursively)")
+
+    def _images(self, written: _Written, content: str) -> tuple[Split, Selection]:
+        is_split = not self._is_broken(written, *SPLIT_KEYS)
+        reader = ImagesReader(written, self.root, content, self.findings, is_split=is_split)
+        try:
+            return reader.read()
+        except OSError as error:
+            # Never as if there were no splits: what is not read may be a validation set.
+            found, allowed = (
+                f"a folder in it can't be read ({error})",
+                "allowed is a folder of images",
+            )
+            self.findings.add(written.place("content"), found, allowed, CORRECT)
+            return NO_SPLIT, EVERYTHING
 
     def _masks(self, written: _Written, content: str) -> str:
         if written.value("masks") is None:

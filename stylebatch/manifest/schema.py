@@ -64,6 +64,7 @@ Positive = Annotated[float, Field(gt=0)]
 # What a pair and its recipe both name has one set of bounds: the recipe's.
 Strength = Annotated[float, Recipe.model_fields["strength"]]
 Triple = tuple[float, float, float]
+Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 # A path that is read or written; of weights, names are too, and `find_weights` tells them apart.
 Place = Annotated[str, Field(min_length=1), AfterValidator(expand_home)]
 StylePath = Annotated[
@@ -163,6 +164,21 @@ class Choice(Section):
     """a CSV file with the columns content,style: which image gets which style"""
 
 
+class SplitBy(Section):
+    """Splits that are not the content's folders; each is a folder of the output."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    lists: Annotated[dict[str, Place], Field(min_length=1)] | None = _key(
+        {"train": "train.txt", "val": "val.txt"}
+    )
+    """text files with an image a line, its path below content: what is in none is left out"""
+    shares: (
+        Annotated[dict[str, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None
+    ) = _key({"train": 0.8, "val": 0.1, "test": 0.1})
+    """parts of each class that sum to 1, drawn by `seed`; copies of a photograph stay together"""
+
+
 class Defaults(Section):
     """What every pair has that does not say otherwise."""
 
@@ -170,6 +186,21 @@ class Defaults(Section):
     """a named objective and solver setting: `stylebatch recipes`"""
     content: Place | None = _key("photos", otherwise="required")
     """folder of photographs, searched recursively; its sub-folders (classes) are kept"""
+    split: Literal["auto", "folders", "none"] | SplitBy | None = _key(
+        {"shares": {"train": 0.9, "val": 0.1}}, otherwise="auto"
+    )
+    """auto: by the folders below content if they are named train, val, test and the like; folders:
+    by whichever there are; none; or by lists or shares"""
+    stylise: Names | None = _key(["train"], otherwise="the train one")
+    """the splits that are stylised; of the others nothing is made"""
+    include: Names | None = _key(["**/*.jpg"], otherwise="all")
+    """globs on an image's path below content: only what one of them matches"""
+    exclude: Names | None = _key(["**/*_blurred.*"])
+    """likewise: not what one of them matches"""
+    classes: Names | None = _key(["cats", "dogs"], otherwise="all")
+    """only these: first folders below the split, or below content where there is none"""
+    max_images: Annotated[int, Field(ge=1)] | None = _key(500, otherwise="all")
+    """so many of each class in each split, drawn by `seed`"""
     masks: Place | None = _key("masks")
     """folder with a mask for each image, at its path below content: white stylised, black kept"""
     styles: Annotated[list[StylePath | Blend], Field(min_length=1)] | None = _key(

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylebatch.errors import UserError
+from stylebatch.manifest.selection import TRAIN, find_layout
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.images import IMAGE_SUFFIXES, ImageError, upright_size
 from stylebatch.system import files
 from stylebatch.system.words import counted
 
-TRAIN = frozenset({"train", "training"})
-OTHER_SPLITS = frozenset(
-    {"val", "valid", "validation", "dev", "test", "testing", "eval", "holdout"}
-)
 STYLE_NAMES = frozenset(
     {"style", "styles", "painting", "paintings", "art", "arts", "artwork", "artworks", "textures"}
 )
@@ -39,10 +36,10 @@ class Photographs:
 
     Attributes:
         folder: as it was given, or found.
-        train: what a manifest names: the folder's split to train on, or the folder itself.
+        train: what is stylised: the folder's split to train on, or the folder itself.
         count: photographs in `train`.
         classes: photographs of each first folder below `train`, the largest first.
-        others: photographs of the other splits, by folder; {} where there are no splits.
+        others: photographs of the other folders beside `train`; {} where there are no splits.
         sizes: upright (width, height) in pixels of some of them.
         examples: paths of these, in their order.
         num_unreadable: of those that were looked into.
@@ -56,6 +53,11 @@ class Photographs:
     sizes: list[tuple[int, int]]
     examples: list[Path]
     num_unreadable: int
+
+    @property
+    def split(self) -> str | None:
+        """The folder's split to train on, None where it has no splits."""
+        return None if self.train == self.folder else self.train.name
 
     @property
     def median_size(self) -> tuple[int, int] | None:
@@ -238,12 +240,13 @@ def _largest_first(folders: Iterable[Path]) -> list[Path]:
 
 
 def _splits(folder: Path) -> tuple[Path, list[str]]:
-    """Return what to train on, and the folders beside it that are other splits."""
-    names = files.list_folders(folder)
-    train = next((name for name in sorted(names) if name.casefold() in TRAIN), None)
-    if train is None or files.list_files(folder, IMAGE_SUFFIXES):
+    """Return what to train on, and the folders beside it: splits, and what lies among them."""
+    layout = find_layout(folder)
+    # One folder called `train` among others is a class.
+    if not (layout.is_split or (layout.trains and len(layout.splits) > 1)):
         return folder, []
-    return folder / train, sorted(name for name in names if name.casefold() in OTHER_SPLITS)
+    train = layout.trains[0]
+    return folder / train, [name for name in layout.splits + layout.others if name != train]
 
 
 def _count(folder: Path) -> tuple[dict[str, int], list[Path]]:

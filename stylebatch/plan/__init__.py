@@ -1,8 +1,8 @@
 """Manifest → jobs, streamed: which inputs there are, which styles they get, what decides pixels."""
 
 from stylebatch.plan.fingerprint import draw_noise_seed
-from stylebatch.plan.inputs import KnownFile, resolve_styles
-from stylebatch.plan.planner import PlanError, Planned, PlannedFolder, plan_jobs
+from stylebatch.plan.inputs import KnownFile, PlanError, resolve_styles
+from stylebatch.plan.planner import Planned, PlannedFolder, plan_jobs
 from stylebatch.plan.summary import PlanSummary
 
 __all__ = [

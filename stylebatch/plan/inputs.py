@@ -14,6 +14,10 @@ from stylebatch.system.paths import below
 from stylebatch.system.read_ahead import read_each
 
 
+class PlanError(UserError):
+    """A plan that can't be made, or that would harm what is there."""
+
+
 class InputError(UserError):
     """A style image that can't be read."""
 
@@ -128,6 +132,22 @@ class InputReader:
         except images.ImageError:
             width, height = 0, 0
         return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)
+
+
+def check_names(content: str, stats: Sequence[files.FileStat]) -> None:
+    """Refuse names that are not UTF-8: neither the ledger nor JSON can hold them.
+
+    Raises:
+        PlanError: there is one below a content folder.
+    """
+    for stat in stats:
+        if stat.path.isascii():
+            continue
+        try:
+            stat.path.encode()
+        except UnicodeEncodeError:
+            where = below(content, stat.path).encode(errors="backslashreplace").decode()
+            raise PlanError(where, "its name is not UTF-8", "", "rename it") from None
 
 
 def resolve_styles(manifest: Manifest, known: KnownFiles) -> dict[str, Style]:

@@ -8,11 +8,9 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import NamedTuple
 
-from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest, Pair
 from stylebatch.output import naming
 from stylebatch.output.shard import Shard
-from stylebatch.pictures import images
 from stylebatch.plan.assignment import StyleTable, read_tables, sample_styles
 from stylebatch.plan.fingerprint import (
     draw_noise_seed,
@@ -27,7 +25,10 @@ from stylebatch.plan.inputs import (
     KnownFile,
     KnownFiles,
     Mask,
+    PlanError,
 )
+from stylebatch.plan.shares import ShareDraws
+from stylebatch.plan.splits import PairImages, Part
 from stylebatch.plan.summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.records import Style
 from stylebatch.system import files
@@ -36,10 +37,6 @@ from stylebatch.system.paths import below
 _MAX_FILES_AT_ONCE = 4096
 _MAX_JOBS_AT_ONCE = 4096
 _MAX_ENLARGEMENT = 2
-
-
-class PlanError(UserError):
-    """A plan that can't be made, or that would harm what is there."""
 
 
 class Planned(NamedTuple):
@@ -67,6 +64,7 @@ class PlannedFolder:
         folder: POSIX path under `images/`, "" for that itself; `Planned.name` is in it.
         content_folder: POSIX path from the manifest's folder; `Planned.content` is in it.
         others: names of the pair's outputs in the folder that other shards make.
+        split: that they are in, None where the pair has no splits.
     """
 
     pair: str
@@ -76,6 +74,7 @@ class PlannedFolder:
     content_folder: str
     jobs: list[Planned]
     others: list[str] = field(default_factory=list)
+    split: str | None = None
 
 
 def plan_jobs(
@@ -84,25 +83,31 @@ def plan_jobs(
     styles: Mapping[str, Style],
     summary: PlanSummary | None = None,
     shard: Shard | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> Iterator[PlannedFolder]:
     """Yield the manifest's jobs, some thousand at a time. Images that can't be read are jobs too.
 
     Args:
         summary: is filled on the way.
-        shard: plan its jobs only, and read no image that none of them needs.
+        shard: plan its jobs only, and read no image that neither they nor shares need.
+        tick: is called where nothing is yielded for long, and may raise.
 
     Raises:
-        PlanError, TableError, Problems: tables with errors, folders and names that can't be read.
+        PlanError, TableError, ListError, Problems: tables and lists with errors, folders and names
+            that can't be read, splits with nothing to stylise.
     """
     summary = PlanSummary() if summary is None else summary
     tables = read_tables(manifest)
+    draws = ShareDraws(manifest, known, summary.read, tick)
     for pair in manifest.pairs:
-        pair_summary = summary.pairs.setdefault(pair.name, PairSummary())
+        pair_summary = summary.of_pair(pair.name)
         reader = InputReader(manifest.root, known, summary.read)
         table = tables.get(pair.name)
+        found = PairImages(manifest, pair, draws, pair_summary.selected)
         planner = _PairPlanner(manifest, pair, styles, table, reader, pair_summary, shard)
         try:
-            yield from planner.folders()
+            yield from planner.folders(found)
+            found.check_stylised()
         except OSError as error:
             where = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
             raise PlanError(where, f"a folder can't be read ({error})") from error
@@ -134,26 +139,26 @@ class _PairPlanner:
         self.sizes = cache(self._sizes)
         self.twins = cache(self._twins)
 
-    def folders(self) -> Iterator[PlannedFolder]:
-        walk = files.walk_files(self.root, images.IMAGE_SUFFIXES, self.summary.passed_over)
-        for folder, stats in walk:
-            _check_names(self.pair, stats)
-            yield from self._plan_folder(folder, stats)
+    def folders(self, found: PairImages) -> Iterator[PlannedFolder]:
+        for part in found.parts(self.summary.passed_over):
+            if part.is_stylised:
+                yield from self._plan_part(part)
         if self.table is not None:
             self.summary.unknown_rows = self.table.unknown()
 
-    def _plan_folder(self, folder: str, stats: list[files.FileStat]) -> Iterator[PlannedFolder]:
+    def _plan_part(self, part: Part) -> Iterator[PlannedFolder]:
+        folder, stats = part.folder, part.stats
         content_folder = below(self.pair.content, folder)
         paths = [stat.path for stat in stats]
         assigned = self._assign(paths)
         names = list(self._names(folder, paths, assigned))
         others: frozenset[str] = frozenset()
         if self.shard:
-            others = self.shard.find_others(below(self.pair.into, folder), names)
+            others = self.shard.find_others(below(self.pair.into, part.output), names)
             stats, assigned, names = self._own(stats, assigned, names, others)
         paths = [stat.path for stat in stats]
         masks = self._masks(folder, paths)
-        left, chunk = iter(names), self._chunk(folder, content_folder, list(others))
+        left, chunk = iter(names), self._chunk(part, content_folder, list(others))
         for start in range(0, len(stats), _MAX_FILES_AT_ONCE):
             block = slice(start, start + _MAX_FILES_AT_ONCE)
             read = self.reader.files_of(content_folder, stats[block])
@@ -165,7 +170,7 @@ class _PairPlanner:
                 chunk.jobs.extend(job for job in jobs if job.name not in others)
                 if len(chunk.jobs) >= _MAX_JOBS_AT_ONCE:
                     yield chunk
-                    chunk = self._chunk(folder, content_folder, [])
+                    chunk = self._chunk(part, content_folder, [])
         if chunk.jobs or chunk.others:
             yield chunk
 
@@ -183,11 +188,10 @@ class _PairPlanner:
         kept = list(chain.from_iterable(of_each[number] for number in own))
         return [stats[number] for number in own], [assigned[number] for number in own], kept
 
-    def _chunk(self, folder: str, content_folder: str, others: list[str]) -> PlannedFolder:
-        label = folder.partition("/")[0] or None
-        output = below(self.pair.into, folder)
-        settings_id = self.pair.settings.id
-        return PlannedFolder(self.pair.name, output, settings_id, label, content_folder, [], others)
+    def _chunk(self, part: Part, content_folder: str, others: list[str]) -> PlannedFolder:
+        pair, output = self.pair, below(self.pair.into, part.output)
+        of_all = (pair.name, output, pair.settings.id, part.label, content_folder)
+        return PlannedFolder(*of_all, [], others, part.split)
 
     def _masks(self, folder: str, paths: list[str]) -> list[Mask]:
         if not self.pair.masks:
@@ -294,15 +298,3 @@ class _FolderParts:
             for index in chosen:
                 for variant in variants:
                     yield naming.NameParts(stem, names[index], variant, path, keys[index], suffix)
-
-
-def _check_names(pair: Pair, stats: list[files.FileStat]) -> None:
-    """Refuse names that are not UTF-8: neither the ledger nor JSON can hold them."""
-    for stat in stats:
-        if stat.path.isascii():
-            continue
-        try:
-            stat.path.encode()
-        except UnicodeEncodeError:
-            where = below(pair.content, stat.path).encode(errors="backslashreplace").decode()
-            raise PlanError(where, "its name is not UTF-8", "", "rename it") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from stylebatch.manifest import base_name
 from stylebatch.plan.inputs import ReadCount
+from stylebatch.plan.selected import Selected
 from stylebatch.system.words import counted
 
 # About 32 GB on a CPU: an image of these many pixels on its own.
@@ -23,7 +24,8 @@ class PairSummary:
         enlarged: images whose output is more than twice as large as they were worked on.
         huge: images that are worked on at a size which hardly any memory holds.
         unmasked: images without a mask in a pair with masks.
-        unknown_rows: rows of its table whose content isn't there.
+        unknown_rows: rows of its table whose content isn't there, or is not stylised.
+        selected: what its splits and filters have come to.
     """
 
     images: int = 0
@@ -37,6 +39,7 @@ class PairSummary:
     unmasked_example: str = ""
     passed_over: Counter[str] = field(default_factory=Counter)
     unknown_rows: list[str] = field(default_factory=list)
+    selected: Selected = field(default_factory=Selected)
 
     def note_unreadable(self, path: str) -> None:
         """Count an image that can't be read."""
@@ -71,7 +74,8 @@ class PairSummary:
         if self.unknown_rows:
             first = ", ".join(self.unknown_rows[:3])
             rows = counted(len(self.unknown_rows), "row", "names", "name")
-            yield f"{rows} no content: {first}"
+            yield f"{rows} no content{self.selected.of_stylised}: {first}"
+        yield from self.selected.warnings()
 
 
 @dataclass
@@ -81,6 +85,10 @@ class PlanSummary:
     pairs: dict[str, PairSummary] = field(default_factory=dict)
     read: ReadCount = field(default_factory=ReadCount)
 
+    def of_pair(self, name: str) -> PairSummary:
+        """Return what planning a pair came across, to be filled."""
+        return self.pairs.setdefault(name, PairSummary())
+
     def warnings(self) -> list[str]:
         """Say what a user may not have meant, one line each; of a sweep's points each but once."""
         lines: dict[tuple[str, str], str] = {}
@@ -88,3 +96,32 @@ class PlanSummary:
             for text in pair.warnings():
                 lines.setdefault((base_name(name), text), f"{name}: {text}")
         return list(lines.values())
+
+    def split_rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield a row for each split of each pair: pair, split, images, what becomes of them."""
+        for name, found in self._bases().items():
+            yield from ((name, *row) for row in found.rows())
+
+    def split_lines(self, *, is_found: bool = False) -> list[str]:
+        """Say how pairs are split, one line each.
+
+        Args:
+            is_found: only those whose split was found, and not asked for.
+        """
+        return [
+            f"{name}: {found.how()}"
+            for name, found in self._bases().items()
+            if found.split.kind != "none" and found.split.is_found >= is_found
+        ]
+
+    def left_out(self) -> list[str]:
+        """Say how many images the pairs leave out, one line each."""
+        lines = ((name, found.left()) for name, found in self._bases().items())
+        return [f"{name}: left out {text}" for name, text in lines if text]
+
+    def _bases(self) -> dict[str, Selected]:
+        """Return what was found by pair; the points of a sweep share it."""
+        found: dict[str, Selected] = {}
+        for name, pair in self.pairs.items():
+            found.setdefault(base_name(name), pair.selected)
+        return found

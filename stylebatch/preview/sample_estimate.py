@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stylebatch.ledger import open_together
-from stylebatch.manifest import Assign, Manifest
+from stylebatch.manifest import EVERYTHING, NO_SPLIT, Assign, Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.preview.disk_space import measure_space
 from stylebatch.preview.estimate import Estimate, estimate
@@ -36,6 +36,7 @@ def estimate_by_sample(
         for number, path in enumerate(photographs[:MOST_PHOTOGRAPHS]):
             Path(folder, f"{number}{path.suffix}").symlink_to(path.resolve())
         few = replace(pair, content=folder, styles=pair.styles[:MOST_STYLES], assign=Assign())
+        few = replace(few, split=NO_SPLIT, selection=EVERYTHING)
         sample = replace(manifest, pairs=(few,))
         with open_together(Dataset(manifest.output)) as ledger:
             planned, _, styles = make_plan(sample, ledger, redo=True)

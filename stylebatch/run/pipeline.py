@@ -77,7 +77,8 @@ def make_plan(
     styles = resolve_styles(manifest, ledger)
     dataset = Dataset(manifest.output, shard)
     planned = ledger.begin_plan(manifest, styles, dataset, retry_failed=retry_failed, redo=redo)
-    for folder in plan_jobs(manifest, ledger, styles, summary, shard):
+    tick = partial(check, summary)
+    for folder in plan_jobs(manifest, ledger, styles, summary, shard, tick):
         planned.add(folder)
         check(summary)
     planned.finish()

@@ -71,11 +71,25 @@ def test_a_split_to_train_on_is_named_and_the_others_are_told() -> None:
     out = init("photos", "art").out
     assert "photos/train: 7 photographs, 2 classes: tit 4, jay 3" in out
     assert "left as they are: test 1, val 3 (in photos)\n" in out
-    assert pair()["content"] == "photos/train"
+    assert (pair()["content"], pair()["split"], pair()["stylise"]) == (
+        "photos",
+        "folders",
+        ["train"],
+    )
     assert pair()["name"] == "photos"
     text = Path("pipeline.yaml").read_text()
     assert "Left as they are: test (1), val (3)" in " ".join(text.replace("#", "").split())
-    assert len(command("plan", "--jobs").out.splitlines()) == 7
+    jobs = [json.loads(job) for job in command("plan", "--jobs").out.splitlines()]
+    assert {(job["split"], job["label"]) for job in jobs} == {("train", "jay"), ("train", "tit")}
+    assert len(jobs) == 7
+
+
+def test_beside_two_splits_another_folder_is_left_as_it_is() -> None:
+    for split in ("train", "val", "unlabelled"):
+        birds(split, 1)
+    draw("art/wave.png", 7)
+    assert "left as they are: val 3, unlabelled 3 (in photos)\n" in init("photos", "art").out
+    assert len(command("plan", "--jobs").out.splitlines()) == 3
 
 
 def test_folders_with_names_of_splits_but_nothing_to_train_on_are_classes() -> None:
@@ -224,6 +238,16 @@ def test_the_time_is_measured_and_a_run_takes_the_manifest_as_it_is() -> None:
     ran = command("run", "--executor", "inline")
     assert (ran.code, ran.err) == (0, ""), ran
     assert len(list(Path("out/images").glob("*/*.png"))) == 5
+
+
+@pytest.mark.slow
+def test_the_time_of_a_folder_with_splits_is_measured_too() -> None:
+    birds("train", width=16, height=16)
+    birds("val", width=16, height=16)
+    draw("styles/wave.png", 7)
+    ended = command("init")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.search(r"^time: .* measured now on \d images?$", ended.out, re.MULTILINE)
 
 
 @pytest.mark.slow

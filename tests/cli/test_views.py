@@ -10,6 +10,8 @@ from support.terminal import screen
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.speed import LEAST_S, WINDOW_S, Speed
 from stylebatch.cli.views import LineView, LiveView, QuietView, render
+from stylebatch.manifest import Split
+from stylebatch.plan import PlanSummary
 from stylebatch.records import JobDone, JobFailed, Notice, Progress, Shape, WorkerLost
 from stylebatch.run import Finishing, Pace, Stop, Tally
 
@@ -228,3 +230,20 @@ def test_trouble_stands_above_the_live_part(speed: Speed) -> None:
     assert bar.endswith("1/4 images  time left not known yet")
     assert worker == "  cpu: 2 images at once"
     assert screen(written.getvalue()) == told
+
+
+def test_a_split_that_nobody_asked_for_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = PlanSummary()
+    for name, is_found in (("a:x=1", True), ("a:x=2", True), ("b", False)):
+        split = Split("folders", ("train", "val"), ("train",), is_found=is_found)
+        summary.of_pair(name).selected.split = split
+    told = (
+        "a: split by the content's folders: train stylised, not val "
+        "(`split: none` takes no notice of them)\n"
+    )
+    console = Console(file=io.StringIO(), width=200)
+    for view in (LineView(), QuietView(), LiveView({}, console)):
+        view.planned({}, summary, 0)
+    assert capsys.readouterr().out == told
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == told

@@ -1,10 +1,12 @@
 """The manifests in `examples/`: they load, and mean what they say."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.runs import command
 
 from stylebatch.demo import write_demo
 from stylebatch.manifest import Manifest, load_manifest
@@ -67,3 +69,18 @@ def test_its_points_change_one_field_of_the_recipe_each(keras_sweeps: Manifest) 
         assert field == "tv_weight" or recipe.tv_weight == 1
         assert field == "style_powers" or recipe.style_powers == (2,)
         assert field == "style_layers" or len(recipe.style_layers) == 5
+
+
+def test_the_example_of_splits_stylises_some_and_leaves_the_others(tmp_path: Path) -> None:
+    write_demo(tmp_path / "demo")
+    (tmp_path / "examples").mkdir()
+    manifest = Path(shutil.copy(EXAMPLES / "splits.yaml", tmp_path / "examples"))
+    out = command("plan", str(manifest)).out
+    rows = re.findall(r"^photographs +(train|val) +(\d+) +(stylised|not stylised)$", out, re.M)
+    assert [(split, told) for split, _, told in rows] == [
+        ("train", "stylised"),
+        ("val", "not stylised"),
+    ]
+    counts = [int(count) for _, count, _ in rows]
+    assert min(counts) > 0
+    assert sum(counts) == len(list((tmp_path / "demo/photos").rglob("*.*")))

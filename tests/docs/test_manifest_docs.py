@@ -26,6 +26,7 @@ from stylebatch.manifest.schema import (
     NormalisationFields,
     PairFields,
     Run,
+    SplitBy,
 )
 from stylebatch.plan.assignment import read_table
 from stylebatch.recipes import PROSE, Recipe, SecondPass
@@ -39,6 +40,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "pairs": PairFields,
     "blend": Blend,
     "assign": Choice,
+    "split": SplitBy,
     "second_pass": SecondPass,
     "run": Run,
 }
@@ -46,6 +48,7 @@ PAIR: dict[str, Any] = {"name": "one", "content": "photos", "styles": ["styles"]
 # What an example needs beside it.
 BESIDE: dict[str, dict[str, Any]] = {
     "variants": {"strength": [0.5, 2]},
+    "stylise": {"split": {"shares": {"train": 0.9, "val": 0.1}}},
     "normalisation": {"weights": "random"},
 }
 INPUTS = (
@@ -70,6 +73,8 @@ def load(folder: Path, **sections: Any) -> Manifest:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 32)).save(folder / path)
     (folder / "map.csv").write_text("content,style\n")
+    for name in ("train.txt", "val.txt"):
+        (folder / name).write_text("cats/a.jpg\n")
     document = {"version": 1, "output": "out", "pairs": [PAIR], **sections}
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document))
     return load_manifest(folder / "pipeline.yaml")
@@ -160,8 +165,9 @@ def test_examples_of_smaller_mappings_are_taken_together(tmp_path: Path) -> None
     (loaded,) = load(tmp_path, extractor=given, pairs=[pair]).pairs
     assert loaded.styles[0].key == "blend:dusk"
     assert loaded.settings.recipe.second_pass == SecondPass(**whole["second_pass"])
-    for key, row in rows("assign").items():
-        assert load(tmp_path, pairs=[PAIR | {"assign": {key: example(row[2])}}]).pairs
+    for name in ("assign", "split"):
+        for key, row in rows(name).items():
+            assert load(tmp_path, pairs=[PAIR | {name: {key: example(row[2])}}]).pairs
 
 
 def test_the_fields_of_an_override_are_the_recipe_s_with_the_usual_one_s_values(

@@ -168,7 +168,7 @@ def test_settings_have_the_entries_that_are_told(ran: Small) -> None:
 def test_a_line_of_the_failures_has_the_fields_that_are_told(ran: Small) -> None:
     rows = lines(ran.out / "failures.jsonl")
     assert len(rows) == 2
-    of_metadata = ("file_name", "pair", "label", "content", "style", "variant")
+    of_metadata = ("file_name", "pair", "label", "split", "content", "style", "variant")
     told = {key: types("| key |")[key] for key in of_metadata} | types("| failure |")
     for row in rows:
         check_types(told, row)

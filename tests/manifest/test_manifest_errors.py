@@ -75,17 +75,17 @@ SHAPE_ERRORS = [
     (
         "recipe: balanced",
         "name: all",
-        "7: defaults.name: unknown key 'name'; known are assign, content, into, masks, "
-        "output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; "
-        "remove it",
+        "7: defaults.name: unknown key 'name'; known are assign, classes, content, exclude, "
+        "include, into, masks, max_images, output_size, override, recipe, size_px, split, steps, "
+        "strength, styles, stylise, sweep, variants; remove it",
     ),
     (
         "    size_px: 128",
         "    size_pix: 128",
         "12: pairs[0].size_pix: unknown key 'size_pix' (did you mean 'size_px'?); "
-        "known are assign, content, into, masks, "
-        "name, output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; "
-        "correct it",
+        "known are assign, classes, content, exclude, include, into, masks, max_images, "
+        "name, output_size, override, recipe, size_px, split, steps, strength, styles, stylise, "
+        "sweep, variants; correct it",
     ),
     (
         "size_px: 128",

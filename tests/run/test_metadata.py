@@ -45,6 +45,7 @@ def test_the_metadata_has_a_line_for_each_image(project: Project, pair: Pair) ->
         "file_name": "cats/b-wave.png",
         "pair": "all",
         "label": "cats",
+        "split": None,
         "content": "photos/cats/b.png",
         "style": "styles/wave.png",
         "variant": 1,
