@@ -27,6 +27,8 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "pairs": PAIR,
     "blend": (*PAIR, "styles", 0),
     "assign": (*PAIR, "assign"),
+    "format": (*PAIR, "format"),
+    "originals": (*PAIR, "originals"),
     "override": (*PAIR, "override"),
     "second_pass": (*PAIR, "override", "second_pass"),
     "run": ("run",),

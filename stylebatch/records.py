@@ -56,7 +56,7 @@ class Job:
         settings_id: names the resolved settings (`recipes.Settings`) that it runs with.
         content: path from the manifest's folder (POSIX), or absolute.
         label: the first folder below the content folder, None where there is none.
-        style: key of its style entry.
+        style: key of its style entry, "" of an original: a photograph that is carried over.
         width, height: the size in pixels at which it is optimised.
         strength: how much style, 0 or above; see `recipes.Recipe`.
         noise_seed: where its settings use noise, else None.
@@ -92,6 +92,11 @@ class Job:
     def kind(self) -> Kind:
         """What it shares with those that may be in slots beside it."""
         return (self.shape, bool(self.mask))
+
+    @property
+    def is_original(self) -> bool:
+        """Whether it is the photograph itself, and nothing is optimised."""
+        return not self.style
 
 
 def device_kind(device: str) -> str:

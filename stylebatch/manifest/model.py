@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stylebatch.recipes import Settings
+from stylebatch.recipes import Settings, carrying_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,14 @@ class Assign:
     kind: Literal["all", "sample", "map"] = "all"
     count: int = 0
     table: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Originals:
+    """Whether, and how, a pair's photographs go beside what is made of them; a share of them."""
+
+    how: Literal["none", "link", "copy"] = "none"
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,8 @@ class Pair:
         line: of the manifest, for messages.
         masks: folder as `content`, "" where there are no masks.
         point: None for a pair without a sweep.
+        recipe: the name of the recipe that its settings began with.
+        provenance: whether its files say how they were made.
     """
 
     name: str
@@ -73,6 +83,15 @@ class Pair:
     line: int
     masks: str = ""
     point: SweepPoint | None = None
+    recipe: str = ""
+    provenance: bool = True
+    originals: Originals = Originals()
+
+    @property
+    def carrying(self) -> Settings | None:
+        """The settings with which its photographs are carried over; None where they are not."""
+        how = self.originals.how
+        return None if how == "none" else carrying_settings(self.settings, how)
 
 
 def base_name(pair: str) -> str:
@@ -120,6 +139,11 @@ class Manifest:
     def all_settings(self) -> dict[str, Settings]:
         """Return the settings of all pairs by their id."""
         return {pair.settings.id: pair.settings for pair in self.pairs}
+
+    def carrying_settings(self) -> dict[str, Settings]:
+        """Return, by their id, those with which photographs are carried over."""
+        found = (pair.carrying for pair in self.pairs)
+        return {settings.id: settings for settings in found if settings}
 
     def most_evaluations(self) -> dict[str, int]:
         """Return how many evaluations an image takes at most, by settings."""

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stylebatch.extractors.weights import find_download
@@ -107,8 +108,12 @@ def estimate(
 def first_groups(
     groups: Iterable[Group], settings: Mapping[str, Settings], limit: int | None
 ) -> list[Group]:
-    """Return what a run makes of groups, in its order; without images that can't be read."""
-    ordered = sorted(groups, key=lambda group: (-cost_of(settings, group), group))
+    """Return what a run makes of groups, in its order, without what takes no evaluation.
+
+    Those are photographs that are carried over, and images that can't be read.
+    """
+    cost = partial(cost_of, settings, is_limited=limit is not None)
+    ordered = sorted(groups, key=lambda group: (-cost(group), group))
     left = sum(group.num_jobs for group in ordered) if limit is None else limit
     taken = []
     for group in ordered:

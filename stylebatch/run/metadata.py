@@ -14,6 +14,11 @@ from stylebatch.system.crash_points import reached
 
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"
+# What a line says of how it went: null of photographs that are carried over.
+_FACTS = (
+    *("evaluations", "losses", "status", "restored", "retried_with_adam"),
+    *("seconds", "device", "precision"),
+)
 # Whose versions `settings.json` tells.
 PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
 
@@ -57,6 +62,14 @@ def _write_failures(dataset: Dataset, ledger: Ledger) -> None:
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
     """Return what `settings.json` says of settings: recipe, extractor, precision, versions."""
+    versions = {name: _version(name) for name in PACKAGES}
+    if settings.carries:
+        return {
+            "originals": settings.carries,
+            "output_size": settings.recipe.model_dump(mode="json")["output_size"],
+            "format": settings.file_format.described() if settings.carries == "copy" else None,
+            "versions": versions,
+        }
     return {
         # Jobs with the same settings may differ in strength: the metadata says each one's.
         "recipe": settings.recipe.model_dump(mode="json", exclude={"strength"}),
@@ -67,7 +80,8 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
             "layers_digest": settings.layers_digest,
         },
         "precision": settings.precision,
-        "versions": {name: _version(name) for name in PACKAGES},
+        "format": settings.file_format.described(),
+        "versions": versions,
     }
 
 
@@ -85,7 +99,8 @@ def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a key that loaders would take for the path of another image.
     """
     row = _as_row(fields)
-    row |= row.pop("facts", {})
+    facts = row.pop("facts", {})
+    row |= {key: facts.get(key) for key in _FACTS} | facts if row["kind"] == "original" else facts
     if wrong := [key for key in row if key.endswith(f"_{_PATH_KEY}")]:
         raise ValueError(f"metadata keys that loaders take for paths of images: {wrong}")
     return row

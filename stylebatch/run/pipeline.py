@@ -128,8 +128,10 @@ class _Run:
             self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
         )
         # Also where nothing is to be made: other prose in a recipe gives images another id.
-        settings = self.manifest.all_settings().items()
-        self.ledger.remember_settings({key: describe_settings(value) for key, value in settings})
+        settings = self.manifest.all_settings() | self.manifest.carrying_settings()
+        self.ledger.remember_settings(
+            {key: describe_settings(each) for key, each in settings.items()}
+        )
         counts = planned.counts.values()
         specs: list[WorkerSpec] = []
         stopped_by = self._stopped_by()
@@ -199,7 +201,7 @@ class _Run:
         self.summary.workers = [{"device": spec.device} for spec in specs]
         scheduler = Scheduler(
             planned,
-            cost=partial(cost_of, settings),
+            cost=partial(cost_of, settings, is_limited=self.request.limit is not None),
             limit=self.request.limit,
             num_workers=len(specs),
         )

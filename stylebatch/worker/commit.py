@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.device.canvas import Canvas, finish, side_by_side
+from stylebatch.device.originals import Carried
 from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, check_owner
 from stylebatch.output.loss_log import LossRow, encode_log
+from stylebatch.pictures.formats import PNG, FileFormat, Provenance, encode
 from stylebatch.pictures.images import Pixels, encode_png
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job, JobDone
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import (
+    link,
     make_folders_below,
     remove_file,
     rename,
@@ -39,6 +42,7 @@ class Finished:
         canvas: what its file is made on.
         beside: the style image, where a picture of content, result and style is wanted.
         facts: what `metadata.jsonl` will say of how it went.
+        provenance: what its file says of that.
     """
 
     job: Job
@@ -48,6 +52,16 @@ class Finished:
     beside: Pixels | None
     rows: Sequence[LossRow]
     facts: dict[str, Any]
+    file_format: FileFormat = PNG
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOver:
+    """A photograph on its way out beside what is made of it."""
+
+    job: Job
+    carried: Carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,9 @@ class _Written:
     is_replacement: bool
 
 
+_Item = Finished | CarriedOver
+
+
 class _Mark(Enum):
     FLUSH = "commit what is there"
     END = "and leave"
@@ -83,7 +100,7 @@ class Committer:
     def __init__(self, dataset: Dataset, run_id: str, worker: int) -> None:
         self._dataset, self._worker, self._run_id = dataset, worker, run_id
         self._folder = dataset.temporary_folder(run_id) / f"worker{worker}"
-        self._inbox: queue.SimpleQueue[Finished | Progressed | _Mark] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Item | Progressed | _Mark] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[JobDone | BaseException] = queue.SimpleQueue()
         self._pending = 0
         try:
@@ -98,7 +115,7 @@ class Committer:
         """How many images were handed over and have not come out of `done` yet."""
         return self._pending
 
-    def put(self, finished: Finished) -> None:
+    def put(self, finished: "_Item") -> None:
         """Hand over an image."""
         self._pending += 1
         self._inbox.put(finished)
@@ -140,14 +157,14 @@ class Committer:
             while (item := self._inbox.get()) is not _Mark.END:
                 if isinstance(item, Progressed):
                     self._write_progress(item)
-                elif isinstance(item, Finished) and self._commit_group(item):
+                elif isinstance(item, _Item) and self._commit_group(item):
                     break
         except OSError as error:
             self._outbox.put(LostOutputError.from_os_error(error, self._dataset.root))
         except BaseException as error:  # belongs to the worker's own thread
             self._outbox.put(error)
 
-    def _commit_group(self, first: Finished) -> bool:
+    def _commit_group(self, first: _Item) -> bool:
         """Commit a group that starts with an image; return whether the end was seen."""
         group = [self._write(first, 0)]
         until, item = time.monotonic() + GROUP_S, None
@@ -159,16 +176,36 @@ class Committer:
             if isinstance(item, Progressed):
                 self._write_progress(item)
                 continue
-            if not isinstance(item, Finished):
+            if not isinstance(item, _Item):
                 break
             group.append(self._write(item, len(group)))
         self._publish(group)
         return item is _Mark.END
 
-    def _write(self, item: Finished, number: int) -> _Written:
-        """Encode an image and what stands beside it into the temporary folder, synced."""
-        made = finish(item.pixels, item.canvas, item.recipe)
-        image, output = encode_png(made, item.canvas.alpha), item.job.output
+    def _write(self, item: _Item, number: int) -> _Written:
+        """Write what is finished into the temporary folder, synced."""
+        return (
+            self._put(item, number) if isinstance(item, CarriedOver) else self._encode(item, number)
+        )
+
+    def _put(self, item: CarriedOver, number: int) -> _Written:
+        job, carried = item.job, item.carried
+        event = JobDone(self._worker, job.output, job.fingerprint, len(carried.data))
+        target = self._dataset.image_path(job.output)
+        temporary = self._folder / f"{number}-0{target.suffix}.tmp"
+        # A name that nothing is ever written to: that would be written to the photograph.
+        second_name = self._folder / f"{number}-link.tmp"
+        if carried.source is not None and _is_linked(carried.source, second_name):
+            temporary = second_name
+        else:
+            write_synced(temporary, carried.data, make_folders=False)
+        reached("temporary-written")
+        return _Written(event, {temporary: target}, job.is_replacement)
+
+    def _encode(self, item: Finished, number: int) -> _Written:
+        """Encode an image and what stands beside it."""
+        made, output = finish(item.pixels, item.canvas, item.recipe), item.job.output
+        image = encode(made, item.canvas.alpha, item.file_format, item.provenance)
         event = JobDone(self._worker, output, item.job.fingerprint, len(image), item.facts)
         files = {self._dataset.log_path(output): encode_log(item.rows)}
         if item.beside is not None:
@@ -235,3 +272,13 @@ class Committer:
             sync_folder(folder)
         if group:
             reached("kept-aside")
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    """Give a file a second name; False where it is on another disk, or can't be had."""
+    remove_file(target)
+    try:
+        link(source, target)
+    except OSError:
+        return False
+    return True

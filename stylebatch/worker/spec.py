@@ -18,6 +18,7 @@ class WorkerSpec:
         output: the data set's root.
         shard: whose run it belongs to, None for a run of the whole.
         settings, styles: all of the run's, by id and key.
+        provenance: the recipe's name by pair, of those whose files say how they were made.
         cache: folder of cached style targets.
         threads: for torch on the CPU; None leaves torch's own choice.
         cores: that a process of its own keeps to; () leaves the system's choice.
@@ -39,3 +40,4 @@ class WorkerSpec:
     pixel_budget: int | None = None
     shard: Shard | None = None
     max_slots: Mapping[Kind, int] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
