@@ -41,6 +41,8 @@ class Dataset:
         self.stale = self.state / "stale"
         # Held while anybody takes a lock on the output.
         self.gate = self.state / "gate"
+        # Held while the records of the whole output are read from its ledgers and written.
+        self.records = self.state / "records"
         self._shards = self.state / "shards"
         self.home = self._shards / shard.name if shard else self.state
         self.summary = (self.home if shard else root) / "run.json"
