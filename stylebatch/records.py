@@ -1,12 +1,16 @@
 """Job, style and the events: plain, frozen, picklable. What travels between the modules."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 # On a CPU bits are the same in batches of up to 16 (`transfer/reductions.py`), and more than a few
 # gain nothing. Small images need more to fill a GPU, whose budget is never as small as a CPU's.
 MAX_SLOTS = 16
 GPU_BUDGET, GPU_MAX_SLOTS = 2**20, 128
+
+
+# How loss logs are written: a file for each image, tables of several images', or not at all.
+Losses = Literal["csv", "parquet", "none"]
 
 
 @dataclass(frozen=True, slots=True)

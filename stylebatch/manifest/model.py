@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylebatch.recipes import Settings, carrying_settings
+from stylebatch.records import Losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class RunOptions:
     Attributes:
         devices: `auto`, or names such as `cuda:0`, `mps`, `cpu`.
         cache: folder for style targets, None for the usual one.
+        losses: how every evaluation's losses are written.
         max_failures: a number of images, or a share of them such as `5%`; None: any number.
     """
 
@@ -115,6 +117,7 @@ class RunOptions:
     precision: str = "auto"
     deadline_s: float | None = None
     cache: Path | None = None
+    losses: Losses = "csv"
     max_deaths: int = 2
     max_retries: int = 2
     max_failures: int | str | None = None

@@ -238,6 +238,9 @@ class Run(Section):
         "/scratch/stylebatch", otherwise="$STYLEBATCH_CACHE, else the platform's"
     )
     """folder for style targets, which can be made again"""
+    losses: Literal["csv", "parquet", "none"] = key("none", "csv")
+    """of every evaluation: csv: a file for each image; parquet: one for some dozens, for very many
+    images (`pip install 'stylebatch[export]'`); none: none"""
     max_deaths: Annotated[int, Field(ge=1, le=100)] = key(3, 2)
     """an image that ends so many workers on its own is failed"""
     max_retries: Annotated[int, Field(ge=0, le=100)] = key(5, 2)

@@ -96,6 +96,10 @@ class Dataset:
         """Where a job's loss log is."""
         return self.losses / f"{_beside(output)}.csv"
 
+    def log_table_path(self, name: str) -> Path:
+        """Where a table of several images' loss logs is."""
+        return self.losses / name
+
     def progress_folder(self, output: str) -> Path:
         """Where a job's images on its way are, if the recipe asks for them."""
         return self.progress / _beside(output)

@@ -25,8 +25,8 @@ from stylebatch.system import files
 MOST_SIZES = 500
 # After so long no other picture is encoded: what is known goes by pixels for the rest.
 LONGEST_S = 2.0
-# A row of a loss log.
-ROW_BYTES = 67
+# A row of a loss log, by how these are written.
+ROW_BYTES = {"csv": 67, "parquet": 23, "none": 0}
 # A line of the metadata (530 where paths are short), and what the ledger has of it (550).
 RECORD_BYTES = 1200
 BLOCK_BYTES = 4096
@@ -54,7 +54,7 @@ def measure_space(
         recipe = settings[job.settings_id].recipe
         with suppress(UserError):  # the next one can be read
             sample = _encode_alike(manifest.root, job, recipe, styles)
-            samples.append((*sample, ROW_BYTES * recipe.max_evaluations))
+            samples.append((*sample, ROW_BYTES[manifest.run.losses] * recipe.max_evaluations))
         if time.monotonic() - started_s > LONGEST_S:
             break
     for each in samples:
@@ -169,8 +169,8 @@ def _pictures(recipe: Recipe) -> float:
 
 
 def _on_disk(size: float) -> float:
-    """A file takes whole blocks: half a one more in the mean."""
-    return size + BLOCK_BYTES / 2
+    """A file takes whole blocks: half a one more in the mean; none takes none."""
+    return size + BLOCK_BYTES / 2 if size else 0.0
 
 
 def free_bytes(folder: Path) -> int:

@@ -1,6 +1,7 @@
 """Finished images into the output tree, in groups: encode, write, fsync, rename, then say so."""
 
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, check_owner
 from stylebatch.output.loss_log import LossRow, encode_log
+from stylebatch.output.loss_table import encode_table
 from stylebatch.pictures.formats import PNG, FileFormat, Provenance, encode
 from stylebatch.pictures.images import Pixels, encode_png
 from stylebatch.recipes import Recipe
-from stylebatch.records import Job, JobDone
+from stylebatch.records import Job, JobDone, Losses
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import (
     link,
@@ -80,6 +82,7 @@ class _Written:
     event: JobDone
     moves: dict[Path, Path]
     is_replacement: bool
+    rows: Sequence[LossRow] = ()
 
 
 _Item = Finished | CarriedOver
@@ -97,7 +100,8 @@ class Committer:
     raised by the next `done`.
     """
 
-    def __init__(self, dataset: Dataset, run_id: str, worker: int) -> None:
+    def __init__(self, dataset: Dataset, run_id: str, worker: int, losses: Losses = "csv") -> None:
+        self._losses, self._table = losses, ""
         self._dataset, self._worker, self._run_id = dataset, worker, run_id
         self._folder = dataset.temporary_folder(run_id) / f"worker{worker}"
         self._inbox: queue.SimpleQueue[_Item | Progressed | _Mark] = queue.SimpleQueue()
@@ -166,6 +170,8 @@ class Committer:
 
     def _commit_group(self, first: _Item) -> bool:
         """Commit a group that starts with an image; return whether the end was seen."""
+        # Never one that was there: another worker may have had this one's number.
+        self._table = f"{self._run_id}-{self._worker}-{secrets.token_hex(4)}.parquet"
         group = [self._write(first, 0)]
         until, item = time.monotonic() + GROUP_S, None
         while len(group) < GROUP_IMAGES:
@@ -206,8 +212,12 @@ class Committer:
         """Encode an image and what stands beside it."""
         made, output = finish(item.pixels, item.canvas, item.recipe), item.job.output
         image = encode(made, item.canvas.alpha, item.file_format, item.provenance)
-        event = JobDone(self._worker, output, item.job.fingerprint, len(image), item.facts)
-        files = {self._dataset.log_path(output): encode_log(item.rows)}
+        in_table = {"loss_log": self._table} if self._losses == "parquet" else {}
+        facts = item.facts | in_table
+        event = JobDone(self._worker, output, item.job.fingerprint, len(image), facts)
+        files = {}
+        if self._losses == "csv":
+            files[self._dataset.log_path(output)] = encode_log(item.rows)
         if item.beside is not None:
             assert item.canvas.content is not None
             row = side_by_side(item.canvas.content, made, item.beside)
@@ -220,7 +230,16 @@ class Committer:
             write_synced(temporary, data, make_folders=False)
             reached("temporary-written")
             moves[temporary] = target
-        return _Written(event, moves, item.job.is_replacement)
+        return _Written(event, moves, item.job.is_replacement, item.rows if in_table else ())
+
+    def _write_table(self, group: list[_Written]) -> dict[Path, Path]:
+        """Write the loss logs of a group as one table, where that is asked for."""
+        logs = [(written.event.output, written.rows) for written in group if written.rows]
+        if not logs:
+            return {}
+        temporary = self._folder / "losses.parquet.tmp"
+        write_synced(temporary, encode_table(self._table, logs), make_folders=False)
+        return {temporary: self._dataset.log_table_path(self._table)}
 
     def _write_progress(self, item: Progressed) -> None:
         """Nothing waits for it and nothing is lost with it: its folder is not synced."""
@@ -239,12 +258,15 @@ class Committer:
 
         What stood there lies aside by then, so that a kill between loses none of the two.
         """
+        tables = self._write_table(group)
         reached("group-written")
         check_owner(self._dataset, self._run_id)
         reached("owner-checked")
         replaced = [written for written in group if written.is_replacement]
         self._keep_aside(replaced)
-        moves = [move for written in group for move in written.moves.items()]
+        # The table first: whatever is told of an image, its rows are there.
+        moves = [*tables.items()]
+        moves += [move for written in group for move in written.moves.items()]
         folders = dict.fromkeys(target.parent for _, target in moves)
         for folder in folders:
             make_folders_below(self._dataset.root, folder)

@@ -60,7 +60,8 @@ class Worker:
         self._spec = spec
         self._device = Device(spec.device, spec.root, spec.cache)
         self.pixel_budget = spec.pixel_budget or self._device.pixel_budget
-        self._committer = Committer(Dataset(spec.output, spec.shard), spec.run_id, spec.worker)
+        dataset = Dataset(spec.output, spec.shard)
+        self._committer = Committer(dataset, spec.run_id, spec.worker, spec.losses)
         self._waiting = DecodeAhead(spec.root, spec.settings, spec.provenance)
         self._meter = Meter(spec.worker)
         self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
