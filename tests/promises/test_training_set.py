@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -358,6 +359,31 @@ def test_they_are_counted_and_a_few_images_are_what_is_made(small: Small) -> Non
     ended = command("run", str(small.manifest), "--preview", "9")
     assert ended.code == 0
     assert "4 images" in ended.out
+
+
+def test_the_room_that_they_take_is_told(small: Small) -> None:
+    for number in range(4):
+        small.photo(f"cats/{number}.png", number, 400, 300)
+
+    def told() -> float:
+        out = command("run", str(small.write()), "--dry-run").out
+        assert "images: 12" in out
+        assert ("images: 12, and 6 photographs to carry over" in out) == ("originals" in small.pair)
+        size, unit = re.findall(r"^disk: about ([\d.]+) (\w+);", out, re.MULTILINE)[0]
+        return float(size) * {"kB": 1e3, "MB": 1e6}[unit]
+
+    alone = told()
+    small.pair["originals"] = "link"
+    linked = told()
+    small.pair["originals"] = "copy"
+    copied = told()
+    small.pair["format"] = "jpeg"
+    in_jpeg = told()
+    assert alone <= linked < copied
+    assert in_jpeg < 0.6 * copied
+    assert small.run().code == 0
+    found = sum(map(len, small.images().values()))
+    assert 0.5 * in_jpeg < found < 1.5 * in_jpeg
 
 
 def test_an_image_that_can_not_be_read_fails_as_an_original_too(small: Small) -> None:
