@@ -28,6 +28,8 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "blend": (*PAIR, "styles", 0),
     "assign": (*PAIR, "assign"),
     "split": (*PAIR, "split"),
+    "format": (*PAIR, "format"),
+    "originals": (*PAIR, "originals"),
     "override": (*PAIR, "override"),
     "second_pass": (*PAIR, "override", "second_pass"),
     "run": ("run",),

@@ -1,12 +1,16 @@
 """Job, style and the events: plain, frozen, picklable. What travels between the modules."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 # On a CPU bits are the same in batches of up to 16 (`transfer/reductions.py`), and more than a few
 # gain nothing. Small images need more to fill a GPU, whose budget is never as small as a CPU's.
 MAX_SLOTS = 16
 GPU_BUDGET, GPU_MAX_SLOTS = 2**20, 128
+
+
+# How loss logs are written: a file for each image, tables of several images', or not at all.
+Losses = Literal["csv", "parquet", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Job:
         content: path from the manifest's folder (POSIX), or absolute.
         label: its class: the first folder below the split, or below the content folder where there
             are no splits; None where there is none.
-        style: key of its style entry.
+        style: key of its style entry, "" of an original: a photograph that is carried over.
         width, height: the size in pixels at which it is optimised.
         strength: how much style, 0 or above; see `recipes.Recipe`.
         noise_seed: where its settings use noise, else None.
@@ -95,6 +99,11 @@ class Job:
     def kind(self) -> Kind:
         """What it shares with those that may be in slots beside it."""
         return (self.shape, bool(self.mask))
+
+    @property
+    def is_original(self) -> bool:
+        """Whether it is the photograph itself, and nothing is optimised."""
+        return not self.style
 
 
 def device_kind(device: str) -> str:

@@ -46,7 +46,9 @@ def dry_run(manifest: Manifest, request: RunRequest) -> None:
 
 def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list[str]:
     """Say what a run will take: evaluations, disk, time."""
-    told = [f"images: {found.images:,}", f"evaluations: {_evaluations(found)}"]
+    carried = counted(found.carried, "photograph")
+    more = f", and {carried} to carry over" if found.carried else ""
+    told = [f"images: {found.images:,}{more}", f"evaluations: {_evaluations(found)}"]
     free = f"{decimal(found.free_bytes)} are free at {manifest.output}"
     if found.output_bytes is None:
         told.append(f"disk: not known; {free}")

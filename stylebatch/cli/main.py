@@ -34,6 +34,10 @@ COMMANDS = {
         "merge:merge",
         "Put together what runs with --shard have made, and write metadata.jsonl and its like.",
     ),
+    "metadata": (
+        "records:metadata",
+        "Write metadata.jsonl and its like from what is there: also while a run goes on.",
+    ),
     "restore": (
         "aside:restore",
         "Put images that were set aside back where none stands now, of each the last one.",

@@ -129,6 +129,9 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
     for line in summary.warnings():
         say(console, f"warning: {line}")
     for name, found in summary.pairs.items():
+        if found.originals:
+            carried = counted(found.originals, "photograph", "is", "are")
+            say(console, f"{name}: {carried} carried over beside what is made of them")
         if found.passed_over:
             say(console, f"{name}: passed over {_suffixes(found.passed_over)}")
     for named in foreseen.downloads:
@@ -188,6 +191,7 @@ def _sizes(
     waiting: Sequence[Waiting], manifest: Manifest
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return a table of sizes with the pairs whose images have them, the largest first."""
+    carried = manifest.carrying_settings()
     asked = {key: each.recipe.output_size for key, each in manifest.all_settings().items()}
     order = {pair.name: number for number, pair in enumerate(manifest.pairs)}
     rows: dict[tuple[str, str], tuple[int, list[str]]] = {}
@@ -195,7 +199,8 @@ def _sizes(
     for each in sorted(waiting, key=lambda each: -each.group.width * each.group.height):
         width, height, jobs = each.group[1:]
         mean = each.content_pixels / jobs
-        size = f"{width}×{height}" if width else "unreadable"
+        is_carried = each.group.settings_id in carried
+        size = f"{width}×{height}" if width else "originals" if is_carried else "unreadable"
         files = _file_size(asked[each.group.settings_id], mean) if width else ""
         known, pairs = rows.get((size, files), (0, []))
         rows[size, files] = (known + jobs, [*pairs, each.pair])

@@ -37,15 +37,19 @@ def make_canvas(
     mask: Pixels | None,
     work_width: int,
     work_height: int,
+    *,
+    keeps_content: bool = False,
 ) -> Canvas:
     """Return what an image's output is made on; parts of its own upright size.
 
     Args:
         content: (H, W, 3).
         alpha, mask: (H, W).
+        keeps_content: whether the content is asked for although nothing of it comes through.
     """
     height, width = content.shape[:2]
-    needs_content = mask is not None or recipe.color == "content" or recipe.side_by_side
+    needs_content = keeps_content or mask is not None or recipe.color == "content"
+    needs_content |= recipe.side_by_side
     whole = Canvas(width, height, content if needs_content else None, alpha, mask)
     if recipe.output_size == "content":
         return whole

@@ -7,6 +7,7 @@ from pathlib import Path
 from stylebatch.device.canvas import Canvas, make_canvas
 from stylebatch.device.planned_file import read_planned
 from stylebatch.errors import UserError
+from stylebatch.pictures.formats import FileFormat
 from stylebatch.pictures.images import Picture, Pixels, decode, fit_pixels
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job
@@ -53,6 +54,18 @@ def make_content(
     )
     canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, width, height)
     return Content(fit(picture.rgb), None if mask is None else fit(mask), canvas)
+
+
+def check_edges(canvas: Canvas, file_format: FileFormat, where: str) -> None:
+    """Refuse an image whose file would be larger than its format can hold.
+
+    Raises:
+        ContentError: with that format's limit.
+    """
+    if max(canvas.width, canvas.height) > file_format.max_edge_px:
+        found = f"its file would have {canvas.width}×{canvas.height} px"
+        allowed = f"{file_format.name} has at most {file_format.max_edge_px:,} px an edge"
+        raise ContentError(where, found, allowed, "use `format: png`, or lower output_size")
 
 
 def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:

@@ -6,6 +6,7 @@ from stylebatch.ledger.ledger import Ledger
 from stylebatch.ledger.planned_jobs import PairCounts, PlannedJobs
 from stylebatch.ledger.shards import (
     Standing,
+    copy_together,
     merge_ledgers,
     merge_shards,
     open_together,
@@ -22,6 +23,7 @@ __all__ = [
     "PlannedJobs",
     "Standing",
     "Waiting",
+    "copy_together",
     "merge_ledgers",
     "merge_shards",
     "open_together",

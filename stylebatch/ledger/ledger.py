@@ -24,6 +24,8 @@ from stylebatch.system.crash_points import reached
 from stylebatch.system.paths import below
 
 _ONLY_IF_ANY = ("mask", "mask_digest")
+# A photograph that is carried over has no style.
+_KIND = "iif(style = '', 'original', 'stylised') AS kind"
 # So many inputs are kept in a temporary table before one transaction takes them.
 _MAX_READ_FILES = 20_000
 
@@ -154,7 +156,7 @@ class Ledger:
         So a file whose event was lost in a crash is known as ours. Deaths count on, unless the
         fingerprint is another or the job had failed.
         """
-        rows = [kept_row(job, self._style_digests[job.style]) for job in jobs]
+        rows = [kept_row(job, self._style_digests.get(job.style, "")) for job in jobs]
         with self._database.transaction():
             self.keep_files()
             outcomes.claim(self._database, rows, self._run_id)
@@ -223,8 +225,9 @@ class Ledger:
         no mask.
         """
         yield from self._rows(
-            "SELECT j.folder, j.name, pair, label, split, content, content_digest, style, "
-            "style_digest, variant, strength, noise_seed AS seed, settings_id, "
+            f"SELECT j.folder, j.name, pair, label, split, {_KIND}, content, content_digest, "
+            "nullif(style, '') AS style, nullif(style_digest, '') AS style_digest, "
+            "iif(style = '', NULL, variant) AS variant, strength, noise_seed AS seed, settings_id, "
             "nullif(mask, '') AS mask, nullif(mask_digest, '') AS mask_digest, f.json AS facts "
             "FROM jobs j LEFT JOIN facts f USING (folder, name) "
             f"WHERE state IN {outcomes.STANDING} ORDER BY j.folder, j.name"
@@ -233,7 +236,9 @@ class Ledger:
     def failures(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of each job that failed, ordered by folder and name."""
         of_each = (
-            "SELECT folder, name, pair, label, split, content, style, variant, reason, deaths FROM"
+            f"SELECT folder, name, pair, label, split, {_KIND}, content, "
+            "nullif(style, '') AS style, iif(style = '', NULL, variant) AS variant, reason, "
+            "deaths FROM"
         )
         yield from self._rows(f"{_of_failed(of_each)} ORDER BY folder, name")
 

@@ -293,11 +293,11 @@ class PlannedJobs:
         return [job_of(*row) for row in rows.fetchall()]
 
     def spread(self, limit: int) -> list[Job]:
-        """Return a few of the jobs that wait, of as many pairs, styles and shapes as possible."""
+        """Return a few jobs that wait and stylise, of as many pairs, styles, shapes as possible."""
         rows = self._connection.execute(
             "SELECT w.* FROM temp.waiting AS w JOIN (SELECT rowid AS id, row_number() OVER "
             "(PARTITION BY pair, style, settings_id, width, height ORDER BY folder, name) AS turn "
-            "FROM temp.waiting) ON id = w.rowid "
+            "FROM temp.waiting WHERE style <> '') ON id = w.rowid "
             "ORDER BY turn, pair, width, height, style, folder, name LIMIT ?",
             (limit,),
         )

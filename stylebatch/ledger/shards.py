@@ -38,12 +38,16 @@ def merge_ledgers(dataset: Dataset, shards: Iterable[Dataset]) -> None:
 
 def open_together(dataset: Dataset) -> Ledger:
     """Open what an output's ledgers hold together, to read: where there are shards, a copy."""
-    shards = dataset.shards()
-    if not shards:
+    if not dataset.shards():
         return Ledger.open(dataset.ledger, read_only=True)
+    return copy_together(dataset)
+
+
+def copy_together(dataset: Dataset) -> Ledger:
+    """Open a copy of what an output's ledgers hold together: no run waits while it is read."""
     together = Ledger.open_copy(dataset.ledger)
     try:
-        for shard in shards:
+        for shard in dataset.shards():
             with Ledger.open(shard.ledger, read_only=True) as own:
                 together.absorb(own)
     except BaseException:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
-from stylebatch.recipes import Settings
+from stylebatch.recipes import Settings, carrying_settings
+from stylebatch.records import Losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class Assign:
     kind: Literal["all", "sample", "map"] = "all"
     count: int = 0
     table: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Originals:
+    """Whether, and how, a pair's photographs go beside what is made of them; a share of them."""
+
+    how: Literal["none", "link", "copy"] = "none"
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,8 @@ class Pair:
         line: of the manifest, for messages.
         masks: folder as `content`, "" where there are no masks.
         point: None for a pair without a sweep.
+        recipe: the name of the recipe that its settings began with.
+        provenance: whether its files say how they were made.
     """
 
     name: str
@@ -76,6 +87,15 @@ class Pair:
     point: SweepPoint | None = None
     split: Split = NO_SPLIT
     selection: Selection = EVERYTHING
+    recipe: str = ""
+    provenance: bool = True
+    originals: Originals = Originals()
+
+    @property
+    def carrying(self) -> Settings | None:
+        """The settings with which its photographs are carried over; None where they are not."""
+        how = self.originals.how
+        return None if how == "none" else carrying_settings(self.settings, how)
 
 
 def base_name(pair: str) -> str:
@@ -90,6 +110,7 @@ class RunOptions:
     Attributes:
         devices: `auto`, or names such as `cuda:0`, `mps`, `cpu`.
         cache: folder for style targets, None for the usual one.
+        losses: how every evaluation's losses are written.
         max_failures: a number of images, or a share of them such as `5%`; None: any number.
     """
 
@@ -99,6 +120,7 @@ class RunOptions:
     precision: str = "auto"
     deadline_s: float | None = None
     cache: Path | None = None
+    losses: Losses = "csv"
     max_deaths: int = 2
     max_retries: int = 2
     max_failures: int | str | None = None
@@ -123,6 +145,11 @@ class Manifest:
     def all_settings(self) -> dict[str, Settings]:
         """Return the settings of all pairs by their id."""
         return {pair.settings.id: pair.settings for pair in self.pairs}
+
+    def carrying_settings(self) -> dict[str, Settings]:
+        """Return, by their id, those with which photographs are carried over."""
+        found = (pair.carrying for pair in self.pairs)
+        return {settings.id: settings for settings in found if settings}
 
     def most_evaluations(self) -> dict[str, int]:
         """Return how many evaluations an image takes at most, by settings."""

@@ -4,10 +4,17 @@ import posixpath
 from pathlib import Path
 from typing import Any, Literal
 
-from stylebatch.manifest.model import Assign, Pair, StyleSource
+from stylebatch.manifest.files import check_originals, read_format, read_originals
+from stylebatch.manifest.model import Assign, Originals, Pair, StyleSource
 from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
 from stylebatch.manifest.problems import Findings
-from stylebatch.manifest.schema import Choice, Defaults, ManifestFields, PairFields
+from stylebatch.manifest.schema import (
+    DEFAULT_RECIPE,
+    Choice,
+    Defaults,
+    ManifestFields,
+    PairFields,
+)
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.manifest.settings import SettingsResolver, Strength
 from stylebatch.manifest.splits import SPLIT_KEYS, ImagesReader
@@ -88,9 +95,22 @@ class PairReader:
                     point=point.swept if point else None,
                     split=split,
                     selection=selection,
+                    recipe=self._recipe(written, point),
+                    provenance=written.value("provenance") is not False,
+                    originals=self._originals(written, settings),
                 )
             )
         return pairs
+
+    def _recipe(self, written: _Written, point: Point | None) -> str:
+        swept = point.values.get("recipe") if point else None
+        return str(swept or written.value("recipe") or DEFAULT_RECIPE)
+
+    def _originals(self, written: _Written, settings: Settings) -> Originals:
+        place = written.place("originals")
+        originals = read_originals(written.value("originals"))
+        check_originals(originals, settings.recipe, place, self.findings)
+        return originals
 
     def _points(self, written: _Written, name: str) -> list[Point] | list[None]:
         """Return the points of a pair's sweep; one None stands for the pair itself."""
@@ -104,7 +124,9 @@ class PairReader:
         self, written: _Written, point: Point | None
     ) -> tuple[Settings, Strength, int] | None:
         """Return settings, the range of strengths and the number of variants."""
-        resolved = self.settings.resolve(written.levels, point)
+        place = written.place("format")
+        file_format = read_format(written.value("format"), place, self.findings)
+        resolved = self.settings.resolve(written.levels, point, file_format)
         if resolved is None:
             return None
         settings, strength = resolved

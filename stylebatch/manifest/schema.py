@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import NORMALISATIONS
+from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
+from stylebatch.manifest.section import Section, key
 from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
 from stylebatch.system.paths import expand_home
 
@@ -25,14 +27,6 @@ OF_RECIPE = "the recipe's"
 LEFT_OUT = "\0"
 
 
-class Section(BaseModel):
-    """A mapping of the manifest: no other keys, no silent conversions, no infinities."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
 def _one_of(names: Iterable[str]) -> tuple[AfterValidator, Any]:
     """Allow the names of a table, in the JSON Schema too."""
     known = list(names)
@@ -43,17 +37,6 @@ def _one_of(names: Iterable[str]) -> tuple[AfterValidator, Any]:
         return name
 
     return AfterValidator(check), Field(json_schema_extra={"enum": list(known)})
-
-
-def _key(example: Any, default: Any = None, *, otherwise: str | None = None) -> Any:
-    """Describe a key to editors and docs/manifest.md: an example, and what no default can say.
-
-    Args:
-        otherwise: what holds where the key is left out, if that is no fixed value.
-    """
-    if otherwise is None:  # what a type of its own has to say there would be lost
-        return Field(default, examples=[example])
-    return Field(default, examples=[example], json_schema_extra={"x-otherwise": otherwise})
 
 
 _ARCH, _ARCH_ENUM = _one_of(ARCHITECTURES)
@@ -122,23 +105,23 @@ class NormalisationFields(Section):
     """red, green, blue"""
     std: tuple[Positive, Positive, Positive] = Field(examples=[[0.229, 0.224, 0.225]])
     """red, green, blue"""
-    channels: Literal["rgb", "bgr"] = _key("bgr", "rgb")
+    channels: Literal["rgb", "bgr"] = key("bgr", "rgb")
     """the order in which the first convolution takes them"""
 
 
 class Extractor(Section):
     """The network whose feature maps are compared."""
 
-    arch: Annotated[str, _ARCH, _ARCH_ENUM] = _key("slim", DEFAULT_ARCHITECTURE)
+    arch: Annotated[str, _ARCH, _ARCH_ENUM] = key("slim", DEFAULT_ARCHITECTURE)
     """the network: `stylebatch weights list`"""
-    weights: Annotated[str, Field(min_length=1)] | None = _key(
+    weights: Annotated[str, Field(min_length=1)] | None = key(
         "imagenet", otherwise="the architecture's own"
     )
     """a named set of the architecture (imagenet: downloaded once, checked; of slim shipped: comes
     with the package; each the default), random, or a .safetensors or .pth file"""
     normalisation: (
         Annotated[str, _NORMALISATION, _NORMALISATION_ENUM] | NormalisationFields | None
-    ) = _key("caffe", otherwise="the weights' own")
+    ) = key("caffe", otherwise="the weights' own")
     """for a file that does not say it itself"""
 
 
@@ -158,9 +141,9 @@ class Choice(Section):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    sample: Annotated[int, Field(ge=1)] | None = _key(2)
+    sample: Annotated[int, Field(ge=1)] | None = key(2)
     """so many styles for each image, drawn by `seed`, evenly and stable when images are added"""
-    map: Place | None = _key("map.csv")
+    map: Place | None = key("map.csv")
     """a CSV file with the columns content,style: which image gets which style"""
 
 
@@ -169,67 +152,76 @@ class SplitBy(Section):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    lists: Annotated[dict[str, Place], Field(min_length=1)] | None = _key(
+    lists: Annotated[dict[str, Place], Field(min_length=1)] | None = key(
         {"train": "train.txt", "val": "val.txt"}
     )
     """text files with an image a line, its path below content: what is in none is left out"""
     shares: (
         Annotated[dict[str, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None
-    ) = _key({"train": 0.8, "val": 0.1, "test": 0.1})
+    ) = key({"train": 0.8, "val": 0.1, "test": 0.1})
     """parts of each class that sum to 1, drawn by `seed`; copies of a photograph stay together"""
 
 
 class Defaults(Section):
     """What every pair has that does not say otherwise."""
 
-    recipe: Annotated[str, _RECIPE, _RECIPE_ENUM] | None = _key("deep", otherwise=DEFAULT_RECIPE)
+    recipe: Annotated[str, _RECIPE, _RECIPE_ENUM] | None = key("deep", otherwise=DEFAULT_RECIPE)
     """a named objective and solver setting: `stylebatch recipes`"""
-    content: Place | None = _key("photos", otherwise="required")
+    content: Place | None = key("photos", otherwise="required")
     """folder of photographs, searched recursively; its sub-folders (classes) are kept"""
-    split: Literal["auto", "folders", "none"] | SplitBy | None = _key(
+    split: Literal["auto", "folders", "none"] | SplitBy | None = key(
         {"shares": {"train": 0.9, "val": 0.1}}, otherwise="auto"
     )
     """auto: by the folders below content if they are named train, val, test and the like; folders:
     by whichever there are; none; or by lists or shares"""
-    stylise: Names | None = _key(["train"], otherwise="the train one")
-    """the splits that are stylised; of the others nothing is made"""
-    include: Names | None = _key(["**/*.jpg"], otherwise="all")
+    stylise: Names | None = key(["train"], otherwise="the train one")
+    """the splits that are stylised; the others come out as `originals:` only"""
+    include: Names | None = key(["**/*.jpg"], otherwise="all")
     """globs on an image's path below content: only what one of them matches"""
-    exclude: Names | None = _key(["**/*_blurred.*"])
+    exclude: Names | None = key(["**/*_blurred.*"])
     """likewise: not what one of them matches"""
-    classes: Names | None = _key(["cats", "dogs"], otherwise="all")
+    classes: Names | None = key(["cats", "dogs"], otherwise="all")
     """only these: first folders below the split, or below content where there is none"""
-    max_images: Annotated[int, Field(ge=1)] | None = _key(500, otherwise="all")
+    max_images: Annotated[int, Field(ge=1)] | None = key(500, otherwise="all")
     """so many of each class in each split, drawn by `seed`"""
-    masks: Place | None = _key("masks")
+    masks: Place | None = key("masks")
     """folder with a mask for each image, at its path below content: white stylised, black kept"""
-    styles: Annotated[list[StylePath | Blend], Field(min_length=1)] | None = _key(
+    styles: Annotated[list[StylePath | Blend], Field(min_length=1)] | None = key(
         ["styles/wave.jpg", "styles/van_gogh"], otherwise="required"
     )
     """image files, folders, globs, or named blends"""
-    assign: Literal["all"] | Choice | None = _key({"sample": 2}, otherwise="all")
+    assign: Literal["all"] | Choice | None = key({"sample": 2}, otherwise="all")
     """which styles each image gets"""
-    size_px: Annotated[int, Recipe.model_fields["size_px"]] | None = _key(256, otherwise=OF_RECIPE)
+    size_px: Annotated[int, Recipe.model_fields["size_px"]] | None = key(256, otherwise=OF_RECIPE)
     """longest edge while optimising, at most"""
-    output_size: Recipe.model_fields["output_size"].rebuild_annotation() | None = _key(  # type: ignore[valid-type]
+    output_size: Recipe.model_fields["output_size"].rebuild_annotation() | None = key(  # type: ignore[valid-type]
         [224, 224], otherwise=OF_RECIPE
     )
     """of the files: content (the content's own), work (as optimised), 224 (longest edge), or
     [224, 224] (cut from the centre)"""
-    strength: Strength | tuple[Strength, Strength] | None = _key([0.5, 2], otherwise=OF_RECIPE)
+    format: Literal["png", "jpeg", "webp"] | FormatFields | None = key(
+        {"jpeg": {"quality": 90}}, otherwise="png"
+    )
+    """of the files: png, jpeg (of quality 95) or webp (without loss), or one with its options"""
+    provenance: bool | None = key(False, otherwise="true")
+    """whether files say how they were made: content, style, recipe, strength, seed, version"""
+    originals: Literal["none", "link", "copy"] | OriginalsFields | None = key(
+        "copy", otherwise="none"
+    )
+    """the photographs themselves beside what is made of them: copied at the size and in the format
+    of the other files, or linked as they are; or a share of them"""
+    strength: Strength | tuple[Strength, Strength] | None = key([0.5, 2], otherwise=OF_RECIPE)
     """how much style: 0 the photograph, 1 the recipe, 2 much more; [LOW, HIGH] is drawn for each
     image"""
-    steps: Annotated[int, Recipe.model_fields["steps"]] | None = _key(40, otherwise=OF_RECIPE)
+    steps: Annotated[int, Recipe.model_fields["steps"]] | None = key(40, otherwise=OF_RECIPE)
     """evaluations at most"""
-    variants: Annotated[int, Field(ge=1, le=10_000)] | None = _key(3, otherwise="1")
+    variants: Annotated[int, Field(ge=1, le=10_000)] | None = key(3, otherwise="1")
     """results for each image and style, where something random tells them apart"""
-    into: str | None = _key("own")
+    into: str | None = key("own")
     """a folder under images/ of its own"""
-    override: Override | None = _key({"color": "content"})
+    override: Override | None = key({"color": "content"})
     """any field of the recipe"""
-    sweep: Annotated[list[Sweep], Field(min_length=1)] | None = _key(
-        [{"style_weight": [5, 10, 20]}]
-    )
+    sweep: Annotated[list[Sweep], Field(min_length=1)] | None = key([{"style_weight": [5, 10, 20]}])
     """variants of every result, one for each point: fields of the recipe, and recipes"""
 
 
@@ -238,14 +230,14 @@ class PairFields(Defaults):
 
     model_config = ConfigDict(json_schema_extra={"required": ["name"]})
 
-    name: Annotated[str, Field(min_length=1)] | None = _key("paintings")
+    name: Annotated[str, Field(min_length=1)] | None = key("paintings")
     """unique, and a name that a file could have: no slash, no leading dot, no colon"""
 
 
 class Run(Section):
     """How and where it runs; decides no pixel but by `precision`."""
 
-    executor: Literal["inline", "local"] = _key("inline", "local")
+    executor: Literal["inline", "local"] = key("inline", "local")
     """inline: in the calling process; local: one process for each device"""
     devices: (
         Literal["auto"]
@@ -258,12 +250,12 @@ class Run(Section):
             ],
             Field(min_length=1),
         ]
-    ) = _key(["cuda:0", "cuda:1"], "auto")
+    ) = key(["cuda:0", "cuda:1"], "auto")
     """auto: every GPU, else the CPU"""
-    cpu_workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = _key(4, "auto")
+    cpu_workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = key(4, "auto")
     """so many processes share the CPU's usable cores (affinity and control group's quota), each
     pinned to its own; auto: one with all of them"""
-    precision: Literal["auto", "float32", "bfloat16"] = _key("float32", "auto")
+    precision: Literal["auto", "float32", "bfloat16"] = key("float32", "auto")
     """of the convolutions; all else is float32; auto: bfloat16 where a device multiplies it"""
     deadline: (
         Positive
@@ -271,26 +263,29 @@ class Run(Section):
             str, Field(pattern=DURATION, json_schema_extra={"examples": ["8h", "90m", "1h30m"]})
         ]
         | None
-    ) = _key("8h")
+    ) = key("8h")
     """stop after this time, to be continued; a plain number is in seconds"""
-    cache: Place | None = _key(
+    cache: Place | None = key(
         "/scratch/stylebatch", otherwise="$STYLEBATCH_CACHE, else the platform's"
     )
     """folder for style targets, which can be made again"""
-    max_deaths: Annotated[int, Field(ge=1, le=100)] = _key(3, 2)
+    losses: Literal["csv", "parquet", "none"] = key("none", "csv")
+    """of every evaluation: csv: a file for each image; parquet: one for some dozens, for very many
+    images (`pip install 'stylebatch[export]'`); none: none"""
+    max_deaths: Annotated[int, Field(ge=1, le=100)] = key(3, 2)
     """an image that ends so many workers on its own is failed"""
-    max_retries: Annotated[int, Field(ge=0, le=100)] = _key(5, 2)
+    max_retries: Annotated[int, Field(ge=0, le=100)] = key(5, 2)
     """how often an image is tried again whose failure may pass (a network folder, memory)"""
     max_failures: (
         Annotated[int, Field(ge=1)]
         | Annotated[str, Field(pattern=SHARE, json_schema_extra={"examples": ["5%"]})]
         | None
-    ) = _key("5%")
+    ) = key("5%")
     """begin nothing more after so many failed images, or such a share of those to make"""
     image_timeout: (
         Positive
         | Annotated[str, Field(pattern=DURATION, json_schema_extra={"examples": ["30m", "90s"]})]
-    ) = _key("2h", "30m")
+    ) = key("2h", "30m")
     """a worker that makes no evaluation for so long is ended and replaced"""
 
 
@@ -299,23 +294,23 @@ class ManifestFields(Section):
 
     model_config = ConfigDict(json_schema_extra={"required": ["version", "output", "pairs"]})
 
-    version: Literal[1] | None = _key(1)
+    version: Literal[1] | None = key(1)
     """of the manifest's format"""
-    output: Place | None = _key("out")
+    output: Place | None = key("out")
     """the data set's root"""
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = _key(7, 0)
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = key(7, 0)
     """decides style assignment, drawn strengths and noise"""
-    extractor: Extractor | None = _key(
+    extractor: Extractor | None = key(
         {"arch": "slim"}, otherwise=f"{DEFAULT_ARCHITECTURE} with its own weights"
     )
     """the network whose feature maps are compared"""
-    defaults: Defaults | None = _key({"size_px": 256})
+    defaults: Defaults | None = key({"size_px": 256})
     """any field of a pair but its name"""
-    pairs: Annotated[list[PairFields], Field(min_length=1)] | None = _key(
+    pairs: Annotated[list[PairFields], Field(min_length=1)] | None = key(
         [{"name": "a", "content": "photos", "styles": ["styles"]}]
     )
     """content folders and the styles that each of them gets"""
-    run: Run | None = _key({"deadline": "8h"}, otherwise="as below")
+    run: Run | None = key({"deadline": "8h"}, otherwise="as below")
     """how and where it runs"""
 
 

@@ -22,6 +22,7 @@ from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor, NormalisationFields
 from stylebatch.manifest.sweeps import Point
 from stylebatch.manifest.yaml_lines import Loc
+from stylebatch.pictures.formats import PNG, FileFormat
 from stylebatch.recipes import (
     LAYER_FIELDS,
     Recipe,
@@ -52,13 +53,14 @@ class SettingsResolver:
         self._digests: dict[tuple[str, ...], str] = {}
 
     def resolve(
-        self, levels: list[Level], point: Point | None = None
+        self, levels: list[Level], point: Point | None = None, file_format: FileFormat = PNG
     ) -> tuple[Settings, Strength] | None:
         """Return settings and the range of strengths, None where a problem was noted.
 
         Args:
             levels: the defaults and the pair, weakest first, with their places.
             point: of the pair's sweep; wins over all of them.
+            file_format: of the pair's files.
         """
         values, places = _layered(levels, point)
         name, name_loc = values.pop("recipe", DEFAULT_RECIPE), places.get("recipe", levels[-1][0])
@@ -74,7 +76,8 @@ class SettingsResolver:
         # Each job has its own: settings are the same whatever it is, and hold the recipe's.
         recipe = recipe.model_copy(update={"strength": recipe_fields(name)["strength"]})
         digest = self._digest(self.weights, recipe.layers)
-        return make_settings(recipe, self.weights, digest, self.precision), bounds
+        made = make_settings(recipe, self.weights, digest, self.precision, file_format)
+        return made, bounds
 
     def _recipe(self, values: dict[str, Any], places: dict[str, Loc], loc: Loc) -> Recipe | None:
         try:

@@ -128,8 +128,9 @@ def set_aside(dataset: Dataset, outputs: Iterable[str], run_id: str) -> int:
     aside = _aside(dataset, run_id)
     of_progress = list(_names(dataset.progress, _progress_files(dataset, outputs)))
     logs = list(_names(dataset.losses, map(dataset.log_path, outputs)))
+    rows = list(_names(dataset.side_by_side, map(dataset.side_by_side_path, outputs)))
     _move(dataset.losses, logs, aside.losses)
-    _move(dataset.side_by_side, outputs, aside.side_by_side)
+    _move(dataset.side_by_side, rows, aside.side_by_side)
     _move(dataset.progress, of_progress, aside.progress)
     return _move(dataset.images, outputs, aside.images)
 

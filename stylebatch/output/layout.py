@@ -12,6 +12,15 @@ from stylebatch.system import files, folders
 _OF_SHARD = "-shard-"
 
 
+def _beside(output: str) -> str:
+    """Return what files are called by that belong to an image, without their suffix.
+
+    Others than PNG keep their own: an image and its successor of another format are both there
+    until the older is set aside.
+    """
+    return output.removesuffix(".png")
+
+
 class Dataset:
     """An output folder: images in a tree of their own, everything else beside it.
 
@@ -32,6 +41,8 @@ class Dataset:
         self.stale = self.state / "stale"
         # Held while anybody takes a lock on the output.
         self.gate = self.state / "gate"
+        # Held while the records of the whole output are read from its ledgers and written.
+        self.records = self.state / "records"
         self._shards = self.state / "shards"
         self.home = self._shards / shard.name if shard else self.state
         self.summary = (self.home if shard else root) / "run.json"
@@ -83,11 +94,15 @@ class Dataset:
 
     def log_path(self, output: str) -> Path:
         """Where a job's loss log is."""
-        return self.losses / f"{output.rpartition('.')[0]}.csv"
+        return self.losses / f"{_beside(output)}.csv"
+
+    def log_table_path(self, name: str) -> Path:
+        """Where a table of several images' loss logs is."""
+        return self.losses / name
 
     def progress_folder(self, output: str) -> Path:
         """Where a job's images on its way are, if the recipe asks for them."""
-        return self.progress / output.rpartition(".")[0]
+        return self.progress / _beside(output)
 
     def progress_path(self, output: str, evaluation: int) -> Path:
         """Where its image after so many evaluations is."""
@@ -95,7 +110,7 @@ class Dataset:
 
     def side_by_side_path(self, output: str) -> Path:
         """Where content, result and style are in one picture, if the recipe asks for it."""
-        return self.side_by_side / output
+        return self.side_by_side / f"{_beside(output)}.png"
 
     @property
     def own_folders(self) -> tuple[Path, ...]:

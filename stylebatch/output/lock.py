@@ -169,6 +169,27 @@ def _gate(dataset: Dataset) -> Iterator[None]:
         gate.release()
 
 
+@contextmanager
+def writing_records(dataset: Dataset) -> Iterator[None]:
+    """Let nobody else write the records meanwhile: who writes last has read last.
+
+    Raises:
+        OutputHeldError: others have been at it for minutes.
+    """
+    if stat_file(dataset.state) is None:  # which taking the lock would bring back
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(dataset.state))
+    lock = _file_lock(dataset.records)
+    try:
+        _acquire(dataset, lock, GATE_S)
+    except Timeout:
+        found = f"its records have been written for {GATE_S} s by others"
+        raise OutputHeldError(str(dataset.root), found, "", "try again later") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _pass(dataset: Dataset, gate: FileLock) -> bool:
     """Take the lock at the gate; return whether it is the one that others find there."""
     try:

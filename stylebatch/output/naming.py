@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -54,7 +54,9 @@ def folded(name: str) -> str:
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name.casefold())
 
 
-def unique_names(parts: Iterable[NameParts], *, hash_all: bool = False) -> list[str]:
+def unique_names(
+    parts: Iterable[NameParts], *, hash_all: bool = False, suffix: str = SUFFIX
+) -> list[str]:
     """Join the names of one folder; wherever some collide, each of them gets a hash.
 
     The order of `parts` decides nothing but the order of what is returned.
@@ -62,6 +64,7 @@ def unique_names(parts: Iterable[NameParts], *, hash_all: bool = False) -> list[
     Args:
         parts: iterated more than once where names collide.
         hash_all: every name gets its hash: the folder's own name collides with another's.
+        suffix: of the files' format.
     """
     names = [_join(part, _HASH_DIGITS[hash_all]) for part in parts]
     for digits in _HASH_DIGITS[1 + hash_all :]:
@@ -74,7 +77,41 @@ def unique_names(parts: Iterable[NameParts], *, hash_all: bool = False) -> list[
             _join(part, digits) if key in shared else name
             for part, key, name in zip(parts, keys, names, strict=True)
         ]
-    return [name + SUFFIX for name in names]
+    return [name + suffix for name in names]
+
+
+def names_of_originals(
+    paths: Sequence[str], taken: Iterable[str], suffixes: Sequence[str], *, hash_all: bool = False
+) -> list[str]:
+    """Name the photographs of one folder beside what is made of them, which has its names already.
+
+    Where stems collide, with each other or with a name that is taken, each of these photographs
+    gets a hash of its path: what is made keeps its name, whether photographs are there or not.
+
+    Args:
+        paths: of the content.
+        taken: names of the folder's other files; stems are compared, whatever the suffix.
+        suffixes: of each one's file.
+    """
+    others = {folded(name.rpartition(".")[0]) for name in taken}
+    stems = [safe_part(path.rpartition("/")[2].rpartition(".")[0]) for path in paths]
+    names = [_with_hash(*pair, _HASH_DIGITS[hash_all]) for pair in zip(stems, paths, strict=True)]
+    for digits in _HASH_DIGITS[1 + hash_all :]:
+        keys = [folded(name) for name in names]
+        counts = Counter(keys)
+        if len(counts) == len(keys) and others.isdisjoint(counts):
+            break
+        names = [
+            _with_hash(stem, path, digits) if counts[key] > 1 or key in others else name
+            for stem, path, key, name in zip(stems, paths, keys, names, strict=True)
+        ]
+    return [name + suffix for name, suffix in zip(names, suffixes, strict=True)]
+
+
+def _with_hash(stem: str, path: str, digits: int) -> str:
+    if not digits:
+        return stem
+    return f"{stem}-{blake2b(path.encode(), digest_size=16).hexdigest()[:digits]}"
 
 
 def _join(part: NameParts, digits: int) -> str:

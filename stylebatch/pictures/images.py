@@ -2,11 +2,13 @@
 
 import io
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from stylebatch.errors import UserError
 
@@ -111,6 +113,17 @@ def upright_size(data: bytes, where: str) -> tuple[int, int]:
     return (height, width) if is_turned else (width, height)
 
 
+def is_upright(data: bytes, where: str) -> bool:
+    """Whether a file's pixels are upright as they are stored; errors as in `upright_size`."""
+    return _orientation(_open(data, where), data) == 1
+
+
+def is_transparent(data: bytes, where: str) -> bool:
+    """Whether a file states transparency, from the header alone; errors as in `upright_size`."""
+    image = _open(data, where)
+    return image.mode in ("LA", "RGBA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
 def resize(pixels: Pixels, width: int, height: int, resampling: str = "lanczos") -> Pixels:
     """Resample (H, W, 3) or (H, W) in 8 bits; the right size comes back as it is.
 
@@ -152,11 +165,19 @@ def cut_centre(pixels: Pixels, width: int, height: int) -> Pixels:
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def encode_png(rgb: Pixels, alpha: Pixels | None) -> bytes:
-    """Encode (H, W, 3) sRGB, with alpha (H, W) put back where there is one. No metadata."""
+def encode_png(rgb: Pixels, alpha: Pixels | None, texts: Mapping[str, str] | None = None) -> bytes:
+    """Encode (H, W, 3) sRGB, with alpha (H, W) put back where there is one.
+
+    Args:
+        texts: in Latin-1, by keyword: text chunks, and there is no other metadata.
+    """
     image = Image.fromarray(rgb if alpha is None else np.dstack([rgb, alpha]))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=_PNG_LEVEL, compress_type=_PNG_STRATEGY)
+    buffer, chunks = io.BytesIO(), PngInfo()
+    for keyword, text in (texts or {}).items():
+        chunks.add_text(keyword, text)
+    image.save(
+        buffer, "PNG", compress_level=_PNG_LEVEL, compress_type=_PNG_STRATEGY, pnginfo=chunks
+    )
     return buffer.getvalue()
 
 

@@ -2,25 +2,31 @@
 
 import json
 from hashlib import blake2b
+from typing import Any
 
+from stylebatch.pictures.formats import PNG
 from stylebatch.recipes import Settings
 from stylebatch.system.files import DIGEST_BYTES
 
 # Raised whenever the same inputs give other pixels than before: every image is then made again.
 ALGORITHM = 3
+# The same of photographs that are carried over.
+ORIGINALS = 1
 
 _SIGNIFICANT_DIGITS = 6
 
 
 def fingerprint_prefix(settings: Settings, style_digest: str) -> blake2b:
     """Return the hash's state after all that the jobs of one style and settings share."""
-    shared = {
+    shared: dict[str, Any] = {
         "algorithm": ALGORITHM,
         "recipe": settings.recipe.deciding_fields(),
         "layers": settings.layers_digest,
         "precision": settings.precision,
         "style": style_digest,
     }
+    if settings.file_format != PNG:  # which was the only one, when sets had been made already
+        shared["format"] = settings.file_format.described()
     text = json.dumps(shared, sort_keys=True, separators=(",", ":"))
     return blake2b(text.encode(), digest_size=DIGEST_BYTES)
 
@@ -36,6 +42,38 @@ def fingerprint(
     state = prefix.copy()
     state.update(f"\n{content_digest}\n{strength!r}\n{noise_seed}\n{mask_digest}".encode())
     return state.hexdigest()
+
+
+def original_fingerprint(
+    settings: Settings, content_digest: str, size: tuple[int, int], file_size: tuple[int, int]
+) -> str:
+    """Return the fingerprint of a photograph that is carried over.
+
+    Args:
+        size, file_size: (width, height), its own upright and that of its file. Only where they
+            differ does it matter how one becomes the other.
+    """
+    deciding: dict[str, Any] = {"original": ORIGINALS, "how": settings.carries}
+    if settings.carries == "copy":
+        deciding["format"] = settings.file_format.described()
+        if size != file_size:
+            recipe = settings.recipe
+            names = {"output_size", "output_resampling", "fit", "resampling"}
+            deciding["size"] = file_size
+            deciding["recipe"] = recipe.model_dump(mode="json", include=names)
+    text = json.dumps([deciding, content_digest], sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def draw_share(seed: int, path: str) -> float:
+    """Draw what tells whether a photograph is carried over, from 0 to below 1.
+
+    The same whatever the share: a larger one has all that a smaller one has.
+
+    Args:
+        path: of the content, POSIX, below its content folder.
+    """
+    return (_draw("original", seed, path, "", 0) >> 11) / 2**53
 
 
 def draw_strength(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
 from itertools import chain, islice
@@ -27,9 +27,11 @@ from stylebatch.plan.inputs import (
     Mask,
     PlanError,
 )
+from stylebatch.plan.originals import Carrier, find_carriers
 from stylebatch.plan.shares import ShareDraws
 from stylebatch.plan.splits import PairImages, Part
 from stylebatch.plan.summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
+from stylebatch.plan.transparency import TransparencyCheck
 from stylebatch.records import Style
 from stylebatch.system import files
 from stylebatch.system.paths import below
@@ -97,14 +99,15 @@ def plan_jobs(
             that can't be read, splits with nothing to stylise.
     """
     summary = PlanSummary() if summary is None else summary
-    tables = read_tables(manifest)
+    tables, carriers = read_tables(manifest), find_carriers(manifest)
     draws = ShareDraws(manifest, known, summary.read, tick)
     for pair in manifest.pairs:
         pair_summary = summary.of_pair(pair.name)
         reader = InputReader(manifest.root, known, summary.read)
         table = tables.get(pair.name)
         found = PairImages(manifest, pair, draws, pair_summary.selected)
-        planner = _PairPlanner(manifest, pair, styles, table, reader, pair_summary, shard)
+        carrier = Carrier(pair, manifest.seed, carriers.get(pair.name))
+        planner = _PairPlanner(manifest, pair, styles, table, reader, pair_summary, shard, carrier)
         try:
             yield from planner.folders(found)
             found.check_stylised()
@@ -125,7 +128,9 @@ class _PairPlanner:
         reader: InputReader,
         summary: PairSummary,
         shard: Shard | None,
+        carrier: Carrier,
     ) -> None:
+        self.carrier = carrier
         self.pair, self.seed, self.summary, self.reader = pair, manifest.seed, summary, reader
         self.root = manifest.root / pair.content
         self.table, self.shard = table, shard
@@ -138,10 +143,12 @@ class _PairPlanner:
         self.prefix = cache(self._prefix_of([styles[key].digest for key in self.keys]))
         self.sizes = cache(self._sizes)
         self.twins = cache(self._twins)
+        self.transparency = TransparencyCheck(self.root, pair.settings.file_format)
 
     def folders(self, found: PairImages) -> Iterator[PlannedFolder]:
         for part in found.parts(self.summary.passed_over):
-            if part.is_stylised:
+            # What is not stylised may be carried over.
+            if part.is_stylised or self.carrier.settings is not None:
                 yield from self._plan_part(part)
         if self.table is not None:
             self.summary.unknown_rows = self.table.unknown()
@@ -150,29 +157,47 @@ class _PairPlanner:
         folder, stats = part.folder, part.stats
         content_folder = below(self.pair.content, folder)
         paths = [stat.path for stat in stats]
-        assigned = self._assign(paths)
+        assigned = self._assign(paths) if part.is_stylised else [[] for _ in paths]
         names = list(self._names(folder, paths, assigned))
+        carried = self.carrier.name_all(part, names, hash_all=self._is_twin(folder))
         others: frozenset[str] = frozenset()
         if self.shard:
-            others = self.shard.find_others(below(self.pair.into, part.output), names)
-            stats, assigned, names = self._own(stats, assigned, names, others)
+            every = [*names, *carried.values()]
+            others = self.shard.find_others(below(self.pair.into, part.output), every)
+            stats, assigned, names = self._own(stats, assigned, names, others, carried)
         paths = [stat.path for stat in stats]
-        masks = self._masks(folder, paths)
+        masks = self._masks(part, paths)
         left, chunk = iter(names), self._chunk(part, content_folder, list(others))
+        originals = self._originals_chunk(chunk)
         for start in range(0, len(stats), _MAX_FILES_AT_ONCE):
             block = slice(start, start + _MAX_FILES_AT_ONCE)
             read = self.reader.files_of(content_folder, stats[block])
             found = [file or UNREADABLE for file in read]
             planned = list(zip(paths[block], found, assigned[block], masks[block], strict=True))
-            self._count(planned)
+            if part.is_stylised:
+                self._count(planned)
             for path, file, chosen, mask in planned:
                 jobs = self._plan_image(path, file, chosen, mask, left)
                 chunk.jobs.extend(job for job in jobs if job.name not in others)
+                if path in carried and carried[path] not in others:
+                    originals.jobs.append(self._original(path, file, carried[path]))
                 if len(chunk.jobs) >= _MAX_JOBS_AT_ONCE:
                     yield chunk
                     chunk = self._chunk(part, content_folder, [])
         if chunk.jobs or chunk.others:
             yield chunk
+        if originals.jobs:
+            yield originals
+
+    def _originals_chunk(self, like: PlannedFolder) -> PlannedFolder:
+        """Return what takes a folder's originals: they have settings of their own."""
+        settings = self.carrier.settings or self.pair.settings
+        return replace(like, settings_id=settings.id, jobs=[], others=[])
+
+    def _original(self, path: str, file: KnownFile, name: str) -> Planned:
+        self.summary.originals += 1
+        content, decides = path.rpartition("/")[2], self.carrier.fingerprint(file)
+        return Planned(name, decides, content, file.digest, "", 1, 0, 0, 0.0, None)
 
     def _own(
         self,
@@ -180,11 +205,17 @@ class _PairPlanner:
         assigned: list[list[int]],
         names: list[str],
         others: frozenset[str],
+        carried: Mapping[str, str],
     ) -> tuple[list[files.FileStat], list[list[int]], list[str]]:
         """Return the images, with styles and names, that have an output of this shard."""
         left = iter(names)
         of_each = [list(islice(left, len(chosen) * len(self.variants))) for chosen in assigned]
-        own = [number for number, each in enumerate(of_each) if not others.issuperset(each)]
+        originals = [carried.get(stat.path) for stat in stats]
+        own = [
+            number
+            for number, (each, original) in enumerate(zip(of_each, originals, strict=True))
+            if not others.issuperset(each) or (original and original not in others)
+        ]
         kept = list(chain.from_iterable(of_each[number] for number in own))
         return [stats[number] for number in own], [assigned[number] for number in own], kept
 
@@ -193,10 +224,10 @@ class _PairPlanner:
         of_all = (pair.name, output, pair.settings.id, part.label, content_folder)
         return PlannedFolder(*of_all, [], others, part.split)
 
-    def _masks(self, folder: str, paths: list[str]) -> list[Mask]:
-        if not self.pair.masks:
+    def _masks(self, part: Part, paths: list[str]) -> list[Mask]:
+        if not self.pair.masks or not part.is_stylised:
             return [NO_MASK] * len(paths)
-        return self.reader.masks_of(below(self.pair.masks, folder), paths)
+        return self.reader.masks_of(below(self.pair.masks, part.folder), paths)
 
     def _assign(self, paths: list[str]) -> list[list[int]]:
         if self.table is not None:
@@ -206,7 +237,8 @@ class _PairPlanner:
 
     def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[str]:
         parts = _FolderParts(self, paths, assigned)
-        return naming.unique_names(parts, hash_all=self._is_twin(folder))
+        suffix = self.pair.settings.file_format.suffix
+        return naming.unique_names(parts, hash_all=self._is_twin(folder), suffix=suffix)
 
     def _plan_image(
         self, path: str, file: KnownFile, chosen: list[int], mask: Mask, names: Iterator[str]
@@ -244,6 +276,8 @@ class _PairPlanner:
             self.summary.images += 1
             if not file.width:
                 self.summary.note_unreadable(path)
+            if self.transparency.finds(path):
+                self.summary.transparent = path
             width, height, is_enlarged = self.sizes(file.width, file.height)
             if chosen and is_enlarged:
                 self.summary.enlarged += 1

@@ -19,6 +19,8 @@ class PairSummary:
     """What planning a pair came across.
 
     Attributes:
+        originals: photographs that are carried over.
+        transparent: of a few that were looked at, one whose transparency comes out on white.
         passed_over: files of the content folder that are no images, by suffix.
         unreadable: images whose files are none, or can't be opened; the first of them by name.
         enlarged: images whose output is more than twice as large as they were worked on.
@@ -29,6 +31,8 @@ class PairSummary:
     """
 
     images: int = 0
+    originals: int = 0
+    transparent: str = ""
     unreadable: int = 0
     unreadable_examples: list[str] = field(default_factory=list)
     enlarged: int = 0
@@ -66,6 +70,11 @@ class PairSummary:
                 f"{counted(self.huge, 'image', 'is', 'are')} worked on at more than "
                 f"{MAX_USUAL_PIXELS / 1e6:.0f} megapixels (such as {self.huge_example}); "
                 "lower size_px, or use another fit"
+            )
+        if self.transparent:
+            yield (
+                f"what is transparent (as in {self.transparent}) comes out on white: JPEG has no "
+                "transparency, format: png and webp have"
             )
         if self.unmasked:
             images = counted(self.unmasked, "image", "has", "have")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from stylebatch.device.canvas import finish
 from stylebatch.device.content import read_content
+from stylebatch.device.originals import carry_over
 from stylebatch.device.planned_file import read_planned
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger, MadeImage, PlannedJobs, Waiting
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.pictures.images import decode, encode_png, fit_pixels
+from stylebatch.pictures.formats import encode
+from stylebatch.pictures.images import decode, fit_pixels
 from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Group, Job, Shape, Style
@@ -23,10 +25,12 @@ from stylebatch.system import files
 
 # Images that are done, of which sizes are taken.
 MOST_SIZES = 500
+# Photographs that are carried over for the same.
+MOST_CARRIED = 3
 # After so long no other picture is encoded: what is known goes by pixels for the rest.
 LONGEST_S = 2.0
-# A row of a loss log.
-ROW_BYTES = 67
+# A row of a loss log, by how these are written.
+ROW_BYTES = {"csv": 67, "parquet": 23, "none": 0}
 # A line of the metadata (530 where paths are short), and what the ledger has of it (550).
 RECORD_BYTES = 1200
 BLOCK_BYTES = 4096
@@ -41,8 +45,8 @@ def measure_space(
     be, and the larger file is taken: results have the grain of both (docs/cron.md says how near
     that comes). Takes a few seconds at most, and no torch.
     """
-    settings = manifest.all_settings()
-    space = DiskSpace(settings)
+    settings, carrying = manifest.all_settings(), manifest.carrying_settings()
+    space = DiskSpace(settings, carrying)
     space.take_made(Dataset(manifest.output), ledger.sizes.some_made(MOST_SIZES))
     unknown = [
         group for group in planned.groups() if group.width and not space.knows(group.settings_id)
@@ -51,32 +55,40 @@ def measure_space(
     # Of each shape one before any has a second: contents of a shape may differ in their own size.
     turns = zip_longest(*(jobs for _, jobs in candidates(planned, unknown)))
     for job in filter(None, chain.from_iterable(turns)):
-        recipe = settings[job.settings_id].recipe
+        of_job = settings[job.settings_id]
         with suppress(UserError):  # the next one can be read
-            sample = _encode_alike(manifest.root, job, recipe, styles)
-            samples.append((*sample, ROW_BYTES * recipe.max_evaluations))
+            sample = _encode_alike(manifest.root, job, of_job, styles)
+            rows = of_job.recipe.max_evaluations
+            samples.append((*sample, ROW_BYTES[manifest.run.losses] * rows))
         if time.monotonic() - started_s > LONGEST_S:
             break
     for each in samples:
         space.take(*each)
+    for group in planned.groups():
+        if group.settings_id in carrying and not space.knows_carried(group.settings_id):
+            for job in planned.take(group, MOST_CARRIED):
+                with suppress(UserError):
+                    carried = carry_over(manifest.root, job, carrying[group.settings_id])
+                    space.take_carried(group.settings_id, len(carried.data))
     return space
 
 
 def _encode_alike(
-    root: Path, job: Job, recipe: Recipe, styles: Mapping[str, Style]
+    root: Path, job: Job, settings: Settings, styles: Mapping[str, Style]
 ) -> tuple[Shape, int, int]:
     """Return a job's shape, and the pixels and bytes of a file such as it makes.
 
     Raises:
         UserError: its content or style can't be read.
     """
+    recipe = settings.recipe
     content, image = read_content(root, job, recipe), styles[job.style].images[0]
     data = read_planned(root, image.path, image.digest, "style image", UserError)
     style = decode(data, image.path).rgb
     grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)
     canvas = content.canvas
     files = [
-        encode_png(finish(pixels, canvas, recipe), canvas.alpha)
+        encode(finish(pixels, canvas, recipe), canvas.alpha, settings.file_format)
         for pixels in (content.pixels, grain)
     ]
     return job.shape, canvas.width * canvas.height, max(map(len, files))
@@ -94,9 +106,16 @@ def mean_pixels(waiting: Iterable[Waiting]) -> dict[Shape, float]:
 class DiskSpace:
     """Bytes of images by their pixels, and of loss logs: as images were that are known."""
 
-    def __init__(self, settings: Mapping[str, Settings]) -> None:
-        """Know nothing yet of any settings, which are given by id."""
-        self._settings = settings
+    def __init__(
+        self, settings: Mapping[str, Settings], carrying: Mapping[str, Settings] | None = None
+    ) -> None:
+        """Know nothing yet of any settings, which are given by id.
+
+        Args:
+            carrying: those with which photographs are carried over.
+        """
+        self._settings, self._carrying = settings, carrying or {}
+        self._carried: dict[str, list[int]] = {}
         # Pixels of files, and their bytes.
         self._images: dict[Shape, tuple[int, float]] = {}
         self._logs: list[float] = []
@@ -104,6 +123,8 @@ class DiskSpace:
     def take_made(self, dataset: Dataset, made: Iterable[MadeImage]) -> None:
         """Take the sizes of images that are done."""
         for each in made:
+            if each.settings_id in self._carrying:
+                self.take_carried(each.settings_id, each.size)
             if (settings := self._settings.get(each.settings_id)) is None:
                 continue
             content = (each.content_width, each.content_height)
@@ -117,6 +138,14 @@ class DiskSpace:
         known = self._images.get(shape, (0, 0.0))
         self._images[shape] = (round(known[0] + pixels), known[1] + image_bytes)
         self._logs.append(log_bytes)
+
+    def take_carried(self, settings_id: str, size: int) -> None:
+        """Take the bytes of a photograph that is carried over."""
+        self._carried.setdefault(settings_id, []).append(size)
+
+    def knows_carried(self, settings_id: str) -> bool:
+        """Whether it has been given any photograph that these settings carry over."""
+        return settings_id in self._carried
 
     def knows(self, settings_id: str) -> bool:
         """Whether it has been given any image of these settings."""
@@ -132,8 +161,10 @@ class DiskSpace:
         """
         total = 0.0
         for group in groups:
+            if group.settings_id in self._carrying:
+                total += group.num_jobs * self._bytes_carried(group.settings_id)
             if not group.width:
-                continue  # images that can't be read
+                continue  # as they, or images that can't be read
             per_pixel = self._bytes_per_pixel(group.shape)
             if per_pixel is None:
                 return None
@@ -143,6 +174,12 @@ class DiskSpace:
             each = pictures * _on_disk(image) + _on_disk(log) + RECORD_BYTES
             total += group.num_jobs * each
         return round(total)
+
+    def _bytes_carried(self, settings_id: str) -> float:
+        """Return what a photograph takes; its second name takes nothing."""
+        sizes = self._carried.get(settings_id, [])
+        is_copied = sizes and self._carrying[settings_id].carries == "copy"
+        return RECORD_BYTES + (_on_disk(sum(sizes) / len(sizes)) if is_copied else 0.0)
 
     def _pixels(self, shape: Shape, content_pixels: float) -> float:
         """Return the pixels of an image's file."""
@@ -169,8 +206,8 @@ def _pictures(recipe: Recipe) -> float:
 
 
 def _on_disk(size: float) -> float:
-    """A file takes whole blocks: half a one more in the mean."""
-    return size + BLOCK_BYTES / 2
+    """A file takes whole blocks: half a one more in the mean; none takes none."""
+    return size + BLOCK_BYTES / 2 if size else 0.0
 
 
 def free_bytes(folder: Path) -> int:

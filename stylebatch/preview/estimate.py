@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stylebatch.extractors.weights import find_download
@@ -28,7 +29,7 @@ class Estimate:
     """What a run will take.
 
     Attributes:
-        images: that it will make.
+        images: that it will stylise.
         evaluations: of them all; `is_at_most`: the number and the time are what they can be at
             most, as images that converge earlier take fewer.
         most_evaluations: that it can be, whatever is expected.
@@ -37,6 +38,7 @@ class Estimate:
         devices: one for each worker.
         seconds: (low, high); None where `trouble` says why it is not known.
         num_probed: images that were measured now; 0: it is known from earlier runs.
+        carried: photographs that it will carry over.
     """
 
     images: int
@@ -49,6 +51,7 @@ class Estimate:
     seconds: tuple[float, float] | None
     num_probed: int
     trouble: str = ""
+    carried: int = 0
 
 
 def estimate(
@@ -89,26 +92,33 @@ def estimate(
         tell("measuring a few evaluations …")
         clock.probe()
     images = sum(group.num_jobs for group in groups)
+    carrying = manifest.carrying_settings() if limit is None else ()
+    carried = [group for group in planned.groups() if group.settings_id in carrying]
     most = manifest.most_evaluations()
     return Estimate(
         images=images,
         evaluations=round(sum(each.num_jobs * evaluations[each.settings_id] for each in groups)),
         most_evaluations=sum(each.num_jobs * most[each.settings_id] for each in groups),
         is_at_most=bool(unknown),
-        output_bytes=space.bytes_of(groups, mean_pixels(waiting)),
+        output_bytes=space.bytes_of([*groups, *carried], mean_pixels(waiting)),
         free_bytes=free_bytes(manifest.output),
         devices=tuple(spec.device for spec in clock.specs),
         seconds=clock.seconds(),
         num_probed=clock.num_probed,
         trouble=clock.trouble,
+        carried=sum(group.num_jobs for group in carried),
     )
 
 
 def first_groups(
     groups: Iterable[Group], settings: Mapping[str, Settings], limit: int | None
 ) -> list[Group]:
-    """Return what a run makes of groups, in its order; without images that can't be read."""
-    ordered = sorted(groups, key=lambda group: (-cost_of(settings, group), group))
+    """Return what a run makes of groups, in its order, without what takes no evaluation.
+
+    Those are photographs that are carried over, and images that can't be read.
+    """
+    cost = partial(cost_of, settings, is_limited=limit is not None)
+    ordered = sorted(groups, key=lambda group: (-cost(group), group))
     left = sum(group.num_jobs for group in ordered) if limit is None else limit
     taken = []
     for group in ordered:

@@ -17,7 +17,7 @@ from stylebatch.device.device import Device
 from stylebatch.device.errors import within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.errors import UserError
-from stylebatch.pictures.images import encode_png
+from stylebatch.pictures.formats import encode
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job, Shape
 from stylebatch.run import Stopping
@@ -156,7 +156,8 @@ class _Prober:
         per_image = _share(self.device.engine(settings, 1, job.width, job.height)) / slots
         quarter = len(seconds) // 4
         started = time.perf_counter()
-        encode_png(finish(content.pixels, content.canvas, settings.recipe), content.canvas.alpha)
+        pixels = finish(content.pixels, content.canvas, settings.recipe)
+        encode(pixels, content.canvas.alpha, settings.file_format)
         file_s = read_s + time.perf_counter() - started
         fast_s, slow_s = seconds[quarter] * per_image, seconds[-1 - quarter] * per_image
         return Probed(job.shape, fast_s, slow_s, file_s)

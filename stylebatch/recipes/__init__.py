@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from stylebatch.extractors.architectures import ARCHITECTURES, Architecture
 from stylebatch.extractors.weights import WeightSet
+from stylebatch.pictures.formats import PNG, FileFormat
 from stylebatch.recipes.recipe import LAYER_FIELDS, LAYER_WORDS, PROSE, Recipe, SecondPass
 from stylebatch.recipes.words import (
     describe,
@@ -29,6 +30,7 @@ __all__ = [
     "Recipe",
     "SecondPass",
     "Settings",
+    "carrying_settings",
     "describe",
     "describe_field",
     "describe_value",
@@ -50,6 +52,8 @@ class Settings:
         id: 16 hex digits of a hash of the rest; names it in metadata and `settings.json`.
         layers_digest: of the weights that the recipe's layers need, their normalisation included.
         precision: as asked for: float32 | bfloat16 | auto.
+        file_format: of the images.
+        carries: of settings that stylise nothing but carry photographs over, how; "" of others.
     """
 
     id: str
@@ -57,6 +61,8 @@ class Settings:
     weights: WeightSet
     layers_digest: str
     precision: str
+    file_format: FileFormat = PNG
+    carries: Literal["", "link", "copy"] = ""
 
     @property
     def smallest_edge_px(self) -> int:
@@ -80,14 +86,40 @@ def _smallest_edge_px(arch: str, layers: tuple[str, ...], padding: str) -> int:
 
 
 def make_settings(
-    recipe: Recipe, weights: WeightSet, layers_digest: str, precision: str
+    recipe: Recipe,
+    weights: WeightSet,
+    layers_digest: str,
+    precision: str,
+    file_format: FileFormat = PNG,
 ) -> Settings:
     """Put settings together under an id that is a hash of all that they decide."""
     arch = ARCHITECTURES[weights.arch].digest_name
-    deciding = [recipe.deciding_fields(), arch, layers_digest, precision]
+    deciding: list[Any] = [recipe.deciding_fields(), arch, layers_digest, precision]
+    if file_format != PNG:  # ids are older than other formats
+        deciding.append(file_format.described())
+    return Settings(_id_of(deciding), recipe, weights, layers_digest, precision, file_format)
+
+
+def carrying_settings(settings: Settings, how: Literal["link", "copy"]) -> Settings:
+    """Return the settings with which the photographs themselves go beside what `settings` make.
+
+    Their id is a hash of the sizes and the format only: no other field of a recipe matters.
+    """
+    recipe, file_format = settings.recipe, settings.file_format
+    deciding: list[Any] = ["original", how]
+    if how == "copy":
+        names = {"output_size", "output_resampling"}
+        if recipe.output_size == "work":
+            names |= {"fit", "aspect", "enlarge", "size_px", "second_pass", "bucket_px"}
+            names |= {"resampling"}
+            deciding.append(settings.smallest_edge_px)
+        deciding += [recipe.model_dump(mode="json", include=names), file_format.described()]
+    return replace(settings, id=_id_of(deciding), carries=how)
+
+
+def _id_of(deciding: list[Any]) -> str:
     text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
-    settings_id = blake2b(text.encode(), digest_size=8).hexdigest()
-    return Settings(settings_id, recipe, weights, layers_digest, precision)
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def recipe_names() -> list[str]:

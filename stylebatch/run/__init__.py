@@ -1,13 +1,14 @@
 """One run from start to end: plan, start workers, feed them, record what they make.
 
-`run`, `merge_output`, `restore_output` and `clean_output` are what commands call; a preview and an
-estimate use the parts below them.
+`run`, `merge_output`, `write_records_beside`, `restore_output` and `clean_output` are what commands
+call; a preview and an estimate use the parts below them.
 """
 
 from stylebatch.run.executors import EXECUTORS
 from stylebatch.run.limits import Limits
 from stylebatch.run.loop import Loop, WorkerError
 from stylebatch.run.merge import merge_output
+from stylebatch.run.metadata import write_records_beside
 from stylebatch.run.pace import Pace
 from stylebatch.run.pipeline import RunRequest, make_plan, run
 from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
@@ -52,4 +53,5 @@ __all__ = [
     "restore_output",
     "run",
     "worker_specs",
+    "write_records_beside",
 ]

@@ -262,7 +262,7 @@ class Loop:
         self._idle_deaths.pop(event.worker, None)
         if isinstance(event, JobDone):
             self.tally.done += 1
-            if job is not None:
+            if job is not None and not job.is_original:
                 evaluations = int(event.facts.get("evaluations", 0))
                 self._forecast.finished(event.worker, job.shape, evaluations)
         else:

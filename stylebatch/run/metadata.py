@@ -1,19 +1,29 @@
 """What a run writes about its output: metadata, settings, failures."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from stylebatch.ledger import Ledger
+from stylebatch.ledger import Ledger, copy_together
 from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import writing_records
 from stylebatch.recipes import Settings
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 
+# How often a run writes the records; never more than a share of its time, nor of more images than a
+# second or two are enough for: `stylebatch metadata` does that beside it.
+REFRESH_S, REFRESH_SHARE, MOST_REFRESHED = 60.0, 0.01, 50_000
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"
+# What a line says of how it went: null of photographs that are carried over.
+_FACTS = (
+    *("evaluations", "losses", "status", "restored", "retried_with_adam"),
+    *("seconds", "device", "precision"),
+)
 # Whose versions `settings.json` tells.
 PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
 
@@ -28,16 +38,77 @@ def write_records(dataset: Dataset, ledger: Ledger) -> bool:
     is_there = files.stat_file(dataset.metadata) and files.stat_file(dataset.settings)
     if is_there and ledger.get("written") == changes:
         return False
+    with writing_records(dataset):
+        _write_all(dataset, ledger)
+        ledger.put("written", changes)
+    reached("records-noted")
+    return True
+
+
+def write_records_beside(dataset: Dataset) -> int:
+    """Write the same from a copy of the ledgers, also while a run, or shards of it, go on.
+
+    Returns:
+        how many images `metadata.jsonl` tells of.
+
+    Raises:
+        LedgerError: no ledger, or one that a newer stylebatch wrote.
+        OutputHeldError: others have been writing records for minutes.
+    """
+    for is_last in (False, False, True):
+        with writing_records(dataset), copy_together(dataset) as ledger:
+            try:
+                return _write_all(dataset, ledger)
+            except FileNotFoundError:
+                # A run that began at this moment has swept what it took for a killed one's.
+                if is_last:
+                    raise
+    raise AssertionError
+
+
+def _write_all(dataset: Dataset, ledger: Ledger) -> int:
     used: set[str] = set()
-    files.write_lines_atomic(dataset.metadata, _metadata_lines(ledger, used))
+    count = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal count
+        for line in _metadata_lines(ledger, used):
+            count += 1
+            yield line
+
+    files.write_lines_atomic(dataset.metadata, counted())
     reached("metadata-written")
     _write_settings(dataset, ledger, used)
     reached("settings-written")
     _write_failures(dataset, ledger)
     reached("failures-written")
-    ledger.put("written", changes)
-    reached("records-noted")
-    return True
+    return count
+
+
+class Refresher:
+    """Writes the records now and then while a run goes on, as long as that costs next to nothing.
+
+    So training can begin on what is there.
+    """
+
+    def __init__(self, dataset: Dataset, ledger: Ledger) -> None:
+        """Begin a run; a shard's leaves the records to others."""
+        self._dataset, self._ledger = dataset, ledger
+        self._is_over = dataset.shard is not None
+        self._due_at = time.monotonic() + REFRESH_S
+
+    def refresh(self, num_images: int) -> None:
+        """Write the records if it is time.
+
+        Args:
+            num_images: that there are about: of very many this takes too long.
+        """
+        now = time.monotonic()
+        if self._is_over or now < self._due_at or num_images > MOST_REFRESHED:
+            return
+        write_records(self._dataset, self._ledger)
+        took_s = time.monotonic() - now
+        self._due_at = now + max(REFRESH_S, took_s / REFRESH_SHARE)
 
 
 def _write_settings(dataset: Dataset, ledger: Ledger, used: set[str]) -> None:
@@ -57,6 +128,14 @@ def _write_failures(dataset: Dataset, ledger: Ledger) -> None:
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
     """Return what `settings.json` says of settings: recipe, extractor, precision, versions."""
+    versions = {name: _version(name) for name in PACKAGES}
+    if settings.carries:
+        return {
+            "originals": settings.carries,
+            "output_size": settings.recipe.model_dump(mode="json")["output_size"],
+            "format": settings.file_format.described() if settings.carries == "copy" else None,
+            "versions": versions,
+        }
     return {
         # Jobs with the same settings may differ in strength: the metadata says each one's.
         "recipe": settings.recipe.model_dump(mode="json", exclude={"strength"}),
@@ -67,7 +146,8 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
             "layers_digest": settings.layers_digest,
         },
         "precision": settings.precision,
-        "versions": {name: _version(name) for name in PACKAGES},
+        "format": settings.file_format.described(),
+        "versions": versions,
     }
 
 
@@ -85,7 +165,8 @@ def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a key that loaders would take for the path of another image.
     """
     row = _as_row(fields)
-    row |= row.pop("facts", {})
+    facts = row.pop("facts", {})
+    row |= {key: facts.get(key) for key in _FACTS} | facts if row["kind"] == "original" else facts
     if wrong := [key for key in row if key.endswith(f"_{_PATH_KEY}")]:
         raise ValueError(f"metadata keys that loaders take for paths of images: {wrong}")
     return row

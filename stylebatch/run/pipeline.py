@@ -18,7 +18,7 @@ from stylebatch.run.activity import Activity
 from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.loop import Loop, LoopWatcher
-from stylebatch.run.metadata import describe_settings, write_records
+from stylebatch.run.metadata import Refresher, describe_settings, write_records
 from stylebatch.run.pace import Pace
 from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
@@ -119,6 +119,8 @@ class _Run:
         self.stop, self.dataset, self.ledger, self.summary = stop, dataset, ledger, summary
         self.failed_before = self.num_stale = 0
         self.activity = Activity(dataset, summary.run_id)
+        self._refresher = Refresher(dataset, ledger)
+        self._loop: Loop | None = None
         ledger.begin_run(summary.run_id)
 
     def run(self, started_s: float) -> None:
@@ -129,8 +131,10 @@ class _Run:
             self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
         )
         # Also where nothing is to be made: other prose in a recipe gives images another id.
-        settings = self.manifest.all_settings().items()
-        self.ledger.remember_settings({key: describe_settings(value) for key, value in settings})
+        settings = self.manifest.all_settings() | self.manifest.carrying_settings()
+        self.ledger.remember_settings(
+            {key: describe_settings(each) for key, each in settings.items()}
+        )
         counts = planned.counts.values()
         specs: list[WorkerSpec] = []
         stopped_by = self._stopped_by()
@@ -200,7 +204,7 @@ class _Run:
         self.summary.workers = [{"device": spec.device} for spec in specs]
         scheduler = Scheduler(
             planned,
-            cost=partial(cost_of, settings),
+            cost=partial(cost_of, settings, is_limited=self.request.limit is not None),
             limit=self.request.limit,
             num_workers=len(specs),
         )
@@ -213,8 +217,9 @@ class _Run:
             stop=self.stop,
             limits=self._limits(scheduler.left),
             paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
-            check=lambda: check_owner(self.dataset, self.summary.run_id),
+            check=self._look,
         )
+        self._loop = loop
         try:
             return loop.run()
         finally:
@@ -222,6 +227,12 @@ class _Run:
             with suppress(RunError):
                 measured = {kind: pace.to_json() for kind, pace in loop.paces.items()}
                 self.ledger.put("pace", measured)
+
+    def _look(self) -> None:
+        """Look after the output, about every second: whose it is, and what its records tell."""
+        check_owner(self.dataset, self.summary.run_id)
+        done = self._loop.tally.done if self._loop else 0
+        self._refresher.refresh(self.summary.done_before + done)
 
     def _limits(self, num_jobs: int) -> Limits:
         options = self.manifest.run

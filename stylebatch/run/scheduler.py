@@ -30,8 +30,17 @@ class Lost(NamedTuple):
     was_alone: bool
 
 
-def cost_of(settings: Mapping[str, Settings], group: Group) -> int:
-    """Return what a job of a group costs, in pixels evaluated at most: the longest go first."""
+def cost_of(settings: Mapping[str, Settings], group: Group, *, is_limited: bool = False) -> float:
+    """Return what a job of a group costs, in pixels evaluated at most: the longest go first.
+
+    Before them go photographs that are carried over, as they cost next to nothing and a set is not
+    whole without them; but a run of a few images (`is_limited`) is there to show what it makes.
+
+    Args:
+        settings: of jobs that stylise.
+    """
+    if group.settings_id not in settings:
+        return 0 if is_limited else inf
     return group.width * group.height * settings[group.settings_id].recipe.steps
 
 

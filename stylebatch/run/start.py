@@ -15,6 +15,7 @@ from stylebatch.extractors.weights import (
     load_tensors,
 )
 from stylebatch.manifest import Manifest
+from stylebatch.output.loss_table import check_parquet
 from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.executors import EXECUTORS, Executor
@@ -34,8 +35,8 @@ def check_start(manifest: Manifest) -> list[NamedWeights]:
         the named sets that such a run would download first.
 
     Raises:
-        UserError, Problems: weights that are none, damaged or lack a layer; devices that are not
-            there.
+        UserError, Problems: weights that are none, damaged or lack a layer; devices, and what
+            writes Parquet, that are not there.
     """
     problems: list[UserError] = []
     downloads: dict[str, NamedWeights] = {}
@@ -50,6 +51,8 @@ def check_start(manifest: Manifest) -> list[NamedWeights]:
             problems.append(problem)
     try:
         _check_devices(manifest.run.devices)
+        if manifest.run.losses == "parquet":
+            check_parquet()
     except UserError as problem:
         problems.append(problem)
     # Settings share their weights, and what is wrong with them.
@@ -111,8 +114,10 @@ def worker_specs(
         root=manifest.root,
         output=output,
         shard=shard,
-        settings=manifest.all_settings(),
+        settings=manifest.all_settings() | manifest.carrying_settings(),
+        provenance={pair.name: pair.recipe for pair in manifest.pairs if pair.provenance},
         styles=dict(styles),
+        losses=manifest.run.losses,
         cache=manifest.run.cache or default_cache_folder(),
         threads=threads,
     )

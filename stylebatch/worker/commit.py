@@ -1,6 +1,7 @@
 """Finished images into the output tree, in groups: encode, write, fsync, rename, then say so."""
 
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -10,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.device.canvas import Canvas, finish, side_by_side
+from stylebatch.device.originals import Carried
 from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, check_owner
 from stylebatch.output.loss_log import LossRow, encode_log
+from stylebatch.output.loss_table import encode_table
+from stylebatch.pictures.formats import PNG, FileFormat, Provenance, encode
 from stylebatch.pictures.images import Pixels, encode_png
 from stylebatch.recipes import Recipe
-from stylebatch.records import Job, JobDone
+from stylebatch.records import Job, JobDone, Losses
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import (
+    link,
     make_folders_below,
     remove_file,
     rename,
@@ -39,6 +44,7 @@ class Finished:
         canvas: what its file is made on.
         beside: the style image, where a picture of content, result and style is wanted.
         facts: what `metadata.jsonl` will say of how it went.
+        provenance: what its file says of that.
     """
 
     job: Job
@@ -48,6 +54,16 @@ class Finished:
     beside: Pixels | None
     rows: Sequence[LossRow]
     facts: dict[str, Any]
+    file_format: FileFormat = PNG
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOver:
+    """A photograph on its way out beside what is made of it."""
+
+    job: Job
+    carried: Carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,10 @@ class _Written:
     event: JobDone
     moves: dict[Path, Path]
     is_replacement: bool
+    rows: Sequence[LossRow] = ()
+
+
+_Item = Finished | CarriedOver
 
 
 class _Mark(Enum):
@@ -80,10 +100,11 @@ class Committer:
     raised by the next `done`.
     """
 
-    def __init__(self, dataset: Dataset, run_id: str, worker: int) -> None:
+    def __init__(self, dataset: Dataset, run_id: str, worker: int, losses: Losses = "csv") -> None:
+        self._losses, self._table = losses, ""
         self._dataset, self._worker, self._run_id = dataset, worker, run_id
         self._folder = dataset.temporary_folder(run_id) / f"worker{worker}"
-        self._inbox: queue.SimpleQueue[Finished | Progressed | _Mark] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Item | Progressed | _Mark] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[JobDone | BaseException] = queue.SimpleQueue()
         self._pending = 0
         try:
@@ -98,7 +119,7 @@ class Committer:
         """How many images were handed over and have not come out of `done` yet."""
         return self._pending
 
-    def put(self, finished: Finished) -> None:
+    def put(self, finished: "_Item") -> None:
         """Hand over an image."""
         self._pending += 1
         self._inbox.put(finished)
@@ -140,15 +161,17 @@ class Committer:
             while (item := self._inbox.get()) is not _Mark.END:
                 if isinstance(item, Progressed):
                     self._write_progress(item)
-                elif isinstance(item, Finished) and self._commit_group(item):
+                elif isinstance(item, _Item) and self._commit_group(item):
                     break
         except OSError as error:
             self._outbox.put(LostOutputError.from_os_error(error, self._dataset.root))
         except BaseException as error:  # belongs to the worker's own thread
             self._outbox.put(error)
 
-    def _commit_group(self, first: Finished) -> bool:
+    def _commit_group(self, first: _Item) -> bool:
         """Commit a group that starts with an image; return whether the end was seen."""
+        # Never one that was there: another worker may have had this one's number.
+        self._table = f"{self._run_id}-{self._worker}-{secrets.token_hex(4)}.parquet"
         group = [self._write(first, 0)]
         until, item = time.monotonic() + GROUP_S, None
         while len(group) < GROUP_IMAGES:
@@ -159,18 +182,42 @@ class Committer:
             if isinstance(item, Progressed):
                 self._write_progress(item)
                 continue
-            if not isinstance(item, Finished):
+            if not isinstance(item, _Item):
                 break
             group.append(self._write(item, len(group)))
         self._publish(group)
         return item is _Mark.END
 
-    def _write(self, item: Finished, number: int) -> _Written:
-        """Encode an image and what stands beside it into the temporary folder, synced."""
-        made = finish(item.pixels, item.canvas, item.recipe)
-        image, output = encode_png(made, item.canvas.alpha), item.job.output
-        event = JobDone(self._worker, output, item.job.fingerprint, len(image), item.facts)
-        files = {self._dataset.log_path(output): encode_log(item.rows)}
+    def _write(self, item: _Item, number: int) -> _Written:
+        """Write what is finished into the temporary folder, synced."""
+        return (
+            self._put(item, number) if isinstance(item, CarriedOver) else self._encode(item, number)
+        )
+
+    def _put(self, item: CarriedOver, number: int) -> _Written:
+        job, carried = item.job, item.carried
+        event = JobDone(self._worker, job.output, job.fingerprint, len(carried.data))
+        target = self._dataset.image_path(job.output)
+        temporary = self._folder / f"{number}-0{target.suffix}.tmp"
+        # A name that nothing is ever written to: that would be written to the photograph.
+        second_name = self._folder / f"{number}-link.tmp"
+        if carried.source is not None and _is_linked(carried.source, second_name):
+            temporary = second_name
+        else:
+            write_synced(temporary, carried.data, make_folders=False)
+        reached("temporary-written")
+        return _Written(event, {temporary: target}, job.is_replacement)
+
+    def _encode(self, item: Finished, number: int) -> _Written:
+        """Encode an image and what stands beside it."""
+        made, output = finish(item.pixels, item.canvas, item.recipe), item.job.output
+        image = encode(made, item.canvas.alpha, item.file_format, item.provenance)
+        in_table = {"loss_log": self._table} if self._losses == "parquet" else {}
+        facts = item.facts | in_table
+        event = JobDone(self._worker, output, item.job.fingerprint, len(image), facts)
+        files = {}
+        if self._losses == "csv":
+            files[self._dataset.log_path(output)] = encode_log(item.rows)
         if item.beside is not None:
             assert item.canvas.content is not None
             row = side_by_side(item.canvas.content, made, item.beside)
@@ -183,7 +230,16 @@ class Committer:
             write_synced(temporary, data, make_folders=False)
             reached("temporary-written")
             moves[temporary] = target
-        return _Written(event, moves, item.job.is_replacement)
+        return _Written(event, moves, item.job.is_replacement, item.rows if in_table else ())
+
+    def _write_table(self, group: list[_Written]) -> dict[Path, Path]:
+        """Write the loss logs of a group as one table, where that is asked for."""
+        logs = [(written.event.output, written.rows) for written in group if written.rows]
+        if not logs:
+            return {}
+        temporary = self._folder / "losses.parquet.tmp"
+        write_synced(temporary, encode_table(self._table, logs), make_folders=False)
+        return {temporary: self._dataset.log_table_path(self._table)}
 
     def _write_progress(self, item: Progressed) -> None:
         """Nothing waits for it and nothing is lost with it: its folder is not synced."""
@@ -202,12 +258,15 @@ class Committer:
 
         What stood there lies aside by then, so that a kill between loses none of the two.
         """
+        tables = self._write_table(group)
         reached("group-written")
         check_owner(self._dataset, self._run_id)
         reached("owner-checked")
         replaced = [written for written in group if written.is_replacement]
         self._keep_aside(replaced)
-        moves = [move for written in group for move in written.moves.items()]
+        # The table first: whatever is told of an image, its rows are there.
+        moves = [*tables.items()]
+        moves += [move for written in group for move in written.moves.items()]
         folders = dict.fromkeys(target.parent for _, target in moves)
         for folder in folders:
             make_folders_below(self._dataset.root, folder)
@@ -235,3 +294,13 @@ class Committer:
             sync_folder(folder)
         if group:
             reached("kept-aside")
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    """Give a file a second name; False where it is on another disk, or can't be had."""
+    remove_file(target)
+    try:
+        link(source, target)
+    except OSError:
+        return False
+    return True

@@ -1,13 +1,15 @@
 """A worker's jobs in the order given, the next few of them decoded by threads of their own."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from stylebatch.device.content import Content, read_content
+from stylebatch.device.content import Content, check_edges, read_content
+from stylebatch.device.originals import Carried, carry_over
 from stylebatch.recipes import Settings
 from stylebatch.records import Job
+from stylebatch.worker.provenance import describe_original
 
 DECODE_THREADS = 2
 # The images after those in the slots are decoded ahead, and no more: they wait in memory.
@@ -17,11 +19,16 @@ DECODE_AHEAD = 4
 class DecodeAhead:
     """The jobs that are in no slot yet; true while there are any."""
 
-    def __init__(self, root: Path, settings: Mapping[str, Settings]) -> None:
-        """Begin without jobs; `root` and `settings` are those of `WorkerSpec`."""
-        self._root, self._settings = root, settings
+    def __init__(
+        self,
+        root: Path,
+        settings: Mapping[str, Settings],
+        provenance: Collection[str] = (),
+    ) -> None:
+        """Begin without jobs; arguments are those of `WorkerSpec`."""
+        self._root, self._settings, self._provenance = root, settings, provenance
         self._waiting: deque[Job] = deque()
-        self._decoding: dict[str, Future[Content]] = {}
+        self._decoding: dict[str, Future[Content | Carried]] = {}
         self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     def __bool__(self) -> bool:
@@ -51,16 +58,24 @@ class DecodeAhead:
         """Let the threads begin with what soon gets a slot."""
         for job, _ in zip(self._waiting, range(free_slots + DECODE_AHEAD), strict=False):
             if job.output not in self._decoding:
-                recipe = self._settings[job.settings_id].recipe
-                self._decoding[job.output] = self._threads.submit(
-                    read_content, self._root, job, recipe
-                )
+                self._decoding[job.output] = self._threads.submit(self._read, job)
+
+    def _read(self, job: Job) -> Content | Carried:
+        """Read what is optimised, or, encoded already, what is only carried over."""
+        settings = self._settings[job.settings_id]
+        if job.is_original:
+            is_told = job.pair in self._provenance
+            provenance = describe_original(job) if is_told else None
+            return carry_over(self._root, job, settings, provenance)
+        content = read_content(self._root, job, settings.recipe)
+        check_edges(content.canvas, settings.file_format, job.content)
+        return content
 
     def is_ready(self) -> bool:
         """Whether the first job, which has been begun with, is decoded."""
         return self._decoding[self.first.output].done()
 
-    def pop(self) -> tuple[Job, Future[Content]]:
+    def pop(self) -> tuple[Job, Future[Content | Carried]]:
         """Take the first job, which has been begun with; its content may not be ready."""
         job = self._waiting.popleft()
         return job, self._decoding.pop(job.output)

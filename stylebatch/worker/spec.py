@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stylebatch.output.shard import Shard
 from stylebatch.recipes import Settings
-from stylebatch.records import Kind, Style
+from stylebatch.records import Kind, Losses, Style
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class WorkerSpec:
         output: the data set's root.
         shard: whose run it belongs to, None for a run of the whole.
         settings, styles: all of the run's, by id and key.
+        provenance: the recipe's name by pair, of those whose files say how they were made.
+        losses: how loss logs are written.
         cache: folder of cached style targets.
         threads: for torch on the CPU; None leaves torch's own choice.
         cores: that a process of its own keeps to; () leaves the system's choice.
@@ -39,3 +41,5 @@ class WorkerSpec:
     pixel_budget: int | None = None
     shard: Shard | None = None
     max_slots: Mapping[Kind, int] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    losses: Losses = "csv"

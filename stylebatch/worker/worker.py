@@ -10,10 +10,12 @@ from stylebatch.device.choice import precision_name
 from stylebatch.device.content import Content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import is_device_error
+from stylebatch.device.originals import Carried
 from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError, UserError
 from stylebatch.output.layout import Dataset
+from stylebatch.pictures.formats import Provenance
 from stylebatch.pictures.images import Pixels
 from stylebatch.records import (
     Event,
@@ -30,9 +32,10 @@ from stylebatch.system.crash_points import reached
 from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
-from stylebatch.worker.commit import Committer, Finished, Progressed
+from stylebatch.worker.commit import CarriedOver, Committer, Finished, Progressed
 from stylebatch.worker.decode_ahead import DecodeAhead
 from stylebatch.worker.meter import Meter
+from stylebatch.worker.provenance import describe_stylised
 from stylebatch.worker.spec import WorkerSpec
 
 
@@ -57,8 +60,9 @@ class Worker:
         self._spec = spec
         self._device = Device(spec.device, spec.root, spec.cache)
         self.pixel_budget = spec.pixel_budget or self._device.pixel_budget
-        self._committer = Committer(Dataset(spec.output, spec.shard), spec.run_id, spec.worker)
-        self._waiting = DecodeAhead(spec.root, spec.settings)
+        dataset = Dataset(spec.output, spec.shard)
+        self._committer = Committer(dataset, spec.run_id, spec.worker, spec.losses)
+        self._waiting = DecodeAhead(spec.root, spec.settings, spec.provenance)
         self._meter = Meter(spec.worker)
         self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
         self._running: dict[str, _Running] = {}
@@ -128,12 +132,16 @@ class Worker:
             # With nothing to step there is nothing better to do than to wait for the decoder.
             if not self._waiting.is_ready() and self._running:
                 return
-            if self._kind != self._waiting.first.kind:
+            if not self._waiting.first.is_original and self._kind != self._waiting.first.kind:
                 self._report_progress(events, is_due=True)
             job, decoding = self._waiting.pop()
             try:
                 content = decoding.result()
-                running = self._meter.timed(partial(self._admit_one, job, content))
+                if isinstance(content, Carried):
+                    self._committer.put(CarriedOver(job, content))
+                    running: int | None = len(self._running)
+                else:
+                    running = self._meter.timed(partial(self._admit_one, job, content))
             except RunError:
                 raise
             except MemoryError:
@@ -148,6 +156,8 @@ class Worker:
             self._waiting.begin(self._free_slots)
 
     def _has_room_for(self, job: Job) -> bool:
+        if job.is_original:
+            return True
         if self._engine is None or self._kind != job.kind:
             return not self._running
         return self._engine.running < self._engine.capacity
@@ -233,8 +243,16 @@ class Worker:
                 beside,
                 result.rows,
                 self._facts(result, settings.precision),
+                settings.file_format,
+                self._provenance(job),
             )
         )
+
+    def _provenance(self, job: Job) -> Provenance | None:
+        recipe = self._spec.provenance.get(job.pair)
+        if recipe is None:
+            return None
+        return describe_stylised(job, self._spec.styles[job.style].name, recipe)
 
     def _show_progress(self, snapshot: Snapshot) -> None:
         job, content, _ = self._running[str(snapshot.key)]

@@ -18,6 +18,7 @@ from support.runs import PATIENCE_S, command
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import Manifest, load_manifest
+from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
 from stylebatch.manifest.schema import (
     Blend,
     Choice,
@@ -41,6 +42,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "blend": Blend,
     "assign": Choice,
     "split": SplitBy,
+    "format": FormatFields,
+    "originals": OriginalsFields,
     "second_pass": SecondPass,
     "run": Run,
 }
@@ -165,9 +168,12 @@ def test_examples_of_smaller_mappings_are_taken_together(tmp_path: Path) -> None
     (loaded,) = load(tmp_path, extractor=given, pairs=[pair]).pairs
     assert loaded.styles[0].key == "blend:dusk"
     assert loaded.settings.recipe.second_pass == SecondPass(**whole["second_pass"])
-    for name in ("assign", "split"):
+    for name in ("assign", "split", "format"):
         for key, row in rows(name).items():
             assert load(tmp_path, pairs=[PAIR | {name: {key: example(row[2])}}]).pairs
+    carried = {key: example(row[2]) for key, row in rows("originals").items()}
+    (loaded,) = load(tmp_path, pairs=[PAIR | {"originals": carried}]).pairs
+    assert (loaded.originals.how, loaded.originals.share) == ("copy", 0.5)
 
 
 def test_the_fields_of_an_override_are_the_recipe_s_with_the_usual_one_s_values(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.documents import table
+from support.paths import ROOT
 from support.runs import Small, command, contents, end, lines, small_project, start, wait_until
 
 from stylebatch.run import Stop
@@ -31,9 +32,11 @@ TYPES: dict[str, tuple[type, ...]] = {
 PLACEHOLDERS = {
     "CLASS": r"[\w/]+",
     "STEM-STYLE": r"\w+-\w+",
+    "STEM": r"\w+",
     "NUMBER": r"\d+",
     "RUN": r"\d+T[\d.]+-\d+",
     "I-of-N": r"\d+-of-\d+",
+    "N.parquet": r"\d-[0-9a-f]{8}\.parquet",
 }
 
 
@@ -55,6 +58,7 @@ def files() -> dict[str, "re.Pattern[str]"]:
     patterns = {}
     for path in firsts("| file |"):
         text = re.escape(path).replace(r"I\-of\-N", "I-of-N").replace(r"STEM\-STYLE", "STEM-STYLE")
+        text = text.replace(r"\-N\.parquet", "-N.parquet")
         for name, stands_for in PLACEHOLDERS.items():
             text = text.replace(name, stands_for)
         patterns[path] = re.compile(text + (".*" if path.endswith("/") else ""))
@@ -74,8 +78,8 @@ def told_of(out: Path) -> set[str]:
 def check_types(told: dict[str, str], found: dict[str, Any]) -> None:
     assert list(found) == list(told) or found.keys() == told.keys()
     for key, value in found.items():
-        allowed = [kind for word in told[key].split(" or null") for kind in TYPES.get(word, ())]
-        allowed += TYPES["null"] if told[key].endswith(" or null") else ()
+        words = [told[key]] if told[key] in TYPES else told[key].split(" or ")
+        allowed = [kind for word in words for kind in TYPES[word]]
         assert isinstance(value, tuple(allowed)), (key, value)
         # A truth value is a whole number to Python.
         assert isinstance(value, bool) == (told[key] == "true or false"), key
@@ -88,6 +92,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Small:
     shutil.copytree(small.root / "photos", small.root / "masks")
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     small.pair |= {"masks": "masks", "steps": 30}
+    small.pair["originals"] = "copy"
     fields = {"side_by_side": True, "progress_at": [2], "start": "noise", "levels": 1}
     small.pair["override"] |= {**fields, "tolerance": 0.9, "window": 3}
     assert small.run().code == 3
@@ -96,6 +101,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Small:
 
 def test_every_file_that_a_run_leaves_is_told(ran: Small) -> None:
     later = {".stylebatch/holder.json", ".stylebatch/activity.json", ".stylebatch/tmp/RUN/"}
+    later |= {"losses/RUN-N.parquet"}
     later |= {".stylebatch/stale/RUN/", ".stylebatch/shards/I-of-N/"}
     assert told_of(ran.out) == files().keys() - later
 
@@ -125,19 +131,36 @@ def test_what_is_there_for_a_while_is_told_as_well(tmp_path: Path) -> None:
 
 def test_a_line_of_the_metadata_has_the_fields_that_are_told(ran: Small) -> None:
     told = types("| key |")
-    assert len(ran.metadata()) == 4
-    for row in ran.metadata().values():
-        check_types(told, row)
+    stylised = rows_of(ran, "stylised")
+    assert len(stylised) == 4
+    for row in stylised:
+        check_types({key: told[key] for key in told if key != "loss_log"}, row)
         assert isinstance(row["seed"], int)
     (losses,) = (row[2] for row in table(PAGE, "| key |") if row[0] == "`losses`")
     assert set(names(losses)) == row["losses"].keys()
+
+
+def rows_of(small: Small, kind: str) -> list[dict[str, Any]]:
+    return [row for row in small.metadata().values() if row["kind"] == kind]
+
+
+def test_what_is_null_of_an_original_is_told(ran: Small) -> None:
+    told = list(types("| key |"))
+    null = {"style", "style_digest", "variant", "seed", *told[told.index("device") :]}
+    null.remove("loss_log")
+    originals = rows_of(ran, "original")
+    assert len(originals) == 2
+    for row in originals:
+        assert row.keys() == set(told) - {"mask", "mask_digest", "loss_log"}
+        assert {key for key, value in row.items() if value is None} == null
+        assert row["strength"] == 0
 
 
 def test_fields_that_are_told_to_be_there_with_masks_only_are(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     assert small.run("--limit", "1").code == 0
     (row,) = small.metadata().values()
-    assert types("| key |").keys() - row.keys() == {"mask", "mask_digest"}
+    assert types("| key |").keys() - row.keys() == {"mask", "mask_digest", "loss_log"}
     assert row["seed"] is None
 
 
@@ -158,6 +181,10 @@ def test_settings_have_the_entries_that_are_told(ran: Small) -> None:
     settings = json.loads((ran.out / "settings.json").read_bytes())
     assert settings.keys() == {row["settings_id"] for row in ran.metadata().values()}
     cells = {row[0].strip("`"): row[2] for row in table(PAGE, "| entry |")}
+    carrying = {row["settings_id"] for row in rows_of(ran, "original")}
+    (sentence,) = re.findall("^Of originals it has .*", (ROOT / PAGE).read_text(), re.MULTILINE)
+    for entry in map(settings.pop, carrying):
+        assert entry.keys() == set(names(sentence)) - {"copy", "link"}
     for entry in settings.values():
         check_types(types("| entry |"), entry)
         for key in ("extractor", "versions"):
@@ -167,8 +194,8 @@ def test_settings_have_the_entries_that_are_told(ran: Small) -> None:
 
 def test_a_line_of_the_failures_has_the_fields_that_are_told(ran: Small) -> None:
     rows = lines(ran.out / "failures.jsonl")
-    assert len(rows) == 2
-    of_metadata = ("file_name", "pair", "label", "split", "content", "style", "variant")
+    assert len(rows) == 3
+    of_metadata = ("file_name", "pair", "label", "split", "kind", "content", "style", "variant")
     told = {key: types("| key |")[key] for key in of_metadata} | types("| failure |")
     for row in rows:
         check_types(told, row)
@@ -190,7 +217,7 @@ def test_statuses_are_those_that_are_told(ran: Small, tmp_path: Path) -> None:
     assert told == set(map(str, Status)) - {Status.DIVERGED}
     small = small_project(tmp_path)
     assert small.run("--limit", "1").code == 0
-    rows = [*ran.metadata().values(), *small.metadata().values()]
+    rows = [*rows_of(ran, "stylised"), *small.metadata().values()]
     assert {row["status"] for row in rows} == told
 
 

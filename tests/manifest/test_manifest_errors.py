@@ -76,16 +76,16 @@ SHAPE_ERRORS = [
         "recipe: balanced",
         "name: all",
         "7: defaults.name: unknown key 'name'; known are assign, classes, content, exclude, "
-        "include, into, masks, max_images, output_size, override, recipe, size_px, split, steps, "
-        "strength, styles, stylise, sweep, variants; remove it",
+        "format, include, into, masks, max_images, originals, output_size, override, provenance, "
+        "recipe, size_px, split, steps, strength, styles, stylise, sweep, variants; remove it",
     ),
     (
         "    size_px: 128",
         "    size_pix: 128",
         "12: pairs[0].size_pix: unknown key 'size_pix' (did you mean 'size_px'?); "
-        "known are assign, classes, content, exclude, include, into, masks, max_images, "
-        "name, output_size, override, recipe, size_px, split, steps, strength, styles, stylise, "
-        "sweep, variants; correct it",
+        "known are assign, classes, content, exclude, format, include, into, masks, max_images, "
+        "name, originals, output_size, override, provenance, recipe, size_px, split, steps, "
+        "strength, styles, stylise, sweep, variants; correct it",
     ),
     (
         "size_px: 128",
@@ -520,7 +520,8 @@ MEANING_ERRORS = [
         "executor: inline",
         "report: true",
         "14: run.report: unknown key 'report'; known are cache, cpu_workers, deadline, devices, "
-        "executor, image_timeout, max_deaths, max_failures, max_retries, precision; remove it",
+        "executor, image_timeout, losses, max_deaths, max_failures, max_retries, precision; "
+        "remove it",
     ),
     (
         "executor: inline",

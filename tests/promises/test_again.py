@@ -454,7 +454,8 @@ def test_the_metadata_says_of_each_image_what_made_it(small: Small) -> None:
     rows = small.metadata()
     assert set(rows) == set(small.images())
     keys = {
-        "file_name", "pair", "label", "split", "content", "content_digest", "style", "style_digest",
+        "file_name", "pair", "label", "split", "kind", "content", "content_digest", "style",
+        "style_digest",
         "variant", "strength", "seed", "evaluations", "losses", "status", "restored",
         "retried_with_adam", "seconds", "device", "precision", "settings_id",
     }  # fmt: skip

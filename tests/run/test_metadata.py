@@ -46,6 +46,7 @@ def test_the_metadata_has_a_line_for_each_image(project: Project, pair: Pair) ->
         "pair": "all",
         "label": "cats",
         "split": None,
+        "kind": "stylised",
         "content": "photos/cats/b.png",
         "style": "styles/wave.png",
         "variant": 1,
@@ -76,7 +77,7 @@ def test_metadata_that_is_gone_is_written_again(project: Project, pair: Pair) ->
 
 def test_a_key_that_loaders_take_for_a_path_is_refused() -> None:
     with pytest.raises(ValueError, match="mask_file_name"):
-        metadata_row({"output": "a.png", "facts": {"mask_file_name": "x"}})
+        metadata_row({"output": "a.png", "kind": "stylised", "facts": {"mask_file_name": "x"}})
 
 
 def test_settings_are_written_once_each_and_only_those_in_use(project: Project, pair: Pair) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support.runs import Small, command, contents, copy_tree, lines, small_project
 from torchvision.datasets import ImageFolder
 
@@ -64,6 +65,25 @@ def test_of_a_folder_with_splits_only_train_is_stylised(small: Small) -> None:
     check_trains(small)
     assert small.again() == set()
     assert small.run("--quiet").out == ""
+
+
+def test_originals_make_the_output_the_whole_set(small: Small) -> None:
+    photos(small, "train/cats", "train/dogs", "val/cats", "val/dogs", count=8)
+    small.pair["originals"] = {"how": "copy", "share": 0.5}
+    assert small.run().code == 0
+    rows = small.metadata()
+    counts = Counter((row["split"], row["kind"]) for row in rows.values())
+    # Of train a share, drawn; of what a model is judged by each photograph, and nothing else.
+    assert set(counts) == {("train", "stylised"), ("train", "original"), ("val", "original")}
+    assert (counts["train", "stylised"], counts["val", "original"]) == (16, 16)
+    assert 2 <= counts["train", "original"] <= 14
+    check_trains(small)
+    for name, row in rows.items():
+        if row["kind"] == "original":
+            made, content = small.out / "images" / name, small.root / row["content"]
+            with Image.open(made) as copy, Image.open(content) as photograph:
+                assert copy.tobytes() == photograph.convert("RGB").tobytes()
+    assert small.again() == set()
 
 
 @pytest.mark.parametrize("kind", ["lists", "shares"])

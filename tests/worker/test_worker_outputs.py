@@ -187,7 +187,7 @@ def progress_of(small: Small) -> dict[str, bytes]:
 def test_progress_is_saved_at_the_evaluations_asked_for_and_ends_with_the_image(
     small: Small,
 ) -> None:
-    small.pair.update(steps=5, styles=["styles/s.png"])
+    small.pair.update(steps=5, styles=["styles/s.png"], provenance=False)
     small.pair["override"].update(progress_at=[1], progress_every=5)
     assert small.run().code == 0
     found = progress_of(small)
@@ -201,7 +201,7 @@ def test_progress_is_saved_at_the_evaluations_asked_for_and_ends_with_the_image(
 
 def test_progress_is_what_runs_of_so_many_evaluations_make(small: Small) -> None:
     small.photo("cats/a.png", 1, 40, 24)
-    small.pair.update(steps=4, styles=["styles/s.png"])
+    small.pair.update(steps=4, styles=["styles/s.png"], provenance=False)
     small.pair["override"].update(progress_every=1, brightness=1.3, color="content")
     assert small.run().code == 0
     found = progress_of(small)
