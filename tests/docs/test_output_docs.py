@@ -146,7 +146,7 @@ def rows_of(small: Small, kind: str) -> list[dict[str, Any]]:
 
 def test_what_is_null_of_an_original_is_told(ran: Small) -> None:
     told = list(types("| key |"))
-    null = {"style", "style_digest", "variant", "seed", *told[told.index("device") :]}
+    null = {"split", "style", "style_digest", "variant", "seed", *told[told.index("device") :]}
     null.remove("loss_log")
     originals = rows_of(ran, "original")
     assert len(originals) == 2
