@@ -21,7 +21,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanFile, PlannedFolder, PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
-from stylebatch.records import Group, Job, Style
+from stylebatch.records import Group, Style
 from stylebatch.run import check_start, describe_download, make_plan
 from stylebatch.system.words import counted
 
@@ -81,10 +81,10 @@ def _print_jobs(
 
 
 def _jobs_of(take: Any, group: Group) -> Any:
-    last: Job | None = None
-    while block := take(group, 1000, last):
+    taken = 0
+    while block := take(group, 1000, taken):
         yield from block
-        last = block[-1]
+        taken += len(block)
 
 
 def show_plan(

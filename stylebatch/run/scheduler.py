@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -10,6 +11,9 @@ from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, num_slots
 
 MIN_SPARE = 2
+# Of one shape before another has its turn: so many times a worker's slots, and never fewer than
+# this. A change of shapes costs what the last of a lot leave empty.
+LOT_SLOTS, MIN_LOT = 4, 16
 _READ_AHEAD = 64
 
 
@@ -19,8 +23,11 @@ class JobSource(Protocol):
     def groups(self) -> Sequence[Group]:
         """Return what is to be done, by settings and shape."""
 
-    def take(self, group: Group, limit: int, after: Job | None = None) -> Sequence[Job]:
-        """Return the next jobs of a group, in a fixed order, after one that was taken before."""
+    def middles(self) -> Mapping[Shape, float]:
+        """Return where, from 0 to 1, the jobs of each group lie in the mean, of all jobs."""
+
+    def take(self, group: Group, limit: int, taken: int = 0) -> Sequence[Job]:
+        """Return the next jobs of a group, in a fixed order, after so many."""
 
 
 class Lost(NamedTuple):
@@ -48,22 +55,38 @@ def capacity(width: int, height: int, pixel_budget: int) -> int:
 
 @dataclass(eq=False)
 class _Queue:
-    """A group's jobs that no worker has had yet."""
+    """A group's jobs that no worker has had yet.
+
+    Attributes:
+        middle: where its jobs lie in the mean, from 0 to 1, of all.
+        number: of the queue; of those that lie alike the first has its turn first.
+        is_open: whether it waits for its next turn.
+    """
 
     group: Group
     left: int
+    middle: float
+    number: int
     ahead: deque[Job] = field(default_factory=deque)
-    last: Job | None = None
+    read: int = 0
+    is_open: bool = False
+
+    def place(self, lot: int, reserved: int = 0) -> float:
+        """Return where the next lot lies, from 0 to 1; past that where all is in others' hands."""
+        size, left = self.group.num_jobs, self.left - reserved
+        if left <= 0:
+            return 2.0
+        return self.middle if size <= lot else (size - left + min(lot, left) / 2) / size
 
     def pop(self, source: JobSource, count: int) -> list[Job]:
         jobs: list[Job] = []
         while len(jobs) < count and self.left:
             if not self.ahead:
-                self.ahead.extend(source.take(self.group, _READ_AHEAD, self.last))
+                self.ahead.extend(source.take(self.group, _READ_AHEAD, self.read))
                 if not self.ahead:
                     self.left = 0
                     break
-                self.last = self.ahead[-1]
+                self.read += len(self.ahead)
             jobs.append(self.ahead.popleft())
             self.left -= 1
         return jobs
@@ -74,6 +97,7 @@ class _Worker:
     pixel_budget: int
     in_flight: dict[str, Job] = field(default_factory=dict)
     queue: _Queue | None = None
+    lot: int = 0
     has_suspect: bool = False
     is_closed: bool = False
     passed_over: set[Shape] = field(default_factory=set)
@@ -81,10 +105,15 @@ class _Worker:
     def takes(self, shape: Shape) -> bool:
         return shape not in self.passed_over
 
+    def lot_of(self, group: Group) -> int:
+        """How many jobs of a group follow each other before another has its turn."""
+        return max(LOT_SLOTS * num_slots(group.width, group.height, self.pixel_budget), MIN_LOT)
+
 
 class Scheduler:
-    """Hands each job to a worker once: the longest first, a worker's jobs of one shape if possible.
+    """Hands each job to a worker once: in lots of one shape, those in turn that lie first.
 
+    So wherever a run ends, what is done has of each group its share, but for the last lots.
     A job that a dead worker had is a suspect: it runs alone, on a worker with nothing else.
     """
 
@@ -104,10 +133,12 @@ class Scheduler:
             num_workers: that are to be expected: few jobs are not all for the first to come.
         """
         groups = sorted(source.groups(), key=lambda group: (-cost(group), group))
-        self._source, self._cost = source, cost
-        self._untouched = deque(_Queue(group, group.num_jobs) for group in groups)
-        self._shared: list[_Queue] = []
-        self._queues = {queue.group.shape: queue for queue in self._untouched}
+        self._source, self._cost, middles = source, cost, source.middles()
+        self._queues = {
+            group.shape: _Queue(group, group.num_jobs, middles[group.shape], number)
+            for number, group in enumerate(groups)
+        }
+        self._open: list[tuple[float, int, _Queue]] | None = None
         self._suspects: deque[Job] = deque()
         self._suspected: set[str] = set()
         self._num_held = 0
@@ -145,7 +176,7 @@ class Scheduler:
     def groups_left(self) -> list[Group]:
         """Return what is not finished, in flight included, by settings and shape."""
         counts: Counter[Shape] = Counter()
-        for queue in (*self._untouched, *self._shared):
+        for queue in self._queues.values():
             counts[queue.group.shape] += queue.left
         jobs = [job for worker in self._workers.values() for job in worker.in_flight.values()]
         counts.update(job.shape for job in (*jobs, *self._suspects))
@@ -208,10 +239,10 @@ class Scheduler:
         if job.output in self._suspected:
             return self._suspects
         queue = self._queues[job.shape]
-        if queue not in self._shared and queue not in self._untouched:
-            self._shared.append(queue)
         queue.left += 1
         self._left += 1
+        if self._open is not None and not queue.is_open:
+            self._wait(queue, queue.place(MIN_LOT))
         return queue.ahead
 
     def hold(self, worker: int, output: str) -> Job | None:
@@ -268,11 +299,12 @@ class Scheduler:
                 room = min(room, int(left_s / each_s))
             if room <= 0:
                 break
-            taken = queue.pop(self._source, min(room, self._left))
+            taken = queue.pop(self._source, min(room, self._left, worker.lot))
             self._left -= len(taken)
+            worker.lot -= len(taken)
             left_s -= len(taken) * each_s
             jobs.extend(taken)
-        if not any(queue.left for queue in (*self._untouched, *self._shared)):
+        if self._open is not None and not any(queue.left for _, _, queue in self._open):
             # The source may hold fewer jobs than its groups say.
             self._left = 0
         return jobs
@@ -294,19 +326,44 @@ class Scheduler:
         return max(min(most, share) - has, 0 if has else 1)
 
     def _queue_of(self, worker: _Worker) -> _Queue | None:
-        """Return what a worker is on, else the next untouched group, else the longest of others."""
+        """Return what a worker's lot is of; once that is at its end, the next lot's queue."""
         queue = worker.queue
-        if queue is None or not queue.left or not worker.takes(queue.group.shape):
-            self._shared = [each for each in self._shared if each.left]
-            fresh = (each for each in self._untouched if worker.takes(each.group.shape))
-            if queue := next(fresh, None):
-                self._untouched.remove(queue)
-                self._shared.append(queue)
-            else:
-                begun = (each for each in self._shared if worker.takes(each.group.shape))
-                queue = max(begun, key=self._remaining_cost, default=None)
-            worker.queue = queue
+        if queue and queue.left and worker.lot > 0 and worker.takes(queue.group.shape):
+            return queue
+        if self._open is None:
+            self._open = []
+            for each in self._queues.values():
+                self._wait(each, each.place(worker.lot_of(each.group)))
+        worker.queue = queue = self._next(worker)
+        if queue is not None:
+            # Others may share what is left of it, where there is nothing else.
+            worker.lot = lot = worker.lot_of(queue.group)
+            self._wait(queue, queue.place(lot, reserved=lot))
         return queue
+
+    def _wait(self, queue: _Queue, place: float) -> None:
+        """Let a queue wait for its next turn; of those that others are at, the longest first."""
+        assert self._open is not None
+        queue.is_open = True
+        order = place if place <= 1 else 2 + 1 / (1 + self._remaining_cost(queue))
+        heappush(self._open, (order, queue.number, queue))
+
+    def _next(self, worker: _Worker) -> _Queue | None:
+        """Take the queue out whose turn it is, of those that a worker is in time for."""
+        assert self._open is not None
+        others, found = [], None
+        while self._open and found is None:
+            entry = heappop(self._open)
+            queue = entry[-1]
+            if not queue.left:
+                queue.is_open = False
+            elif worker.takes(queue.group.shape):
+                found = queue
+            else:
+                others.append(entry)
+        for entry in others:
+            heappush(self._open, entry)
+        return found
 
     def _remaining_cost(self, queue: _Queue) -> float:
         return queue.left * self._cost(queue.group)
