@@ -1,33 +1,17 @@
 """Which jobs go next, together, under a pixel budget: plain numbers, no tensors."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, num_slots
+from stylebatch.run.lots import MIN_LOT, JobSource, Queue, lot_of
 
 MIN_SPARE = 2
-# Of one shape before another has its turn: so many times a worker's slots, and never fewer than
-# this. A change of shapes costs what the last of a lot leave empty.
-LOT_SLOTS, MIN_LOT = 4, 16
-_READ_AHEAD = 64
-
-
-class JobSource(Protocol):
-    """Where jobs come from, a few at a time."""
-
-    def groups(self) -> Sequence[Group]:
-        """Return what is to be done, by settings and shape."""
-
-    def middles(self) -> Mapping[Shape, float]:
-        """Return where, from 0 to 1, the jobs of each group lie in the mean, of all jobs."""
-
-    def take(self, group: Group, limit: int, taken: int = 0) -> Sequence[Job]:
-        """Return the next jobs of a group, in a fixed order, after so many."""
 
 
 class Lost(NamedTuple):
@@ -54,49 +38,10 @@ def capacity(width: int, height: int, pixel_budget: int) -> int:
 
 
 @dataclass(eq=False)
-class _Queue:
-    """A group's jobs that no worker has had yet.
-
-    Attributes:
-        middle: where its jobs lie in the mean, from 0 to 1, of all.
-        number: of the queue; of those that lie alike the first has its turn first.
-        is_open: whether it waits for its next turn.
-    """
-
-    group: Group
-    left: int
-    middle: float
-    number: int
-    ahead: deque[Job] = field(default_factory=deque)
-    read: int = 0
-    is_open: bool = False
-
-    def place(self, lot: int, reserved: int = 0) -> float:
-        """Return where the next lot lies, from 0 to 1; past that where all is in others' hands."""
-        size, left = self.group.num_jobs, self.left - reserved
-        if left <= 0:
-            return 2.0
-        return self.middle if size <= lot else (size - left + min(lot, left) / 2) / size
-
-    def pop(self, source: JobSource, count: int) -> list[Job]:
-        jobs: list[Job] = []
-        while len(jobs) < count and self.left:
-            if not self.ahead:
-                self.ahead.extend(source.take(self.group, _READ_AHEAD, self.read))
-                if not self.ahead:
-                    self.left = 0
-                    break
-                self.read += len(self.ahead)
-            jobs.append(self.ahead.popleft())
-            self.left -= 1
-        return jobs
-
-
-@dataclass(eq=False)
 class _Worker:
     pixel_budget: int
     in_flight: dict[str, Job] = field(default_factory=dict)
-    queue: _Queue | None = None
+    queue: Queue | None = None
     lot: int = 0
     has_suspect: bool = False
     is_closed: bool = False
@@ -104,10 +49,6 @@ class _Worker:
 
     def takes(self, shape: Shape) -> bool:
         return shape not in self.passed_over
-
-    def lot_of(self, group: Group) -> int:
-        """How many jobs of a group follow each other before another has its turn."""
-        return max(LOT_SLOTS * num_slots(group.width, group.height, self.pixel_budget), MIN_LOT)
 
 
 class Scheduler:
@@ -135,10 +76,10 @@ class Scheduler:
         groups = sorted(source.groups(), key=lambda group: (-cost(group), group))
         self._source, self._cost, middles = source, cost, source.middles()
         self._queues = {
-            group.shape: _Queue(group, group.num_jobs, middles[group.shape], number)
+            group.shape: Queue(group, group.num_jobs, middles[group.shape], number)
             for number, group in enumerate(groups)
         }
-        self._open: list[tuple[float, int, _Queue]] | None = None
+        self._open: list[tuple[float, int, Queue]] | None = None
         self._suspects: deque[Job] = deque()
         self._suspected: set[str] = set()
         self._num_held = 0
@@ -325,7 +266,7 @@ class Scheduler:
         share = -(-rest // max(len(feeding), self._num_workers))
         return max(min(most, share) - has, 0 if has else 1)
 
-    def _queue_of(self, worker: _Worker) -> _Queue | None:
+    def _queue_of(self, worker: _Worker) -> Queue | None:
         """Return what a worker's lot is of; once that is at its end, the next lot's queue."""
         queue = worker.queue
         if queue and queue.left and worker.lot > 0 and worker.takes(queue.group.shape):
@@ -333,22 +274,22 @@ class Scheduler:
         if self._open is None:
             self._open = []
             for each in self._queues.values():
-                self._wait(each, each.place(worker.lot_of(each.group)))
+                self._wait(each, each.place(lot_of(each.group, worker.pixel_budget)))
         worker.queue = queue = self._next(worker)
         if queue is not None:
             # Others may share what is left of it, where there is nothing else.
-            worker.lot = lot = worker.lot_of(queue.group)
+            worker.lot = lot = lot_of(queue.group, worker.pixel_budget)
             self._wait(queue, queue.place(lot, reserved=lot))
         return queue
 
-    def _wait(self, queue: _Queue, place: float) -> None:
+    def _wait(self, queue: Queue, place: float) -> None:
         """Let a queue wait for its next turn; of those that others are at, the longest first."""
         assert self._open is not None
         queue.is_open = True
         order = place if place <= 1 else 2 + 1 / (1 + self._remaining_cost(queue))
         heappush(self._open, (order, queue.number, queue))
 
-    def _next(self, worker: _Worker) -> _Queue | None:
+    def _next(self, worker: _Worker) -> Queue | None:
         """Take the queue out whose turn it is, of those that a worker is in time for."""
         assert self._open is not None
         others, found = [], None
@@ -365,5 +306,5 @@ class Scheduler:
             heappush(self._open, entry)
         return found
 
-    def _remaining_cost(self, queue: _Queue) -> float:
+    def _remaining_cost(self, queue: Queue) -> float:
         return queue.left * self._cost(queue.group)

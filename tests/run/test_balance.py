@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.runs import Small, command
 
-from stylebatch.run.scheduler import MIN_LOT
+from stylebatch.run.lots import MIN_LOT
 
 CLASSES, STYLES, EACH = ("cats", "dogs", "owls"), ("ink", "sky", "wave"), 8
 

@@ -9,7 +9,8 @@ from support.jobs import BUDGET, Jobs
 
 from stylebatch.records import Job, Shape, num_slots
 from stylebatch.run import Scheduler
-from stylebatch.run.scheduler import LOT_SLOTS, MIN_LOT, capacity
+from stylebatch.run.lots import LOT_SLOTS, MIN_LOT
+from stylebatch.run.scheduler import capacity
 
 
 def start(counts: dict[tuple[int, int], int], *workers: int, limit: int | None = None) -> Scheduler:
