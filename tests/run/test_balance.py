@@ -1,11 +1,17 @@
 """Real runs that are ended part way: what there is has its share of every style and class."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from support.runs import Small, command
 
+from stylebatch.ledger import PairCounts
+from stylebatch.manifest import load_manifest
+from stylebatch.plan import PlanSummary
+from stylebatch.records import Event, JobDone
+from stylebatch.run import RunRequest, StopRequest, Tally, run
 from stylebatch.run.lots import MIN_LOT
 
 CLASSES, STYLES, EACH = ("cats", "dogs", "owls"), ("ink", "sky", "wave"), 8
@@ -66,13 +72,31 @@ def test_shapes_are_off_by_their_lots_at_most(small: Small) -> None:
     assert spread(small, 1) <= 6
 
 
-def test_a_deadline_leaves_a_smaller_set_and_not_a_skewed_one(small: Small) -> None:
-    """What had begun is finished, and every part of it had its share."""
-    small.pair["steps"] = 40
-    small.document["run"]["executor"] = "inline"
-    ended = command("run", "-q", str(small.write()), "--deadline", "3s")
-    count = len(made(small))
-    if ended.code == 0 or not count:
-        pytest.skip(f"this machine has made {count} images in 3 s")
-    assert ended.code == 4
+class Stopper:
+    """A watcher that asks the run to stop once so many images are there, as a signal does."""
+
+    def __init__(self, count: int) -> None:
+        self.stop, self.left = StopRequest(), count
+
+    def doing(self, text: str) -> None:
+        pass
+
+    def planned(self, counts: Mapping[str, PairCounts], summary: PlanSummary, stale: int) -> None:
+        pass
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, JobDone):
+            self.left -= 1
+            self.stop.count = int(self.left <= 0)
+
+    def tick(self, tally: Tally) -> None:
+        pass
+
+
+def test_a_signal_leaves_a_smaller_set_and_not_a_skewed_one(small: Small) -> None:
+    """What is in the slots is finished, the rest left: all of it had its share."""
+    stopper = Stopper(20)
+    summary = run(load_manifest(small.write()), RunRequest(), stopper, stopper.stop)
+    assert summary.exit_code == 4
+    assert 20 <= len(made(small)) < 72
     assert max(spread(small, 0), spread(small, 1)) <= 3
