@@ -25,7 +25,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "extractor": ("extractor",),
     "normalisation": ("extractor", "normalisation"),
     "pairs": PAIR,
-    "blend": (*PAIR, "styles", 0),
+    "styles": (*PAIR, "styles", 0),
     "assign": (*PAIR, "assign"),
     "split": (*PAIR, "split"),
     "format": (*PAIR, "format"),

@@ -140,13 +140,13 @@ def make(root: Path) -> Figures:
     with Ledger.open(dataset.ledger) as ledger:
         planned, _, _ = make_plan(load_manifest(root / "pipeline.yaml"), ledger)
         for group in planned.groups():
-            last = None
-            while jobs := planned.take(group, 5_000, last):
+            taken = 0
+            while jobs := planned.take(group, 5_000, taken):
                 for job in jobs:
                     path = dataset.image_path(job.output)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(OUTPUT_BYTES)
-                last = jobs[-1]
+                taken += len(jobs)
         os.sync()
         clock = Clock()
         loop = Loop(AtOnce(), Scheduler(planned), ledger, Silent(), stop=StopRequest())

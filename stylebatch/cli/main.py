@@ -25,7 +25,7 @@ _HOME = re.compile(r"((?:--?[a-z][a-z-]*=?)?)(~[^/=]*/.*)", re.DOTALL)
 # Where a command is, below `cli`, and the first line of its help.
 COMMANDS = {
     "run": ("run:run", "Make every image of a manifest that is not there yet."),
-    "plan": ("plan:plan", "Show what a run would do. Writes nothing."),
+    "plan": ("plan:plan", "Show what a run would do."),
     "status": (
         "status:status",
         "Show how far an output is. Reads the ledger only: also while a run goes on.",

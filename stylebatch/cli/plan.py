@@ -2,25 +2,26 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.filesize import decimal
 
-from stylebatch.cli.arguments import Changes
-from stylebatch.cli.several import Manifests, load_all
+from stylebatch.cli.arguments import Changes, check_writable
+from stylebatch.cli.several import Manifests, WrittenPlan, check_alone, load_all
 from stylebatch.cli.tables import first_few, print_table, say
 from stylebatch.extractors.weights import NamedWeights
 from stylebatch.ledger import Ledger, PairCounts, PlannedJobs, Waiting, open_together
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
-from stylebatch.plan import PlanSummary
+from stylebatch.plan import PlanFile, PlannedFolder, PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
-from stylebatch.records import Group, Job, Style
+from stylebatch.records import Group, Style
 from stylebatch.run import check_start, describe_download, make_plan
 from stylebatch.system.words import counted
 
@@ -36,38 +37,65 @@ def plan(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Count what has failed as to be done.")
     ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write which image gets which style, for --plan and `assign: {map: FILE}`.",
+            dir_okay=False,
+        ),
+    ] = None,
+    written: WrittenPlan = None,
     changes: Changes = None,
 ) -> None:
-    """Show what a run would do. Writes nothing."""
-    manifests = load_all(paths, changes)
+    """Show what a run would do. Writes nothing but the file that --write names."""
+    if write is not None:
+        check_alone(paths, "--write")
+        check_writable(write)
+    manifests = load_all(paths, changes, written)
     for manifest in manifests:
+        file = PlanFile(manifest)
+        note = file.note if write is not None else _forget
         if jobs:
-            _print_jobs(manifest, retry_failed=retry_failed)
-            continue
-        if len(manifests) > 1:
-            typer.echo(f"{manifest.path}:")
-        show_plan(manifest, retry_failed=retry_failed)
+            _print_jobs(manifest, retry_failed=retry_failed, note=note)
+        else:
+            if len(manifests) > 1:
+                typer.echo(f"{manifest.path}:")
+            show_plan(manifest, retry_failed=retry_failed, note=note)
+        if write is not None:
+            file.write(write)
 
 
-def _print_jobs(manifest: Manifest, *, retry_failed: bool) -> None:
+def _forget(planned: PlannedFolder) -> None:
+    pass
+
+
+def _print_jobs(
+    manifest: Manifest, *, retry_failed: bool, note: Callable[[PlannedFolder], object]
+) -> None:
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, _, _ = make_plan(manifest, ledger, retry_failed=retry_failed)
+        planned, _, _ = make_plan(manifest, ledger, retry_failed=retry_failed, note=note)
         for group in planned.groups():
             for job in _jobs_of(planned.take, group):
                 typer.echo(json.dumps(asdict(job), ensure_ascii=False))
 
 
 def _jobs_of(take: Any, group: Group) -> Any:
-    last: Job | None = None
-    while block := take(group, 1000, last):
+    taken = 0
+    while block := take(group, 1000, taken):
         yield from block
-        last = block[-1]
+        taken += len(block)
 
 
-def show_plan(manifest: Manifest, *, retry_failed: bool) -> None:
-    """Print a plan: a table of the pairs, then of what waits, by size."""
+def show_plan(
+    manifest: Manifest,
+    *,
+    retry_failed: bool,
+    note: Callable[[PlannedFolder], object] = _forget,
+) -> None:
+    """Print a plan: a table of the pairs, then of what waits, by size; `note` is told its jobs."""
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, summary, styles = make_plan(manifest, ledger, retry_failed=retry_failed)
+        planned, summary, styles = make_plan(manifest, ledger, retry_failed=retry_failed, note=note)
         foreseen = foresee(manifest, planned, summary, ledger, styles, None)
         print_plan(Console(highlight=False), manifest, foreseen)
 

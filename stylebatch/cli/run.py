@@ -16,7 +16,7 @@ from stylebatch import manifest
 from stylebatch.cli.arguments import Changes, one_of
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration
-from stylebatch.cli.several import Manifests, load_all, most_serious
+from stylebatch.cli.several import Manifests, WrittenPlan, load_all, most_serious
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest
@@ -95,6 +95,7 @@ def run(
         str | None,
         typer.Option(metavar="LIST", help="Instead of run.devices: auto, or cuda:0,cuda:1 or cpu."),
     ] = None,
+    written: WrittenPlan = None,
     changes: Changes = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")
@@ -108,7 +109,9 @@ def run(
     whole_run |= {"--retry-failed": retry_failed, "--keep-stale": keep_stale}
     whole_run["several manifests"] = len(paths or ()) > 1
     _check_preview(num_preview, sheet, {"--dry-run": is_dry, "--shard": shard, **whole_run})
-    manifests = [_with_options(each, executor, devices) for each in load_all(paths, changes)]
+    manifests = [
+        _with_options(each, executor, devices) for each in load_all(paths, changes, written)
+    ]
     request = RunRequest(
         limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), _shard(shard)
     )

@@ -32,7 +32,9 @@ from stylebatch.transfer.statistics import FROM_MOMENTS
 
 # Raised whenever the numbers in a cached file would change.
 FORMAT = 3
-MAX_IN_MEMORY = 128
+# What is used last: as styles take turns, all of a night's have to fit. Of VGG-19 a style has
+# 2 to 7 MB at one size, of slim a tenth of that.
+MAX_BYTES_IN_MEMORY = 320 * 2**20
 
 Statistics = dict[str, Tensor]
 
@@ -99,6 +101,7 @@ class StyleTargets:
         self._root, self._cache = root, cache
         self._given: dict[str, bytes] = {}
         self._memory: OrderedDict[tuple[str, TargetRequest], Statistics] = OrderedDict()
+        self._bytes = 0
 
     def put_image(self, digest: str, data: bytes) -> None:
         """Give the bytes of a style image that need not be a file."""
@@ -138,8 +141,9 @@ class StyleTargets:
                 blended[layer] = blended[layer] + share if layer in blended else share
         if colors is None:
             self._memory[key] = blended
-            if len(self._memory) > MAX_IN_MEMORY:
-                self._memory.popitem(last=False)
+            self._bytes += _size_of(blended)
+            while self._bytes > MAX_BYTES_IN_MEMORY and len(self._memory) > 1:
+                self._bytes -= _size_of(self._memory.popitem(last=False)[1])
         return blended
 
     def picture(self, style: Style) -> Pixels:
@@ -193,6 +197,10 @@ class StyleTargets:
             return decode(self._given[image.digest], image.path).rgb
         data = read_planned(self._root, image.path, image.digest, "style image", StyleError)
         return decode(data, image.path).rgb
+
+
+def _size_of(statistics: Statistics) -> int:
+    return sum(tensor.nbytes for tensor in statistics.values())
 
 
 def _read(path: Path) -> Statistics | None:

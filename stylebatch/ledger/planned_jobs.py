@@ -27,13 +27,14 @@ from stylebatch.ledger.columns import (
     shared_values,
 )
 from stylebatch.ledger.database import Database
+from stylebatch.ledger.order import Order
 from stylebatch.ledger.outcomes import STANDING
 from stylebatch.ledger.planned_names import PlannedNames
 from stylebatch.ledger.stale import Stale
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanError, PlannedFolder
-from stylebatch.records import Group, Job
+from stylebatch.records import Group, Job, Shape
 from stylebatch.system import files
 from stylebatch.system.paths import below
 from stylebatch.system.words import counted
@@ -56,10 +57,6 @@ PLAN_TABLES = f"""
     CREATE TABLE temp.waiting ({column_types()});
     CREATE TABLE temp.redescribed (folder, name, {", ".join(DESCRIBED)});
     CREATE TABLE temp.restated (folder, name, state);
-"""
-PLAN_ORDER = """
-    CREATE INDEX temp.waiting_order
-    ON waiting (settings_id, width, height, style, folder, name)
 """
 
 
@@ -129,6 +126,7 @@ class PlannedJobs:
         self._connection = database.connection
         self._connection.executescript(PLAN_TABLES)
         self._names = PlannedNames(database)
+        self._order = Order(self._connection)
         self._returning, self._stale = Returning(database, dataset), Stale(database)
 
     def add(self, planned: PlannedFolder) -> None:
@@ -227,7 +225,7 @@ class PlannedJobs:
                 self.counts[pair].returning += count
                 self.counts[pair].pending -= count
         with self._database.transaction(is_temporary=True):
-            self._connection.execute(PLAN_ORDER)
+            self._order.settle()
         if not self._database.is_read_only:
             self._note_plan()
         return self.counts
@@ -274,23 +272,15 @@ class PlannedJobs:
 
     def groups(self) -> list[Group]:
         """Return what is to be done, by settings and shape."""
-        rows = self._connection.execute(
-            "SELECT settings_id, width, height, count(*) FROM temp.waiting "
-            "GROUP BY settings_id, width, height"
-        )
-        return [Group(*row) for row in rows]
+        return self._order.groups()
 
-    def take(self, group: Group, limit: int, after: Job | None = None) -> list[Job]:
-        """Return the next jobs of a group, ordered by style so that targets are loaded once."""
-        style, output = (after.style, after.output) if after else ("", "")
-        folder, _, name = output.rpartition("/")
-        rows = self._connection.execute(
-            "SELECT * FROM temp.waiting "
-            "WHERE settings_id = ? AND width = ? AND height = ? "
-            "AND (style, folder, name) > (?, ?, ?) ORDER BY style, folder, name LIMIT ?",
-            (group.settings_id, group.width, group.height, style, folder, name, limit),
-        )
-        return [job_of(*row) for row in rows.fetchall()]
+    def middles(self) -> dict[Shape, float]:
+        """Return where, from 0 to 1, the jobs of each group lie in the mean, of all jobs."""
+        return self._order.middles()
+
+    def take(self, group: Group, limit: int, taken: int = 0) -> list[Job]:
+        """Return the next jobs of a group after so many; any beginning is balanced (`Order`)."""
+        return self._order.take(group, limit, taken)
 
     def spread(self, limit: int) -> list[Job]:
         """Return a few jobs that wait and stylise, of as many pairs, styles, shapes as possible."""

@@ -17,20 +17,31 @@ class StyleSource:
         key: the image's path relative to the manifest, or `blend:NAME`; unique in a manifest.
         name: the file's stem, or the blend's name; not yet fit for a file name.
         images: paths (POSIX, from the manifest's folder or absolute), with weights that sum to 1.
+        weight: how often it is drawn, in proportion to the others'.
     """
 
     key: str
     name: str
     images: tuple[tuple[str, float], ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Which styles each image gets: all, `count` drawn ones, or those of a CSV `table`."""
+    """Which styles each image gets: all, `count` drawn ones, or those of a CSV `table`.
+
+    Attributes:
+        draw: even in every class, or by a hash of image and style alone.
+        rounds: with `sample`: so many variants of every style come before what is drawn.
+        is_whole: of a table: it stands for a plan that was written, and whose content is all there.
+    """
 
     kind: Literal["all", "sample", "map"] = "all"
     count: int = 0
     table: str = ""
+    draw: Literal["even", "hash"] = "even"
+    rounds: int = 0
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,11 @@ class Pair:
         """The settings with which its photographs are carried over; None where they are not."""
         how = self.originals.how
         return None if how == "none" else carrying_settings(self.settings, how)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether something random tells variants apart."""
+        return self.strength[0] != self.strength[1] or self.settings.recipe.uses_noise
 
 
 def base_name(pair: str) -> str:

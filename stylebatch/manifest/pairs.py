@@ -2,24 +2,19 @@
 
 import posixpath
 from pathlib import Path
-from typing import Any, Literal
 
+from stylebatch.manifest.assign import is_by_copies, read_assign
 from stylebatch.manifest.files import check_originals, read_format, read_originals
 from stylebatch.manifest.model import Assign, Originals, Pair, StyleSource
 from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
 from stylebatch.manifest.problems import Findings
-from stylebatch.manifest.schema import (
-    DEFAULT_RECIPE,
-    Choice,
-    Defaults,
-    ManifestFields,
-    PairFields,
-)
+from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, ManifestFields, PairFields
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.manifest.settings import SettingsResolver, Strength
 from stylebatch.manifest.splits import SPLIT_KEYS, ImagesReader
 from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
+from stylebatch.manifest.written import Written
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import LAYER_FIELDS, Settings
@@ -27,26 +22,6 @@ from stylebatch.system.files import walk_files
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
 _DECIDE_CHANCE = ("start", "strength")
-
-
-class _Written:
-    """A pair over the defaults: each value, and the place where it is written."""
-
-    def __init__(self, loc: Loc, pair: PairFields, defaults: Defaults) -> None:
-        self.loc = loc
-        self.levels: list[tuple[Loc, Defaults]] = [(("defaults",), defaults), (loc, pair)]
-
-    def value(self, key: str) -> Any:
-        """Return the pair's own, else the default, else None."""
-        own, default = (getattr(fields, key) for _, fields in reversed(self.levels))
-        return default if own is None else own
-
-    def place(self, key: str) -> Loc:
-        """Return where the value is written, or where it would be."""
-        for loc, fields in reversed(self.levels):
-            if getattr(fields, key) is not None:
-                return (*loc, key)
-        return (*self.loc, key)
 
 
 class PairReader:
@@ -64,7 +39,7 @@ class PairReader:
 
     def read(self, index: int, pair: PairFields) -> list[Pair]:
         """Return the pair resolved, or the points of its sweep; none where settings can't be."""
-        written = _Written(("pairs", index), pair, self.defaults)
+        written = Written(("pairs", index), pair, self.defaults)
         split, selection = NO_SPLIT, EVERYTHING
         num_findings = len(self.findings)
         content = self._content(written)
@@ -73,11 +48,11 @@ class PairReader:
         num_findings = len(self.findings)
         styles = self._styles(written)
         is_counted = len(self.findings) == num_findings and not self._is_broken(written, "styles")
-        assign = self._assign(written, len(styles) if is_counted else None)
+        assign = read_assign(self.root, written, styles if is_counted else None, self.findings)
         masks, into = self._masks(written, content), self._into(written)
         name, pairs = pair.name or "", list[Pair]()
         for point in self._points(written, name):
-            if (resolved := self._settings(written, point)) is None:
+            if (resolved := self._settings(written, point, assign)) is None:
                 continue
             settings, strength, variants = resolved
             pairs.append(
@@ -102,17 +77,17 @@ class PairReader:
             )
         return pairs
 
-    def _recipe(self, written: _Written, point: Point | None) -> str:
+    def _recipe(self, written: Written, point: Point | None) -> str:
         swept = point.values.get("recipe") if point else None
         return str(swept or written.value("recipe") or DEFAULT_RECIPE)
 
-    def _originals(self, written: _Written, settings: Settings) -> Originals:
+    def _originals(self, written: Written, settings: Settings) -> Originals:
         place = written.place("originals")
         originals = read_originals(written.value("originals"))
         check_originals(originals, settings.recipe, place, self.findings)
         return originals
 
-    def _points(self, written: _Written, name: str) -> list[Point] | list[None]:
+    def _points(self, written: Written, name: str) -> list[Point] | list[None]:
         """Return the points of a pair's sweep; one None stands for the pair itself."""
         if self._is_broken(written, "recipe", *LAYER_FIELDS):
             return []
@@ -121,7 +96,7 @@ class PairReader:
         return read_points(name, sweeps, written.place("sweep"), self.findings)
 
     def _settings(
-        self, written: _Written, point: Point | None
+        self, written: Written, point: Point | None, assign: Assign
     ) -> tuple[Settings, Strength, int] | None:
         """Return settings, the range of strengths and the number of variants."""
         place = written.place("format")
@@ -136,14 +111,14 @@ class PairReader:
             or settings.recipe.uses_noise
             or self._is_broken(written, *_DECIDE_CHANCE)
         )
-        return settings, strength, self._variants(written, point, is_random)
+        return settings, strength, self._variants(written, point, assign, is_random)
 
-    def _is_broken(self, written: _Written, *keys: str) -> bool:
+    def _is_broken(self, written: Written, *keys: str) -> bool:
         """Whether a pair's field, an entry of it or a field of its override was left out."""
         places = [(*loc, *inner) for loc, _ in written.levels for inner in ((), ("override",))]
         return any(self.findings.is_broken(*place, key) for place in places for key in keys)
 
-    def _is_missing(self, written: _Written, key: str, what: str) -> bool:
+    def _is_missing(self, written: Written, key: str, what: str) -> bool:
         if written.value(key) is not None:
             return False
         if not self._is_broken(written, key):
@@ -152,12 +127,12 @@ class PairReader:
             )
         return True
 
-    def _content(self, written: _Written) -> str:
+    def _content(self, written: Written) -> str:
         if self._is_missing(written, "content", "a folder of images"):
             return ""
         return self._folder(written, "content", "a folder of images (searched recursively)")
 
-    def _images(self, written: _Written, content: str) -> tuple[Split, Selection]:
+    def _images(self, written: Written, content: str) -> tuple[Split, Selection]:
         is_split = not self._is_broken(written, *SPLIT_KEYS)
         reader = ImagesReader(written, self.root, content, self.findings, is_split=is_split)
         try:
@@ -171,7 +146,7 @@ class PairReader:
             self.findings.add(written.place("content"), found, allowed, CORRECT)
             return NO_SPLIT, EVERYTHING
 
-    def _masks(self, written: _Written, content: str) -> str:
+    def _masks(self, written: Written, content: str) -> str:
         if written.value("masks") is None:
             return ""
         allowed = "a folder of images, each at the path of its content image"
@@ -183,7 +158,7 @@ class PairReader:
             self.findings.add(written.place("masks"), found, allowed, todo)
         return masks
 
-    def _folder(self, written: _Written, key: str, allowed: str) -> str:
+    def _folder(self, written: Written, key: str, allowed: str) -> str:
         """Return a folder of images, after looking whether it is one that can be read."""
         folder: str = posixpath.normpath(written.value(key))
         place = written.place(key)
@@ -207,13 +182,14 @@ class PairReader:
         made = (self.root / output / folder for folder in _MADE_IN_OUTPUT)
         return any(is_inside(self.root / path, folder) for folder in made)
 
-    def _styles(self, written: _Written) -> tuple[StyleSource, ...]:
+    def _styles(self, written: Written) -> tuple[StyleSource, ...]:
         if self._is_missing(written, "styles", "a list of files, folders, globs or blends"):
             return ()
         place, entries = written.place("styles"), written.value("styles")
         sources = self.styles.find(entries, place)
         if self.output is not None:
-            folders = [entry for entry in entries if isinstance(entry, str)]
+            paths = (entry if isinstance(entry, str) else entry.path for entry in entries)
+            folders = [path for path in paths if path is not None]
             self._check_styles_apart(sources, folders, place, self.output)
         return sources
 
@@ -231,49 +207,36 @@ class PairReader:
                 found = f"'{output}' is inside the style folder '{entry}': results would be read"
                 self.findings.add(("output",), found, allowed, "choose another output")
 
-    def _assign(self, written: _Written, num_styles: int | None) -> Assign:
-        choice: Literal["all"] | Choice | None = written.value("assign")
-        if not isinstance(choice, Choice):
-            return Assign()
-        place = written.place("assign")
-        if (choice.sample is None) == (choice.map is None):
-            found = "found neither sample nor map" if choice.map is None else "found both"
-            allowed = "allowed is all, {sample: K} or {map: FILE.csv}"
-            self.findings.add(place, found, allowed, "write one of them")
-        if choice.sample is not None and num_styles is not None and choice.sample > num_styles:
-            found = f"found {choice.sample}, but the pair has {num_styles} different styles"
-            allowed, todo = f"allowed is 1 to {num_styles}", "lower it, or add styles"
-            self.findings.add((*place, "sample"), found, allowed, todo)
-        if choice.map is not None and not (self.root / choice.map).is_file():
-            found = f"'{choice.map}' is no file that exists"
-            self.findings.add((*place, "map"), found, "allowed is a CSV file", CORRECT)
-        if choice.map is not None:
-            return Assign("map", table=posixpath.normpath(choice.map))
-        return Assign("sample", count=choice.sample or 1)
-
-    def _into(self, written: _Written) -> str:
+    def _into(self, written: Written) -> str:
         into: str = written.value("into") or ""
         if into and (problem := folder_problem(into)):
             allowed = "allowed is a folder below images/: names without a leading dot, split by /"
             self.findings.add(written.place("into"), f"'{into}' {problem}", allowed, "rename it")
         return into.strip("/")
 
-    def _check_strength(self, written: _Written, strength: tuple[float, float]) -> None:
+    def _check_strength(self, written: Written, strength: tuple[float, float]) -> None:
         low, high = strength
         if low > high:
             found, allowed = f"found LOW {low:g} above HIGH {high:g}", "allowed is [LOW, HIGH]"
             self.findings.add(written.place("strength"), found, allowed, "swap them")
 
-    def _variants(self, written: _Written, point: Point | None, is_random: bool) -> int:
-        variants: int = written.value("variants") or 1
-        if variants > 1 and not is_random:
+    def _variants(
+        self, written: Written, point: Point | None, assign: Assign, is_random: bool
+    ) -> int:
+        """Return the results for each image and style that is assigned."""
+        is_by = is_by_copies(written)
+        variants: int = 1 if is_by else written.value("variants") or 1
+        if not is_random and (variants > 1 or assign.rounds + bool(assign.count) > 1):
+            key = "copies" if is_by else "variants"
             of_point = f" with {point.swept.label}" if point else ""
+            some = ", but more than one of a style" if is_by else ", but they"
             self.findings.add(
-                written.place("variants"),
-                f"found {variants}, but they would all be the same{of_point}: nothing is drawn at "
-                "random",
-                "allowed is 1, unless strength is [LOW, HIGH] or the recipe starts from noise",
-                "write `strength: [LOW, HIGH]`, or remove it",
+                written.place(key),
+                f"found {written.value(key)}{some} would all be the same{of_point}: nothing is "
+                "drawn at random",
+                f"allowed is {'the number of styles' if is_by else '1'}, unless strength is "
+                "[LOW, HIGH] or the recipe starts from noise",
+                f"write `strength: [LOW, HIGH]`, or {'lower' if is_by else 'remove'} it",
             )
         return variants
 

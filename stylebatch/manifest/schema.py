@@ -125,26 +125,34 @@ class Extractor(Section):
     """for a file that does not say it itself"""
 
 
-class Blend(Section):
-    """A style entry of several images, mixed by weight."""
+class StyleFields(Section):
+    """A style entry with more to say than a path: a blend, or a weight in the draw."""
 
-    name: Annotated[str, Field(min_length=1)] = Field(examples=["dusk"])
-    """what stands in file names and metadata"""
-    blend: Annotated[
-        dict[Annotated[str, AfterValidator(expand_home)], Positive], Field(min_length=1)
-    ] = Field(examples=[{"styles/a.jpg": 0.7, "styles/b.jpg": 0.3}])
-    """image files and their weights; only the weights' proportions count"""
+    path: StylePath | None = key("styles/wave.jpg", otherwise="required, or name and blend")
+    """an image file, a folder or a glob"""
+    name: Annotated[str, Field(min_length=1)] | None = key("dusk", otherwise="of a blend required")
+    """of a blend: what stands in file names and metadata"""
+    blend: (
+        Annotated[dict[Annotated[str, AfterValidator(expand_home)], Positive], Field(min_length=1)]
+        | None
+    ) = key({"styles/a.jpg": 0.7, "styles/b.jpg": 0.3})
+    """image files and their weights in it; only the weights' proportions count"""
+    weight: Positive | None = key(2, otherwise="1")
+    """how often each of its styles is drawn, beside 1 for the others"""
 
 
 class Choice(Section):
     """Not all styles for each image, but some."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 2})
 
     sample: Annotated[int, Field(ge=1)] | None = key(2)
-    """so many styles for each image, drawn by `seed`, evenly and stable when images are added"""
+    """so many styles for each image, drawn by `seed`: in every class each style equally often"""
     map: Place | None = key("map.csv")
     """a CSV file with the columns content,style: which image gets which style"""
+    draw: Literal["even", "hash"] | None = key("hash", otherwise="even")
+    """of sample: even, or hash: each image by itself, even up to chance (the only one until
+    November 2026)"""
 
 
 class SplitBy(Section):
@@ -186,10 +194,13 @@ class Defaults(Section):
     """so many of each class in each split, drawn by `seed`"""
     masks: Place | None = key("masks")
     """folder with a mask for each image, at its path below content: white stylised, black kept"""
-    styles: Annotated[list[StylePath | Blend], Field(min_length=1)] | None = key(
+    styles: Annotated[list[StylePath | StyleFields], Field(min_length=1)] | None = key(
         ["styles/wave.jpg", "styles/van_gogh"], otherwise="required"
     )
-    """image files, folders, globs, or named blends"""
+    """image files, folders, globs, or named blends; `{path: …, weight: 2}`: drawn twice as often"""
+    copies: Annotated[int, Field(ge=1, le=10_000)] | None = key(3)
+    """so many results for each image, of distinct styles drawn evenly; in place of assign and
+    variants"""
     assign: Literal["all"] | Choice | None = key({"sample": 2}, otherwise="all")
     """which styles each image gets"""
     size_px: Annotated[int, Recipe.model_fields["size_px"]] | None = key(256, otherwise=OF_RECIPE)

@@ -3,12 +3,14 @@
 import glob
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stylebatch.manifest.model import StyleSource
 from stylebatch.manifest.paths import CORRECT, NAME_RULE, path_problem, relative_to
 from stylebatch.manifest.problems import Findings
-from stylebatch.manifest.schema import Blend
+from stylebatch.manifest.schema import StyleFields
+from stylebatch.manifest.schema_text import describe_place
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.system.files import walk_files
@@ -26,21 +28,48 @@ class StyleFinder:
         self.findings = findings
         self._blends: dict[str, StyleSource] = {}
 
-    def find(self, entries: list[str | Blend], loc: Loc) -> tuple[StyleSource, ...]:
-        """Return the style entries of a pair, each once, in the order in which they are written."""
+    def find(self, entries: list[str | StyleFields], loc: Loc) -> tuple[StyleSource, ...]:
+        """Return the style entries of a pair, each once, in the order in which they are written.
+
+        Where several name an image, a weight that is written holds, of these the last.
+        """
         found: dict[str, StyleSource] = {}
         for index, entry in enumerate(entries):
             here = (*loc, index)
             if self.findings.is_broken(*here):
                 continue
-            if isinstance(entry, Blend):
-                source = self._blend(entry, here)
-                found[source.key] = source
-                continue
-            for path in self._images(entry, here):
-                key = relative_to(self.root, path)
-                found.setdefault(key, StyleSource(key, Path(path).stem, ((path, 1.0),)))
+            for source in self._sources(entry, here):
+                found.setdefault(source.key, source)
+                if isinstance(entry, StyleFields) and entry.weight is not None:
+                    found[source.key] = replace(source, weight=entry.weight)
         return tuple(found.values())
+
+    def _sources(self, entry: str | StyleFields, loc: Loc) -> Iterator[StyleSource]:
+        if isinstance(entry, StyleFields):
+            if self._is_refused(entry, loc):
+                return
+            if entry.path is None:
+                yield self._blend(entry.name or "", entry.blend or {}, loc)
+                return
+            entry, loc = entry.path, (*loc, "path")
+        for path in self._images(entry, loc):
+            key = relative_to(self.root, path)
+            yield StyleSource(key, Path(path).stem, ((path, 1.0),))
+
+    def _is_refused(self, entry: StyleFields, loc: Loc) -> bool:
+        """Refuse an entry that is neither a path nor a whole blend."""
+        if entry.path is not None:
+            if of_blend := [key for key in ("name", "blend") if getattr(entry, key) is not None]:
+                found = f"found 'path' and '{of_blend[0]}'"
+                allowed = "allowed is path, or name and blend"
+                self.findings.add(loc, found, allowed, "write an entry for each")
+            return bool(of_blend)
+        keys = [key for key in ("name", "blend") if getattr(entry, key) is None]
+        for key in keys:
+            allowed = f"allowed is {describe_place((*loc, key))}"
+            todo = "add it" if len(keys) == 1 else "add it, or a path"
+            self.findings.add((*loc, key), f"no '{key}'", allowed, todo)
+        return bool(keys)
 
     def _images(self, entry: str, loc: Loc) -> list[str]:
         try:
@@ -64,21 +93,21 @@ class StyleFinder:
         images = [match for match in matches if not _file_problem(self.root / match)]
         return images, "" if images else "matches no image"
 
-    def _blend(self, blend: Blend, loc: Loc) -> StyleSource:
-        if problem := path_problem(blend.name):
-            self.findings.add((*loc, "name"), f"'{blend.name}' {problem}", NAME_RULE, "rename it")
-        total = sum(blend.blend.values())
+    def _blend(self, name: str, blend: dict[str, float], loc: Loc) -> StyleSource:
+        if problem := path_problem(name):
+            self.findings.add((*loc, "name"), f"'{name}' {problem}", NAME_RULE, "rename it")
+        total = sum(blend.values())
         images = []
-        for written, weight in blend.blend.items():
+        for written, weight in blend.items():
             path = posixpath.normpath(written)
             if problem := _file_problem(self.root / path):
                 place = (*loc, "blend", written)
                 self.findings.add(place, f"'{written}' {problem}", _FILES, CORRECT)
             images.append((path, weight / total))
-        source = StyleSource(f"blend:{blend.name}", blend.name, tuple(images))
-        if self._blends.setdefault(blend.name, source) != source:
+        source = StyleSource(f"blend:{name}", name, tuple(images))
+        if self._blends.setdefault(name, source) != source:
             todo = "give one of them another name"
-            found = f"'{blend.name}' is another blend elsewhere"
+            found = f"'{name}' is another blend elsewhere"
             self.findings.add((*loc, "name"), found, "allowed is one blend per name", todo)
         return source
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from stylebatch.manifest import Manifest, Pair
 from stylebatch.output import naming
 from stylebatch.output.shard import Shard
-from stylebatch.plan.assignment import StyleTable, read_tables, sample_styles
 from stylebatch.plan.fingerprint import (
     draw_noise_seed,
     draw_strength,
@@ -30,8 +29,10 @@ from stylebatch.plan.inputs import (
 from stylebatch.plan.originals import Carrier, find_carriers
 from stylebatch.plan.shares import ShareDraws
 from stylebatch.plan.splits import PairImages, Part
+from stylebatch.plan.style_table import StyleTable, Version, read_tables
 from stylebatch.plan.summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.plan.transparency import TransparencyCheck
+from stylebatch.plan.versions import Assigner
 from stylebatch.records import Style
 from stylebatch.system import files
 from stylebatch.system.paths import below
@@ -135,7 +136,7 @@ class _PairPlanner:
         self.root = manifest.root / pair.content
         self.table, self.shard = table, shard
         self.keys = [source.key for source in pair.styles]
-        self.variants = range(1, pair.variants + 1)
+        self.assigner = Assigner(manifest.seed, pair, table)
         self.suffix = pair.point.suffix if pair.point else ""
         self.style_names = [naming.safe_part(source.name) for source in pair.styles]
         recipe = pair.settings.recipe
@@ -146,19 +147,23 @@ class _PairPlanner:
         self.transparency = TransparencyCheck(self.root, pair.settings.file_format)
 
     def folders(self, found: PairImages) -> Iterator[PlannedFolder]:
+        if self.assigner.needs_all:
+            parts = (part for part in found.again().parts(Counter()) if part.is_stylised)
+            self.assigner.show((part.label, [stat.path for stat in part.stats]) for part in parts)
         for part in found.parts(self.summary.passed_over):
             # What is not stylised may be carried over.
             if part.is_stylised or self.carrier.settings is not None:
                 yield from self._plan_part(part)
-        if self.table is not None:
+        if self.table is not None and self.pair.assign.is_whole:
+            self.table.check_whole()
+        elif self.table is not None:
             self.summary.unknown_rows = self.table.unknown()
 
     def _plan_part(self, part: Part) -> Iterator[PlannedFolder]:
         folder, stats = part.folder, part.stats
         content_folder = below(self.pair.content, folder)
-        paths = [stat.path for stat in stats]
-        assigned = self._assign(paths) if part.is_stylised else [[] for _ in paths]
-        names = list(self._names(folder, paths, assigned))
+        assigned = self._assign(part)
+        names = list(self._names(part, assigned))
         carried = self.carrier.name_all(part, names, hash_all=self._is_twin(folder))
         others: frozenset[str] = frozenset()
         if self.shard:
@@ -202,14 +207,14 @@ class _PairPlanner:
     def _own(
         self,
         stats: list[files.FileStat],
-        assigned: list[list[int]],
+        assigned: list[list[Version]],
         names: list[str],
         others: frozenset[str],
         carried: Mapping[str, str],
-    ) -> tuple[list[files.FileStat], list[list[int]], list[str]]:
-        """Return the images, with styles and names, that have an output of this shard."""
+    ) -> tuple[list[files.FileStat], list[list[Version]], list[str]]:
+        """Return the images, with versions and names, that have an output of this shard."""
         left = iter(names)
-        of_each = [list(islice(left, len(chosen) * len(self.variants))) for chosen in assigned]
+        of_each = [list(islice(left, len(chosen))) for chosen in assigned]
         originals = [carried.get(stat.path) for stat in stats]
         own = [
             number
@@ -229,49 +234,47 @@ class _PairPlanner:
             return [NO_MASK] * len(paths)
         return self.reader.masks_of(below(self.pair.masks, part.folder), paths)
 
-    def _assign(self, paths: list[str]) -> list[list[int]]:
-        if self.table is not None:
-            return [self.table.styles_of(path) for path in paths]
-        count = self.pair.assign.count if self.pair.assign.kind == "sample" else len(self.keys)
-        return sample_styles(self.seed, paths, self.keys, count)
+    def _assign(self, part: Part) -> list[list[Version]]:
+        if not part.is_stylised:
+            return [[]] * len(part.stats)
+        return self.assigner.versions_of(part.label, [stat.path for stat in part.stats])
 
-    def _names(self, folder: str, paths: list[str], assigned: list[list[int]]) -> list[str]:
-        parts = _FolderParts(self, paths, assigned)
+    def _names(self, part: Part, assigned: list[list[Version]]) -> list[str]:
+        parts = _FolderParts(self, [stat.path for stat in part.stats], assigned)
         suffix = self.pair.settings.file_format.suffix
-        return naming.unique_names(parts, hash_all=self._is_twin(folder), suffix=suffix)
+        return naming.unique_names(parts, hash_all=self._is_twin(part.folder), suffix=suffix)
 
     def _plan_image(
-        self, path: str, file: KnownFile, chosen: list[int], mask: Mask, names: Iterator[str]
+        self, path: str, file: KnownFile, chosen: list[Version], mask: Mask, names: Iterator[str]
     ) -> list[Planned]:
         content, digest = path.rpartition("/")[2], file.digest
         width, height, _ = self.sizes(file.width, file.height)
         # Without its mask a job fails: that must not pass for the job of a pair without masks.
         masked = mask.digest or (mask.path and f"none: {mask.path}")
         jobs = []
-        for index in chosen:
+        for index, variant in chosen:
             key, prefix = self.keys[index], self.prefix(index)
-            for variant in self.variants:
-                strength = draw_strength(self.pair.strength, self.seed, path, key, variant)
-                noise = draw_noise_seed(self.seed, path, key, variant) if self.uses_noise else None
-                decides = fingerprint(prefix, digest, strength, noise, masked)
-                job = Planned(
-                    name=next(names),
-                    fingerprint=decides,
-                    content=content,
-                    content_digest=digest,
-                    style=key,
-                    variant=variant,
-                    width=width,
-                    height=height,
-                    strength=strength,
-                    noise_seed=noise,
-                    mask=mask.path,
-                    mask_digest=mask.digest,
-                )
-                jobs.append(job)
+            strength = draw_strength(self.pair.strength, self.seed, path, key, variant)
+            noise = draw_noise_seed(self.seed, path, key, variant) if self.uses_noise else None
+            decides = fingerprint(prefix, digest, strength, noise, masked)
+            job = Planned(
+                name=next(names),
+                fingerprint=decides,
+                content=content,
+                content_digest=digest,
+                style=key,
+                variant=variant,
+                width=width,
+                height=height,
+                strength=strength,
+                noise_seed=noise,
+                mask=mask.path,
+                mask_digest=mask.digest,
+            )
+            jobs.append(job)
         return jobs
 
-    def _count(self, planned: Iterable[tuple[str, KnownFile, list[int], Mask]]) -> None:
+    def _count(self, planned: Iterable[tuple[str, KnownFile, list[Version], Mask]]) -> None:
         for path, file, chosen, mask in planned:
             self.summary.images += 1
             if not file.width:
@@ -314,21 +317,25 @@ class _PairPlanner:
         return False
 
     def _twins(self, folder: str) -> frozenset[str]:
-        names = Counter(map(naming.folded, files.list_folders(self.root / folder)))
+        folders: Iterable[str] = files.list_folders(self.root / folder)
+        if self.table is not None and self.pair.assign.is_whole:
+            # What has come since must not rename what was planned.
+            folders = self.table.folders(folder).intersection(folders)
+        names = Counter(map(naming.folded, folders))
         return frozenset(name for name, count in names.items() if count > 1)
 
 
 class _FolderParts:
     """The parts of a folder's names, each made when it is asked for: there may be a million."""
 
-    def __init__(self, planner: _PairPlanner, paths: list[str], assigned: list[list[int]]) -> None:
+    def __init__(
+        self, planner: _PairPlanner, paths: list[str], assigned: list[list[Version]]
+    ) -> None:
         self._planner, self._paths, self._assigned = planner, paths, assigned
 
     def __iter__(self) -> Iterator[naming.NameParts]:
-        names, keys = self._planner.style_names, self._planner.keys
-        variants, suffix = self._planner.variants, self._planner.suffix
+        names, keys, suffix = self._planner.style_names, self._planner.keys, self._planner.suffix
         for path, chosen in zip(self._paths, self._assigned, strict=True):
             stem = naming.safe_part(path.rpartition("/")[2].rpartition(".")[0])
-            for index in chosen:
-                for variant in variants:
-                    yield naming.NameParts(stem, names[index], variant, path, keys[index], suffix)
+            for index, variant in chosen:
+                yield naming.NameParts(stem, names[index], variant, path, keys[index], suffix)

@@ -51,7 +51,7 @@ class PairImages:
         Raises:
             ListError, Problems: lists that can't be read, or contradict each other.
         """
-        self.pair, self.seed, self.selected = pair, manifest.seed, selected
+        self.manifest, self.pair, self.seed, self.selected = manifest, pair, manifest.seed, selected
         self.where = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
         self.root, self.draws = manifest.root / pair.content, draws
         self.lists = read_lists(manifest, pair) if pair.split.kind == "lists" else None
@@ -60,6 +60,10 @@ class PairImages:
             "exclude": list(pair.selection.exclude),
         }
         selected.split = pair.split
+
+    def again(self) -> "PairImages":
+        """Return the same, to go through it apart: what it comes across is not counted."""
+        return PairImages(self.manifest, self.pair, self.draws, Selected())
 
     def parts(self, passed_over: Counter[str]) -> Iterator[Part]:
         """Yield the images by folder and split, one after another.

@@ -113,24 +113,20 @@ def estimate(
 def first_groups(
     groups: Iterable[Group], settings: Mapping[str, Settings], limit: int | None
 ) -> list[Group]:
-    """Return what a run makes of groups, in its order, without what takes no evaluation.
+    """Return what a run makes of groups, of each its share, without what takes no evaluation.
 
-    Those are photographs that are carried over, and images that can't be read.
+    That are photographs that are carried over, and images that can't be read.
     """
     cost = partial(cost_of, settings, is_limited=limit is not None)
     ordered = sorted(groups, key=lambda group: (-cost(group), group))
-    left = sum(group.num_jobs for group in ordered) if limit is None else limit
-    taken = []
-    for group in ordered:
-        num_jobs = min(left, group.num_jobs)
-        left -= num_jobs
-        if num_jobs and group.width:
-            taken.append(group._replace(num_jobs=num_jobs))
-    return taken
+    ordered = [group for group in ordered if group.width]
+    if limit is not None and limit < sum(group.num_jobs for group in ordered):
+        ordered = enlarge(ordered, limit)
+    return [group for group in ordered if group.num_jobs]
 
 
 def enlarge(groups: Sequence[Group], images: int) -> list[Group]:
-    """Return groups with so many images in all, in nearly the same proportions."""
+    """Return groups with so many images in all, more or fewer, in nearly the same proportions."""
     left, of_left, enlarged = images, sum(group.num_jobs for group in groups), list[Group]()
     for group in groups:
         share = round(left * group.num_jobs / of_left)

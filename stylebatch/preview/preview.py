@@ -13,7 +13,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock
 from stylebatch.pictures.contact_sheet import Cell, check_sheet_path, contact_sheet
 from stylebatch.pictures.images import decode
-from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Style
+from stylebatch.records import Event, Group, Job, JobDone, JobFailed, Shape, Style
 from stylebatch.run import (
     Limits,
     Loop,
@@ -181,10 +181,11 @@ class _Few:
     def groups(self) -> list[Group]:
         return [Group(*shape, len(jobs)) for shape, jobs in self._jobs.items()]
 
-    def take(self, group: Group, limit: int, after: Job | None = None) -> Sequence[Job]:
-        jobs = self._jobs[group.settings_id, group.width, group.height]
-        start = jobs.index(after) + 1 if after else 0
-        return jobs[start : start + limit]
+    def middles(self) -> dict[Shape, float]:
+        return {Shape(*shape): 0.5 for shape in self._jobs}
+
+    def take(self, group: Group, limit: int, taken: int = 0) -> Sequence[Job]:
+        return self._jobs[group.shape][taken : taken + limit]
 
 
 def _shape(job: Job) -> tuple[str, int, int]:

@@ -12,7 +12,7 @@ from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
-from stylebatch.plan import PlanSummary, plan_jobs, resolve_styles
+from stylebatch.plan import PlannedFolder, PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run.activity import Activity
 from stylebatch.run.aside import set_aside, settle, take_back
@@ -62,6 +62,7 @@ def make_plan(
     redo: bool = False,
     shard: Shard | None = None,
     check: Callable[[PlanSummary], object] = lambda summary: None,
+    note: Callable[[PlannedFolder], object] = lambda planned: None,
 ) -> tuple[PlannedJobs, PlanSummary, dict[str, Style]]:
     """Plan a manifest, or a shard of it, against a ledger: what is done, failed, to do.
 
@@ -69,6 +70,7 @@ def make_plan(
 
     Args:
         check: is called between folders with what was found so far, and may raise.
+        note: is told all jobs, some at a time.
 
     Raises:
         UserError: inputs that can't be read, outputs that collide or that are not ours.
@@ -80,6 +82,7 @@ def make_plan(
     tick = partial(check, summary)
     for folder in plan_jobs(manifest, ledger, styles, summary, shard, tick):
         planned.add(folder)
+        note(folder)
         check(summary)
     planned.finish()
     return planned, summary, styles

@@ -1,26 +1,17 @@
 """Which jobs go next, together, under a pixel budget: plain numbers, no tensors."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, num_slots
+from stylebatch.run.lots import MIN_LOT, JobSource, Queue, lot_of
 
 MIN_SPARE = 2
-_READ_AHEAD = 64
-
-
-class JobSource(Protocol):
-    """Where jobs come from, a few at a time."""
-
-    def groups(self) -> Sequence[Group]:
-        """Return what is to be done, by settings and shape."""
-
-    def take(self, group: Group, limit: int, after: Job | None = None) -> Sequence[Job]:
-        """Return the next jobs of a group, in a fixed order, after one that was taken before."""
 
 
 class Lost(NamedTuple):
@@ -56,33 +47,11 @@ def capacity(width: int, height: int, pixel_budget: int) -> int:
 
 
 @dataclass(eq=False)
-class _Queue:
-    """A group's jobs that no worker has had yet."""
-
-    group: Group
-    left: int
-    ahead: deque[Job] = field(default_factory=deque)
-    last: Job | None = None
-
-    def pop(self, source: JobSource, count: int) -> list[Job]:
-        jobs: list[Job] = []
-        while len(jobs) < count and self.left:
-            if not self.ahead:
-                self.ahead.extend(source.take(self.group, _READ_AHEAD, self.last))
-                if not self.ahead:
-                    self.left = 0
-                    break
-                self.last = self.ahead[-1]
-            jobs.append(self.ahead.popleft())
-            self.left -= 1
-        return jobs
-
-
-@dataclass(eq=False)
 class _Worker:
     pixel_budget: int
     in_flight: dict[str, Job] = field(default_factory=dict)
-    queue: _Queue | None = None
+    queue: Queue | None = None
+    lot: int = 0
     has_suspect: bool = False
     is_closed: bool = False
     passed_over: set[Shape] = field(default_factory=set)
@@ -92,8 +61,9 @@ class _Worker:
 
 
 class Scheduler:
-    """Hands each job to a worker once: the longest first, a worker's jobs of one shape if possible.
+    """Hands each job to a worker once: in lots of one shape, those in turn that lie first.
 
+    So wherever a run ends, what is done has of each group its share, but for the last lots.
     A job that a dead worker had is a suspect: it runs alone, on a worker with nothing else.
     """
 
@@ -113,10 +83,12 @@ class Scheduler:
             num_workers: that are to be expected: few jobs are not all for the first to come.
         """
         groups = sorted(source.groups(), key=lambda group: (-cost(group), group))
-        self._source, self._cost = source, cost
-        self._untouched = deque(_Queue(group, group.num_jobs) for group in groups)
-        self._shared: list[_Queue] = []
-        self._queues = {queue.group.shape: queue for queue in self._untouched}
+        self._source, self._cost, middles = source, cost, source.middles()
+        self._queues = {
+            group.shape: Queue(group, group.num_jobs, middles[group.shape], number)
+            for number, group in enumerate(groups)
+        }
+        self._open: list[tuple[float, int, Queue]] | None = None
         self._suspects: deque[Job] = deque()
         self._suspected: set[str] = set()
         self._num_held = 0
@@ -154,7 +126,7 @@ class Scheduler:
     def groups_left(self) -> list[Group]:
         """Return what is not finished, in flight included, by settings and shape."""
         counts: Counter[Shape] = Counter()
-        for queue in (*self._untouched, *self._shared):
+        for queue in self._queues.values():
             counts[queue.group.shape] += queue.left
         jobs = [job for worker in self._workers.values() for job in worker.in_flight.values()]
         counts.update(job.shape for job in (*jobs, *self._suspects))
@@ -217,10 +189,10 @@ class Scheduler:
         if job.output in self._suspected:
             return self._suspects
         queue = self._queues[job.shape]
-        if queue not in self._shared and queue not in self._untouched:
-            self._shared.append(queue)
         queue.left += 1
         self._left += 1
+        if self._open is not None and not queue.is_open:
+            self._wait(queue, queue.place(MIN_LOT))
         return queue.ahead
 
     def hold(self, worker: int, output: str) -> Job | None:
@@ -277,11 +249,12 @@ class Scheduler:
                 room = min(room, int(left_s / each_s))
             if room <= 0:
                 break
-            taken = queue.pop(self._source, min(room, self._left))
+            taken = queue.pop(self._source, min(room, self._left, worker.lot))
             self._left -= len(taken)
+            worker.lot -= len(taken)
             left_s -= len(taken) * each_s
             jobs.extend(taken)
-        if not any(queue.left for queue in (*self._untouched, *self._shared)):
+        if self._open is not None and not any(queue.left for _, _, queue in self._open):
             # The source may hold fewer jobs than its groups say.
             self._left = 0
         return jobs
@@ -302,20 +275,50 @@ class Scheduler:
         share = -(-rest // max(len(feeding), self._num_workers))
         return max(min(most, share) - has, 0 if has else 1)
 
-    def _queue_of(self, worker: _Worker) -> _Queue | None:
-        """Return what a worker is on, else the next untouched group, else the longest of others."""
+    def _queue_of(self, worker: _Worker) -> Queue | None:
+        """Return what a worker's lot is of; once that is at its end, the next lot's queue."""
         queue = worker.queue
-        if queue is None or not queue.left or not worker.takes(queue.group.shape):
-            self._shared = [each for each in self._shared if each.left]
-            fresh = (each for each in self._untouched if worker.takes(each.group.shape))
-            if queue := next(fresh, None):
-                self._untouched.remove(queue)
-                self._shared.append(queue)
-            else:
-                begun = (each for each in self._shared if worker.takes(each.group.shape))
-                queue = max(begun, key=self._remaining_cost, default=None)
-            worker.queue = queue
+        if queue and queue.left and worker.lot > 0 and worker.takes(queue.group.shape):
+            return queue
+        if self._open is None:
+            self._open = []
+            for each in self._queues.values():
+                self._wait(each, each.place(lot_of(each.group, worker.pixel_budget)))
+        worker.queue = queue = self._next(worker)
+        if queue is not None:
+            # Others may share what is left of it, where there is nothing else.
+            worker.lot = lot = lot_of(queue.group, worker.pixel_budget)
+            self._wait(queue, queue.place(lot, reserved=lot))
         return queue
 
-    def _remaining_cost(self, queue: _Queue) -> float:
+    def _wait(self, queue: Queue, place: float) -> None:
+        """Let a queue wait for its next turn; of those that others are at, the longest first.
+
+        What takes no evaluation stands outside the order: before all, or behind; see `cost_of`.
+        """
+        assert self._open is not None
+        queue.is_open = True
+        order = place if place <= 1 else 2 + 1 / (1 + self._remaining_cost(queue))
+        if not queue.group.width:
+            order = -1.0 if self._cost(queue.group) == inf else 4.0
+        heappush(self._open, (order, queue.number, queue))
+
+    def _next(self, worker: _Worker) -> Queue | None:
+        """Take the queue out whose turn it is, of those that a worker is in time for."""
+        assert self._open is not None
+        others, found = [], None
+        while self._open and found is None:
+            entry = heappop(self._open)
+            queue = entry[-1]
+            if not queue.left:
+                queue.is_open = False
+            elif worker.takes(queue.group.shape):
+                found = queue
+            else:
+                others.append(entry)
+        for entry in others:
+            heappush(self._open, entry)
+        return found
+
+    def _remaining_cost(self, queue: Queue) -> float:
         return queue.left * self._cost(queue.group)

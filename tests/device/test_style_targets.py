@@ -375,6 +375,25 @@ def test_what_is_in_memory_needs_no_file_either(folder: Folder, extractor: Extra
     assert targets.get(style, REQUEST, never) is first
 
 
+def test_memory_holds_as_many_as_fit_and_those_that_were_used_last(
+    folder: Folder, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styles = [folder.style(folder.image(f"{n}.png", n)) for n in range(3)]
+    targets = folder.targets()
+    sizes = [
+        sum(each.nbytes for each in targets.get(style, REQUEST, lambda: extractor).values())
+        for style in styles
+    ]
+    monkeypatch.setattr("stylebatch.device.style_targets.MAX_BYTES_IN_MEMORY", 2 * sizes[0])
+    few = folder.targets()
+    first, second = (few.get(style, REQUEST, never) for style in styles[:2])
+    assert few.get(styles[0], REQUEST, never) is first
+    third = few.get(styles[2], REQUEST, never)
+    assert few.get(styles[0], REQUEST, never) is first
+    assert few.get(styles[2], REQUEST, never) is third
+    assert few.get(styles[1], REQUEST, never) is not second
+
+
 def test_one_file_serves_every_order_of_layers(folder: Folder, extractor: Extractor) -> None:
     style = folder.style(folder.image("s.png", 1))
     first = folder.targets().get(style, REQUEST, lambda: extractor)

@@ -20,7 +20,6 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
 from stylebatch.manifest.schema import (
-    Blend,
     Choice,
     Extractor,
     ManifestFields,
@@ -28,8 +27,9 @@ from stylebatch.manifest.schema import (
     PairFields,
     Run,
     SplitBy,
+    StyleFields,
 )
-from stylebatch.plan.assignment import read_table
+from stylebatch.plan.style_table import read_table
 from stylebatch.recipes import PROSE, Recipe, SecondPass
 
 PAGE = "docs/manifest.md"
@@ -39,7 +39,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "extractor": Extractor,
     "normalisation": NormalisationFields,
     "pairs": PairFields,
-    "blend": Blend,
+    "styles": StyleFields,
     "assign": Choice,
     "split": SplitBy,
     "format": FormatFields,
@@ -161,19 +161,25 @@ def test_an_example_at_the_top_is_taken(key: str, tmp_path: Path) -> None:
 def test_examples_of_smaller_mappings_are_taken_together(tmp_path: Path) -> None:
     whole = {
         name: {key: example(row[2]) for key, row in rows(name).items()}
-        for name in ("normalisation", "blend", "second_pass")
+        for name in ("normalisation", "styles", "second_pass")
     }
     given = {"weights": "random", "normalisation": whole["normalisation"]}
-    pair = PAIR | {"styles": [whole["blend"]], "override": {"second_pass": whole["second_pass"]}}
+    path = {key: whole["styles"].pop(key) for key in ("path",)} | {"weight": 2}
+    drawn = {"styles": [whole["styles"], path], "copies": 1}
+    pair = PAIR | drawn | {"override": {"second_pass": whole["second_pass"]}}
     (loaded,) = load(tmp_path, extractor=given, pairs=[pair]).pairs
-    assert loaded.styles[0].key == "blend:dusk"
+    assert [style.key for style in loaded.styles] == ["blend:dusk", "styles/wave.jpg"]
+    assert [style.weight for style in loaded.styles] == [2, 2]
     assert loaded.settings.recipe.second_pass == SecondPass(**whole["second_pass"])
-    for name in ("assign", "split", "format"):
+    for name in ("split", "format"):
         for key, row in rows(name).items():
             assert load(tmp_path, pairs=[PAIR | {name: {key: example(row[2])}}]).pairs
     carried = {key: example(row[2]) for key, row in rows("originals").items()}
     (loaded,) = load(tmp_path, pairs=[PAIR | {"originals": carried}]).pairs
     assert (loaded.originals.how, loaded.originals.share) == ("copy", 0.5)
+    for key, row in rows("assign").items():
+        beside = {"sample": 1} if key == "draw" else {}
+        assert load(tmp_path, pairs=[PAIR | {"assign": beside | {key: example(row[2])}}]).pairs
 
 
 def test_the_fields_of_an_override_are_the_recipe_s_with_the_usual_one_s_values(
@@ -201,7 +207,7 @@ def test_the_table_of_styles_is_one(tmp_path: Path) -> None:
     (written,), (text, *_) = (blocks(PAGE, language) for language in ("csv", "yaml"))
     styles = load(tmp_path, **yaml.safe_load(text)).pairs[0].styles
     found = read_table(written.encode(), "map.csv", styles)
-    assert [len(found.styles_of(path)) for path in ("cats/a.jpg", "dogs/b.jpg")] == [2, 1]
+    assert [len(found.versions_of(path)) for path in ("cats/a.jpg", "dogs/b.jpg")] == [2, 1]
 
 
 def test_the_editor_reads_the_file_that_the_command_writes() -> None:

@@ -75,17 +75,18 @@ SHAPE_ERRORS = [
     (
         "recipe: balanced",
         "name: all",
-        "7: defaults.name: unknown key 'name'; known are assign, classes, content, exclude, "
-        "format, include, into, masks, max_images, originals, output_size, override, provenance, "
-        "recipe, size_px, split, steps, strength, styles, stylise, sweep, variants; remove it",
+        "7: defaults.name: unknown key 'name'; known are assign, classes, content, copies, "
+        "exclude, format, include, into, masks, max_images, originals, output_size, override, "
+        "provenance, recipe, size_px, split, steps, strength, styles, stylise, sweep, variants; "
+        "remove it",
     ),
     (
         "    size_px: 128",
         "    size_pix: 128",
         "12: pairs[0].size_pix: unknown key 'size_pix' (did you mean 'size_px'?); "
-        "known are assign, classes, content, exclude, format, include, into, masks, max_images, "
-        "name, originals, output_size, override, provenance, recipe, size_px, split, steps, "
-        "strength, styles, stylise, sweep, variants; correct it",
+        "known are assign, classes, content, copies, exclude, format, include, into, masks, "
+        "max_images, name, originals, output_size, override, provenance, recipe, size_px, split, "
+        "steps, strength, styles, stylise, sweep, variants; correct it",
     ),
     (
         "size_px: 128",
@@ -118,13 +119,13 @@ SHAPE_ERRORS = [
         "size_px: 128",
         "assign: {sampel: 2}",
         "12: pairs[0].assign.sampel: unknown key 'sampel' (did you mean 'sample'?); "
-        "known are map, sample; "
+        "known are draw, map, sample; "
         "correct it",
     ),
     (
         "size_px: 128",
         "assign: some",
-        "12: pairs[0].assign: found 'some'; allowed is all or a mapping with sample, map; "
+        "12: pairs[0].assign: found 'some'; allowed is all or a mapping with sample, map, draw; "
         "change it",
     ),
     (
@@ -230,13 +231,14 @@ SHAPE_ERRORS = [
         "[styles/a.png]",
         "styles/a.png",
         "11: pairs[0].styles: found 'styles/a.png'; allowed is a list of: text like "
-        "styles/wave.jpg, styles, styles/*.jpg or a mapping with name, blend; change it",
+        "styles/wave.jpg, styles, styles/*.jpg or a mapping with path, name, blend, weight; "
+        "change it",
     ),
     (
         "[styles/a.png]",
         "[{name: dusk, blnd: {styles/a.png: 1}, blend: {styles/a.png: 1}}]",
         "11: pairs[0].styles[0].blnd: unknown key 'blnd' (did you mean 'blend'?); "
-        "known are blend, name; "
+        "known are blend, name, path, weight; "
         "correct it",
     ),
     (

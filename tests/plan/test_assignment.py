@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from stylebatch.errors import Problems
 from stylebatch.manifest import StyleSource
-from stylebatch.plan.assignment import TableError, read_table, sample_styles
+from stylebatch.plan.assignment import sample_styles
+from stylebatch.plan.style_table import TableError, read_table
 
 paths = st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=40).map(sorted)
 seeds = st.integers(0, 2**63 - 1)
@@ -114,15 +115,19 @@ SOURCES = [
 def test_a_table_names_styles_by_path_or_name() -> None:
     text = "\ufeffcontent,style\ncat/a.jpg,wave\ncat/a.jpg,styles/b/sky.jpg\n\nb.jpg,dusk\n"
     table = read_table(text.encode(), "map.csv", SOURCES)
-    assert table.styles_of("cat/a.jpg") == [0, 2]
-    assert table.styles_of("c.jpg") == []
+    assert table.versions_of("cat/a.jpg") == [(0, 1), (2, 1)]
+    assert table.versions_of("c.jpg") == []
     assert table.unknown() == ["map.csv:5: b.jpg"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "map.csv:1: the first line is ''; content,style; write this line on top"),
+        (
+            "",
+            "map.csv:1: the first line is ''; content,style, and after these variant or pair, or "
+            "both; write this line on top",
+        ),
         ("photo,style\n", "map.csv:1: the first line is 'photo,style'"),
         ("content,style\na.jpg\n", "map.csv:2: 1 column: 'a.jpg'; a content and a style"),
         ("content,style\na.jpg,\n", "map.csv:2: 2 columns: 'a.jpg,'"),

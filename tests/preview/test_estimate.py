@@ -149,8 +149,8 @@ def test_the_time_of_earlier_runs_is_told_without_a_probe(small: Small) -> None:
     told = estimated(small)
     assert told.devices == ("cpu",) * 3
     assert told.seconds == both(one_worker / 3)
-    # The larger ones come first, and two images keep no more than two workers busy.
-    assert estimated(small, limit=2).seconds == both(2 * 4 * 5000.0 / 2)
+    # One of each shape, and two images keep no more than two workers busy.
+    assert estimated(small, limit=2).seconds == both((4 * 2000.0 + 4 * 5000.0) / 2)
 
 
 def test_what_earlier_runs_had_of_other_settings_or_devices_does_not_do(small: Small) -> None:

@@ -1,4 +1,6 @@
 import random
+from collections import Counter
+from itertools import groupby
 
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from support.jobs import BUDGET, Jobs
 
 from stylebatch.records import Job, Shape, num_slots
 from stylebatch.run import Scheduler
+from stylebatch.run.lots import LOT_SLOTS, MIN_LOT
 from stylebatch.run.scheduler import capacity
 
 
@@ -48,11 +51,46 @@ def test_a_worker_gets_its_slots_and_as_many_to_refill_them() -> None:
     assert [each.output for each in scheduler.jobs_for(0)] == ["64x64/0008.png", "64x64/0009.png"]
 
 
-def test_larger_images_go_first_and_a_worker_keeps_to_its_group() -> None:
-    scheduler = start({(64, 64): 20, (128, 64): 20, (32, 32): 5}, 0)
+def test_groups_have_their_turns_in_lots_the_larger_first_of_those_that_lie_alike() -> None:
+    scheduler = start({(64, 64): 64, (128, 64): 32, (32, 32): 5}, 0)
     widths = [each.width for each in drain(scheduler, 0)]
-    assert widths == [128] * 20 + [64] * 20 + [32] * 5
+    # Lots of 16, and all of the small group, which lies in the middle.
+    lots = [(64, 16), (128, 16), (64, 16), (32, 5), (64, 16), (128, 16), (64, 16)]
+    assert [(width, len(list(each))) for width, each in groupby(widths)] == lots
     assert scheduler.is_finished
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from([16, 32, 64, 128]), st.sampled_from([16, 64])),
+        st.integers(1, 300),
+        min_size=1,
+    ),
+    st.integers(1, 3),
+    st.data(),
+)
+def test_at_any_moment_each_group_has_had_its_share_but_for_a_lot(
+    counts: dict[tuple[int, int], int], num_workers: int, data: st.DataObject
+) -> None:
+    """With one worker, and with several that take turns as it comes."""
+    scheduler = start(counts, *range(num_workers))
+    lots = {shape: max(MIN_LOT, LOT_SLOTS * num_slots(*shape, BUDGET)) for shape in counts}
+    total, had = sum(counts.values()), Counter[tuple[int, int]]()
+    while not scheduler.is_finished:
+        worker = data.draw(st.integers(0, num_workers - 1)) if num_workers > 1 else 0
+        jobs = scheduler.jobs_for(worker)
+        for each in jobs:
+            had[each.width, each.height] += 1
+            # Of those before it and behind it each other group is up to a lot off, and each worker
+            # is within one of its own.
+            rest = sum(lots.values()) + num_workers * max(lots.values())
+            for shape, count in counts.items():
+                share = count * sum(had.values()) / total
+                off = lots[shape] * (num_workers + 1) + rest * count / total
+                assert abs(had[shape] - share) <= off
+            scheduler.finished(worker, each.output)
+    assert had == counts
 
 
 def test_the_cost_decides_which_group_goes_first() -> None:

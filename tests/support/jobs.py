@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stylebatch.records import Group, Job
+from stylebatch.records import Group, Job, Shape
 
 BUDGET = 4 * 64 * 64
 
@@ -16,10 +16,11 @@ class Jobs:
     def groups(self) -> list[Group]:
         return [Group("s", *shape, len(jobs)) for shape, jobs in self.jobs.items() if jobs]
 
-    def take(self, group: Group, limit: int, after: Job | None = None) -> Sequence[Job]:
-        jobs = self.jobs[group.width, group.height]
-        start = jobs.index(after) + 1 if after else 0
-        return jobs[start : start + limit]
+    def middles(self) -> dict[Shape, float]:
+        return {Shape("s", *shape): 0.5 for shape in self.jobs}
+
+    def take(self, group: Group, limit: int, taken: int = 0) -> Sequence[Job]:
+        return self.jobs[group.width, group.height][taken : taken + limit]
 
 
 def job(shape: tuple[int, int], number: int) -> Job:

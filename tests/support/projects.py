@@ -136,10 +136,10 @@ def waiting(planned: PlannedJobs) -> list[Job]:
     """Return all jobs of a plan that are to be done."""
     jobs: list[Job] = []
     for group in planned.groups():
-        last = None
-        while block := planned.take(group, 2, last):
+        taken = 0
+        while block := planned.take(group, 2, taken):
             jobs += block
-            last = block[-1]
+            taken += len(block)
     return jobs
 
 
