@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import (
+    DownloadError,
     NamedWeights,
     WeightsError,
     fetch,
@@ -71,7 +72,10 @@ def prepare_all_weights(manifest: Manifest, tell: Callable[[Notice], object]) ->
     """
     for named in check_start(manifest):
         tell(Notice(worker=0, text=f"downloading {describe_download(named)}"))
-        fetch(named)
+        try:
+            fetch(named)
+        except DownloadError as error:
+            raise error.of_manifest() from error
 
 
 def _check_devices(asked: str | tuple[str, ...]) -> None:

@@ -29,6 +29,7 @@ from support.terminal import listing, on_a_terminal, screen
 import stylebatch
 from stylebatch.cli.durations import duration
 from stylebatch.cli.main import COMMANDS as LISTED
+from stylebatch.pictures.contact_sheet import check_sheet_path, contact_sheet
 from stylebatch.recipes import recipe_names
 
 COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor", "weights"]
@@ -454,7 +455,7 @@ def test_stylize_writes_an_image_of_the_contents_size(images: Path) -> None:
 def test_stylize_shows_its_progress_on_a_terminal_only(images: Path) -> None:
     asked = ("stylize", "content.png", "other.png", "style.png", "-o", "results", *CHEAP)
     assert command(*asked).err == ""
-    code, shown = on_a_terminal(*asked)
+    code, shown = on_a_terminal(*asked, "--force")
     assert code == 0
     assert screen(shown)[0].startswith("2 of 2 images")
 
@@ -490,7 +491,8 @@ def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images: Path) -> None:
         (["content.png", "other.png", "style.png", "-o", "style.png/x"], "can't be written"),
         (["content.png", "style.png", "-o", f"{'x' * 250}.png"], "can't be written (File name"),
         (["gone.png", "style.png", "-o", "x.png"], "can't be read"),
-        (["gone.png", "style.png", "-o", "other.png"], "can't be read"),
+        (["gone.png", "style.png", "-o", "other.png", "--force"], "can't be read"),
+        (["content.png", "style.png", "-o", "other.png"], "other.png: is there already; nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -500,6 +502,47 @@ def test_stylize_refuses_what_it_can_not_do(images: Path, arguments: list[str], 
     assert ended.code == 2
     assert found in re.sub(r"[│\s]+", " ", ended.err)
     assert contents(images) == before
+
+
+def test_stylize_overwrites_with_force_only(images: Path) -> None:
+    picture(4).save("mine.png")
+    asked = ["stylize", "content.png", "other.png", "style.png", "-o", "results", *CHEAP]
+    Path("results").mkdir()
+    Path("mine.png").rename("results/other.png")
+    before = contents(images)
+    ended = command(*asked)
+    assert (ended.code, ended.out, contents(images)) == (2, "", before)
+    assert ended.err == (
+        "stylebatch: results: other.png is there already; nothing is overwritten; --force "
+        "overwrites, -o names another place\n"
+    )
+    assert command(*asked, "--force").out == "results/content.png\nresults/other.png\n"
+    assert contents(images)["results/other.png"] != before["results/other.png"]
+    assert "content.png, other.png are there already" in command(*asked).err
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_sheet_replaces_a_sheet_and_nobodys_picture(images: Path, suffix: str) -> None:
+    target = images / f"sheet.{suffix}"
+    picture(4).save(target)
+    (images / f"notes.{suffix}").write_text("mine")
+    small_project(images)
+    before = contents(images)
+    for asked in (
+        ["recipes", "balanced", "--compare", "content.png", "style.png", "-o"],
+        ["run", "pipeline.yaml", "--preview", "1", "--sheet"],
+    ):
+        for name in ("sheet", "notes"):
+            ended = command(*asked, f"{name}.{suffix}")
+            assert (ended.code, ended.out, contents(images)) == (2, "", before)
+            found = "is there already, and no sheet of ours; only a sheet is replaced"
+            assert f"{name}.{suffix}: {found}" in ended.err
+    earlier = contact_sheet([], suffix=f".{suffix}")
+    target.write_bytes(earlier)
+    ended = command("run", "pipeline.yaml", "--preview", "1", "--sheet", str(target))
+    assert (ended.code, ended.err) == (0, "")
+    assert target.read_bytes() != earlier
+    check_sheet_path(target)  # it is a sheet of ours again
 
 
 def test_a_tilde_that_no_shell_has_expanded_is_the_home_folder(
