@@ -37,7 +37,10 @@ COMMANDS = {
         "aside:restore",
         "Put images that were set aside back where none stands now, of each the last one.",
     ),
-    "clean": ("aside:clean", "Remove for good what was set aside; no run can take it back then."),
+    "clean": (
+        "aside:clean",
+        "List what was set aside, or remove it for good: no run can take it back then.",
+    ),
     "init": (
         "init:init",
         "Write a commented manifest for folders that are there, with sizes chosen for them.",

@@ -104,6 +104,10 @@ def stylize(
 
 def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
     """Return a path for each result, where it can be; nothing that is read may be overwritten."""
+    for path in (*contents, style):
+        if path.is_dir():
+            todo = "for folders `stylebatch init` writes a manifest, `stylebatch run` makes it"
+            raise ArgumentError(str(path), "is a folder", "allowed are images", todo)
     if len(contents) > 1 and output.suffix.lower() in SUFFIXES:
         found = f"one file for {len(contents)} contents"
         raise ArgumentError(str(output), found, "", "name a folder")

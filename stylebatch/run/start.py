@@ -20,7 +20,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.executors import EXECUTORS, Executor
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
-from stylebatch.system.files import default_cache_folder
+from stylebatch.system.files import default_cache_folder, why_unwritable
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
@@ -56,6 +56,18 @@ def check_start(manifest: Manifest) -> list[NamedWeights]:
     # Settings share their weights, and what is wrong with them.
     raise_all(list({str(problem): problem for problem in problems}.values()))
     return list(downloads.values())
+
+
+def check_output(output: Path) -> None:
+    """Refuse an output that can't be written, or made where it is missing.
+
+    Raises:
+        UserError: with the system's reason.
+    """
+    if reason := why_unwritable(output / "run.json"):
+        found = f"{output} can't be written ({reason})"
+        allowed = "allowed is a folder in a place that you may write to"
+        raise UserError("output", found, allowed, "choose another place")
 
 
 def describe_download(named: NamedWeights) -> str:

@@ -303,7 +303,9 @@ def test_what_a_quiet_run_warns_of_stands_in_its_log(tmp_path: Path) -> None:
     small.style("a.png", 2)
     assert small.run("--quiet") == Ended(0, "", "")
     log = (small.out / ".stylebatch/run.log").read_text()
-    assert re.search(r"WARNING.*1 image comes out enlarged more than twice.*cats/large\.png", log)
+    assert re.search(
+        r"WARNING.*1 photograph comes out enlarged more than twice.*cats/large\.png", log
+    )
 
 
 def test_what_a_plan_warns_of_stands_in_the_summary_and_is_counted_in_the_last_line(
@@ -314,7 +316,9 @@ def test_what_a_plan_warns_of_stands_in_the_summary_and_is_counted_in_the_last_l
     (line,) = small.run().out.splitlines()
     assert line.endswith(", 6 of 6 are there, 1 warning in run.json")
     (told,) = small.summary()["warnings"]
-    assert re.match(r"all: 1 image comes out enlarged more than twice \(such as cats/large", told)
+    assert re.match(
+        r"all: 1 photograph comes out enlarged more than twice \(such as cats/large", told
+    )
     # What is to be said of images that are there was said when they were made.
     assert "warning" not in small.run().out
 
@@ -491,6 +495,8 @@ def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images: Path) -> None:
         (["content.png", "other.png", "style.png", "-o", "style.png/x"], "can't be written"),
         (["content.png", "style.png", "-o", f"{'x' * 250}.png"], "can't be written (File name"),
         (["gone.png", "style.png", "-o", "x.png"], "can't be read"),
+        ([".", "style.png", "-o", "x.png"], ".: is a folder; allowed are images; for folders"),
+        (["content.png", "..", "-o", "x.png"], "`stylebatch init` writes a manifest, `styleb"),
         (["gone.png", "style.png", "-o", "other.png", "--force"], "can't be read"),
         (["content.png", "style.png", "-o", "other.png"], "other.png: is there already; nothing"),
     ],
@@ -586,6 +592,21 @@ def test_where_nothing_can_be_written_is_found_out_before_any_work(
     assert f"{target}: can't be written (" in ended.err
     assert ended.err.endswith("a file in a folder that you may write to; choose another place\n")
     assert contents(images) == before
+
+
+@needs_proc
+@pytest.mark.parametrize("arguments", [["plan"], ["run"], ["run", "--dry-run"], ["run", "--shard"]])
+def test_an_output_that_can_not_be_made_is_refused_with_its_reason(
+    small: Small, arguments: list[str]
+) -> None:
+    small.document["output"] = "/proc/x"
+    small.write()
+    before = contents(small.root)
+    shard = ["0/2"] if "--shard" in arguments else []
+    ended = command(*arguments, *shard, str(small.manifest))
+    assert (ended.code, ended.out) == (2, "")
+    assert re.match(r"stylebatch: output: /proc/x can't be written \(.+\); allowed is a", ended.err)
+    assert contents(small.root) == before
 
 
 @needs_proc
