@@ -167,7 +167,7 @@ def test_on_a_terminal_each_look_takes_the_place_of_the_last(small: Small, held:
         [str(small.out)],
         ["pair", "jobs", "done", "failed", "to", "do"],
         f"all {NUM_IMAGES} {NUM_IMAGES // 2} 0 {NUM_IMAGES // 2}".split(),
-        f"{NUM_IMAGES // 2} of {NUM_IMAGES} images are there, {NUM_IMAGES // 2} to make".split(),
+        f"{NUM_IMAGES // 2} of {NUM_IMAGES} images are done, {NUM_IMAGES // 2} to make".split(),
     ]
 
 
@@ -179,7 +179,8 @@ def found(done: int, failed: int) -> dict[str, Any]:
 def test_the_rate_counts_from_the_look_before_the_first_image() -> None:
     rate = Rate()
     for now_s in (1000.0, 1010.0, 5000.0):  # it plans, say
-        assert rate.tell(found(100, 0), now_s) == "nothing finished yet"
+        assert rate.tell(found(100, 0), now_s) == "no more finished yet"
+    assert Rate().tell(found(0, 0)) == "nothing finished yet"
     # 30 images in 40 s: 45 a minute.
     assert rate.tell(found(125, 5), 5040.0).endswith(": 30 images, 45 images/min")
     assert rate.tell(found(129, 1), 7400.0).endswith(": 30 images, 0.8 images/min")
