@@ -32,6 +32,15 @@ from stylebatch.system.files import stat_file, write_atomic
 from stylebatch.system.words import counted
 
 SIZE_PX = 256
+WorkSize = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        "--size-px",
+        help=f"Longest edge of every recipe's work, px; else {SIZE_PX}.",
+        min=16,
+    ),
+]
 
 
 def recipes(
@@ -60,10 +69,7 @@ def recipes(
     ] = None,
     arch: Arch = DEFAULT_ARCHITECTURE,
     weights: WeightsOption = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help=f"Longest edge of every recipe's work, px; else {SIZE_PX}.", min=16),
-    ] = None,
+    size: WorkSize = None,
     steps: Annotated[
         int | None, typer.Option(help="Evaluations at most, instead of each recipe's own.", min=1)
     ] = None,

@@ -40,7 +40,9 @@ Masks = Annotated[
         "for each content."
     ),
 ]
-SizePx = Annotated[int | None, typer.Option(help="Longest edge while optimising, px.")]
+SizePx = Annotated[
+    int | None, typer.Option("--size", "--size-px", help="Longest edge while optimising, px.")
+]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 

@@ -23,6 +23,7 @@ from stylebatch.manifest.survey import (
     find_candidates,
     survey_photographs,
     survey_styles,
+    unreadable_styles,
 )
 from stylebatch.manifest.yaml_lines import ManifestError
 
@@ -50,4 +51,5 @@ __all__ = [
     "parse_failures",
     "survey_photographs",
     "survey_styles",
+    "unreadable_styles",
 ]

@@ -1,5 +1,6 @@
 """What a run will take: evaluations, disk space and time, by earlier runs or by a probe."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ class Estimate:
         free_bytes: where the output is, or will be.
         devices: one for each worker.
         seconds: (low, high); None where `trouble` says why it is not known.
+        load: processes that wanted a core, in the mean of the minute before.
         num_probed: images that were measured now; 0: it is known from earlier runs.
     """
 
@@ -49,6 +51,7 @@ class Estimate:
     seconds: tuple[float, float] | None
     num_probed: int
     trouble: str = ""
+    load: float = 0.0
 
 
 def estimate(
@@ -75,6 +78,7 @@ def estimate(
     Raises:
         UserError: weights or devices that a run could not start with either.
     """
+    load = os.getloadavg()[0]
     settings = manifest.all_settings()
     groups = first_groups(planned.groups(), settings, limit)
     if stands_for is not None:
@@ -101,6 +105,7 @@ def estimate(
         seconds=clock.seconds(),
         num_probed=clock.num_probed,
         trouble=clock.trouble,
+        load=load,
     )
 
 

@@ -99,7 +99,7 @@ def test_ctrl_c_ends_it_and_nothing_is_written(small: Small, held: Dataset) -> N
     before = contents(small.out)
     process = watching(small)
     assert process.stdout is not None
-    assert "nothing finished yet" in process.stdout.readline()
+    assert "no more finished yet" in process.stdout.readline()
     os.kill(process.pid, signal.SIGINT)
     ended = end(process)
     assert (ended.code, ended.err) == (0, "")
@@ -149,14 +149,14 @@ def test_a_ledger_that_can_not_be_read_is_tried_again(small: Small, held: Datase
     held.ledger.write_bytes(b"no database" * 1000)
     wait_until(lambda: "can't be read just now" in shown.readline(), "it says so")
     held.ledger.write_bytes(whole)
-    wait_until(lambda: "nothing finished yet" in shown.readline(), "it goes on")
+    wait_until(lambda: "no more finished yet" in shown.readline(), "it goes on")
     os.kill(process.pid, signal.SIGINT)
     assert end(process).code == 0
 
 
 def test_on_a_terminal_each_look_takes_the_place_of_the_last(small: Small, held: Dataset) -> None:
     def end_run(written: str) -> None:
-        if written.count("nothing finished yet") > 2:
+        if written.count("no more finished yet") > 2:
             held.holder.unlink(missing_ok=True)
 
     code, written = on_a_terminal(*WATCH, str(small.out), columns=200, on_written=end_run)

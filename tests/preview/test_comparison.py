@@ -196,7 +196,7 @@ def test_ctrl_c_says_what_there_is_and_promises_nothing(folder: Path, is_late: b
 @pytest.mark.slow
 def test_a_terminal_shows_which_recipe_is_at_work_and_a_pipe_does_not(folder: Path) -> None:
     images = [str(folder / "content.png"), str(folder / "style.png")]
-    weights = ["--weights", str(folder / "short.safetensors"), "--size", "64", "--steps", "60"]
+    weights = ["--weights", str(folder / "short.safetensors"), "--size-px", "64", "--steps", "60"]
     sheet = str(folder / "sheet.png")
     names = ["balanced", "pytorch-tutorial"]
     asked = ["recipes", *names, "--compare", *images, *weights, "-o", sheet]
