@@ -20,7 +20,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.executors import EXECUTORS, Executor
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
-from stylebatch.system.files import default_cache_folder, why_unwritable
+from stylebatch.system.files import default_cache_folder, may_write, stat_file, why_unwritable
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
@@ -61,10 +61,16 @@ def check_start(manifest: Manifest) -> list[NamedWeights]:
 def check_output(output: Path) -> None:
     """Refuse an output that can't be written, or made where it is missing.
 
+    One that is there is not touched for it: a plan writes nothing.
+
     Raises:
         UserError: with the system's reason.
     """
-    if reason := why_unwritable(output / "run.json"):
+    if stat_file(output) is not None:
+        reason = None if may_write(output) else "its permissions, or those of its disk"
+    else:
+        reason = why_unwritable(output / "run.json")
+    if reason:
         found = f"{output} can't be written ({reason})"
         allowed = "allowed is a folder in a place that you may write to"
         raise UserError("output", found, allowed, "choose another place")

@@ -1,6 +1,7 @@
 """The commands as a user meets them: what they print, where, and the exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -150,7 +151,7 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None
     assert (header[-1], row[-1]) == ("content", "photos")
     assert dict(zip(header[:5], row[:5], strict=True)) == {
         "pair": "all",
-        "images": "3",
+        "photographs": "3",
         "styles": "2",
         "jobs": "6",
         "done": "2",
@@ -608,6 +609,17 @@ def test_an_output_that_can_not_be_made_is_refused_with_its_reason(
     assert (ended.code, ended.out) == (2, "")
     assert re.match(r"stylebatch: output: /proc/x can't be written \(.+\); allowed is a", ended.err)
     assert contents(small.root) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_that_may_not_be_written_is_refused_by_a_plan(small: Small) -> None:
+    small.pair["steps"] = 2
+    small.write()
+    small.out.chmod(0o500)
+    ended = command("plan")
+    small.out.chmod(0o700)
+    assert (ended.code, ended.out) == (2, "")
+    assert "out can't be written (its permissions" in ended.err
 
 
 @needs_proc
