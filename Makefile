@@ -1,4 +1,5 @@
 # Two commands: `make run` and `make test`. Both set up .venv first; nothing else is needed.
+# `make help` lists the targets, by what stands behind their `##`.
 PYTHON ?= python3
 VENV ?= .venv
 MANIFEST ?= pipeline.yaml
@@ -16,38 +17,42 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml Makefile tools/install.py $(if $(LOCKS),$(wildcard $(LOCKS)/*.txt))
 INSTALL = $(BIN)/python tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: run demo test quick test-lowest fault-test lock lint format picture bench clean
+.PHONY: run help demo test quick test-lowest fault-test lock lint format picture bench clean
 
-run: $(VENV)/.installed demo
+run: $(VENV)/.installed ## install, write the demonstration into demo/, make what pipeline.yaml says
+	@$(BIN)/stylebatch demo demo > /dev/null
 	$(BIN)/stylebatch run $(MANIFEST)
 
-demo: $(VENV)/.installed
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F '|' '{ printf "make %-13s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.installed ## photographs, styles and a manifest to try, in demo/
 	@$(BIN)/stylebatch demo demo
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev ## every test: what CI runs
 	$(BIN)/python -m pytest
 
-# Lint, and every test that is not slow.
-quick: lint
+quick: lint ## check a change: lint and every test that is not slow
 	$(BIN)/python -m pytest $(QUICK)
 
 # Hundreds of killed processes, full disks, jumping clocks: minutes. `make test` runs a sample.
-fault-test: $(VENV)/.installed-dev
+fault-test: $(VENV)/.installed-dev ## many killed runs and full disks
 	STYLEBATCH_FAULTS=$${STYLEBATCH_FAULTS:-300} $(BIN)/python -m pytest tests/faults
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev ## format, lint and types, only looked at
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(VENV)/.installed-dev
+format: $(VENV)/.installed-dev ## mend format and lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-picture: $(VENV)/.installed demo
+picture: $(VENV)/.installed demo ## README's picture again
 	$(BIN)/python docs/make_picture.py
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev ## the figures of docs/lab: hours
 	$(BIN)/python -m benchmarks.solver --size 128 --pairs 2
 	$(BIN)/python -m benchmarks.speed.limit
 	$(BIN)/python -m benchmarks.speed.batching
@@ -57,7 +62,7 @@ bench: $(VENV)/.installed-dev
 
 # Are the floors of pyproject.toml true? The oldest versions that it allows, in their own environment.
 LOWEST := $(VENV)-lowest
-test-lowest: $(VENV)-uv/bin/uv
+test-lowest: $(VENV)-uv/bin/uv ## the quick tests in the oldest versions that are allowed
 	rm -rf $(LOWEST)
 	$(PYTHON) -m venv $(LOWEST)
 	$(COMPILE) --resolution lowest-direct --extra dev --output-file $(LOWEST)/lowest.txt
@@ -71,12 +76,12 @@ test-lowest: $(VENV)-uv/bin/uv
 # machine with Python has, installs from it, and so does uv.
 COMPILE = $(VENV)-uv/bin/uv pip compile --quiet --python-version 3.11 pyproject.toml
 LOCK := --upgrade --universal --generate-hashes --custom-compile-command "make lock"
-lock: $(VENV)-uv/bin/uv
+lock: $(VENV)-uv/bin/uv ## lock the newest versions
 	printf '%s\n' $(TORCH) > $(VENV)-uv/torch.txt
 	$(COMPILE) $(LOCK) --constraint $(VENV)-uv/torch.txt --extra dev --output-file locks/dev.txt
 	$(COMPILE) $(LOCK) --constraint locks/dev.txt --extra demo --output-file locks/run.txt
 
-clean:
+clean: ## remove .venv, demo/, out/ and what tools have left
 	rm -rf $(VENV) $(VENV)-uv $(VENV)-lowest demo out out-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:

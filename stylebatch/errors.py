@@ -2,6 +2,9 @@
 
 from typing import Self
 
+# The exit code of what Ctrl-C or a deadline ended.
+INTERRUPTED = 4
+
 
 class UserError(Exception):
     """Say where something is wrong, what was found, what is allowed and what to do next.

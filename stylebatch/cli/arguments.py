@@ -1,5 +1,6 @@
 """What several commands take and show in one way: arguments, their errors, bars."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +9,10 @@ import typer
 
 from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import ARCHITECTURES
+from stylebatch.extractors.weights import fetch, find_download, find_weights
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
+from stylebatch.run import describe_download
 from stylebatch.system.files import why_unwritable
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
@@ -78,6 +81,17 @@ def check_arch(arch: str) -> None:
     if arch not in ARCHITECTURES:
         found, allowed = f"'{arch}' is no known architecture", f"one of {', '.join(ARCHITECTURES)}"
         raise ArgumentError("--arch", found, allowed)
+
+
+def fetch_weights(arch: str, weights: str | None) -> None:
+    """Download a named set that is not there, telling so first: it is some hundred MiB.
+
+    Raises:
+        UserError: no such weights, no download.
+    """
+    if named := find_download(find_weights(arch, weights, Path.cwd())):
+        typer.echo(f"downloads first: {describe_download(named)}", err=True)
+        fetch(named, progress=sys.stderr.isatty())
 
 
 def check_writable(path: Path) -> None:

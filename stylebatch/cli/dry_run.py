@@ -1,5 +1,6 @@
 """`stylebatch run --dry-run`: the plan, and what it will take."""
 
+import os
 from contextlib import nullcontext
 
 from rich.console import Console
@@ -14,6 +15,9 @@ from stylebatch.output.layout import Dataset
 from stylebatch.preview.estimate import Estimate, estimate
 from stylebatch.run import RunRequest, make_plan
 from stylebatch.system.words import counted
+
+# Of `balanced`'s evaluations at most: docs/cron.md.
+USUAL_SHARE = 0.55
 
 
 def dry_run(manifest: Manifest, request: RunRequest) -> None:
@@ -59,6 +63,9 @@ def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list
     if found.seconds is None:
         return [*told, f"time: not known ({found.trouble})"]
     told.append(f"time: {_time(found)} on {_devices(found.devices)}, {_source(found)}")
+    if found.num_probed and found.load > (cores := os.cpu_count() or 1):
+        busy = f"the machine was busy (load {found.load:.1f}, {counted(cores, 'core')})"
+        told.append(f"measured while {busy}: without other work it takes less")
     if deadline_s and found.seconds[1] > deadline_s:
         told.append(f"the deadline ({roughly(deadline_s)}) may come first: run it again to go on")
     return told
@@ -74,7 +81,8 @@ def _time(found: Estimate) -> str:
     assert found.seconds is not None
     low, high = map(roughly, found.seconds)
     if found.is_at_most:
-        return f"at most {high}"
+        usual = roughly(USUAL_SHARE * found.seconds[1])
+        return f"at most {high} (usually about {usual}: images end early)"
     return f"about {low}" if low == high else f"{low} to {high}"
 
 

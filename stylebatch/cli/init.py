@@ -26,6 +26,7 @@ from stylebatch.manifest import (
     load_manifest,
     survey_photographs,
     survey_styles,
+    unreadable_styles,
 )
 from stylebatch.preview.sample_estimate import estimate_by_sample
 from stylebatch.system.files import write_atomic
@@ -73,7 +74,11 @@ def init(
     candidates = Candidates([], [])
     if content is None or not styles:
         candidates = find_candidates(HERE)
-    content = content or choose_content(candidates, HERE)
+    if content is None:
+        content = choose_content(candidates, HERE)
+        styles = styles or choose_styles(candidates, HERE, content)
+        # First: counting, and looking into them, may take long.
+        say(console, f"found here: {content}, styles in {first_few([*map(str, styles)])}")
     photographs = survey_photographs(content)
     counts = survey_styles(styles or choose_styles(candidates, HERE, content))
     draft = draft_manifest(output, photographs, counts)
@@ -116,6 +121,10 @@ def _found(photographs: Photographs, styles: dict[Path, int], others: list[str])
     if others:
         told.append(f"passed over: {first_few(others)}")
     told += [f"{entry}: {counted(count, 'style')}" for entry, count in styles.items()]
+    if unreadable := [str(path) for path in unreadable_styles(styles)]:
+        names = first_few(unreadable)
+        can_not = counted(len(unreadable), "style")
+        told.append(f"warning: {can_not} can't be read ({names}): no run begins with them")
     return told
 
 

@@ -12,12 +12,11 @@ import typer
 from typer.core import TyperGroup
 
 from stylebatch import __version__
-from stylebatch.errors import UserError
+from stylebatch.errors import INTERRUPTED, UserError
 from stylebatch.system.cores import let_threads_sleep
 from stylebatch.system.log import LOG_NOTE
 from stylebatch.system.paths import expand_home
 
-INTERRUPTED = 4
 # What Typer makes of Ctrl-C, and what no command of ours ends with.
 TYPER_INTERRUPTED = 130
 _HOME = re.compile(r"((?:--?[a-z][a-z-]*=?)?)(~[^/=]*/.*)", re.DOTALL)
@@ -42,7 +41,10 @@ COMMANDS = {
         "aside:restore",
         "Put images that were set aside back where none stands now, of each the last one.",
     ),
-    "clean": ("aside:clean", "Remove for good what was set aside; no run can take it back then."),
+    "clean": (
+        "aside:clean",
+        "List what was set aside, or remove it for good: no run can take it back then.",
+    ),
     "init": (
         "init:init",
         "Write a commented manifest for folders that are there, with sizes chosen for them.",
@@ -54,6 +56,12 @@ COMMANDS = {
     "doctor": ("inform:doctor", "Check this machine: packages, devices, weights, folders."),
     "weights": ("weights:app", "List, download and convert weights."),
 }
+
+
+# What is said after Ctrl-C; a run writes as it goes.
+_GO_ON = "stopped; run it again to go on"
+STOPPED = {"run": _GO_ON, "merge": _GO_ON, "restore": _GO_ON, "clean": _GO_ON}
+STOPPED["stylize"] = "stopped; nothing is kept of what was begun"
 
 
 class _Commands(TyperGroup):
@@ -122,7 +130,7 @@ def main() -> None:
     except SystemExit as ending:
         if ending.code != TYPER_INTERRUPTED:
             raise
-        _say("stopped; run it again to go on")
+        _say(STOPPED.get(sys.argv[1], "stopped"))
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain again at its exit.

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,11 +22,12 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanFile, PlannedFolder, PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
 from stylebatch.records import Group, Style
-from stylebatch.run import check_start, describe_download, make_plan
+from stylebatch.run import check_output, check_start, describe_download, make_plan
 from stylebatch.system.words import counted
 
 # Exact sizes can give a folder of photographs thousands of them.
 MAX_SIZES = 20
+BACK, NOT_KNOWN = "to take back", "not known"
 
 
 def plan(
@@ -106,6 +107,7 @@ class Foreseen:
 
     Attributes:
         stale: images that the plan no longer has; only a whole plan knows them.
+        exchanged: images of earlier settings in whose place one is taken back.
         waiting: what is to be made.
         space: what is known of the sizes of its files.
         downloads: weights that a run would fetch first.
@@ -114,6 +116,7 @@ class Foreseen:
     counts: Mapping[str, PairCounts]
     summary: PlanSummary
     stale: int
+    exchanged: int
     waiting: Sequence[Waiting]
     space: DiskSpace
     downloads: Sequence[NamedWeights]
@@ -133,21 +136,33 @@ def foresee(
         UserError, Problems: what a run that makes it would be refused for.
     """
     waiting = ledger.sizes.waiting()
+    if waiting:
+        check_output(manifest.output)
     return Foreseen(
         counts=planned.counts,
         summary=summary,
         stale=0 if shard else planned.find_stale(),
+        exchanged=_exchanged(planned),
         waiting=waiting,
         downloads=check_start(manifest) if waiting else (),
         space=measure_space(manifest, planned, ledger, styles),
     )
 
 
+def _exchanged(planned: PlannedJobs) -> int:
+    if not sum(count.outdated for count in planned.counts.values()):
+        return 0
+    return sum(job.is_replacement for block in planned.returning() for job, _ in block)
+
+
 def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None:
     """Print what `foresee` has found."""
     summary, counts = foreseen.summary, foreseen.counts
-    header = ("pair", "images", "styles", "jobs", "done", "failed", "to do", "bytes", "content")
-    print_table(console, header, _pair_rows(manifest, foreseen))
+    has_returning = any(count.returning for count in counts.values())
+    back = (BACK,) if has_returning else ()
+    header = ("pair", "photographs", "styles", "jobs", "done", "failed", *back, "to do", "bytes")
+    rows = _pair_rows(manifest, foreseen, has_returning=has_returning)
+    print_table(console, (*header, "content"), rows)
     if foreseen.waiting:
         print_table(console, *_sizes(foreseen.waiting, manifest))
     if splits := list(summary.split_rows()):
@@ -166,7 +181,7 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
         say(console, f"downloads first: {describe_download(named)}")
     for line in _moves(foreseen):
         say(console, line)
-    say(console, _verdict(counts, _bytes_of(foreseen.space, foreseen.waiting)))
+    say(console, _verdict(counts.values(), _bytes_of(foreseen.space, foreseen.waiting)))
 
 
 def _moves(foreseen: Foreseen) -> Iterator[str]:
@@ -175,7 +190,7 @@ def _moves(foreseen: Foreseen) -> Iterator[str]:
     outdated, returning = (
         sum(getattr(count, name) for count in counts) for name in ("outdated", "returning")
     )
-    if outdated:
+    if outdated := outdated - foreseen.exchanged:
         old, stays = counted(outdated, "image", "is", "are"), "it" if outdated == 1 else "each"
         yield f"{old} of earlier settings: {stays} stays until its successor is there"
     if returning:
@@ -190,13 +205,16 @@ def _them(count: int) -> str:
     return "it" if count == 1 else "them"
 
 
-def _pair_rows(manifest: Manifest, foreseen: Foreseen) -> Iterator[tuple[str, ...]]:
+def _pair_rows(
+    manifest: Manifest, foreseen: Foreseen, *, has_returning: bool
+) -> Iterator[tuple[str, ...]]:
     waiting: dict[str, list[Waiting]] = {}
     for each in foreseen.waiting:
         waiting.setdefault(each.pair, []).append(each)
     for pair in manifest.pairs:
         counts = foreseen.counts[pair.name]
-        numbers = (counts.total, counts.done, counts.failed, counts.pending)
+        back = (counts.returning,) if has_returning else ()
+        numbers = (counts.total, counts.done, counts.failed, *back, counts.pending)
         images, styles = foreseen.summary.pairs[pair.name].images, len(pair.styles)
         size = _bytes_of(foreseen.space, waiting.get(pair.name, ()))
         yield pair.name, *map(str, (images, styles, *numbers)), size, pair.content
@@ -207,12 +225,18 @@ def _bytes_of(space: DiskSpace, waiting: Sequence[Waiting]) -> str:
     if not waiting:
         return ""
     size = space.bytes_of([each.group for each in waiting], mean_pixels(waiting))
-    return "not known" if size is None else f"about {decimal(size)}"
+    return NOT_KNOWN if size is None else f"about {decimal(size)}"
 
 
-def _verdict(counts: Mapping[str, PairCounts], size: str) -> str:
-    pending = sum(count.pending for count in counts.values())
-    return f"{counted(pending, 'image')} to make, {size}" if pending else "nothing to do"
+def _verdict(counts: Collection[PairCounts], size: str) -> str:
+    pending, returning = (
+        sum(getattr(count, name) for count in counts) for name in ("pending", "returning")
+    )
+    if not pending:
+        return f"{counted(returning, 'image')} to take back" if returning else "nothing to do"
+    bytes_text = "bytes not known yet" if size == NOT_KNOWN else size
+    back = f", {returning:,} to take back" if returning else ""
+    return f"{counted(pending, 'image')} to make, {bytes_text}{back}"
 
 
 def _sizes(

@@ -1,22 +1,26 @@
 """`stylebatch recipes`: list them, show one, put their results side by side."""
 
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stylebatch.cli.arguments import (
     Arch,
     ArgumentError,
     WeightsOption,
     check_arch,
+    fetch_weights,
     one_of,
 )
 from stylebatch.cli.tables import print_table
+from stylebatch.errors import INTERRUPTED
 from stylebatch.extractors.architectures import (
     ARCHITECTURES,
     DEFAULT_ARCHITECTURE,
@@ -24,9 +28,19 @@ from stylebatch.extractors.architectures import (
 )
 from stylebatch.pictures.contact_sheet import check_sheet_path
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
-from stylebatch.system.files import write_atomic
+from stylebatch.system.files import stat_file, write_atomic
+from stylebatch.system.words import counted
 
 SIZE_PX = 256
+WorkSize = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        "--size-px",
+        help=f"Longest edge of every recipe's work, px; else {SIZE_PX}.",
+        min=16,
+    ),
+]
 
 
 def recipes(
@@ -55,10 +69,7 @@ def recipes(
     ] = None,
     arch: Arch = DEFAULT_ARCHITECTURE,
     weights: WeightsOption = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help=f"Longest edge of every recipe's work, px; else {SIZE_PX}.", min=16),
-    ] = None,
+    size: WorkSize = None,
     steps: Annotated[
         int | None, typer.Option(help="Evaluations at most, instead of each recipe's own.", min=1)
     ] = None,
@@ -128,10 +139,13 @@ def _compare(
 ) -> None:
     check_sheet_path(output)
     # Here and not above: it brings torch, and `--help` should not wait for that.
-    from stylebatch.preview.comparison import compare
+    from stylebatch.preview.comparison import compare, most_evaluations
 
-    with _evaluations_bar() as progress:
-        task = progress.add_task("comparing", total=None)
+    most = most_evaluations(names, arch, weights, steps, len(strengths))
+    with _keeping_what_is_there(output), _Counted(most) as counting:
+        typer.echo(_most_text(most, strengths, size or SIZE_PX))
+        if most:
+            fetch_weights(arch, weights)
         sheets = compare(
             content,
             style,
@@ -143,9 +157,7 @@ def _compare(
             strengths=strengths,
             device=device or "auto",
             suffix=output.suffix,
-            on_step=lambda name, row: progress.update(
-                task, advance=1, description=f"{name}, {names.index(name) + 1} of {len(names)}"
-            ),
+            on_step=lambda name, row: counting.evaluated(name),
         )
         # As it goes: all recipes take long, and who stops them keeps what there is.
         for sheet in sheets:
@@ -153,11 +165,64 @@ def _compare(
     typer.echo(str(output))
 
 
-def _evaluations_bar() -> Progress:
-    """Make a bar that counts evaluations, shown on a terminal only."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("evaluations: {task.completed}"),
-    )
-    return Progress(*columns, transient=True, disable=not sys.stdout.isatty())
+def _most_text(most: Mapping[str, int], strengths: list[float], size_px: int) -> str:
+    what = counted(len(most), "recipe")
+    if len(strengths) > 1:
+        what += f" at {len(strengths)} strengths"
+    return f"{what}, {size_px} px: {counted(sum(most.values()), 'evaluation')} at most"
+
+
+@contextmanager
+def _keeping_what_is_there(sheet: Path) -> Iterator[None]:
+    """Say after Ctrl-C what there is of a sheet: nothing goes on from there."""
+    before = stat_file(sheet)
+    try:
+        yield
+    except KeyboardInterrupt:
+        is_written = stat_file(sheet) not in (None, before)
+        kept = f"{sheet} has the recipes until then" if is_written else "nothing was written"
+        typer.echo(f"stylebatch: stopped; {kept}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+class _Counted:
+    """A bar of all evaluations, shown on a terminal only."""
+
+    def __init__(self, most: Mapping[str, int]) -> None:
+        """Begin.
+
+        Args:
+            most: evaluations of each recipe, in their order; what one leaves over counts as done.
+        """
+        self._most, self._names = most, list(most)
+        self._name, self._begun, self._evaluated = "", 0, 0
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,} of {task.total:,} evaluations at most,"),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, transient=True, disable=not sys.stdout.isatty())
+        self._task = self._progress.add_task("", total=sum(most.values()))
+
+    def evaluated(self, name: str) -> None:
+        """Note an evaluation of a recipe."""
+        if name not in self._most:
+            return
+        self._progress.start()  # not before: a download has a bar of its own
+        number = self._names.index(name)
+        if name != self._name:
+            self._name, self._evaluated = name, 0
+            self._begun = sum(self._most[each] for each in self._names[:number])
+        self._evaluated += 1
+        self._progress.update(
+            self._task,
+            completed=self._begun + min(self._evaluated, self._most[name]),
+            description=f"{name}, {number + 1} of {len(self._names)}",
+        )
+
+    def __enter__(self) -> "_Counted":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()

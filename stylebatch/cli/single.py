@@ -15,8 +15,10 @@ from stylebatch.cli.arguments import (
     WeightsOption,
     check_arch,
     check_writable,
+    fetch_weights,
     one_of,
 )
+from stylebatch.cli.tables import first_few
 from stylebatch.demo import write_demo
 from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
@@ -26,6 +28,20 @@ from stylebatch.system.words import counted
 
 RecipeName = Annotated[
     str, typer.Option(help="See `stylebatch recipes`.", autocompletion=one_of(recipe_names()))
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe; repeatable."),
+]
+Masks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="White where the style applies, black where the content stays; repeatable, one "
+        "for each content."
+    ),
+]
+SizePx = Annotated[
+    int | None, typer.Option("--size", "--size-px", help="Longest edge while optimising, px.")
 ]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -41,23 +57,17 @@ def stylize(
     recipe: RecipeName = "balanced",
     arch: Arch = DEFAULT_ARCHITECTURE,
     weights: WeightsOption = None,
-    size: Annotated[int | None, typer.Option(help="Longest edge while optimising, px.")] = None,
+    size: SizePx = None,
     steps: Annotated[int | None, typer.Option(help="Evaluations at most.")] = None,
     strength: Annotated[float | None, typer.Option(help="How much style.")] = None,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe; repeatable."),
-    ] = None,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="White where the style applies, black where the content stays; repeatable, one "
-            "for each content."
-        ),
-    ] = None,
+    override: Fields = None,
+    mask: Masks = None,
     seed: Annotated[int, typer.Option(help="Of a noise start.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cuda:0, mps, cpu.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16.")] = "auto",
+    is_forced: Annotated[
+        bool, typer.Option("--force", help="Overwrite files that are there.")
+    ] = False,
 ) -> None:
     """Stylise one image or a few, without a manifest."""
     if len(paths) < 2:
@@ -65,9 +75,13 @@ def stylize(
     check_arch(arch)
     *contents, style = paths
     targets = _targets(contents, style, output)
+    if not is_forced:
+        _check_new(targets, output)
     fields = dict(_field(text) for text in override or [])
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.api import stylize as stylize_images
+
+    fetch_weights(arch, weights)
 
     made = stylize_images(
         contents,
@@ -92,6 +106,10 @@ def stylize(
 
 def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
     """Return a path for each result, where it can be; nothing that is read may be overwritten."""
+    for path in (*contents, style):
+        if path.is_dir():
+            todo = "for folders `stylebatch init` writes a manifest, `stylebatch run` makes it"
+            raise ArgumentError(str(path), "is a folder", "allowed are images", todo)
     if len(contents) > 1 and output.suffix.lower() in SUFFIXES:
         found = f"one file for {len(contents)} contents"
         raise ArgumentError(str(output), found, "", "name a folder")
@@ -109,6 +127,18 @@ def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:
             raise ArgumentError(str(target), "is one of the inputs", "", "choose another output")
         check_writable(target)
     return targets
+
+
+def _check_new(targets: list[Path], output: Path) -> None:
+    """Refuse to overwrite what may be somebody's picture."""
+    if not (taken := [target for target in targets if target.exists()]):
+        return
+    found = "is there already"
+    if output not in targets:
+        names = first_few([target.name for target in taken])
+        found = f"{names} {'is' if len(taken) == 1 else 'are'} there already"
+    todo = "--force overwrites, -o names another place"
+    raise ArgumentError(str(output), found, "nothing is overwritten", todo)
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -127,8 +127,8 @@ def _show_status(found: Mapping[str, Any], console: Console) -> None:
 
 
 def _total_text(total: Mapping[str, int]) -> str:
-    is_or_are = "is" if total["planned"] == 1 else "are"
-    parts = [f"{total['done']:,} of {counted(total['planned'], 'image')} {is_or_are} there"]
+    # By the ledger: a file that was deleted by hand since is found by `plan` and `run`.
+    parts = [f"{total['done']:,} of {counted(total['planned'], 'image', 'is', 'are')} done"]
     if total["failed"]:
         parts.append(f"{total['failed']:,} failed")
     if total["left"]:

@@ -6,7 +6,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-NUMBERS = {"images", "styles", "jobs", "done", "failed", "to do", "evaluations"}
+NUMBERS = {"photographs", "images", "styles", "jobs", "done", "failed", "to do", "to take back"}
+NUMBERS |= {"evaluations", "files"}
 GAP = "  "
 
 

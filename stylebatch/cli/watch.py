@@ -92,7 +92,7 @@ class Rate:
         if self._first is None or finished <= self._first[1]:
             # What it does before, planning say, tells nothing of how fast it is.
             self._first, self._since = (now_s, finished), f"{datetime.now():%H:%M:%S}"
-            return "nothing finished yet"
+            return "no more finished yet" if finished else "nothing finished yet"
         made, passed_s = finished - self._first[1], now_s - self._first[0]
         per_minute = 60 * made / passed_s
         speed = f"{per_minute:,.{0 if per_minute >= 10 else 1}f} images/min"

@@ -31,7 +31,7 @@ seed: 0
 
 extractor:
   # Comes with the package, a quarter of VGG-19's time. For the last bit of quality, or for recipes
-  # of the literature: `arch: vgg19`, whose weights are downloaded once (548 MB) or named as a file.
+  # of the literature: `arch: vgg19`, whose weights are downloaded once (548 MiB), or a file.
   arch: slim
 
 pairs:

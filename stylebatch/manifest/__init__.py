@@ -24,6 +24,7 @@ from stylebatch.manifest.survey import (
     find_candidates,
     survey_photographs,
     survey_styles,
+    unreadable_styles,
 )
 from stylebatch.manifest.yaml_lines import ManifestError
 
@@ -55,4 +56,5 @@ __all__ = [
     "parse_failures",
     "survey_photographs",
     "survey_styles",
+    "unreadable_styles",
 ]

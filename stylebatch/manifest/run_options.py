@@ -37,7 +37,7 @@ def parse_duration(text: str | float) -> float:
     seconds = 0.0
     if isinstance(text, str):
         if not re.match(DURATION, text):
-            raise ValueError(f"'{text}' is no duration such as 8h, 90m, 1h30m")
+            raise ValueError(f"'{text}' is no duration such as 8h, 90m, 1h30m, 30d")
         for number, unit in re.findall(r"([0-9.]+)([wdhms])", text):
             seconds += float(number) * _SECONDS[unit]
     else:

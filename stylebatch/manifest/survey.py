@@ -1,5 +1,6 @@
 """What folders hold that a first manifest is drafted for: photographs, classes, splits, styles."""
 
+import shlex
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ STYLE_NAMES = frozenset(
 PASSED_OVER = frozenset({"mask", "masks", "node_modules", "site-packages", "venv", "__pycache__"})
 # Of a class of folders deeper down, or of more folders than that, the user says which.
 DEEPEST, MOST_FOLDERS = 3, 5000
+# What is taken without anybody having named it.
+DEEPEST_UNASKED, MOST_UNASKED = 2, 20_000
 # So many photographs are looked into.
 MOST_SIZES = 60
 _SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -160,12 +163,25 @@ def choose_content(candidates: Candidates, root: Path) -> Path:
     """Return the folder with most photographs.
 
     Raises:
-        SurveyError: there is none.
+        SurveyError: there is none; one that is far below, or has so many that somebody has to name
+            it who means it.
     """
     if candidates.contents:
-        return candidates.contents[0]
+        return _unasked(candidates.contents[0], root)
     allowed = "looked for is a folder of images, or of class folders with images"
     raise SurveyError(str(root), "no folder of photographs was found below it", allowed, _EXAMPLE)
+
+
+def _unasked(folder: Path, root: Path) -> Path:
+    allowed = f"nobody has named it: at most {MOST_UNASKED:,} photographs, {DEEPEST_UNASKED} deep"
+    todo = f"name it if you mean it: stylebatch init {shlex.quote(str(folder))} STYLES"
+    if len(folder.relative_to(root).parts) > DEEPEST_UNASKED:
+        found = "has most photographs, and is far below"
+        raise SurveyError(str(folder), found, allowed, todo)
+    if count_images(folder, MOST_UNASKED + 1) > MOST_UNASKED:
+        found = f"has more than {MOST_UNASKED:,} photographs"
+        raise SurveyError(str(folder), found, allowed, todo)
+    return folder
 
 
 def choose_styles(candidates: Candidates, root: Path, content: Path) -> list[Path]:
@@ -183,9 +199,28 @@ def choose_styles(candidates: Candidates, root: Path, content: Path) -> list[Pat
     raise SurveyError(str(root), "no folder of styles was found below it", allowed, _EXAMPLE)
 
 
-def count_images(folder: Path) -> int:
-    """Count the images below a folder."""
-    return sum(len(found) for _, found in files.walk_files(folder, IMAGE_SUFFIXES))
+def unreadable_styles(entries: Iterable[Path]) -> list[Path]:
+    """Return the style images that are none, of the first `MOST_SIZES`."""
+    paths: list[Path] = []
+    for entry in entries:
+        if entry.is_file():
+            paths.append(entry)
+            continue
+        for _, found in files.walk_files(entry, IMAGE_SUFFIXES):
+            paths += [entry / file.path for file in found]
+            if len(paths) >= MOST_SIZES:
+                break
+    return [path for path in paths[:MOST_SIZES] if _size_of(path) is None]
+
+
+def count_images(folder: Path, most: int | None = None) -> int:
+    """Count the images below a folder; where `most` are found, no further."""
+    count = 0
+    for _, found in files.walk_files(folder, IMAGE_SUFFIXES):
+        count += len(found)
+        if most is not None and count >= most:
+            break
+    return count
 
 
 def describe_classes(photographs: Photographs, most: int = 3) -> str:
@@ -235,7 +270,8 @@ def _largest_first(folders: Iterable[Path]) -> list[Path]:
     counted_folders = []
     for folder in folders:
         with suppress(OSError):
-            counted_folders.append((-count_images(folder), folder))
+            # Far more than are taken unasked: which has most of these does not matter.
+            counted_folders.append((-count_images(folder, 5 * MOST_UNASKED), folder))
     return [folder for count, folder in sorted(counted_folders) if count]
 
 

@@ -73,11 +73,11 @@ def _cut(loc: Loc, data: Any) -> Loc:
 def _describe_error(findings: Findings, loc: Loc, kind: str) -> None:
     if kind == "extra_forbidden":
         known = sorted(known_keys(loc[:-1]))
-        # Before the list, in which of sixty nobody finds it.
+        # Without the list, which of a recipe's fields is sixty names.
         near = nearest(str(loc[-1]), known, "", most=3)
         found = f"unknown key '{loc[-1]}'" + (f" ({near})" if near else "")
         todo = "correct it" if near else "remove it"
-        findings.add(loc, found, f"known are {', '.join(known)}", todo)
+        findings.add(loc, found, "" if near else f"known are {', '.join(known)}", todo)
         return
     allowed = f"allowed is {describe_place(loc)}"
     if kind == "missing":

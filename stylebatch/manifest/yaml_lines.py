@@ -15,7 +15,7 @@ Loc = tuple[str | int, ...]
 # Aliases of aliases multiply: nobody writes this many parts by hand.
 MAX_PARTS = 200_000
 _TAG = "tag:yaml.org,2002:"
-_EXAMPLE = "`stylebatch demo DIR` writes an example"
+_EXAMPLE = "`stylebatch init CONTENT STYLES` drafts one, `stylebatch demo DIR` writes an example"
 
 
 class ManifestError(UserError):

@@ -4,16 +4,19 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from stylebatch.errors import UserError
 from stylebatch.pictures.images import Pixels, resize
-from stylebatch.system.files import why_unwritable
+from stylebatch.system.files import stat_file, why_unwritable
 
 _PAPER, _INK, _SOFT = (252, 252, 250), (38, 38, 40), (120, 120, 124)
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _JPEG_QUALITY = 88
+# A PNG's text `Comment`, or a JPEG's comment: what has it may be replaced by the next sheet.
+_MARK = "stylebatch contact sheet"
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -36,6 +39,19 @@ def check_sheet_path(path: Path) -> None:
         raise SheetError(str(path), f"no sheet can be a '{path.suffix}'", allowed, "rename it")
     if reason := why_unwritable(path):
         raise SheetError.unwritable(str(path), reason)
+    if stat_file(path) is not None and not _is_sheet(path):
+        found, allowed = "is there already, and no sheet of ours", "only a sheet is replaced"
+        raise SheetError(str(path), found, allowed, "choose another place, or move it away")
+
+
+def _is_sheet(path: Path) -> bool:
+    """Whether a file is a sheet that `contact_sheet` has made."""
+    try:
+        with Image.open(path, formats=list(set(_FORMATS.values()))) as image:
+            mark = image.info.get("Comment") or image.info.get("comment")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return mark in (_MARK, _MARK.encode())
 
 
 def contact_sheet(
@@ -65,7 +81,10 @@ def contact_sheet(
             layout.place(sheet, draw, cell, (layout.left(column), top))
         top += row_px
     buffer = io.BytesIO()
-    sheet.save(buffer, _FORMATS[suffix.lower()], quality=_JPEG_QUALITY, optimize=True)
+    kind, mark = _FORMATS[suffix.lower()], PngImagePlugin.PngInfo()
+    mark.add_text("Comment", _MARK)
+    of_kind: dict[str, Any] = {"pnginfo": mark} if kind == "PNG" else {"comment": _MARK.encode()}
+    sheet.save(buffer, kind, quality=_JPEG_QUALITY, optimize=True, **of_kind)
     return buffer.getvalue()
 
 

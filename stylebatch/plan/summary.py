@@ -57,17 +57,18 @@ class PairSummary:
             first = ", ".join(self.unreadable_examples)
             rest = self.unreadable - len(self.unreadable_examples)
             more = f" and {rest:,} more" if rest else ""
-            images = counted(self.unreadable, "image")
+            photographs = counted(self.unreadable, "photograph")
             they = "it fails" if self.unreadable == 1 else "they fail"
-            yield f"{images} can't be read ({first}{more}): {they}"
+            yield f"{photographs} can't be read ({first}{more}): {they}"
         if self.enlarged:
+            photographs = counted(self.enlarged, "photograph", "comes", "come")
             yield (
-                f"{counted(self.enlarged, 'image', 'comes', 'come')} out enlarged more than twice "
+                f"{photographs} out enlarged more than twice "
                 f"(such as {self.enlarged_example}); raise size_px, or set output_size: work"
             )
         if self.huge:
             yield (
-                f"{counted(self.huge, 'image', 'is', 'are')} worked on at more than "
+                f"{counted(self.huge, 'photograph', 'is', 'are')} worked on at more than "
                 f"{MAX_USUAL_PIXELS / 1e6:.0f} megapixels (such as {self.huge_example}); "
                 "lower size_px, or use another fit"
             )
@@ -77,9 +78,9 @@ class PairSummary:
                 "transparency, format: png and webp have"
             )
         if self.unmasked:
-            images = counted(self.unmasked, "image", "has", "have")
+            photographs = counted(self.unmasked, "photograph", "has", "have")
             they = "it fails" if self.unmasked == 1 else "they fail"
-            yield f"{images} no mask (such as {self.unmasked_example}): {they}"
+            yield f"{photographs} no mask (such as {self.unmasked_example}): {they}"
         if self.unknown_rows:
             first = ", ".join(self.unknown_rows[:3])
             rows = counted(len(self.unknown_rows), "row", "names", "name")

@@ -3,13 +3,15 @@
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stylebatch.api import stylize
+from stylebatch.api import make_recipe, stylize
 from stylebatch.errors import UserError, raise_all
+from stylebatch.extractors.weights import check_layers, find_weights
 from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.pictures.images import Pixels, decode
 from stylebatch.recipes import recipe_fields, recipe_names
@@ -80,6 +82,19 @@ def compare(
             yield contact_sheet(rows, cell_px=CELL_PX, suffix=suffix)
     if not strips:
         raise_all(list({str(reason): reason for reason in reasons}.values()))
+
+
+def most_evaluations(
+    names: Sequence[str], arch: str, weights: str | None, steps: int | None, num_strengths: int = 1
+) -> dict[str, int]:
+    """Return how many evaluations recipes take at most, of those that run with these weights."""
+    most = {}
+    for name in names:
+        with suppress(UserError):
+            recipe = make_recipe(name, {} if steps is None else {"steps": steps}, arch)
+            check_layers(find_weights(arch, weights, Path.cwd()), recipe.layers)
+            most[name] = recipe.max_evaluations * max(1, num_strengths)
+    return most
 
 
 def _rows(cells: list[Cell], strips: list[list[Cell]], *, is_by_strip: bool) -> list[list[Cell]]:

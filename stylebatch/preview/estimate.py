@@ -1,5 +1,6 @@
 """What a run will take: evaluations, disk space and time, by earlier runs or by a probe."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ class Estimate:
         free_bytes: where the output is, or will be.
         devices: one for each worker.
         seconds: (low, high); None where `trouble` says why it is not known.
+        load: processes that wanted a core, in the mean of the minute before.
         num_probed: images that were measured now; 0: it is known from earlier runs.
         carried: photographs that it will carry over.
     """
@@ -52,6 +54,7 @@ class Estimate:
     num_probed: int
     trouble: str = ""
     carried: int = 0
+    load: float = 0.0
 
 
 def estimate(
@@ -78,6 +81,7 @@ def estimate(
     Raises:
         UserError: weights or devices that a run could not start with either.
     """
+    load = os.getloadavg()[0]
     settings = manifest.all_settings()
     groups = first_groups(planned.groups(), settings, limit)
     if stands_for is not None:
@@ -107,6 +111,7 @@ def estimate(
         num_probed=clock.num_probed,
         trouble=clock.trouble,
         carried=sum(group.num_jobs for group in carried),
+        load=load,
     )
 
 

@@ -1,7 +1,7 @@
 """One run from start to end: plan, start workers, feed them, record what they make.
 
-`run`, `merge_output`, `write_records_beside`, `restore_output` and `clean_output` are what commands
-call; a preview and an estimate use the parts below them.
+`run`, `merge_output`, `write_records_beside`, `restore_output`, `list_aside` and `clean_output` are
+what commands call; a preview and an estimate use the parts below them.
 """
 
 from stylebatch.run.executors import EXECUTORS
@@ -12,10 +12,11 @@ from stylebatch.run.metadata import write_records_beside
 from stylebatch.run.pace import Pace
 from stylebatch.run.pipeline import RunRequest, make_plan, run
 from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
-from stylebatch.run.restore import Restored, clean_output, restore_output
+from stylebatch.run.restore import Restored, clean_output, list_aside, restore_output
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_run_id
 from stylebatch.run.start import (
+    check_output,
     check_start,
     describe_download,
     make_executor,
@@ -41,10 +42,12 @@ __all__ = [
     "Tally",
     "Watcher",
     "WorkerError",
+    "check_output",
     "check_start",
     "clean_output",
     "cost_of",
     "describe_download",
+    "list_aside",
     "make_executor",
     "make_plan",
     "merge_output",

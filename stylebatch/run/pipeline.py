@@ -24,11 +24,13 @@ from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
 from stylebatch.run.start import (
+    check_output,
     make_executor,
     prepare_all_weights,
     worker_specs,
 )
 from stylebatch.run.watcher import Watcher
+from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
 from stylebatch.system.words import counted
@@ -98,6 +100,8 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
     """
     dataset = Dataset(manifest.output, request.shard)
     summary = new_summary(dataset, str(manifest.path))
+    if files.stat_file(dataset.home) is None:
+        check_output(dataset.root)
     with writing(dataset, summary) as started_s:
         beneath = dataset.whole.ledger if dataset.shard else None
         with Ledger.open(dataset.ledger, beneath=beneath) as ledger:

@@ -88,6 +88,14 @@ def _stands(dataset: Dataset, image: AsideImage) -> bool:
     return files.stat_file(dataset.image_path(image.output)) is not None
 
 
+def list_aside(dataset: Dataset) -> list[tuple[str, float, TreeSize]]:
+    """Return each run that put something aside, when it began (s since 1970), and how much."""
+    return [
+        (run_id, _started_s(dataset, run_id), folders.tree_size(dataset.stale_folder(run_id)))
+        for run_id in sorted(files.list_folders(dataset.stale))
+    ]
+
+
 def clean_output(dataset: Dataset, *, older_than_s: float = 0.0, is_dry: bool = False) -> TreeSize:
     """Remove for good what lies in `stale/`; return how much it is.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import (
+    DownloadError,
     NamedWeights,
     WeightsError,
     fetch,
@@ -20,7 +21,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.executors import EXECUTORS, Executor
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
-from stylebatch.system.files import default_cache_folder
+from stylebatch.system.files import default_cache_folder, may_write, stat_file, why_unwritable
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
@@ -60,6 +61,24 @@ def check_start(manifest: Manifest) -> list[NamedWeights]:
     return list(downloads.values())
 
 
+def check_output(output: Path) -> None:
+    """Refuse an output that can't be written, or made where it is missing.
+
+    One that is there is not touched for it: a plan writes nothing.
+
+    Raises:
+        UserError: with the system's reason.
+    """
+    if stat_file(output) is not None:
+        reason = None if may_write(output) else "its permissions, or those of its disk"
+    else:
+        reason = why_unwritable(output / "run.json")
+    if reason:
+        found = f"{output} can't be written ({reason})"
+        allowed = "allowed is a folder in a place that you may write to"
+        raise UserError("output", found, allowed, "choose another place")
+
+
 def describe_download(named: NamedWeights) -> str:
     """Say what is downloaded, how large it is, and to where."""
     size = f" ({size_text(named.size_mib * 2**20)})" if named.size_mib else ""
@@ -74,7 +93,10 @@ def prepare_all_weights(manifest: Manifest, tell: Callable[[Notice], object]) ->
     """
     for named in check_start(manifest):
         tell(Notice(worker=0, text=f"downloading {describe_download(named)}"))
-        fetch(named)
+        try:
+            fetch(named)
+        except DownloadError as error:
+            raise error.of_manifest() from error
 
 
 def _check_devices(asked: str | tuple[str, ...]) -> None:

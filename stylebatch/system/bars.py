@@ -6,6 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from stylebatch.system.words import counted
+
 
 class EvaluationsBar:
     """Counts evaluations of several images; what one that ended early had left counts as done.
@@ -47,7 +49,7 @@ class EvaluationsBar:
         self._describe()
 
     def _describe(self) -> None:
-        text = f"{self._num_finished:,} of {self._num_images:,} images"
+        text = f"{self._num_finished:,} of {counted(self._num_images, 'image')}"
         self._progress.update(self._task, description=text)
 
     def __enter__(self) -> "EvaluationsBar":

@@ -211,6 +211,11 @@ def why_unwritable(path: Path) -> str | None:
     return None
 
 
+def may_write(folder: Path) -> bool:
+    """Whether a folder that is there may be written to; nothing is tried, its time stays."""
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 def read_start(path: Path, size: int) -> bytes:
     """Return a file's first bytes, fewer where it is shorter."""
     with path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -174,12 +175,13 @@ def test_what_is_removed_is_counted_and_gone(small: Small) -> None:
     size = sum(map(len, lying.values()))
     assert len(lying) == 8  # with a loss log each
     expected = f"8 files, {size / 1024:.3g} KiB"
-    assert clean(small, "--dry-run") == f"{expected}, would be removed"
+    assert clean(small, "--all", "--dry-run") == f"{expected}, would be removed"
     assert contents(small.out / ".stylebatch/stale") == lying
-    assert clean(small) == f"{expected}, removed"
+    assert clean(small, "--all") == f"{expected}, removed"
     assert list((small.out / ".stylebatch/stale").iterdir()) == []
     assert contents(small.out / "images") == standing
-    assert clean(small) == "0 files, 0 bytes, removed"
+    assert clean(small, "--all") == "0 files, 0 bytes, removed"
+    assert clean(small) == "nothing lies there"
     assert restore(small) == "0 images put back"
     assert small.again() == set()
     small.pair["steps"] = 3
@@ -199,10 +201,35 @@ def test_what_a_killed_run_left_there_is_put_back_first(
         del os.environ[ENVIRONMENT_VARIABLE]
     assert end(process).code == -signal.SIGKILL
     assert small.images() != finished.images()
-    assert clean(small) == "0 files, 0 bytes, removed"
+    assert clean(small, "--all") == "0 files, 0 bytes, removed"
     assert small.images() == finished.images()
     assert command("merge", str(small.out)).code == 0
     assert told(small) == told(finished)
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_without_a_word_of_how_much_it_lists_and_removes_nothing(
+    small: Small, options: tuple[str, ...]
+) -> None:
+    small.pair["steps"] = 2
+    small.again()
+    begun = datetime.now(UTC) - timedelta(days=40)
+    old = small.out / f".stylebatch/stale/{begun:%Y%m%dT%H%M%S.%f}-7/images/x.png"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(bytes(2048))
+    before = contents(small.out)
+    ended = command("clean", str(small.out), *options)
+    assert (ended.code, ended.err, contents(small.out)) == (0, "", before)
+    header, first, second, last = ended.out.splitlines()
+    assert re.split("  +", header) == ["set aside by the run", "files", "size", "age"]
+    assert first.split() == [old.parents[1].name, "1", "2", "KiB", "40", "d"]
+    assert second.split()[:2] == [small.summary()["run_id"], "8"]
+    assert "9 files, " in last
+    assert last.endswith(
+        "nothing is removed: add --older-than 30d, or --all, to remove it for good"
+    )
+    both = command("clean", str(small.out), "--all", "--older-than", "30d")
+    assert (both.code, contents(small.out)) == (2, before)
 
 
 def test_what_is_younger_stays(small: Small) -> None:
@@ -231,14 +258,14 @@ def test_what_is_younger_stays(small: Small) -> None:
 # Both
 
 
-@pytest.mark.parametrize("name", ["restore", "clean"])
-def test_while_a_run_goes_on_nothing_is_touched(small: Small, name: str) -> None:
+@pytest.mark.parametrize("asked", [["restore"], ["clean", "--all"]], ids=lambda asked: asked[0])
+def test_while_a_run_goes_on_nothing_is_touched(small: Small, asked: list[str]) -> None:
     remove_cat(small)
     before = contents(small.out / "images") | contents(small.out / ".stylebatch/stale")
     with OutputLock(Dataset(small.out), "run"):
-        ended = command(name, str(small.manifest))
+        ended = command(*asked, str(small.manifest))
         assert (ended.code, ended.out) == (10, "")
-        assert command(name, str(small.manifest), "--dry-run").code == 0
+        assert command(*asked, str(small.manifest), "--dry-run").code == 0
     assert contents(small.out / "images") | contents(small.out / ".stylebatch/stale") == before
 
 
@@ -251,6 +278,6 @@ def test_an_output_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_what_is_no_duration_is_refused(small: Small) -> None:
-    ended = command("clean", str(small.out), "--older-than", "soon")
+    ended = command("clean", str(small.out), "--older-than", "30")
     assert ended.code == 2
-    assert "'soon' is no duration" in ended.err
+    assert "'30' is no duration such as 8h, 90m, 1h30m, 30d" in re.sub(r"[│\s]+", " ", ended.err)

@@ -1,6 +1,7 @@
 """The commands as a user meets them: what they print, where, and the exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from support.terminal import listing, on_a_terminal, screen
 import stylebatch
 from stylebatch.cli.durations import duration
 from stylebatch.cli.main import COMMANDS as LISTED
+from stylebatch.pictures.contact_sheet import check_sheet_path, contact_sheet
 from stylebatch.recipes import recipe_names
 
 COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor", "weights"]
@@ -149,7 +151,7 @@ def test_a_plan_says_what_is_to_do_and_what_is_out_of_date(small: Small) -> None
     assert (header[-1], row[-1]) == ("content", "photos")
     assert dict(zip(header[:5], row[:5], strict=True)) == {
         "pair": "all",
-        "images": "3",
+        "photographs": "3",
         "styles": "2",
         "jobs": "6",
         "done": "2",
@@ -302,7 +304,9 @@ def test_what_a_quiet_run_warns_of_stands_in_its_log(tmp_path: Path) -> None:
     small.style("a.png", 2)
     assert small.run("--quiet") == Ended(0, "", "")
     log = (small.out / ".stylebatch/run.log").read_text()
-    assert re.search(r"WARNING.*1 image comes out enlarged more than twice.*cats/large\.png", log)
+    assert re.search(
+        r"WARNING.*1 photograph comes out enlarged more than twice.*cats/large\.png", log
+    )
 
 
 def test_what_a_plan_warns_of_stands_in_the_summary_and_is_counted_in_the_last_line(
@@ -313,7 +317,9 @@ def test_what_a_plan_warns_of_stands_in_the_summary_and_is_counted_in_the_last_l
     (line,) = small.run().out.splitlines()
     assert line.endswith(", 6 of 6 are there, 1 warning in run.json")
     (told,) = small.summary()["warnings"]
-    assert re.match(r"all: 1 image comes out enlarged more than twice \(such as cats/large", told)
+    assert re.match(
+        r"all: 1 photograph comes out enlarged more than twice \(such as cats/large", told
+    )
     # What is to be said of images that are there was said when they were made.
     assert "warning" not in small.run().out
 
@@ -454,7 +460,7 @@ def test_stylize_writes_an_image_of_the_contents_size(images: Path) -> None:
 def test_stylize_shows_its_progress_on_a_terminal_only(images: Path) -> None:
     asked = ("stylize", "content.png", "other.png", "style.png", "-o", "results", *CHEAP)
     assert command(*asked).err == ""
-    code, shown = on_a_terminal(*asked)
+    code, shown = on_a_terminal(*asked, "--force")
     assert code == 0
     assert screen(shown)[0].startswith("2 of 2 images")
 
@@ -467,7 +473,8 @@ def test_stylize_writes_several_images_into_a_folder(images: Path) -> None:
 
 
 def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images: Path) -> None:
-    assert command("stylize", "other.png", "style.png", "-o", "result.jpg", *CHEAP).code == 0
+    asked = ["stylize", "other.png", "style.png", "-o", "result.jpg", *CHEAP, "--size-px", "16"]
+    assert command(*asked).code == 0
     with Image.open("result.jpg") as result:
         assert (result.size, result.mode) == ((20, 30), "RGB")
 
@@ -490,7 +497,10 @@ def test_stylize_writes_a_jpeg_of_an_image_with_alpha(images: Path) -> None:
         (["content.png", "other.png", "style.png", "-o", "style.png/x"], "can't be written"),
         (["content.png", "style.png", "-o", f"{'x' * 250}.png"], "can't be written (File name"),
         (["gone.png", "style.png", "-o", "x.png"], "can't be read"),
-        (["gone.png", "style.png", "-o", "other.png"], "can't be read"),
+        ([".", "style.png", "-o", "x.png"], ".: is a folder; allowed are images; for folders"),
+        (["content.png", "..", "-o", "x.png"], "`stylebatch init` writes a manifest, `styleb"),
+        (["gone.png", "style.png", "-o", "other.png", "--force"], "can't be read"),
+        (["content.png", "style.png", "-o", "other.png"], "other.png: is there already; nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -500,6 +510,47 @@ def test_stylize_refuses_what_it_can_not_do(images: Path, arguments: list[str], 
     assert ended.code == 2
     assert found in re.sub(r"[│\s]+", " ", ended.err)
     assert contents(images) == before
+
+
+def test_stylize_overwrites_with_force_only(images: Path) -> None:
+    picture(4).save("mine.png")
+    asked = ["stylize", "content.png", "other.png", "style.png", "-o", "results", *CHEAP]
+    Path("results").mkdir()
+    Path("mine.png").rename("results/other.png")
+    before = contents(images)
+    ended = command(*asked)
+    assert (ended.code, ended.out, contents(images)) == (2, "", before)
+    assert ended.err == (
+        "stylebatch: results: other.png is there already; nothing is overwritten; --force "
+        "overwrites, -o names another place\n"
+    )
+    assert command(*asked, "--force").out == "results/content.png\nresults/other.png\n"
+    assert contents(images)["results/other.png"] != before["results/other.png"]
+    assert "content.png, other.png are there already" in command(*asked).err
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_sheet_replaces_a_sheet_and_nobodys_picture(images: Path, suffix: str) -> None:
+    target = images / f"sheet.{suffix}"
+    picture(4).save(target)
+    (images / f"notes.{suffix}").write_text("mine")
+    small_project(images)
+    before = contents(images)
+    for asked in (
+        ["recipes", "balanced", "--compare", "content.png", "style.png", "-o"],
+        ["run", "pipeline.yaml", "--preview", "1", "--sheet"],
+    ):
+        for name in ("sheet", "notes"):
+            ended = command(*asked, f"{name}.{suffix}")
+            assert (ended.code, ended.out, contents(images)) == (2, "", before)
+            found = "is there already, and no sheet of ours; only a sheet is replaced"
+            assert f"{name}.{suffix}: {found}" in ended.err
+    earlier = contact_sheet([], suffix=f".{suffix}")
+    target.write_bytes(earlier)
+    ended = command("run", "pipeline.yaml", "--preview", "1", "--sheet", str(target))
+    assert (ended.code, ended.err) == (0, "")
+    assert target.read_bytes() != earlier
+    check_sheet_path(target)  # it is a sheet of ours again
 
 
 def test_a_tilde_that_no_shell_has_expanded_is_the_home_folder(
@@ -543,6 +594,32 @@ def test_where_nothing_can_be_written_is_found_out_before_any_work(
     assert f"{target}: can't be written (" in ended.err
     assert ended.err.endswith("a file in a folder that you may write to; choose another place\n")
     assert contents(images) == before
+
+
+@needs_proc
+@pytest.mark.parametrize("arguments", [["plan"], ["run"], ["run", "--dry-run"], ["run", "--shard"]])
+def test_an_output_that_can_not_be_made_is_refused_with_its_reason(
+    small: Small, arguments: list[str]
+) -> None:
+    small.document["output"] = "/proc/x"
+    small.write()
+    before = contents(small.root)
+    shard = ["0/2"] if "--shard" in arguments else []
+    ended = command(*arguments, *shard, str(small.manifest))
+    assert (ended.code, ended.out) == (2, "")
+    assert re.match(r"stylebatch: output: /proc/x can't be written \(.+\); allowed is a", ended.err)
+    assert contents(small.root) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_that_may_not_be_written_is_refused_by_a_plan(small: Small) -> None:
+    small.pair["steps"] = 2
+    small.write()
+    small.out.chmod(0o500)
+    ended = command("plan")
+    small.out.chmod(0o700)
+    assert (ended.code, ended.out) == (2, "")
+    assert "out can't be written (its permissions" in ended.err
 
 
 @needs_proc

@@ -49,6 +49,7 @@ def test_what_is_found_below_is_named_and_the_manifest_plans_as_it_stands() -> N
     draw("paintings/wave.png", 7)
     draw("elsewhere/deeper/still/x.png")  # fewer
     out = init().out
+    assert out.splitlines()[0] == "found here: photos, styles in paintings"
     assert "photos: 5 photographs, 2 classes: tit 3, jay 2; 48×32 px in the median of 5\n" in out
     assert "passed over: elsewhere/deeper\n" in out
     assert "paintings: 1 style\n" in out
@@ -189,7 +190,36 @@ def test_photographs_that_cannot_be_read_are_told() -> None:
     birds()
     draw("styles/wave.png", 7)
     Path("photos/jay/0.png").write_bytes(b"no image")
-    assert "warning: 1 of 5 photographs can't be read\n" in init().out
+    Path("styles/broken.png").write_bytes(b"no image")
+    out = init().out
+    assert "warning: 1 of 5 photographs can't be read\n" in out
+    told = "warning: 1 style can't be read (styles/broken.png): no run begins with them\n"
+    assert told in out
+    assert "found here" not in init("photos", "styles", "--force").out
+
+
+def test_what_is_far_below_has_to_be_named() -> None:
+    draw("a/b/c d/jay/0.png")
+    draw("styles/wave.png", 7)
+    ended = command("init", NO_TIME)
+    assert (ended.code, ended.out, Path("pipeline.yaml").exists()) == (2, "", False)
+    assert "a/b/c d: has most photographs, and is far below; " in ended.err
+    assert ended.err.endswith("name it if you mean it: stylebatch init 'a/b/c d' STYLES\n")
+    init("a/b/c d", "styles")
+
+
+def test_what_is_huge_has_to_be_named() -> None:
+    draw("styles/wave.png", 7)
+    Path("all/jay").mkdir(parents=True)
+    for number in range(20_000):
+        Path(f"all/jay/{number}.png").touch()
+    assert init().out.startswith("found here: all, styles in styles\n")
+    Path("pipeline.yaml").unlink()
+    Path("all/jay/one more.png").touch()
+    ended = command("init", NO_TIME)
+    assert (ended.code, ended.out, Path("pipeline.yaml").exists()) == (2, "", False)
+    assert "all: has more than 20,000 photographs; " in ended.err
+    assert "all: 20,001 photographs" in init("all", "styles").out
 
 
 @pytest.mark.parametrize(

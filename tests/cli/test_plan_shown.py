@@ -59,9 +59,9 @@ def test_nothing_is_cut_or_folded_in_a_pipe_however_long_paths_are(small: Small)
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert row_of(done.stdout, "all")[-1] == f"{LONG}/photos"
-    assert [line for line in lines if line.startswith("warning: all: 1 image can't be read")] == [
-        "warning: all: 1 image can't be read (cats/broken.png): it fails"
-    ]
+    assert [
+        line for line in lines if line.startswith("warning: all: 1 photograph can't be read")
+    ] == ["warning: all: 1 photograph can't be read (cats/broken.png): it fails"]
     (enlarged,) = (line for line in lines if "enlarged" in line)
     assert enlarged.endswith("set output_size: work")
     assert "…" not in done.stdout
@@ -97,9 +97,15 @@ def test_images_that_can_not_be_read_are_named_the_first_of_many(small: Small) -
         (small.root / f"photos/dogs/x{number}.png").write_bytes(b"no image")
     (small.root / "photos/dogs/x0.png").chmod(0)  # root reads it all the same: still no image
     text = "dogs/x0.png, dogs/x1.png, dogs/x2.png and 2 more"
-    assert f"warning: all: 5 images can't be read ({text}): they fail\n" in plan(small)
+    assert f"warning: all: 5 photographs can't be read ({text}): they fail\n" in plan(small)
     assert small.run("--quiet").code == 3
-    assert f"5 images can't be read ({text})" in small.log()
+    assert f"5 photographs can't be read ({text})" in small.log()
+
+
+def test_bytes_that_nobody_knows_are_told_as_such(small: Small) -> None:
+    small.photo("../masks/other.png", 5)
+    small.pair["masks"] = "masks"  # none for these: nothing can be tried
+    assert plan(small).splitlines()[-1] == "4 images to make, bytes not known yet"
 
 
 def test_bytes_are_told_of_each_pair_and_come_true(small: Small) -> None:

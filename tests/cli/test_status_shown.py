@@ -112,7 +112,7 @@ def test_pairs_stand_in_the_manifests_order_and_all_are_added_up(small: Small) -
     assert small.run("--limit", "5").code == 0
     out = status(small)
     assert [line.split()[0] for line in out.splitlines()[2:5]] == ["z", "a", "m"]
-    assert out.splitlines()[5] == "5 of 12 images are there, 7 to make"
+    assert out.splitlines()[5] == "5 of 12 images are done, 7 to make"
     told = json.loads(command("status", str(small.out), "--json").out)
     assert list(told["pairs"]) == ["z", "a", "m"]
     total = {"planned": 12, "done": 5, "failed": 0, "left": 7, "outdated": 0}

@@ -99,7 +99,7 @@ def test_ctrl_c_ends_it_and_nothing_is_written(small: Small, held: Dataset) -> N
     before = contents(small.out)
     process = watching(small)
     assert process.stdout is not None
-    assert "nothing finished yet" in process.stdout.readline()
+    assert "no more finished yet" in process.stdout.readline()
     os.kill(process.pid, signal.SIGINT)
     ended = end(process)
     assert (ended.code, ended.err) == (0, "")
@@ -149,14 +149,14 @@ def test_a_ledger_that_can_not_be_read_is_tried_again(small: Small, held: Datase
     held.ledger.write_bytes(b"no database" * 1000)
     wait_until(lambda: "can't be read just now" in shown.readline(), "it says so")
     held.ledger.write_bytes(whole)
-    wait_until(lambda: "nothing finished yet" in shown.readline(), "it goes on")
+    wait_until(lambda: "no more finished yet" in shown.readline(), "it goes on")
     os.kill(process.pid, signal.SIGINT)
     assert end(process).code == 0
 
 
 def test_on_a_terminal_each_look_takes_the_place_of_the_last(small: Small, held: Dataset) -> None:
     def end_run(written: str) -> None:
-        if written.count("nothing finished yet") > 2:
+        if written.count("no more finished yet") > 2:
             held.holder.unlink(missing_ok=True)
 
     code, written = on_a_terminal(*WATCH, str(small.out), columns=200, on_written=end_run)
@@ -167,7 +167,7 @@ def test_on_a_terminal_each_look_takes_the_place_of_the_last(small: Small, held:
         [str(small.out)],
         ["pair", "jobs", "done", "failed", "to", "do"],
         f"all {NUM_IMAGES} {NUM_IMAGES // 2} 0 {NUM_IMAGES // 2}".split(),
-        f"{NUM_IMAGES // 2} of {NUM_IMAGES} images are there, {NUM_IMAGES // 2} to make".split(),
+        f"{NUM_IMAGES // 2} of {NUM_IMAGES} images are done, {NUM_IMAGES // 2} to make".split(),
     ]
 
 
@@ -179,7 +179,8 @@ def found(done: int, failed: int) -> dict[str, Any]:
 def test_the_rate_counts_from_the_look_before_the_first_image() -> None:
     rate = Rate()
     for now_s in (1000.0, 1010.0, 5000.0):  # it plans, say
-        assert rate.tell(found(100, 0), now_s) == "nothing finished yet"
+        assert rate.tell(found(100, 0), now_s) == "no more finished yet"
+    assert Rate().tell(found(0, 0)) == "nothing finished yet"
     # 30 images in 40 s: 45 a minute.
     assert rate.tell(found(125, 5), 5040.0).endswith(": 30 images, 45 images/min")
     assert rate.tell(found(129, 1), 7400.0).endswith(": 30 images, 0.8 images/min")

@@ -70,7 +70,7 @@ def test_an_image_without_a_mask_is_a_job_that_says_what_it_lacks(project: Proje
     assert found["cats/b-wave.png"] == ("masks/cats/b.png", "")
     assert found["a-wave.png"] == ("masks/a.png and masks/a.webp", "")
     assert found["dogs/c-wave.png"][1]
-    assert summary.warnings() == ["all: 2 images have no mask (such as a.jpg): they fail"]
+    assert summary.warnings() == ["all: 2 photographs have no mask (such as a.jpg): they fail"]
 
 
 def test_a_folder_without_any_masks_is_one_of_images_without_masks(project: Project) -> None:

@@ -29,6 +29,22 @@ FOLDERS = "stylebatch|tests|benchmarks|examples|training|docs"
 every_page = pytest.mark.parametrize("page", PAGES)
 
 
+def test_sizes_of_weights_are_those_of_their_files() -> None:
+    text = prose(WEIGHTS)
+    told = re.findall(r"(?m)^\| `(\w[\w-]*)`.*?(\d[\d.]*) MiB", text)
+    sizes = {arch: named.size_mib for (arch, _), named in NAMED_WEIGHTS.items()}
+    folder = ROOT / "stylebatch/extractors/weights"
+    for (arch, _), name in SHIPPED_WEIGHTS.items():
+        sizes[arch] = (folder / name).stat().st_size / 2**20
+    assert {arch for arch, _ in told} == sizes.keys()
+    for arch, size in told:
+        assert float(size) == pytest.approx(sizes[arch], abs=0.5 if "." not in size else 0.05)
+    slim = f"{sizes['slim']:.1f} MiB"
+    assert f"its weights ({slim}) come with the package" in text
+    assert f"The file ({slim})" in prose("docs/slim.md")
+    assert not re.search(r"\d MB\b", text)
+
+
 # --- links and files -------------------------------------------------------------------------
 
 

@@ -73,7 +73,8 @@ def stylize(tmp_path: Any, *options: str) -> tuple[int, str]:
         picture(number, 40, 32).save(tmp_path / name)
     images = [str(tmp_path / "content.png"), str(tmp_path / "style.png")]
     cheap = ["--weights", "random", "--device", "cpu", "--size", "48", "--steps", "2"]
-    ended = command("stylize", *images, "-o", str(tmp_path / "out.png"), *cheap, *options)
+    out = ["-o", str(tmp_path / "out.png"), "--force"]
+    ended = command("stylize", *images, *out, *cheap, *options)
     return ended.code, ended.err
 
 

@@ -159,7 +159,8 @@ def test_what_goes_wrong_leaves_nothing_behind_and_is_told(
     assert f"could not be downloaded from {named.url} (" in message
     assert reason in message
     assert f"a copy of {named.file_name} (sha256 {named.sha256_start}…) in {hub}" in message
-    assert "weights: PATH" in message
+    assert "--weights PATH" in message
+    assert "extractor" not in message
     assert "weights convert" in message
     assert left_in(hub) == []
     server.answer = server.whole

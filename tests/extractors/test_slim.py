@@ -155,7 +155,10 @@ def test_the_network_from_before_has_the_tensors_that_it_had() -> None:
 @pytest.mark.parametrize(("arch", "other"), [NAMES, NAMES[::-1]])
 def test_a_file_of_the_one_is_refused_for_the_other(arch: str, other: str, tmp_path: Path) -> None:
     path = find_weights(other, None, tmp_path).path
-    with pytest.raises(WeightsError, match=f"its metadata says arch '{other}'"):
+    with pytest.raises(
+        WeightsError,
+        match=f"is of arch '{other}' by its own metadata; asked for is '{arch}'; correct",
+    ):
         find_weights(arch, str(path), tmp_path)
 
 

@@ -163,7 +163,11 @@ def test_a_safetensors_file_of_another_architecture_is_refused(tmp_path: Path) -
     path = tmp_path / "w.safetensors"
     save_file(draw_weights("conv2_1"), path, TOLD | {"arch": "vgg99"})
     small = project(tmp_path, path, arch="vgg19")
-    refused_by_a_run(small, "its metadata says arch 'vgg99'", "vgg19", "correct extractor.arch")
+    refused_by_a_run(
+        small,
+        "is of arch 'vgg99' by its own metadata; asked for is 'vgg19'",
+        "correct extractor.arch",
+    )
 
 
 def test_a_folder_or_a_pipe_is_no_weights_file(tmp_path: Path) -> None:

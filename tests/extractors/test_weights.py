@@ -538,7 +538,7 @@ def test_without_a_network_the_error_says_what_to_put_where(hub: Path) -> None:
         "VGG19_Weights.IMAGENET1K_V1: could not be downloaded from "
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth (",
         f"a copy of vgg19-dcbb9e9d.pth (sha256 dcbb9e9d…) in {hub};",
-        "or write `weights: PATH`",
+        "or take `--arch slim`, which comes with stylebatch, or `--weights PATH` of a file (",
         "`stylebatch weights convert`",
     )
 

@@ -33,9 +33,7 @@ SHAPE_ERRORS = [
     (
         "output: out",
         "otput: out\noutput: out",
-        "2: otput: unknown key 'otput' (did you mean 'output'?); "
-        "known are defaults, extractor, output, pairs, run, seed, "
-        "version; correct it",
+        "2: otput: unknown key 'otput' (did you mean 'output'?); correct it",
     ),
     ("output: out", "output: [out]", "2: output: found a list of 1; allowed is text; change it"),
     ("output: out", "output: ''", "2: output: found ''; allowed is text; change it"),
@@ -83,10 +81,7 @@ SHAPE_ERRORS = [
     (
         "    size_px: 128",
         "    size_pix: 128",
-        "12: pairs[0].size_pix: unknown key 'size_pix' (did you mean 'size_px'?); "
-        "known are assign, classes, content, copies, exclude, format, include, into, masks, "
-        "max_images, name, originals, output_size, override, provenance, recipe, size_px, split, "
-        "steps, strength, styles, stylise, sweep, variants; correct it",
+        "12: pairs[0].size_pix: unknown key 'size_pix' (did you mean 'size_px'?); correct it",
     ),
     (
         "size_px: 128",
@@ -118,9 +113,7 @@ SHAPE_ERRORS = [
     (
         "size_px: 128",
         "assign: {sampel: 2}",
-        "12: pairs[0].assign.sampel: unknown key 'sampel' (did you mean 'sample'?); "
-        "known are draw, map, sample; "
-        "correct it",
+        "12: pairs[0].assign.sampel: unknown key 'sampel' (did you mean 'sample'?); correct it",
     ),
     (
         "size_px: 128",
@@ -177,8 +170,7 @@ SHAPE_ERRORS = [
         "size_px: 128",
         "override:\n      second_pass:\n        sizes: 200\n        size_px: 200\n        steps: 5",
         "14: pairs[0].override.second_pass.sizes: unknown key 'sizes' "
-        "(did you mean 'size_px' or 'steps'?); known are size_px, steps; "
-        "correct it",
+        "(did you mean 'size_px' or 'steps'?); correct it",
     ),
     (
         "size_px: 128",
@@ -207,9 +199,7 @@ SHAPE_ERRORS = [
     (
         "size_px: 128",
         "override: {start: {nois: 0.5}}",
-        "12: pairs[0].override.start.nois: unknown key 'nois' (did you mean 'noise'?); "
-        "known are content, noise, style; "
-        "correct it",
+        "12: pairs[0].override.start.nois: unknown key 'nois' (did you mean 'noise'?); correct it",
     ),
     (
         "size_px: 128",
@@ -237,9 +227,7 @@ SHAPE_ERRORS = [
     (
         "[styles/a.png]",
         "[{name: dusk, blnd: {styles/a.png: 1}, blend: {styles/a.png: 1}}]",
-        "11: pairs[0].styles[0].blnd: unknown key 'blnd' (did you mean 'blend'?); "
-        "known are blend, name, path, weight; "
-        "correct it",
+        "11: pairs[0].styles[0].blnd: unknown key 'blnd' (did you mean 'blend'?); correct it",
     ),
     (
         "[styles/a.png]",
@@ -582,7 +570,7 @@ def test_a_missing_manifest_says_how_to_get_one(tmp_path: Path) -> None:
         load_manifest(tmp_path / "none.yaml")
     assert str(caught.value) == (
         f"{tmp_path}/none.yaml: no such file; allowed is a manifest, a YAML file in UTF-8; "
-        "`stylebatch demo DIR` writes an example"
+        "`stylebatch init CONTENT STYLES` drafts one, `stylebatch demo DIR` writes an example"
     )
 
 
@@ -758,12 +746,15 @@ def test_what_is_no_weights_file_is_refused(root: Path) -> None:
     assert "holds no layer of vgg19 (its tensors: head.weight" in message
 
 
-def test_the_field_that_was_meant_is_named_before_the_sixty_that_there_are(root: Path) -> None:
-    (message,) = messages(changed("size_px: 128", "override: {style_weigth: 2}"))
-    meant, known = message.index("did you mean 'style_weight'"), message.index("known are")
-    assert meant < known
+@pytest.mark.parametrize("place", ["override: {%s: 2}", "sweep: [{%s: [1, 2]}]"])
+def test_the_sixty_fields_are_named_where_none_that_is_near_was_meant(
+    root: Path, place: str
+) -> None:
+    (message,) = messages(changed("size_px: 128", place % "style_weigth"))
+    assert "(did you mean 'style_weight' or " in message
+    assert message.endswith("?); correct it")
+    (message,) = messages(changed("size_px: 128", place % "qqq"))
     assert message.count(", ") > 50
-    assert "'style_weight_px'" in message[:known]
 
 
 def test_a_home_folder_is_meant_by_its_tilde_in_every_path(

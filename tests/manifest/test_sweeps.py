@@ -373,7 +373,7 @@ def test_a_warning_that_all_points_share_comes_once(project: Project) -> None:
     with project.ledger(read_only=True) as ledger:
         project.plan(ledger, *points, summary=summary)
     (line,) = summary.warnings()
-    assert line.startswith("all:steps=3: 1 image comes out enlarged more than twice")
+    assert line.startswith("all:steps=3: 1 photograph comes out enlarged more than twice")
 
 
 # A run

@@ -124,7 +124,7 @@ def test_outputs_enlarged_more_than_twice_are_warned_of(
         project.plan(ledger, pair, summary=summary)
     assert summary.pairs["all"].enlarged == 1
     (line,) = summary.warnings()
-    assert "1 image comes out enlarged more than twice (such as large.png)" in line
+    assert "1 photograph comes out enlarged more than twice (such as large.png)" in line
 
 
 def test_an_image_that_is_stretched_may_be_enlarged_along_one_edge_only(

@@ -1,5 +1,6 @@
 """`stylebatch recipes`: the list, whole recipes, and their results on one sheet."""
 
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 from support import naive
-from support.runs import COMMAND, command, picture, run_process
+from support.runs import COMMAND, command, end, picture, run_process, start, wait_until
 from support.terminal import on_a_terminal
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from stylebatch import stylize
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.preview import comparison
-from stylebatch.preview.comparison import _size
+from stylebatch.preview.comparison import _size, most_evaluations
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
 from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 
@@ -167,16 +168,35 @@ def test_the_sheet_is_there_from_the_first_recipe_on(
     ended = run_process(
         COMMAND[-1], "recipes", *names, "--compare", *images, *weights, "-o", str(sheet)
     )
-    assert (ended.code, ended.out) == (-signal.SIGKILL, "")
+    told = "2 recipes, 32 px: 8 evaluations at most\n"
+    assert (ended.code, ended.out) == (-signal.SIGKILL, told)
     with Image.open(folder / "sheet.png") as whole, Image.open(sheet) as first:
         assert first.width == 3 * CELL_PX + 4 * GAP_PX < whole.width
         assert np.array_equal(cell(sheet, 0, 2), cell(folder / "sheet.png", 0, 2))
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_ctrl_c_says_what_there_is_and_promises_nothing(folder: Path, is_late: bool) -> None:
+    images = [str(folder / "content.png"), str(folder / "style.png")]
+    weights = ["--weights", str(folder / "short.safetensors"), "--size", "32", "--steps", "400"]
+    sheet = folder / "sheet.png"
+    names = ["balanced", "perceptual"]
+    process = start("recipes", *names, "--compare", *images, *weights, "-o", str(sheet))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "2 recipes, 32 px: 800 evaluations at most\n"
+    if is_late:
+        wait_until(sheet.exists, "the first sheet")
+    os.kill(process.pid, signal.SIGINT)
+    ended = end(process)
+    kept = f"{sheet} has the recipes until then" if is_late else "nothing was written"
+    assert (ended.code, ended.err) == (4, f"stylebatch: stopped; {kept}\n")
+    assert sheet.exists() == is_late
+
+
 @pytest.mark.slow
 def test_a_terminal_shows_which_recipe_is_at_work_and_a_pipe_does_not(folder: Path) -> None:
     images = [str(folder / "content.png"), str(folder / "style.png")]
-    weights = ["--weights", str(folder / "short.safetensors"), "--size", "64", "--steps", "60"]
+    weights = ["--weights", str(folder / "short.safetensors"), "--size-px", "64", "--steps", "60"]
     sheet = str(folder / "sheet.png")
     names = ["balanced", "pytorch-tutorial"]
     asked = ["recipes", *names, "--compare", *images, *weights, "-o", sheet]
@@ -184,7 +204,18 @@ def test_a_terminal_shows_which_recipe_is_at_work_and_a_pipe_does_not(folder: Pa
     assert code == 0
     assert "balanced, 1 of 2" in written
     assert "pytorch-tutorial, 2 of 2" in written
-    assert command(*asked) == (0, f"{sheet}\n", "")
+    assert "of 120 evaluations at most" in written
+    told = "2 recipes, 64 px: 120 evaluations at most"
+    assert command(*asked) == (0, f"{told}\n{sheet}\n", "")
+
+
+def test_evaluations_are_counted_of_what_runs(folder: Path) -> None:
+    short = str(folder / "short.safetensors")
+    names = ["balanced", "gatys", "pytorch-tutorial"]
+    assert most_evaluations(names, "vgg19", short, None) == {
+        name: recipe_fields(name)["steps"] for name in ("balanced", "pytorch-tutorial")
+    }
+    assert most_evaluations(names, "slim", None, 7, 3)["balanced"] == 21
 
 
 def test_a_strength_below_0_is_refused(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run will take, against sums by hand and against what a run then takes."""
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 from support.runs import Small, command, contents, small_project
 from support.terminal import listing, on_a_terminal
 
+from stylebatch.cli.dry_run import lines
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.preview import speed_probe
@@ -115,7 +117,18 @@ def test_what_a_rehearsal_could_not_end_in_time_stays_unknown(
     small.pair["override"]["tolerance"] = 0.01
     told = estimated(small)
     assert (told.evaluations, told.is_at_most, told.num_probed) == (24, True, 1)
-    assert "at most" in small.run("--dry-run").out
+    out = small.run("--dry-run").out
+    assert re.search(r"time: at most .+ \(usually about .+: images end early\) on", out)
+
+
+@pytest.mark.parametrize(("load", "num_probed"), [(1e4, 1), (1e4, 0), (0.0, 1)])
+def test_what_was_measured_on_a_busy_machine_says_so(
+    small: Small, load: float, num_probed: int
+) -> None:
+    found = replace(estimated(small), load=load, num_probed=num_probed)
+    told = lines(found, load_manifest(small.manifest), None)
+    busy = [line for line in told if "the machine was busy (load 10000.0, " in line]
+    assert len(busy) == (load > 0 and num_probed > 0)
 
 
 def test_a_rehearsal_is_of_small_images_in_their_own_proportions(small: Small) -> None:

@@ -190,8 +190,32 @@ def test_weights_that_have_to_be_downloaded_and_can_not_be(small: Small, tmp_pat
     folder = tmp_path / "torch/hub/checkpoints"
     for part in (named.identifier, named.url, named.file_name, str(folder), "weights: PATH"):
         assert part in done.stderr
+    assert "--weights" not in done.stderr
     assert "Traceback" not in done.stderr
     assert contents(small.out / "images") == {}
+
+
+@pytest.mark.parametrize("command", ["stylize", "recipes"])
+def test_a_command_without_a_manifest_tells_of_a_download_and_of_its_own_options(
+    small: Small, tmp_path: Path, command: str
+) -> None:
+    proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    environment = {**os.environ, **proxy, "TORCH_HOME": str(tmp_path / "torch"), "no_proxy": ""}
+    images = [str(small.root / "photos/cats/a.png"), str(small.root / "styles/one.png")]
+    how = ["recipes", "balanced", "gatys", "--compare"] if command == "recipes" else ["stylize"]
+    done = subprocess.run(
+        [*COMMAND, *how, *images, "-o", str(tmp_path / "x.png")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    first, *errors = done.stderr.splitlines()
+    assert first.startswith("downloads first: https://download.pytorch.org/models/vgg19-")
+    assert "(548 MiB) to " in first
+    assert len(errors) == 1
+    assert "or take `--arch slim`, which comes with stylebatch, or `--weights PATH`" in errors[0]
+    assert "extractor" not in errors[0]
 
 
 def test_a_style_image_that_is_none(small: Small) -> None:

@@ -6,6 +6,7 @@ What stands is compared with undisturbed runs of either setting, by the one that
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -294,7 +295,11 @@ def test_a_change_that_is_undone_makes_nothing_again(
     set_back(small)
     told = command("plan", str(small.manifest)).out
     assert f"{replaced} images lie in .stylebatch/stale as wanted: a run takes them back" in told
-    assert "nothing to do" in told
+    assert told.splitlines()[-1] == f"{replaced} images to take back"
+    assert "nothing to do" not in told
+    assert "its successor" not in told
+    header, row = (re.split("  +", line) for line in told.splitlines()[:2])
+    assert dict(zip(header, row, strict=False))["to take back"] == f"{replaced}"
     ended = small.run()
     assert (ended.code, small.summary()["evaluations"]) == (0, 0)
     assert f"{replaced} images taken back from .stylebatch/stale" in ended.out

@@ -16,6 +16,7 @@ NEVER_ONE = {
     "is the name of {len(found)} styles",
     "one file for {len(contents)} contents",
     "({attempts + 1} attempts)",
+    "{task.total:,} evaluations at most",
 }
 
 

@@ -6,6 +6,7 @@ metadata, a named set in the table of names, or the manifest says them.
 
 from stylebatch.extractors.weights.convert import convert_weights
 from stylebatch.extractors.weights.downloads import (
+    DownloadError,
     fetch,
     find_download,
     find_named,
@@ -37,6 +38,7 @@ __all__ = [
     "NAMED_WEIGHTS",
     "NORMALISATIONS",
     "SHIPPED_WEIGHTS",
+    "DownloadError",
     "NamedWeights",
     "Normalisation",
     "NormalisationError",

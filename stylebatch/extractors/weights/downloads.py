@@ -12,6 +12,22 @@ from stylebatch.system.files import make_folder, sha256_file
 
 # A server that sends nothing for so long has gone; torch.hub alone would wait for ever.
 SILENCE_S = 60.0
+# What else to do, of a command's options and of a manifest's section.
+WITHOUT_MANIFEST = "take `--arch slim`, which comes with stylebatch, or `--weights PATH` of a file"
+IN_MANIFEST = (
+    "write `arch: slim`, which comes with stylebatch, or `weights: PATH` of a .safetensors or "
+    ".pth file under extractor"
+)
+_SMALL = " (`stylebatch weights convert` makes a small one where there is a network)"
+
+
+class DownloadError(WeightsError):
+    """Named weights that could not be downloaded."""
+
+    def of_manifest(self) -> "DownloadError":
+        """Return the same with what to write into a manifest."""
+        todo = self.todo.replace(WITHOUT_MANIFEST, IN_MANIFEST)
+        return DownloadError(self.where, self.found, self.allowed, todo)
 
 
 def find_named(text: str) -> tuple[str, str]:
@@ -71,7 +87,8 @@ def fetch(named: NamedWeights, *, progress: bool = False) -> bool:
         progress: show a bar on stderr.
 
     Raises:
-        WeightsError: no download, with where to put a copy; or as `is_fetched`.
+        DownloadError: no download, with where to put a copy.
+        WeightsError: as `is_fetched`.
     """
     if is_fetched(named):
         return False
@@ -84,12 +101,11 @@ def fetch(named: NamedWeights, *, progress: bool = False) -> bool:
     except (OSError, RuntimeError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()  # it is also the answer, with its connection
-        raise WeightsError(
+        raise DownloadError(
             named.identifier,
             f"could not be downloaded from {named.url} ({_reason(error)})",
             f"a copy of {named.file_name} (sha256 {named.sha256_start}…) in {hub_folder()}",
-            "put it there, or write `weights: PATH` of a .safetensors or .pth file under extractor "
-            "(`stylebatch weights convert` makes a small one where there is a network)",
+            f"put it there, or {WITHOUT_MANIFEST}{_SMALL}",
         ) from error
     return True
 

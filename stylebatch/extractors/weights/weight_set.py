@@ -169,8 +169,9 @@ def _header_reason(error: Exception) -> str:
 def _check_arch(arch: str, metadata: dict[str, str], weights: str) -> None:
     # Shapes alone don't tell: VGG-16 and VGG-19 begin alike.
     if (told := metadata.get("arch", arch)) != arch:
+        found = f"is of arch '{told}' by its own metadata"
         todo = "correct extractor.arch, or use a file of this architecture"
-        raise WeightsError(weights, f"its metadata says arch '{told}'", arch, todo)
+        raise WeightsError(weights, found, f"asked for is '{arch}'", todo)
 
 
 def _check_digest(path: Path, metadata: dict[str, str], weights: str) -> None:
