@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from stylebatch.cli import watch
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, OutputPath, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, find_output
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.tables import print_table, say
 from stylebatch.cli.wording import furthest_text, left_text, stop_text
@@ -28,8 +29,17 @@ STATES = ("planned", "done", "failed", "left", "outdated")
 
 
 def status(
-    path: OutputPath = DEFAULT_MANIFEST,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[MANIFEST|OUT]...",
+            help=f"Manifests, or output folders; else {DEFAULT_MANIFEST}.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs; of several a line each.")
+    ] = False,
     is_watched: Annotated[
         bool, typer.Option("--watch", help="Again and again, until no run is going on, or Ctrl-C.")
     ] = False,
@@ -47,9 +57,28 @@ def status(
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
     if every_s is not None and not is_watched:
         raise typer.BadParameter("is of watching: add --watch", param_hint="--every")
-    every_s = every_s or WATCH_S
-    dataset = find_output(path, changes or ())
+    datasets = [find_output(path, changes or ()) for path in paths or [DEFAULT_MANIFEST]]
+    if len(datasets) == 1:
+        _show_one(datasets[0], every_s or WATCH_S, as_json=as_json, is_watched=is_watched)
+    elif is_watched:
+        raise typer.BadParameter("watches one output: name one", param_hint="--watch")
+    else:
+        _show_several(datasets, as_json=as_json)
 
+
+def _show_several(datasets: Sequence[Dataset], *, as_json: bool) -> None:
+    console = Console(highlight=False)
+    for number, dataset in enumerate(datasets):
+        found = read_status(dataset)
+        if as_json:
+            typer.echo(json.dumps(found, ensure_ascii=False))
+        else:
+            if number:
+                say(console, "")
+            _show_status(found, console)
+
+
+def _show_one(dataset: Dataset, every_s: float, *, as_json: bool, is_watched: bool) -> None:
     def look() -> dict[str, Any]:
         return read_status(dataset)
 

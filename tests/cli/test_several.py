@@ -113,3 +113,19 @@ def test_the_most_serious_is_as_the_documents_say() -> None:
     assert most_serious([3, 10, 1]) == 10
     assert most_serious([0, 0]) == most_serious([]) == 0
     assert most_serious([5, 2, 1]) == 2
+
+
+def test_the_status_of_several_is_told_one_after_another(small: Small) -> None:
+    assert command("run", "a.yaml", "b.yaml", "--limit", "1").code == 0
+    ended = command("status", "a.yaml", "b.yaml")
+    assert (ended.code, ended.err) == (0, "")
+    first, second = ended.out.split("\n\n")
+    assert Path(first.splitlines()[0]).name == "out"
+    assert Path(second.splitlines()[0]).name == "b"
+    found = [
+        json.loads(line) for line in command("status", "a.yaml", "b", "--json").out.split("\n")[:-1]
+    ]
+    assert [each["total"]["done"] for each in found] == [1, 1]
+    refused = command("status", "a.yaml", "b.yaml", "--watch")
+    assert refused.code == 2
+    assert "name one" in refused.err

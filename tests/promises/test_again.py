@@ -183,7 +183,7 @@ def test_what_an_undone_change_redoes_is_as_it_was(small: Small) -> None:
     small.pair["steps"] = 2
     assert small.again() == ALL
     assert small.images() != before
-    assert command("clean", str(small.out)).code == 0
+    assert command("clean", "--all", str(small.out)).code == 0
     small.pair["steps"] = 3
     assert small.again() == ALL
     assert small.summary()["done"] == len(ALL)
@@ -242,9 +242,9 @@ def test_a_new_seed_redoes_only_the_images_that_draw_another_style(tmp_path: Pat
     assert small.stale() == before - after
 
 
-def test_with_sampling_an_added_image_changes_no_other(tmp_path: Path) -> None:
+def test_with_sampling_by_hash_an_added_image_changes_no_other(tmp_path: Path) -> None:
     small = small_project(tmp_path)
-    small.pair["assign"] = {"sample": 1}
+    small.pair["assign"] = {"sample": 1, "draw": "hash"}
     small.again()
     before = set(small.images())
     small.photo("cats/added.png", 30)
@@ -253,11 +253,11 @@ def test_with_sampling_an_added_image_changes_no_other(tmp_path: Path) -> None:
     assert set(small.images()) == before | redone
 
 
-def test_with_sampling_an_added_style_redoes_only_the_images_that_draw_it(tmp_path: Path) -> None:
+def test_with_sampling_by_hash_an_added_style_redoes_only_the_images_that_draw_it(tmp_path: Path) -> None:
     small = small_project(tmp_path)
     for number in range(6):
         small.photo(f"cats/{number}.png", 20 + number)
-    small.pair["assign"] = {"sample": 1}
+    small.pair["assign"] = {"sample": 1, "draw": "hash"}
     small.again()
     before = set(small.images())
     small.style("u.png", 13)
