@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 
+from stylebatch.annotations.report import Report
+from stylebatch.cli.annotations import annotation_lines
 from stylebatch.cli.arguments import Changes
 from stylebatch.cli.several import Manifests, load_all
 from stylebatch.cli.tables import first_few, print_table, say
@@ -21,7 +23,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
 from stylebatch.records import Group, Job, Style
-from stylebatch.run import check_start, describe_download, make_plan
+from stylebatch.run import check_start, describe_download, make_plan, survey_annotations
 from stylebatch.system.words import counted
 
 # Exact sizes can give a folder of photographs thousands of them.
@@ -81,6 +83,7 @@ class Foreseen:
         waiting: what is to be made.
         space: what is known of the sizes of its files.
         downloads: weights that a run would fetch first.
+        annotations: of all photographs.
     """
 
     counts: Mapping[str, PairCounts]
@@ -89,6 +92,7 @@ class Foreseen:
     waiting: Sequence[Waiting]
     space: DiskSpace
     downloads: Sequence[NamedWeights]
+    annotations: Report
 
 
 def foresee(
@@ -112,6 +116,7 @@ def foresee(
         waiting=waiting,
         downloads=check_start(manifest) if waiting else (),
         space=measure_space(manifest, planned, ledger, styles),
+        annotations=survey_annotations(manifest, ledger),
     )
 
 
@@ -127,6 +132,8 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
     for name, found in summary.pairs.items():
         if found.passed_over:
             say(console, f"{name}: passed over {_suffixes(found.passed_over)}")
+    for line in annotation_lines(foreseen.annotations):
+        say(console, line)
     for named in foreseen.downloads:
         say(console, f"downloads first: {describe_download(named)}")
     for line in _moves(foreseen):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stylebatch.annotations.sources import Annotations
 from stylebatch.recipes import Settings
 
 
@@ -60,6 +61,7 @@ class Pair:
         line: of the manifest, for messages.
         masks: folder as `content`, "" where there are no masks.
         point: None for a pair without a sweep.
+        annotations: of the photographs, None where there are none.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Pair:
     line: int
     masks: str = ""
     point: SweepPoint | None = None
+    annotations: Annotations | None = None
 
 
 def base_name(pair: str) -> str:

@@ -4,6 +4,8 @@ import posixpath
 from pathlib import Path
 from typing import Any, Literal
 
+from stylebatch.annotations.sources import FOLDERS, WHOLE, Annotations
+from stylebatch.manifest.annotations import AnnotationReader
 from stylebatch.manifest.model import Assign, Pair, StyleSource
 from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
 from stylebatch.manifest.problems import Findings
@@ -16,7 +18,11 @@ from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import LAYER_FIELDS, Settings
 from stylebatch.system.files import walk_files
 
-_MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
+_MADE_IN_OUTPUT = (
+    *("images", "losses", "progress", "side_by_side", "report", ".stylebatch"),
+    *FOLDERS.values(),
+    *WHOLE.values(),
+)
 _DECIDE_CHANCE = ("start", "strength")
 
 
@@ -52,6 +58,7 @@ class PairReader:
         self.settings = settings
         self.findings = findings
         self.styles = StyleFinder(root, findings)
+        self.annotations = AnnotationReader(root, findings)
 
     def read(self, index: int, pair: PairFields) -> list[Pair]:
         """Return the pair resolved, or the points of its sweep; none where settings can't be."""
@@ -61,11 +68,15 @@ class PairReader:
         is_counted = len(self.findings) == num_findings and not self._is_broken(written, "styles")
         assign = self._assign(written, len(styles) if is_counted else None)
         masks, into = self._masks(written, content), self._into(written)
+        annotations = self._annotations(written)
         name, pairs = pair.name or "", list[Pair]()
         for point in self._points(written, name):
             if (resolved := self._settings(written, point)) is None:
                 continue
             settings, strength, variants = resolved
+            self.annotations.check_recipe(
+                annotations, settings.recipe, written.place("annotations")
+            )
             pairs.append(
                 Pair(
                     name=f"{name}:{point.swept.label}" if point else name,
@@ -79,6 +90,7 @@ class PairReader:
                     line=self.findings.document.line(written.loc),
                     masks=masks,
                     point=point.swept if point else None,
+                    annotations=annotations,
                 )
             )
         return pairs
@@ -137,6 +149,18 @@ class PairReader:
             allowed, todo = "allowed is a folder outside of it", "move one of them"
             self.findings.add(written.place("masks"), found, allowed, todo)
         return masks
+
+    def _annotations(self, written: _Written) -> Annotations | None:
+        fields, place = written.value("annotations"), written.place("annotations")
+        found = None if fields is None else self.annotations.read(fields, place)
+        if found is not None and self.output is not None:
+            for kind in found.kinds():
+                if kind != "files" and self._is_made(getattr(found, kind), self.output):
+                    path = getattr(found, kind)
+                    told = f"'{path}' is inside the output '{self.output}', where results are made"
+                    allowed, todo = "allowed is a place outside of it", "name the photographs' own"
+                    self.findings.add((*place, kind), told, allowed, todo)
+        return found
 
     def _folder(self, written: _Written, key: str, allowed: str) -> str:
         """Return a folder of images, after looking whether it is one that can be read."""

@@ -18,6 +18,7 @@ from stylebatch.system.paths import expand_home
 
 DURATION = r"^([0-9]+(\.[0-9]+)?[wdhms])+$"
 SHARE = r"^[0-9]+(\.[0-9]+)?%$"
+SIDE_SUFFIX = r"^\.[^/\\]*[^./\\]$"
 DEVICE = r"^(cuda(:[0-9]+)?|mps|cpu)$"
 DEFAULT_RECIPE = "balanced"
 OF_RECIPE = "the recipe's"
@@ -163,6 +164,41 @@ class Choice(Section):
     """a CSV file with the columns content,style: which image gets which style"""
 
 
+class TableFields(Section):
+    """A table in CSV whose columns are named."""
+
+    file: Place = Field(examples=["boxes.csv"])
+    """a CSV file with a header"""
+    image: str | None = _key("filename", otherwise="found")
+    """the column with each image's path below content, or its name where only one is called so"""
+    box: tuple[str, str, str, str] | None = _key(["x1", "y1", "x2", "y2"], otherwise="found")
+    """columns of a box's left, top, right and bottom edges, in pixels"""
+
+
+class AnnotationFields(Section):
+    """Annotations of the photographs, which come out for each result."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    yolo: Place | None = _key("labels")
+    """folder of YOLO's text files, each at the path of its image below content"""
+    voc: Place | None = _key("Annotations")
+    """folder of Pascal VOC's XML files, likewise"""
+    coco: Place | None = _key("instances.json")
+    """a JSON file of COCO: objects, keypoints or captions; file_name is a path below content"""
+    segmentation: Place | None = _key("seg")
+    """folder of images whose pixels are classes, each at the path of its image below content"""
+    csv: Place | TableFields | None = _key("boxes.csv")
+    """a table in CSV with rows by file name"""
+    files: (
+        Annotated[list[Annotated[str, Field(pattern=SIDE_SUFFIX)]], Field(min_length=1)] | None
+    ) = _key([".json", ".txt"])
+    """suffixes of any files beside the images, which are copied as they are"""
+    malformed: Literal["fail", "warn"] = _key("warn", "fail")
+    """what is wrong in them: fail: told in failures.jsonl, and the run ends with exit code 3; warn:
+    left out and counted in a warning"""
+
+
 class Defaults(Section):
     """What every pair has that does not say otherwise."""
 
@@ -192,6 +228,8 @@ class Defaults(Section):
     """evaluations at most"""
     variants: Annotated[int, Field(ge=1, le=10_000)] | None = _key(3, otherwise="1")
     """results for each image and style, where something random tells them apart"""
+    annotations: AnnotationFields | None = _key({"yolo": "labels"})
+    """boxes, masks and other files of the photographs, which come out for each result"""
     into: str | None = _key("own")
     """a folder under images/ of its own"""
     override: Override | None = _key({"color": "content"})
