@@ -27,6 +27,8 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "pairs": PAIR,
     "blend": (*PAIR, "styles", 0),
     "assign": (*PAIR, "assign"),
+    "annotations": (*PAIR, "annotations"),
+    "table": (*PAIR, "annotations", "csv"),
     "override": (*PAIR, "override"),
     "second_pass": (*PAIR, "override", "second_pass"),
     "run": ("run",),

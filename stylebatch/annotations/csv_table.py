@@ -81,7 +81,7 @@ def read(data: bytes, image: str, box: Sequence[str]) -> Table:
     if missing := [name for name in found if name not in columns]:
         raise MalformedError(f"has no column '{missing[0]}'; it has {', '.join(columns)}", 1)
     size = tuple(plain[name] for name in _SIZE_COLUMNS) if plain.keys() >= {*_SIZE_COLUMNS} else ()
-    places = [plain[name] for name in plain if name in _OTHER_PLACES and plain[name] not in found]
+    places = [name for name in columns if _plain(name) in _OTHER_PLACES and name not in found]
     return Table(columns, rows, image, found, size, places[0] if places else "", delimiter)
 
 

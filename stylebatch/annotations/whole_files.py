@@ -135,7 +135,9 @@ class _CocoPart:
         self.categories, self.licenses = categories, licenses
         self._lines: dict[str, list[int]] = {}
         self.entries, unsound = self._match()
-        self.numbered: list[tuple[int, Result, coco.Entry]] = []
+        self._numbered: list[tuple[int, Result, coco.Entry, Placement]] = []
+        # Equal ones, as most are, are kept once.
+        self._placements: dict[Placement, Placement] = {}
         is_strict = part.sources.is_strict
         self.left_out = unsound if is_strict else set()
 
@@ -188,10 +190,11 @@ class _CocoPart:
                 counts["without"] += 1
                 problem = Problem(None, f"has no entry for {result.content}")
                 self.part.tell(self.report, [problem], result.content)
-            elif result.path not in self.left_out and self._placement(result, entry):
+            elif result.path not in self.left_out and (at := self._placement(result, entry)):
                 last += 1
                 counts["results"] += 1
-                self.numbered.append((last, result, entry))
+                at = self._placements.setdefault(at, at)
+                self._numbered.append((last, result, entry, at))
         return last
 
     def _placement(self, result: Result, entry: coco.Entry) -> Placement | None:
@@ -202,9 +205,7 @@ class _CocoPart:
             return None
 
     def images(self) -> Iterator[coco.Entry]:
-        for number, result, entry in self.numbered:
-            placement = self._placement(result, entry)
-            assert placement is not None
+        for number, result, entry, placement in self._numbered:
             size = {"width": placement.width, "height": placement.height}
             told = {**entry, **size, "id": number, "file_name": result.output}
             if isinstance(known := told.get("license"), int | str):
@@ -213,9 +214,7 @@ class _CocoPart:
 
     def annotations(self) -> Iterator[coco.Entry]:
         counts = self.report.of(self.part.kind)
-        for number, result, entry in self.numbered:
-            placement = self._placement(result, entry)
-            assert placement is not None
+        for number, _, entry, placement in self._numbered:
             for each in self.document.annotations.get(entry["id"], ()):
                 placed, is_cut = coco.place(each, placement)
                 counts["objects"] += 1

@@ -157,7 +157,7 @@ def test_files_whose_writing_was_killed_are_known_as_ours(project: Drawn) -> Non
     assert made(project)["labels/cats/o1-s.txt"] == b"2 0.5 0.5 0.25 0.25\n"
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[str, dict[int | None, str]]] = {
     "labels/cats/o1.txt": (
         "0 0.5 0.5 0.1 0.1\n1 0.5 1.5 0.1 0.1\nx 0 0 1 1\n0 0.5 0.5 0.1\n",
         {2: "outside", 3: "'x'", 4: "4 values"},

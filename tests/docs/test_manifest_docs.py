@@ -19,6 +19,7 @@ from support.runs import PATIENCE_S, command
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.manifest.schema import (
+    AnnotationFields,
     Blend,
     Choice,
     Extractor,
@@ -26,6 +27,7 @@ from stylebatch.manifest.schema import (
     NormalisationFields,
     PairFields,
     Run,
+    TableFields,
 )
 from stylebatch.plan.assignment import read_table
 from stylebatch.recipes import PROSE, Recipe, SecondPass
@@ -39,6 +41,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "pairs": PairFields,
     "blend": Blend,
     "assign": Choice,
+    "annotations": AnnotationFields,
+    "table": TableFields,
     "second_pass": SecondPass,
     "run": Run,
 }
@@ -70,6 +74,10 @@ def load(folder: Path, **sections: Any) -> Manifest:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 32)).save(folder / path)
     (folder / "map.csv").write_text("content,style\n")
+    for path in ("labels", "Annotations", "seg"):
+        (folder / path).mkdir(exist_ok=True)
+    for path in ("instances.json", "boxes.csv"):
+        (folder / path).write_text("")
     document = {"version": 1, "output": "out", "pairs": [PAIR], **sections}
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document))
     return load_manifest(folder / "pipeline.yaml")
@@ -160,6 +168,14 @@ def test_examples_of_smaller_mappings_are_taken_together(tmp_path: Path) -> None
     (loaded,) = load(tmp_path, extractor=given, pairs=[pair]).pairs
     assert loaded.styles[0].key == "blend:dusk"
     assert loaded.settings.recipe.second_pass == SecondPass(**whole["second_pass"])
+    for key, row in rows("annotations").items():
+        given = {"yolo": "labels", key: example(row[2])}
+        (loaded,) = load(tmp_path, pairs=[PAIR | {"annotations": given}]).pairs
+        assert loaded.annotations is not None
+    named = {key: example(row[2]) for key, row in rows("table").items()}
+    (loaded,) = load(tmp_path, pairs=[PAIR | {"annotations": {"csv": named}}]).pairs
+    assert loaded.annotations is not None
+    assert loaded.annotations.csv_box == ("x1", "y1", "x2", "y2")
     for key, row in rows("assign").items():
         assert load(tmp_path, pairs=[PAIR | {"assign": {key: example(row[2])}}]).pairs
 

@@ -75,7 +75,7 @@ SHAPE_ERRORS = [
     (
         "recipe: balanced",
         "name: all",
-        "7: defaults.name: unknown key 'name'; known are assign, content, into, masks, "
+        "7: defaults.name: unknown key 'name'; known are annotations, assign, content, into, masks, "
         "output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; "
         "remove it",
     ),
@@ -83,7 +83,7 @@ SHAPE_ERRORS = [
         "    size_px: 128",
         "    size_pix: 128",
         "12: pairs[0].size_pix: unknown key 'size_pix' (did you mean 'size_px'?); "
-        "known are assign, content, into, masks, "
+        "known are annotations, assign, content, into, masks, "
         "name, output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; "
         "correct it",
     ),
