@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from stylebatch.pictures.images import covering_size
 
 Point = tuple[float, float]
 Size = tuple[int, int]
+# A result has its photograph's size, another to which that is stretched, or is cut from its centre.
+Fit = Literal["same", "scaled", "cut"]
 # From a stored image of W × H to the upright one, by EXIF orientation: x and y there as
 # (factor of x, factor of y, share of W, share of H).
 _TURNS: dict[int, tuple[tuple[int, int, int, int], tuple[int, int, int, int]]] = {
@@ -189,26 +191,25 @@ class Geometry:
 def find_geometry(
     content: Callable[[], Size],
     result: Size,
-    output_size: object,
+    fit: Fit | None,
     orientation: Callable[[], int],
 ) -> Geometry:
     """Return the geometry of a result from what made it.
 
     Args:
         content: reads the upright photograph's (width, height).
-        output_size: the recipe's; None where no recipe is known.
+        fit: how the result came of it; None where no recipe is known.
 
     Raises:
         GeometryError: the sizes don't tell how the one became the other.
     """
-    if output_size == "content":  # what was read, however the file is today
+    if fit == "same":  # what was read, however the file is today
         return Geometry(*result, result, False, orientation)
     width, height = content()
-    is_box = isinstance(output_size, list | tuple)
-    if output_size is None and not _is_scaled((width, height), result):
+    if fit is None and not _is_scaled((width, height), result):
         told = "{}×{} px, the photograph {}×{}".format(*result, width, height)
         raise GeometryError(f"the result has {told}, and nobody knows how it was cut")
-    return Geometry(width, height, result, is_box, orientation)
+    return Geometry(width, height, result, fit == "cut", orientation)
 
 
 def _is_scaled(content: Size, result: Size) -> bool:

@@ -64,10 +64,7 @@ class PerImage:
         return converted(lambda: self._convert(kind, file, result))
 
     def _convert(self, kind: str, file: FoundFile, result: Result) -> Converted:
-        try:
-            data = files.read_bytes(self.sources.root / file.path)
-        except OSError as error:
-            raise MalformedError(f"can't be read ({error.strerror})") from None
+        data = self._bytes(file)
         if kind == "yolo":
             return yolo.convert(data, result.geometry(), self.kpt_shape)
         if kind == "voc":
@@ -98,7 +95,7 @@ class PerImage:
                     yolo.kpt_shape(data)
                     told[yolo.DATA[0]] = yolo.data_of(data, folders)
                 else:
-                    classes = files.read_bytes(self.sources.root / found.path)
+                    classes = self._bytes(found)
                     decode_text(classes)
                     told[f"{FOLDERS['yolo']}/{yolo.CLASSES}"] = classes
             except MalformedError as error:
@@ -107,4 +104,10 @@ class PerImage:
         return told
 
     def _data(self, found: FoundFile) -> dict[str, object]:
-        return yolo.read_data(files.read_bytes(self.sources.root / found.path))
+        return yolo.read_data(self._bytes(found))
+
+    def _bytes(self, found: FoundFile) -> bytes:
+        try:
+            return files.read_bytes(self.sources.root / found.path)
+        except OSError as error:
+            raise MalformedError(f"can't be read ({error.strerror})") from None

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stylebatch.annotations.geometry import Geometry, GeometryError, Size, find_geometry
+from stylebatch.annotations.geometry import Fit, Geometry, GeometryError, Size, find_geometry
 from stylebatch.pictures.images import ImageError, exif_orientation, read_size, upright_size
 from stylebatch.system import files
 
@@ -44,12 +44,12 @@ class Geometries:
         self._root, self._images = root, images
         self._read = lru_cache(maxsize=64)(self._read_photograph)
 
-    def find(self, output: str, content: str, digest: str, output_size: object) -> Geometry:
+    def find(self, output: str, content: str, digest: str, fit: Fit | None) -> Geometry:
         """Return the geometry of a result.
 
         Args:
             digest: of the photograph as it was when the result was made.
-            output_size: its recipe's; None where that is not known.
+            fit: how it came of the photograph; None where that is not known.
 
         Raises:
             GeometryError: it can't be told, or a file can't be read.
@@ -66,7 +66,7 @@ class Geometries:
         except (OSError, ImageError) as error:
             raise GeometryError(f"images/{output} can't be read ({error})") from None
         return find_geometry(
-            lambda: photograph().size, result, output_size, lambda: photograph().orientation
+            lambda: photograph().size, result, fit, lambda: photograph().orientation
         )
 
     def _read_photograph(self, content: str) -> _Photograph:

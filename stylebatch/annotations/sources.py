@@ -1,12 +1,14 @@
 """What a pair says of its photographs' annotations, and which file belongs to which photograph."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from stylebatch.annotations import voc, yolo
+from stylebatch.errors import UserError
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.system import files
 from stylebatch.system.paths import below
@@ -59,6 +61,20 @@ class Annotations:
         """Make one again."""
         lists = {key: tuple(told[key]) for key in ("csv_box", "files")}
         return cls(**{**told, **lists})
+
+
+class SourceError(UserError):
+    """Annotations that can't be read: a folder that is closed to us, a disk that fails."""
+
+    @classmethod
+    @contextmanager
+    def told(cls, place: str) -> Iterator[None]:
+        """Let what the system says be about a source, and not about the output."""
+        try:
+            yield
+        except OSError as error:
+            found = f"can't be read ({error.strerror or error})"
+            raise cls(str(error.filename or place), found, "", "look at who may read it") from error
 
 
 class FoundFile(NamedTuple):
@@ -122,7 +138,7 @@ class Sources:
     def strays(self, kind: str, paths: Iterable[str]) -> Iterator[str]:
         """Yield the files of a kind that belong to none of all photographs."""
         stems = {path.rpartition(".")[0] for path in paths}
-        for _, found in files.walk_files(self.root / self.place(kind), self.read_suffixes(kind)):
+        for _, found in self._walk(self.place(kind), self.read_suffixes(kind)):
             for each in found:
                 is_list = kind == "yolo" and each.path.rpartition("/")[2] == yolo.CLASSES
                 if each.path.rpartition(".")[0] not in stems and not is_list:
@@ -146,7 +162,7 @@ class Sources:
     def photographs(self) -> Iterator[str]:
         """Yield the paths of all photographs below the content folder, if that is there."""
         if files.stat_file(self.root / self.content) is not None:
-            for _, found in files.walk_files(self.root / self.content, IMAGE_SUFFIXES):
+            for _, found in self._walk(self.content, IMAGE_SUFFIXES):
                 yield from (each.path for each in found)
 
     def stats(self) -> Iterator[FoundFile]:
@@ -157,15 +173,23 @@ class Sources:
             if kind in WHOLE or stat is None:
                 yield FoundFile(self.place(kind), *(stat or (-1, 0)))
                 continue
-            for _, found in files.walk_files(place, self.read_suffixes(kind)):
+            for _, found in self._walk(self.place(kind), self.read_suffixes(kind)):
                 yield from (FoundFile(f"{self.place(kind)}/{path}", *at) for path, *at in found)
         if self.told.yolo:
             beside = (self.beside_labels(yolo.DATA), self.beside_labels((yolo.CLASSES,)))
             yield from filter(None, beside)
 
+    def _walk(
+        self, folder: str, suffixes: frozenset[str]
+    ) -> Iterator[tuple[str, list[files.FileStat]]]:
+        with SourceError.told(folder):
+            yield from files.walk_files(self.root / folder, suffixes)
+
     def _list(self, folder: str, suffixes: frozenset[str]) -> dict[str, list[FoundFile]]:
         listed: dict[str, list[FoundFile]] = {}
-        for name, size, mtime_ns in files.list_files(self.root / folder, suffixes):
+        with SourceError.told(folder):
+            there = files.list_files(self.root / folder, suffixes)
+        for name, size, mtime_ns in there:
             found = FoundFile(below(folder, name), size, mtime_ns)
             listed.setdefault(name.rpartition(".")[0], []).append(found)
         return listed

@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from stylebatch.annotations.findings import Problem
+from stylebatch.annotations.geometry import Fit
 from stylebatch.annotations.per_image import PerImage, target, tell_strays
 from stylebatch.annotations.report import Kind, Report
 from stylebatch.annotations.results import Geometries, Result
-from stylebatch.annotations.sources import WHOLE, Annotations, Sources
+from stylebatch.annotations.sources import WHOLE, Annotations, SourceError, Sources
 from stylebatch.annotations.whole_files import CocoFile, CsvFile, Part
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Manifest
@@ -70,11 +72,16 @@ def write_annotations(dataset: Dataset, ledger: Ledger, run_id: str) -> Report:
     if not told:
         return Report()
     sources = find_sources(dataset, told)
-    state = _state(ledger, told, sources)
-    if ledger.get(_STATE) == state and are_there(dataset, ledger):
-        return Report.from_json(ledger.get(_REPORT))
-    report = Report()
-    _Writing(dataset, ledger, run_id, sources, report).write()
+    report, state = Report(), None
+    try:
+        state = _state(ledger, told, sources)
+        if ledger.get(_STATE) == state and are_there(dataset, ledger):
+            return Report.from_json(ledger.get(_REPORT))
+        _Writing(dataset, ledger, run_id, sources, report).write()
+    except SourceError as error:
+        # What is there stays, until they can be read again.
+        state = None
+        report.tell(Kind("", ""), error.where, [Problem(None, error.found)], is_failure=True)
     ledger.put(_REPORT, report.to_json())
     ledger.put(_STATE, state)
     # So that failures.jsonl is written anew.
@@ -108,6 +115,15 @@ def _state(ledger: Ledger, told: dict[str, Any], sources: dict[str, Sources]) ->
     return files.digest_bytes("\n".join(parts).encode())
 
 
+def _fit(recipe: Mapping[str, Any]) -> Fit:
+    """Return how a recipe's results come of their photographs."""
+    if recipe["output_size"] == "content":
+        return "same"
+    # What an earlier manifest made may still stand, of recipes too that annotations refuse.
+    is_cut = isinstance(recipe["output_size"], list) or recipe["fit"] == "crop"
+    return "cut" if is_cut else "scaled"
+
+
 class _Writing:
     """One time that annotations are brought up to date."""
 
@@ -123,7 +139,7 @@ class _Writing:
         self.files = AnnotationFiles(dataset, ledger, run_id, report)
         self.per_image = {pair: PerImage(each) for pair, each in sources.items()}
         recipes = ((key, told.get("recipe")) for key, told in ledger.settings().items())
-        self.output_sizes = {key: recipe["output_size"] for key, recipe in recipes if recipe}
+        self.fits = {key: _fit(recipe) for key, recipe in recipes if recipe}
         roots = {each.root for each in sources.values()} or {dataset.root}
         self.geometries = Geometries(roots.pop(), dataset.images)
         self.whole: dict[str, dict[str, list[Result]]] = {kind: {} for kind in WHOLE}
@@ -155,11 +171,11 @@ class _Writing:
 
     def _image(self, pair: str, row: dict[str, Any]) -> None:
         sources, output, content = self.sources[pair], row["output"], row["content"]
-        asked = self.output_sizes.get(row["settings_id"])
+        fit = self.fits.get(row["settings_id"])
         digest = row["content_digest"]
 
         def geometry() -> Any:
-            return self.geometries.find(output, content, digest, asked)
+            return self.geometries.find(output, content, digest, fit)
 
         result = Result(output, content, sources.path_of(content), geometry)
         self.folders[pair].add(output.partition("/")[0])
@@ -171,7 +187,7 @@ class _Writing:
             if name in WHOLE:
                 self.whole[name].setdefault(pair, []).append(result)
                 continue
-            if name == "files" and asked not in (None, "content"):
+            if name == "files" and fit not in (None, "same"):
                 suffixes = ", ".join(sources.told.files)
                 self.report.note(
                     f"{pair}: side files ({suffixes}) are copied as they are, but results have "
@@ -227,7 +243,7 @@ class _Writing:
                     problem = Problem(None, f"its classes are others than those of {path} already")
                     self.report.tell(Kind(pair, "yolo"), place, [problem], is_failure=True)
         for path, data in written.items():
-            self.files.put(Kind("", "yolo"), path, "", data, self.report.of(Kind("", "yolo")))
+            self.files.put(Kind("", "yolo"), path, "", data, Counter())
 
     def _whole_file(self, name: str) -> None:
         path = WHOLE[name]

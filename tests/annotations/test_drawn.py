@@ -86,3 +86,22 @@ def test_pycocotools_reads_what_comes_out(tmp_path: Path) -> None:
         assert kept[key] == document[key]
     assert {each["note"] for each in kept["annotations"]} <= {"red", "green", "blue"}
     assert len({each["id"] for each in kept["annotations"]}) == len(kept["annotations"])
+
+
+def test_results_of_an_earlier_recipe_that_cropped_have_theirs_too(tmp_path: Path) -> None:
+    project = Drawn(tmp_path, [1])
+    project.photo("cats/second.png")
+    annotations = project.small.pair.pop("annotations")
+    plain = dict(project.small.pair["override"])
+    crop = {"fit": "crop", "aspect": [1, 1], "output_size": "work"}
+    project.small.pair |= {"size_px": 32, "override": plain | crop}
+    assert project.small.run().code == 0
+    project.write_all(is_stored=False)
+    project.small.pair |= {"annotations": annotations, "size_px": 64, "override": plain}
+    ended = project.small.run("--limit", "1")
+    assert ended.code == 0, ended
+    seen = project.seen()
+    assert {each.shape for each in project.results().values()} == {(32, 32, 3), (48, 64, 3)}
+    for read in read_all(project).values():
+        for path, boxes in seen.items():
+            check_near(read(path), boxes, 1.5)

@@ -75,8 +75,8 @@ SHAPE_ERRORS = [
     (
         "recipe: balanced",
         "name: all",
-        "7: defaults.name: unknown key 'name'; known are annotations, assign, content, into, masks, "
-        "output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; "
+        "7: defaults.name: unknown key 'name'; known are annotations, assign, content, into, "
+        "masks, output_size, override, recipe, size_px, steps, strength, styles, sweep, variants; "
         "remove it",
     ),
     (

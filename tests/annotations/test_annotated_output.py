@@ -354,3 +354,28 @@ def test_pairs_share_files_and_categories(project: Drawn) -> None:
         name = names[each["category_id"]]
         assert name == ("purple" if is_second and each["note"] == "red" else each["note"])
     assert read_voc(project.out / "annotations_voc/more/dogs/b-s.xml")
+
+
+def test_sources_that_fail_leave_what_is_there_and_the_records_are_written(
+    project: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert project.small.run().code == 0
+    before = made(project)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "Input/output error", "labels/cats")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stylebatch.annotations.sources.files.list_files", fail)
+        project.put("labels/dogs/b.txt", "")
+        ended = command("merge", str(project.out))
+    assert ended.code == 3
+    (row,) = lines(project.out / "failures.jsonl")
+    assert (row["annotation"], row["reason"]) == (
+        "labels/cats",
+        "can't be read (Input/output error)",
+    )
+    assert made(project) == before
+    assert project.small.run().code == 0
+    assert made(project)["labels/dogs/b-s.txt"] == b""
+    assert not (project.out / "failures.jsonl").exists()
