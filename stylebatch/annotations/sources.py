@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -159,11 +159,13 @@ class Sources:
                     return FoundFile(path, *stat)
         return None
 
-    def photographs(self) -> Iterator[str]:
-        """Yield the paths of all photographs below the content folder, if that is there."""
-        if files.stat_file(self.root / self.content) is not None:
-            for _, found in self._walk(self.content, IMAGE_SUFFIXES):
-                yield from (each.path for each in found)
+    @cached_property
+    def photographs(self) -> tuple[str, ...]:
+        """The paths of all photographs below the content folder, if that is there; read once."""
+        if files.stat_file(self.root / self.content) is None:
+            return ()
+        walk = self._walk(self.content, IMAGE_SUFFIXES)
+        return tuple(each.path for _, found in walk for each in found)
 
     def stats(self) -> Iterator[FoundFile]:
         """Yield all files that the annotations are read from."""

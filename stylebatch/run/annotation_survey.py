@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 
+from stylebatch.annotations.coco_file import CocoFile
+from stylebatch.annotations.csv_file import CsvFile
 from stylebatch.annotations.geometry import Geometry, GeometryError, Size
+from stylebatch.annotations.parts import Part
 from stylebatch.annotations.per_image import PerImage, tell_strays
 from stylebatch.annotations.report import Kind, Report
 from stylebatch.annotations.results import Result
 from stylebatch.annotations.sources import WHOLE, Annotations, Sources
-from stylebatch.annotations.whole_files import CocoFile, CsvFile, Part
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.pictures.images import ImageError, exif_orientation
@@ -69,7 +71,7 @@ def _look(kind: Kind, per_image: PerImage, photograph: Result, suffix: str, repo
 
 def _photographs(sources: Sources, ledger: Ledger) -> Iterator[Result]:
     """Yield all photographs, each standing for a result of its own size."""
-    for folder, group in groupby(sources.photographs(), lambda path: path.rpartition("/")[0]):
+    for folder, group in groupby(sources.photographs, lambda path: path.rpartition("/")[0]):
         paths = list(group)
         names = [path.rpartition("/")[2] for path in paths]
         known = ledger.known_files(below(sources.content, folder), min(names), max(names))

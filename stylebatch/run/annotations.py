@@ -4,17 +4,20 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from stylebatch.annotations.coco_file import CocoFile
+from stylebatch.annotations.csv_file import CsvFile
 from stylebatch.annotations.findings import Problem
 from stylebatch.annotations.geometry import Fit
+from stylebatch.annotations.parts import Part
 from stylebatch.annotations.per_image import PerImage, target, tell_strays
 from stylebatch.annotations.report import Kind, Report
 from stylebatch.annotations.results import Geometries, Result
 from stylebatch.annotations.sources import WHOLE, Annotations, SourceError, Sources
-from stylebatch.annotations.whole_files import CocoFile, CsvFile, Part
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
@@ -98,8 +101,13 @@ def annotation_failures(ledger: Ledger) -> Iterator[dict[str, Any]]:
 def find_sources(dataset: Dataset, told: dict[str, Any]) -> dict[str, Sources]:
     """Return where each pair's annotations are."""
     root = Path(os.path.normpath(dataset.root.resolve() / told["root"]))
+
+    @cache
+    def of(content: str, told: Annotations) -> Sources:  # points of a sweep share theirs
+        return Sources(root, content, told)
+
     return {
-        name: Sources(root, each["content"], Annotations.from_json(each["told"]))
+        name: of(each["content"], Annotations.from_json(each["told"]))
         for name, each in told["pairs"].items()
     }
 
@@ -107,11 +115,8 @@ def find_sources(dataset: Dataset, told: dict[str, Any]) -> dict[str, Sources]:
 def _state(ledger: Ledger, told: dict[str, Any], sources: dict[str, Sources]) -> str:
     """Return a hash of all that annotations are made from."""
     parts = [json.dumps([_FORMAT, ledger.changes, told], sort_keys=True)]
-    listed: set[tuple[str, Annotations]] = set()
-    for each in sources.values():
-        if (key := (each.content, each.told)) not in listed:
-            listed.add(key)
-            parts += (f"{path} {size} {mtime}" for path, size, mtime in each.stats())
+    for each in dict.fromkeys(sources.values()):
+        parts += (f"{path} {size} {mtime}" for path, size, mtime in each.stats())
     return files.digest_bytes("\n".join(parts).encode())
 
 
@@ -225,7 +230,7 @@ class _Writing:
     def _find_strays(self, pair: str) -> None:
         """Tell of files that belong to no photograph."""
         sources = self.sources[pair]
-        paths = {*self.paths[pair], *sources.photographs()}
+        paths = {*self.paths[pair], *sources.photographs}
         for kind in (Kind(pair, name) for name in sources.told.kinds()):
             if kind not in self.missing:
                 tell_strays(self.report, kind, sources, paths)
