@@ -66,7 +66,7 @@ class PerImage:
     def _convert(self, kind: str, file: FoundFile, result: Result) -> Converted:
         data = self._bytes(file)
         if kind == "yolo":
-            return yolo.convert(data, result.geometry(), self.kpt_shape)
+            return yolo.convert(data, result.geometry(), self.told_of_labels)
         if kind == "voc":
             return voc.convert(data, result.geometry(), f"images/{result.output}")
         if kind == "segmentation":
@@ -74,13 +74,13 @@ class PerImage:
         return Converted(data)
 
     @cached_property
-    def kpt_shape(self) -> tuple[int, int] | None:
-        """What data.yaml says of keypoints; one that can't be read is told of by `beside`."""
+    def told_of_labels(self) -> yolo.Told:
+        """What data.yaml tells of them; one that can't be read is told of by `beside`."""
         try:
             found = self.sources.beside_labels(yolo.DATA)
-            return yolo.kpt_shape(self._data(found)) if found else None
+            return yolo.told_of(self._data(found)) if found else yolo.Told()
         except MalformedError:
-            return None
+            return yolo.Told()
 
     def beside(self, folders: set[str], report: Report, pair: str) -> dict[str, bytes]:
         """Return data.yaml and classes.txt for an output whose images are in some folders."""
@@ -92,7 +92,7 @@ class PerImage:
             try:
                 if names == yolo.DATA:
                     data = self._data(found)
-                    yolo.kpt_shape(data)
+                    yolo.told_of(data)
                     told[yolo.DATA[0]] = yolo.data_of(data, folders)
                 else:
                     classes = self._bytes(found)

@@ -5,41 +5,54 @@ and where `kpt_shape` of data.yaml says so the box followed by its keypoints. So
 of Ultralytics, https://docs.ultralytics.com/datasets/.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from stylebatch.annotations.findings import Converted, MalformedError, Problem, decode_text
 from stylebatch.annotations.geometry import Box, Geometry, Placement
+from stylebatch.system.words import counted
 
 SUFFIX = ".txt"
 # Lists of class names that labelling tools put between the labels.
 CLASSES = "classes.txt"
 DATA = ("data.yaml", "data.yml")
-# So far may a box reach beyond the image: centre and size were rounded.
+# So far may coordinates reach beyond the image, as they do in Ultralytics: they were rounded.
 _TOLERANCE = 0.01
 _OF_BOX = 5
 
 
-def convert(data: bytes, geometry: Geometry, kpt_shape: tuple[int, int] | None) -> Converted:
+class Told(NamedTuple):
+    """What data.yaml tells of labels.
+
+    Attributes:
+        kpt_shape: number of keypoints and of the values of each, 2 or 3; None: there are none.
+        num_classes: None where it is not told.
+    """
+
+    kpt_shape: tuple[int, int] | None = None
+    num_classes: int | None = None
+
+
+def convert(data: bytes, geometry: Geometry, told: Told) -> Converted:
     """Return an image's labels for a result of it.
 
     Where nothing is cut off, lines stay as they are: they tell shares of the image.
-
-    Args:
-        kpt_shape: number of keypoints and of the values of each, 2 or 3; None: there are none.
 
     Raises:
         MalformedError: it is no text.
     """
     made, lines = Converted(), list[str]()
-    text = decode_text(data)
+    text, kpt_shape, lengths = decode_text(data), told.kpt_shape, set[bool]()
     for number, line in enumerate(text.splitlines(), 1):
         if not (words := line.split()):
             continue
-        if reason := _problem(words, kpt_shape):
+        reason = _problem(words, told)
+        if not reason and not kpt_shape:
+            lengths.add(len(words) == _OF_BOX)
+            reason = "a file with boxes and polygons; allowed are either" * (len(lengths) - 1)
+        if reason:
             made.problems.append(Problem(number, reason))
             continue
         made.counts["objects"] += 1
@@ -55,10 +68,14 @@ def convert(data: bytes, geometry: Geometry, kpt_shape: tuple[int, int] | None) 
     return made
 
 
-def _problem(words: list[str], kpt_shape: tuple[int, int] | None) -> str:
+def _problem(words: list[str], told: Told) -> str:
     """Return what is wrong with a line, "" if nothing."""
-    if not words[0].isascii() or not words[0].isdigit():
+    kpt_shape = told.kpt_shape
+    number = words[0].removesuffix(".0")
+    if not number.isascii() or not number.isdigit():
         return f"the class is '{words[0]}'; allowed is its number, from 0"
+    if told.num_classes is not None and int(number) >= told.num_classes:
+        return f"the class is {number}; data.yaml has {counted(told.num_classes, 'class name')}"
     try:
         values = [float(word) for word in words[1:]]
     except ValueError:
@@ -71,7 +88,7 @@ def _problem(words: list[str], kpt_shape: tuple[int, int] | None) -> str:
         return f"{len(words)} values; allowed are {_OF_BOX} (CLASS X Y WIDTH HEIGHT){posed}"
     places = [value for value, is_place in zip(values, _are_places(values, kpt_shape), strict=True)
               if is_place]  # fmt: skip
-    if not all(math.isfinite(value) and 0 <= value <= 1 for value in places):
+    if not all(-_TOLERANCE <= value <= 1 + _TOLERANCE for value in places):
         return "coordinates outside of the image; allowed is 0 to 1, in shares of its size"
     if is_polygon:
         return ""
@@ -151,19 +168,21 @@ def read_data(data: bytes) -> dict[str, Any]:
     return found
 
 
-def kpt_shape(data: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return data.yaml's number of keypoints and of the values of each; None: there are none.
+def told_of(data: Mapping[str, Any]) -> Told:
+    """Return what data.yaml tells of labels.
 
     Raises:
-        MalformedError: it is something else.
+        MalformedError: its kpt_shape is something else.
     """
-    shape = data.get("kpt_shape")
+    names, shape = data.get("names"), data.get("kpt_shape")
+    num_classes = len(names) if isinstance(names, list | dict) else data.get("nc")
+    count = num_classes if isinstance(num_classes, int) else None
     if shape is None:
-        return None
+        return Told(None, count)
     is_list = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)
     if not is_list or shape[0] < 1 or shape[1] not in (2, 3):
         raise MalformedError(f"kpt_shape is {shape}; allowed is [NUMBER, 2] or [NUMBER, 3]")
-    return shape[0], shape[1]
+    return Told((shape[0], shape[1]), count)
 
 
 # Folders of images by what they are for, the usual name first.

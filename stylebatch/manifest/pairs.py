@@ -18,11 +18,8 @@ from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import LAYER_FIELDS, Settings
 from stylebatch.system.files import walk_files
 
-_MADE_IN_OUTPUT = (
-    *("images", "losses", "progress", "side_by_side", "report", ".stylebatch"),
-    *FOLDERS.values(),
-    *WHOLE.values(),
-)
+_MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
+_ANNOTATIONS_MADE = (*_MADE_IN_OUTPUT, *FOLDERS.values(), *WHOLE.values())
 _DECIDE_CHANCE = ("start", "strength")
 
 
@@ -155,8 +152,8 @@ class PairReader:
         found = None if fields is None else self.annotations.read(fields, place)
         if found is not None and self.output is not None:
             for kind in found.kinds():
-                if kind != "files" and self._is_made(getattr(found, kind), self.output):
-                    path = getattr(found, kind)
+                path = getattr(found, kind)
+                if kind != "files" and self._is_made(path, self.output, _ANNOTATIONS_MADE):
                     told = f"'{path}' is inside the output '{self.output}', where results are made"
                     allowed, todo = "allowed is a place outside of it", "name the photographs' own"
                     self.findings.add((*place, kind), told, allowed, todo)
@@ -182,8 +179,8 @@ class PairReader:
             found = f"'{folder}' is inside the output '{output}', where results are made"
             self.findings.add(place, found, allowed, "move it, or choose another output")
 
-    def _is_made(self, path: str, output: str) -> bool:
-        made = (self.root / output / folder for folder in _MADE_IN_OUTPUT)
+    def _is_made(self, path: str, output: str, folders: tuple[str, ...] = _MADE_IN_OUTPUT) -> bool:
+        made = (self.root / output / folder for folder in folders)
         return any(is_inside(self.root / path, folder) for folder in made)
 
     def _styles(self, written: _Written) -> tuple[StyleSource, ...]:

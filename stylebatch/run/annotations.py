@@ -207,8 +207,8 @@ class _Writing:
         file = per_image.source(kind, result, suffix, self.report)
         if file is None:
             return
-        shape = per_image.kpt_shape if kind.name == "yolo" else None
-        key = files.digest_bytes(f"{_FORMAT} {kind.name} {file} {shape} {made_of}".encode())
+        told = per_image.told_of_labels if kind.name == "yolo" else None
+        key = files.digest_bytes(f"{_FORMAT} {kind.name} {file} {told} {made_of}".encode())
         path = target(kind.name, result.output, suffix)
         known = self.files.up_to_date(path, key)
         if known is not None:

@@ -260,6 +260,11 @@ def test_labels_come_with_their_classes(project: Drawn) -> None:
     assert "no split" in text
     expected = {"train": "images", "val": "images", "nc": 3, "names": ["r", "g", "b"]}
     assert yaml.safe_load(text) == expected
+    # What the labels may hold is what it tells.
+    project.put("data.yaml", "names: {0: r, 1: g}\n")
+    assert project.small.run().code == 3
+    reasons = {row["reason"] for row in lines(project.out / "failures.jsonl")}
+    assert reasons == {"the class is 2; data.yaml has 2 class names"}
 
 
 def test_splits_are_named_in_data_yaml(tmp_path: Path) -> None:

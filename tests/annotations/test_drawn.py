@@ -105,3 +105,36 @@ def test_results_of_an_earlier_recipe_that_cropped_have_theirs_too(tmp_path: Pat
     for read in read_all(project).values():
         for path, boxes in seen.items():
             check_near(read(path), boxes, 1.5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ultralytics_reads_what_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("YOLO_OFFLINE", "1")
+    pytest.importorskip("ultralytics", exc_type=ImportError)
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset
+
+    project = Drawn(tmp_path, ())
+    for path in ("train/a.png", "val/b.png"):
+        project.photo(path, 6)
+    project.write_yolo()
+    project.put("data.yaml", "names: [red, green, blue]\n")
+    project.small.pair["output_size"] = [40, 40]
+    assert project.small.run().code == 0
+    told = check_det_dataset(str(project.out / "data.yaml"), autodownload=False)
+    seen = project.seen()
+    for split in ("train", "val"):
+        data = YOLODataset(img_path=told[split], data=told, task="detect", imgsz=64, augment=False)
+        (read,) = data.labels
+        found = {
+            told["names"][int(number)]: tuple(
+                40 * value for value in (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+            )
+            for number, (x, y, w, h) in zip(read["cls"].ravel(), read["bboxes"], strict=True)
+        }
+        path = Path(read["im_file"]).relative_to(project.out / "images").as_posix()
+        check_near(found, seen[path], 1.5)
+    # A second run leaves the trainer's own files beside the labels.
+    assert project.small.again() == set()
+    assert (project.out / "labels/train.cache").exists()

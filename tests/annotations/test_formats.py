@@ -64,7 +64,7 @@ def test_run_lengths_that_are_none_are_refused(counts: list[int] | str) -> None:
 SHARES = st.floats(0.01, 0.99)
 
 
-@given(st.lists(st.tuples(st.integers(0, 90), SHARES, SHARES, st.floats(0.01, 0.5)), max_size=5))
+@given(st.lists(st.tuples(st.integers(0, 6), SHARES, SHARES, st.floats(0.01, 0.5)), max_size=5))
 def test_yolo_is_as_it_was_where_nothing_is_cut(
     rows: list[tuple[int, float, float, float]],
 ) -> None:
@@ -72,26 +72,30 @@ def test_yolo_is_as_it_was_where_nothing_is_cut(
         f"{number} {x:.5f} {y:.5f} {min(s, 2 * x, 2 - 2 * x):.5f} {min(s, 2 * y, 2 - 2 * y):.5f}\n"
         for number, x, y, s in rows
     )
-    made = yolo.convert(text.encode(), HALF, None)
+    made = yolo.convert(text.encode(), HALF, yolo.Told())
     assert (made.data, made.problems) == (text.encode(), [])
-    cut = yolo.convert(text.encode(), CUT, None)
+    cut = yolo.convert(text.encode(), CUT, yolo.Told())
     assert cut.problems == []
     assert cut.counts["objects"] == len(rows)
     assert len(cut.data.splitlines()) == len(rows) - cut.counts["dropped"]
     # What comes out can go in.
-    assert yolo.convert(cut.data, SAME, None).problems == []
+    assert yolo.convert(cut.data, SAME, yolo.Told()).problems == []
 
 
 def test_yolo_s_polygons_and_keypoints_are_cut() -> None:
     text = b"3 0.5 0.25 0.75 0.75 0.25 0.75\n3 0 0 0.1 0 0.1 0.1\n"
-    made = yolo.convert(text, CUT, None)
+    made = yolo.convert(text, CUT, yolo.Told())
     assert made.data == b"3 0.500000 0.250000 0.875000 0.750000 0.125000 0.750000\n"
     assert (made.counts["dropped"], made.counts["objects"]) == (1, 2)
     posed = b"0 0.5 0.5 1 1 0.5 0.25 2 0.01 0.5 1 0.9 0.9 0\n"
-    made = yolo.convert(posed, CUT, (3, 3))
+    made = yolo.convert(posed, CUT, yolo.Told((3, 3)))
     numbers = [float(word) for word in made.data.split()]
     assert numbers == [0, 0.5, 0.5, 1, 1, 0.5, 0.25, 2, 0, 0, 0, 0, 0, 0]
-    assert yolo.convert(posed, SAME, (2, 3)).problems[0].reason.startswith("14 values; allowed")
+    assert (
+        yolo.convert(posed, SAME, yolo.Told((2, 3)))
+        .problems[0]
+        .reason.startswith("14 values; allowed")
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,16 +111,21 @@ def test_yolo_s_polygons_and_keypoints_are_cut() -> None:
         ("0 0.5 0.5 0.2 a", "no number"),
         ("0 0.5 0.5 nan 0.2", "outside"),
         ("0 30 20 10 10", "outside"),
+        ("1.0 0.5 0.5 1.005 0.2", None),
+        ("0 -0.02 0.5 0.1 0.2", "outside"),
+        ("0 inf 0.5 0.1 0.2", "outside"),
+        ("7 0.5 0.5 0.2 0.2", "the class is 7; data.yaml has 7 class names"),
+        ("0 0.5 0.5 0.2 0.2\n0 0.1 0.1 0.5 0.1 0.5 0.5", "boxes and polygons"),
         ("0 0.5 0.5 0 0.2", "without extent"),
         ("0 0.9 0.5 0.5 0.2", "reaches outside"),
     ],
 )
 def test_lines_of_yolo_are_looked_at(line: str, reason: str | None) -> None:
-    problems = yolo.convert(f"\n{line}\n".encode(), SAME, None).problems
+    problems = yolo.convert(f"\n{line}\n".encode(), SAME, yolo.Told(None, 7)).problems
     if reason is None:
         assert problems == []
     else:
-        assert problems[0].line == 2
+        assert problems[0].line == 2 + line.count("\n")
         assert reason in problems[0].reason
 
 

@@ -85,3 +85,11 @@ def test_a_recipe_that_crops_is_refused() -> None:
     sweep = "    sweep: [{fit: [longest, crop]}]\n    output_size: work\n"
     (message,) = messages(written("{yolo: labels}", sweep))
     assert "fit: crop" in message
+
+
+def test_masks_beside_the_output_s_own_are_taken_as_before(tmp_path: Path) -> None:
+    (tmp_path / "masks/ducks").mkdir(parents=True)
+    (tmp_path / "photos/ducks/x.jpg").rename(tmp_path / "masks/ducks/x.jpg")
+    (tmp_path / "photos/ducks/x.jpg").write_bytes((tmp_path / "masks/ducks/x.jpg").read_bytes())
+    text = changed(HERE, f"{HERE}    masks: masks\n").replace("output: out", "output: .")
+    assert load(text).pairs[0].masks == "masks"
