@@ -11,6 +11,7 @@ from stylebatch.annotations.report import Kind, Report
 from stylebatch.ledger import AnnotationFile, Ledger
 from stylebatch.output.layout import Dataset
 from stylebatch.system import files, folders
+from stylebatch.system.crash_points import reached
 
 _BLOCK = 256
 _TODO = "which stylebatch did not make, or somebody has changed: it stays as it is; move it away"
@@ -62,6 +63,7 @@ class AnnotationFiles:
         if not self._waiting:
             return
         self._known.note(row for row, _ in self._waiting.values())
+        reached("annotations-noted")
         grown = set()
         for path, (_, temporary) in self._waiting.items():
             target = self._dataset.root / path
@@ -70,6 +72,7 @@ class AnnotationFiles:
             grown.add(target.parent)
         for folder in grown:
             files.sync_folder(folder)
+        reached("annotations-placed")
         self._waiting.clear()
 
     def finish(self) -> None:
