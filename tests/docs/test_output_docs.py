@@ -198,7 +198,7 @@ def test_annotations_and_what_is_wrong_with_them_are_told(tmp_path: Path) -> Non
     project = Drawn(tmp_path)
     project.write_all(is_stored=False)
     project.put("labels/classes.txt", "red\n")
-    project.put("data.yaml", "names: [red]\n")
+    project.put("data.yaml", "names: [red, green, blue]\n")
     project.put("photos/cats/o1.json", "{}")
     project.annotations["files"] = [".json"]
     project.small.pair["output_size"] = [20, 40]
