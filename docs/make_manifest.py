@@ -30,6 +30,8 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "split": (*PAIR, "split"),
     "format": (*PAIR, "format"),
     "originals": (*PAIR, "originals"),
+    "annotations": (*PAIR, "annotations"),
+    "table": (*PAIR, "annotations", "csv"),
     "override": (*PAIR, "override"),
     "second_pass": (*PAIR, "override", "second_pass"),
     "run": ("run",),

@@ -2,6 +2,7 @@
 
 import typer
 
+from stylebatch.cli.annotations import annotation_parts
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
 from stylebatch.output.layout import Dataset
 from stylebatch.run import RunSummary, merge_output
@@ -25,6 +26,7 @@ def _line(dataset: Dataset, summary: RunSummary) -> str:
     ]
     if summary.failed:
         parts.append(f"{summary.failed} failed; see {dataset.failures}")
+    parts += annotation_parts(summary)
     if summary.remaining:
         parts.append(
             f"{summary.remaining} {'is' if summary.remaining == 1 else 'are'} still to be made"

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 
+from stylebatch.annotations.report import Report
+from stylebatch.cli.annotations import annotation_lines
 from stylebatch.cli.arguments import Changes, check_writable
 from stylebatch.cli.several import Manifests, WrittenPlan, check_alone, load_all
 from stylebatch.cli.tables import first_few, print_table, say
@@ -22,7 +24,13 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanFile, PlannedFolder, PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
 from stylebatch.records import Group, Style
-from stylebatch.run import check_output, check_start, describe_download, make_plan
+from stylebatch.run import (
+    check_output,
+    check_start,
+    describe_download,
+    make_plan,
+    survey_annotations,
+)
 from stylebatch.system.words import counted
 
 # Exact sizes can give a folder of photographs thousands of them.
@@ -111,6 +119,7 @@ class Foreseen:
         waiting: what is to be made.
         space: what is known of the sizes of its files.
         downloads: weights that a run would fetch first.
+        annotations: of all photographs.
     """
 
     counts: Mapping[str, PairCounts]
@@ -120,6 +129,7 @@ class Foreseen:
     waiting: Sequence[Waiting]
     space: DiskSpace
     downloads: Sequence[NamedWeights]
+    annotations: Report
 
 
 def foresee(
@@ -146,6 +156,7 @@ def foresee(
         waiting=waiting,
         downloads=check_start(manifest) if waiting else (),
         space=measure_space(manifest, planned, ledger, styles),
+        annotations=survey_annotations(manifest, ledger),
     )
 
 
@@ -177,6 +188,8 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
             say(console, f"{name}: {carried} carried over beside what is made of them")
         if found.passed_over:
             say(console, f"{name}: passed over {_suffixes(found.passed_over)}")
+    for line in annotation_lines(foreseen.annotations):
+        say(console, line)
     for named in foreseen.downloads:
         say(console, f"downloads first: {describe_download(named)}")
     for line in _moves(foreseen):

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from stylebatch import manifest
+from stylebatch.cli.annotations import annotation_parts
 from stylebatch.cli.arguments import Changes, one_of
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration
@@ -260,6 +261,8 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
         view.remark(DEMO_NOTE)
     line = _summary_line(loaded, summary)
     if summary.exit_code:
+        if summary.failed_annotations and not summary.failed:
+            line += f"; see {loaded.output / 'failures.jsonl'}"
         if summary.failed:
             where = "`stylebatch status`" if summary.shard else loaded.output / "failures.jsonl"
             line += f"; see {where}, `--retry-failed` tries again"
@@ -287,6 +290,7 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     if summary.outdated:
         still = "is" if summary.outdated == 1 else "are"
         parts.append(f"{summary.outdated} {still} as earlier settings made them")
+    parts += annotation_parts(summary)
     if summary.exit_code == 4:
         parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
     elif summary.stopped_by:

@@ -1,5 +1,6 @@
 """Which job is in which state, and what its inputs were: SQLite, one writer."""
 
+from stylebatch.ledger.annotations import AnnotationFile
 from stylebatch.ledger.aside import AsideImage
 from stylebatch.ledger.database import LedgerError
 from stylebatch.ledger.ledger import Ledger
@@ -15,6 +16,7 @@ from stylebatch.ledger.shards import (
 from stylebatch.ledger.sizes import MadeImage, Waiting
 
 __all__ = [
+    "AnnotationFile",
     "AsideImage",
     "Ledger",
     "LedgerError",

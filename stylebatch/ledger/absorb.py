@@ -21,7 +21,7 @@ _TABLES = {
 _OF_A_JOB = ("jobs", "facts", "successors")
 _PLAN, _PLANNED_AT = "plan", "planned_at"
 # Of these, the ledger that was planned last is believed.
-_LATEST = (_PLAN, _PLANNED_AT, "pace")
+_LATEST = (_PLAN, _PLANNED_AT, "pace", "annotations")
 _BLOCK = 10_000
 # Rows by their keys: a JSON array of [folder, name].
 _KEYS = (

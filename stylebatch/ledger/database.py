@@ -109,6 +109,13 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN split TEXT;
     ALTER TABLE successors ADD COLUMN split TEXT;
     ALTER TABLE aside ADD COLUMN split TEXT;
+    -- Annotations that are ours, by path from the output; pair: "" where they are of all. key: a
+    -- hash of what they were made from; before: digest of what was there before, "" if nothing;
+    -- note: counts, as JSON.
+    CREATE TABLE annotations (
+        path TEXT PRIMARY KEY, pair TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
+        digest TEXT NOT NULL, before TEXT NOT NULL, size INTEGER NOT NULL, note TEXT NOT NULL
+    ) WITHOUT ROWID;
     """,
 )
 

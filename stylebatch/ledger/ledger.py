@@ -10,6 +10,7 @@ from typing import Any
 from stylebatch.errors import RunError
 from stylebatch.ledger import outcomes
 from stylebatch.ledger.absorb import absorb, count_replaced, find_jobs
+from stylebatch.ledger.annotations import LedgerAnnotations
 from stylebatch.ledger.aside import LedgerAside
 from stylebatch.ledger.columns import kept_row
 from stylebatch.ledger.database import Database
@@ -291,6 +292,11 @@ class Ledger:
     def aside(self) -> LedgerAside:
         """What it knows of what lies aside."""
         return LedgerAside(self._database)
+
+    @property
+    def annotations(self) -> LedgerAnnotations:
+        """What it knows of annotations that were written."""
+        return LedgerAnnotations(self._database)
 
     def remember_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the resolved settings by their id."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stylebatch.annotations.sources import Annotations
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.recipes import Settings, carrying_settings
 from stylebatch.records import Losses
@@ -83,6 +84,7 @@ class Pair:
         point: None for a pair without a sweep.
         recipe: the name of the recipe that its settings began with.
         provenance: whether its files say how they were made.
+        annotations: of the photographs, None where there are none.
     """
 
     name: str
@@ -112,6 +114,8 @@ class Pair:
     def is_random(self) -> bool:
         """Whether something random tells variants apart."""
         return self.strength[0] != self.strength[1] or self.settings.recipe.uses_noise
+
+    annotations: Annotations | None = None
 
 
 def base_name(pair: str) -> str:

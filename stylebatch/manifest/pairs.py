@@ -3,6 +3,8 @@
 import posixpath
 from pathlib import Path
 
+from stylebatch.annotations.sources import FOLDERS, WHOLE, Annotations
+from stylebatch.manifest.annotations import AnnotationReader
 from stylebatch.manifest.assign import is_by_copies, read_assign
 from stylebatch.manifest.files import check_originals, read_format, read_originals
 from stylebatch.manifest.model import Assign, Originals, Pair, StyleSource
@@ -21,6 +23,7 @@ from stylebatch.recipes import LAYER_FIELDS, Settings
 from stylebatch.system.files import walk_files
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
+_ANNOTATIONS_MADE = (*_MADE_IN_OUTPUT, *FOLDERS.values(), *WHOLE.values())
 _DECIDE_CHANCE = ("start", "strength")
 
 
@@ -36,6 +39,7 @@ class PairReader:
         self.settings = settings
         self.findings = findings
         self.styles = StyleFinder(root, findings)
+        self.annotations = AnnotationReader(root, findings)
 
     def read(self, index: int, pair: PairFields) -> list[Pair]:
         """Return the pair resolved, or the points of its sweep; none where settings can't be."""
@@ -50,11 +54,15 @@ class PairReader:
         is_counted = len(self.findings) == num_findings and not self._is_broken(written, "styles")
         assign = read_assign(self.root, written, styles if is_counted else None, self.findings)
         masks, into = self._masks(written, content), self._into(written)
+        annotations = self._annotations(written)
         name, pairs = pair.name or "", list[Pair]()
         for point in self._points(written, name):
             if (resolved := self._settings(written, point, assign)) is None:
                 continue
             settings, strength, variants = resolved
+            self.annotations.check_recipe(
+                annotations, settings.recipe, written.place("annotations")
+            )
             pairs.append(
                 Pair(
                     name=f"{name}:{point.swept.label}" if point else name,
@@ -73,6 +81,7 @@ class PairReader:
                     recipe=self._recipe(written, point),
                     provenance=written.value("provenance") is not False,
                     originals=self._originals(written, settings),
+                    annotations=annotations,
                 )
             )
         return pairs
@@ -158,6 +167,18 @@ class PairReader:
             self.findings.add(written.place("masks"), found, allowed, todo)
         return masks
 
+    def _annotations(self, written: Written) -> Annotations | None:
+        fields, place = written.value("annotations"), written.place("annotations")
+        found = None if fields is None else self.annotations.read(fields, place)
+        if found is not None and self.output is not None:
+            for kind in found.kinds():
+                path = getattr(found, kind)
+                if kind != "files" and self._is_made(path, self.output, _ANNOTATIONS_MADE):
+                    told = f"'{path}' is inside the output '{self.output}', where results are made"
+                    allowed, todo = "allowed is a place outside of it", "name the photographs' own"
+                    self.findings.add((*place, kind), told, allowed, todo)
+        return found
+
     def _folder(self, written: Written, key: str, allowed: str) -> str:
         """Return a folder of images, after looking whether it is one that can be read."""
         folder: str = posixpath.normpath(written.value(key))
@@ -178,8 +199,8 @@ class PairReader:
             found = f"'{folder}' is inside the output '{output}', where results are made"
             self.findings.add(place, found, allowed, "move it, or choose another output")
 
-    def _is_made(self, path: str, output: str) -> bool:
-        made = (self.root / output / folder for folder in _MADE_IN_OUTPUT)
+    def _is_made(self, path: str, output: str, folders: tuple[str, ...] = _MADE_IN_OUTPUT) -> bool:
+        made = (self.root / output / folder for folder in folders)
         return any(is_inside(self.root / path, folder) for folder in made)
 
     def _styles(self, written: Written) -> tuple[StyleSource, ...]:

@@ -13,8 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import NORMALISATIONS
+from stylebatch.manifest.annotation_fields import AnnotationFields
 from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
-from stylebatch.manifest.section import Section, key
+from stylebatch.manifest.section import Place, Section, key
 from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
 from stylebatch.system.paths import expand_home
 
@@ -48,8 +49,6 @@ Positive = Annotated[float, Field(gt=0)]
 Strength = Annotated[float, Recipe.model_fields["strength"]]
 Triple = tuple[float, float, float]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-# A path that is read or written; of weights, names are too, and `find_weights` tells them apart.
-Place = Annotated[str, Field(min_length=1), AfterValidator(expand_home)]
 StylePath = Annotated[
     str,
     AfterValidator(expand_home),
@@ -228,6 +227,8 @@ class Defaults(Section):
     """evaluations at most"""
     variants: Annotated[int, Field(ge=1, le=10_000)] | None = key(3, otherwise="1")
     """results for each image and style, where something random tells them apart"""
+    annotations: AnnotationFields | None = key({"yolo": "labels"})
+    """boxes, masks and other files of the photographs, which come out for each result"""
     into: str | None = key("own")
     """a folder under images/ of its own"""
     override: Override | None = key({"color": "content"})

@@ -1,8 +1,13 @@
 """What the manifest's mappings have in common, and how a key of one is described."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from stylebatch.system.paths import expand_home
+
+# A path that is read or written; of weights, names are too, and `find_weights` tells them apart.
+Place = Annotated[str, Field(min_length=1), AfterValidator(expand_home)]
 
 
 class Section(BaseModel):

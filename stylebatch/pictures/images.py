@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ _RESAMPLINGS = {
     "nearest": Image.Resampling.NEAREST,
 }
 
-_TRANSPOSES = {
+# How an image is turned upright, by its EXIF orientation.
+TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -84,13 +86,13 @@ def decode(data: bytes, where: str) -> Picture:
     Raises:
         ImageError: not an image, an unreadable kind of one, too large or truncated.
     """
-    image = _open(data, where)
+    image = open_image(data, where)
     try:
         image.load()
         profile = image.info.get("icc_profile")
         orientation = _orientation(image, data)
-        if orientation in _TRANSPOSES:
-            image = image.transpose(_TRANSPOSES[orientation])
+        if orientation in TRANSPOSES:
+            image = image.transpose(TRANSPOSES[orientation])
         image, alpha = _set_alpha_aside(_narrow(image, where))
         rgb = _to_srgb(image, profile)
     except (ImageError, MemoryError):
@@ -106,7 +108,7 @@ def upright_size(data: bytes, where: str) -> tuple[int, int]:
     Raises:
         ImageError: not an image, or too large.
     """
-    image = _open(data, where)
+    image = open_image(data, where)
     width, height = image.size
     # A TIFF states its upright size; elsewhere the orientations from 5 on swap the edges.
     is_turned = image.format != "TIFF" and _orientation(image, data) >= 5
@@ -115,13 +117,39 @@ def upright_size(data: bytes, where: str) -> tuple[int, int]:
 
 def is_upright(data: bytes, where: str) -> bool:
     """Whether a file's pixels are upright as they are stored; errors as in `upright_size`."""
-    return _orientation(_open(data, where), data) == 1
+    return _orientation(open_image(data, where), data) == 1
 
 
 def is_transparent(data: bytes, where: str) -> bool:
     """Whether a file states transparency, from the header alone; errors as in `upright_size`."""
-    image = _open(data, where)
+    image = open_image(data, where)
     return image.mode in ("LA", "RGBA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of an upright image of ours, reading no more than its header.
+
+    Raises:
+        ImageError: not an image.
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        try:
+            image = Image.open(file, formats=_FORMAT_NAMES)
+        except UnidentifiedImageError as error:
+            raise _unreadable(str(path), error) from error
+        # Of a PNG, Pillow decodes all of it to find out; those that we make are upright.
+        is_turned = image.format not in ("PNG", "TIFF") and _orientation(image, b"") >= 5
+        return image.size[::-1] if is_turned else image.size
+
+
+def exif_orientation(data: bytes, where: str) -> int:
+    """Return how an image's file says it is to be turned: 1 (not at all) to 8.
+
+    Raises:
+        ImageError: not an image, or too large.
+    """
+    return _orientation(open_image(data, where), data)
 
 
 def resize(pixels: Pixels, width: int, height: int, resampling: str = "lanczos") -> Pixels:
@@ -232,7 +260,12 @@ def style_size(longest_edge_px: int) -> int:
     return size
 
 
-def _open(data: bytes, where: str) -> Image.Image:
+def open_image(data: bytes, where: str) -> Image.Image:
+    """Open a file's bytes without decoding them: as it is stored.
+
+    Raises:
+        ImageError: not an image, or too large.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMAT_NAMES)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:

@@ -4,6 +4,7 @@
 what commands call; a preview and an estimate use the parts below them.
 """
 
+from stylebatch.run.annotation_survey import survey_annotations
 from stylebatch.run.executors import EXECUTORS
 from stylebatch.run.limits import Limits
 from stylebatch.run.loop import Loop, WorkerError
@@ -55,6 +56,7 @@ __all__ = [
     "prepare_all_weights",
     "restore_output",
     "run",
+    "survey_annotations",
     "worker_specs",
     "write_records_beside",
 ]

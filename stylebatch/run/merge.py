@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from stylebatch.ledger import Ledger
 from stylebatch.output.layout import Dataset
+from stylebatch.run.annotations import annotate
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
 from stylebatch.system.log import logger
@@ -31,6 +32,7 @@ def merge_output(dataset: Dataset, manifest: str = "") -> RunSummary:
         summary.planned = max(ended, sum((ledger.get("plan") or {}).values()))
         summary.remaining = summary.planned - ended
         summary.exit_code = 3 if summary.failed else 0
+        annotate(dataset, ledger, summary)
         write_records(dataset, ledger)
         summary.seconds = round(time.monotonic() - started_s, 3)
         write_summary(dataset, summary)

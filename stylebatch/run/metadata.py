@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Any
 
 from stylebatch.ledger import Ledger, copy_together
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import writing_records
 from stylebatch.recipes import Settings
+from stylebatch.run.annotations import annotation_failures
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 
@@ -118,12 +120,13 @@ def _write_settings(dataset: Dataset, ledger: Ledger, used: set[str]) -> None:
 
 def _write_failures(dataset: Dataset, ledger: Ledger) -> None:
     """No failures, no file."""
-    lines = (_line(_as_row(failure)) for failure in ledger.failures())
+    rows = (_as_row(failure) for failure in ledger.failures())
+    lines = map(_line, chain(rows, annotation_failures(ledger)))
     first = next(lines, None)
     if first is None:
         files.remove_file(dataset.failures)
     else:
-        files.write_lines_atomic(dataset.failures, _chain(first, lines))
+        files.write_lines_atomic(dataset.failures, chain([first], lines))
 
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
@@ -181,11 +184,6 @@ def _metadata_lines(ledger: Ledger, used: set[str]) -> Iterator[str]:
     for fields in ledger.done():
         used.add(fields["settings_id"])
         yield _line(metadata_row(fields))
-
-
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlannedFolder, PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
 from stylebatch.run.activity import Activity
+from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.loop import Loop, LoopWatcher
@@ -142,6 +143,7 @@ class _Run:
         self.ledger.remember_settings(
             {key: describe_settings(each) for key, each in settings.items()}
         )
+        note_sources(self.ledger, self.manifest)
         counts = planned.counts.values()
         specs: list[WorkerSpec] = []
         stopped_by = self._stopped_by()
@@ -279,10 +281,11 @@ class _Run:
             summary.stopped_by = str(tally.stopped_by)
         is_resumable = summary.stopped_by in (Stop.DEADLINE, Stop.SIGNAL)
         summary.exit_code = 4 if is_resumable else 3 if summary.failed else 0
-        summary.seconds = round(time.monotonic() - self.started_s, 3)
         self._doing("writing the records")
         if self.dataset.shard is None:
+            annotate(self.dataset, self.ledger, summary)
             write_records(self.dataset, self.ledger)
+        summary.seconds = round(time.monotonic() - self.started_s, 3)
         write_summary(self.dataset, summary)
         reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))

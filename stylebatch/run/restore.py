@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from stylebatch.ledger import AsideImage, Ledger, open_together
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError
+from stylebatch.run.annotations import annotate
 from stylebatch.run.aside import Move, place, settle_output
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, new_summary, output_errors, writing
@@ -61,6 +62,7 @@ def restore_output(
             ledger.aside.claim((move.image for move in moves), summary.run_id)
             place(dataset, ledger, moves, summary.run_id)
             ledger.aside.mark_outdated(move.output for move in moves)
+        annotate(dataset, ledger, summary)
         write_records(dataset, ledger)
     return found
 

@@ -42,6 +42,8 @@ class RunSummary:
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
         warnings: what its plan came across that the user may not have meant.
+        annotations: what was counted of them, by pair and kind.
+        failed_annotations: what is wrong with them, and stands in `failures.jsonl`.
         error: what ended the run, None where it came to its end.
     """
 
@@ -65,6 +67,8 @@ class RunSummary:
     stopped_by: str | None = None
     exit_code: int = 0
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    failed_annotations: int = 0
     error: str | None = None
 
 

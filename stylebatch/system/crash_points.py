@@ -28,6 +28,8 @@ CRASH_POINTS = {
     "stale-noted": "the ledger has outputs that the plan has not aside; they are in place",
     "stale-moved": "they are moved aside, and the ledger has them in both places",
     "stale-forgotten": "the ledger has them aside only",
+    "annotations-noted": "the ledger has annotations as written that are not in place",
+    "annotations-placed": "they are in place, and what is over is not removed",
     "metadata-written": "metadata.jsonl is new, settings.json is not",
     "settings-written": "settings.json is new, failures.jsonl is not",
     "failures-written": "all are new, and the ledger does not know",

@@ -243,6 +243,12 @@ def write_synced(path: Path, data: bytes, *, make_folders: bool = True) -> None:
         os.fsync(file.fileno())
 
 
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file in a folder that is there, not waiting for the disk: what can be made again."""
+    with _naming(path), path.open("wb") as file:
+        file.write(data)
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Let errors name the file: the system does so where it's opened, not where it's written."""

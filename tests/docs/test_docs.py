@@ -172,6 +172,10 @@ def load(text: str, folder: Path) -> Manifest:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 32)).save(folder / path)
     (folder / "vgg19.pth").write_bytes(b"stands for weights")
+    for path in ("labels", "Annotations", "seg"):
+        (folder / path).mkdir(exist_ok=True)
+    for path in ("instances.json", "boxes.csv"):
+        (folder / path).write_text("")
     written = yaml.safe_load(text)
     if not written.keys() & ManifestFields.model_fields.keys():  # a part of a pair
         written = {"pairs": [PAIR | written]}

@@ -18,6 +18,7 @@ from support.runs import PATIENCE_S, command
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import Manifest, load_manifest
+from stylebatch.manifest.annotation_fields import AnnotationFields, TableFields
 from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
 from stylebatch.manifest.schema import (
     Choice,
@@ -44,6 +45,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "split": SplitBy,
     "format": FormatFields,
     "originals": OriginalsFields,
+    "annotations": AnnotationFields,
+    "table": TableFields,
     "second_pass": SecondPass,
     "run": Run,
 }
@@ -78,6 +81,10 @@ def load(folder: Path, **sections: Any) -> Manifest:
     (folder / "map.csv").write_text("content,style\n")
     for name in ("train.txt", "val.txt"):
         (folder / name).write_text("cats/a.jpg\n")
+    for path in ("labels", "Annotations", "seg"):
+        (folder / path).mkdir(exist_ok=True)
+    for path in ("instances.json", "boxes.csv"):
+        (folder / path).write_text("")
     document = {"version": 1, "output": "out", "pairs": [PAIR], **sections}
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document))
     return load_manifest(folder / "pipeline.yaml")
@@ -177,6 +184,14 @@ def test_examples_of_smaller_mappings_are_taken_together(tmp_path: Path) -> None
     carried = {key: example(row[2]) for key, row in rows("originals").items()}
     (loaded,) = load(tmp_path, pairs=[PAIR | {"originals": carried}]).pairs
     assert (loaded.originals.how, loaded.originals.share) == ("copy", 0.5)
+    for key, row in rows("annotations").items():
+        given = {"yolo": "labels", key: example(row[2])}
+        (loaded,) = load(tmp_path, pairs=[PAIR | {"annotations": given}]).pairs
+        assert loaded.annotations is not None
+    named = {key: example(row[2]) for key, row in rows("table").items()}
+    (loaded,) = load(tmp_path, pairs=[PAIR | {"annotations": {"csv": named}}]).pairs
+    assert loaded.annotations is not None
+    assert loaded.annotations.csv_box == ("x1", "y1", "x2", "y2")
     for key, row in rows("assign").items():
         beside = {"sample": 1} if key == "draw" else {}
         assert load(tmp_path, pairs=[PAIR | {"assign": beside | {key: example(row[2])}}]).pairs

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.documents import table
+from support.drawn import Drawn
 from support.paths import ROOT
 from support.runs import Small, command, contents, end, lines, small_project, start, wait_until
 
@@ -34,9 +35,17 @@ PLACEHOLDERS = {
     "STEM-STYLE": r"\w+-\w+",
     "STEM": r"\w+",
     "NUMBER": r"\d+",
+    "SUFFIX": r"\w+",
     "RUN": r"\d+T[\d.]+-\d+",
     "I-of-N": r"\d+-of-\d+",
     "N.parquet": r"\d-[0-9a-f]{8}\.parquet",
+}
+
+
+ANNOTATIONS = {
+    *("labels/CLASS/STEM-STYLE.txt", "labels/classes.txt", "data.yaml", "annotations_coco.json"),
+    *("annotations_voc/CLASS/STEM-STYLE.xml", "masks/CLASS/STEM-STYLE.png", "annotations.csv"),
+    "files/CLASS/STEM-STYLE.SUFFIX",
 }
 
 
@@ -103,6 +112,7 @@ def test_every_file_that_a_run_leaves_is_told(ran: Small) -> None:
     later = {".stylebatch/holder.json", ".stylebatch/activity.json", ".stylebatch/tmp/RUN/"}
     later |= {"losses/RUN-N.parquet"}
     later |= {".stylebatch/stale/RUN/", ".stylebatch/shards/I-of-N/"}
+    later |= ANNOTATIONS
     assert told_of(ran.out) == files().keys() - later
 
 
@@ -209,6 +219,31 @@ def test_run_json_has_the_fields_that_are_told(ran: Small) -> None:
     assert set(names(cells["workers"])) == summary["workers"][0].keys()
     assert names(cells["stopped_by"]) == list(map(str, Stop))
     assert summary["done_before"] + summary["done"] + summary["failed"] == summary["planned"]
+
+
+def test_annotations_and_what_is_wrong_with_them_are_told(tmp_path: Path) -> None:
+    project = Drawn(tmp_path)
+    project.write_all(is_stored=False)
+    project.put("labels/classes.txt", "red\n")
+    project.put("data.yaml", "names: [red, green, blue]\n")
+    project.put("photos/cats/o1.json", "{}")
+    project.annotations["files"] = [".json"]
+    project.small.pair["output_size"] = [20, 40]
+    assert project.small.run().code == 0
+    there = told_of(project.out)
+    assert there >= ANNOTATIONS
+    counts = {
+        name for kind in project.small.summary()["annotations"]["all"].values() for name in kind
+    }
+    cells = {row[0].strip("`"): row[2] for row in table(PAGE, "| field |")}
+    assert counts <= set(names(cells["annotations"]))
+    project.put("labels/cats/o1.txt", "x\n")
+    project.put("labels/cats/o2.txt", "")
+    assert project.small.run().code == 3
+    rows = lines(project.out / "failures.jsonl")
+    assert len(rows) == 2
+    for row in rows:
+        check_types(types("| of annotations |"), row)
 
 
 def test_statuses_are_those_that_are_told(ran: Small, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Processes that end between any two steps of a run and of a commit."""
 
+import os
 import random
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from support.drawn import Drawn
 from support.faults import (
     BROKEN,
     COUNTS,
@@ -19,7 +22,7 @@ from support.faults import (
     Trial,
     describe,
 )
-from support.runs import Ended, Small, contents, copy_tree, needs_proc
+from support.runs import COMMAND, PATIENCE_S, Ended, Small, contents, copy_tree, needs_proc
 
 import stylebatch
 from stylebatch.system.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
@@ -66,10 +69,12 @@ REPLACING = {
     "group-renamed": (1,),
     "folders-synced": (1,),
 }
+# Of a run whose annotations have changed.
+ANNOTATED = {"annotations-noted": (1,), "annotations-placed": (1,)}
 # In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl, run.json;
 # in a worker: style targets, if they are not cached.
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
-ALL = PARENT | STALE | TAKEN_BACK | PUT_BACK | SHARDS | REPLACING | WORKER | EITHER
+ALL = PARENT | ANNOTATED | STALE | TAKEN_BACK | PUT_BACK | SHARDS | REPLACING | WORKER | EITHER
 
 pytestmark = [pytest.mark.slow, needs_proc]
 
@@ -113,6 +118,26 @@ def test_a_run_that_ends_there_is_continued(
     _check_reached(marker, ended)
     assert ended.code == -9, ended
     trial.finish()
+
+
+@pytest.mark.parametrize(("point", "turn"), _cases(ANNOTATED, 1))
+def test_annotations_that_a_run_ended_within_are_whole_after_the_next(
+    tmp_path: Path, marker: Path, point: str, turn: int
+) -> None:
+    project = Drawn(tmp_path / "project")
+    project.write_all(is_stored=False)
+    assert project.small.run().code == 0
+    project.put("labels/cats/o1.txt", "2 0.5 0.5 0.25 0.25\n")
+    project.put("boxes.csv", "file,class\ncats/o1.png,cat\n")
+    command = [*COMMAND, "run", str(project.small.write())]
+    environment = {**os.environ, **_crash(point, turn, marker)}
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE_S)
+    assert marker.exists(), ended
+    assert ended.returncode == -9, ended
+    COUNTS["processes ended at a crash point"] += 1
+    assert project.small.again() == set()
+    assert (project.out / "labels/cats/o1-s.txt").read_text() == "2 0.5 0.5 0.25 0.25\n"
+    assert (project.out / "annotations.csv").read_text() == "file,class\ncats/o1-s.png,cat\n"
 
 
 @pytest.mark.long

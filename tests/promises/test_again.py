@@ -253,7 +253,9 @@ def test_with_sampling_by_hash_an_added_image_changes_no_other(tmp_path: Path) -
     assert set(small.images()) == before | redone
 
 
-def test_with_sampling_by_hash_an_added_style_redoes_only_the_images_that_draw_it(tmp_path: Path) -> None:
+def test_with_sampling_by_hash_an_added_style_redoes_only_the_images_that_draw_it(
+    tmp_path: Path,
+) -> None:
     small = small_project(tmp_path)
     for number in range(6):
         small.photo(f"cats/{number}.png", 20 + number)

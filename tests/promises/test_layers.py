@@ -29,7 +29,7 @@ from support.runs import run_process, small_project
 TABLE = """
     errors records system
     pictures extractors output demo
-    recipes transfer
+    recipes transfer annotations
     manifest device
     plan worker
     ledger api
@@ -38,7 +38,7 @@ TABLE = """
     cli
 """.strip()
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n"), 1) for name in names.split()}
-MAX_ROWS, MAX_ENTRIES = 9, 18
+MAX_ROWS, MAX_ENTRIES = 9, 19
 # The package's doors for Python itself, which are no rooms: only what they open is theirs.
 DOORS = {"stylebatch": {"api"}, "__main__": {"cli"}}
 
@@ -53,7 +53,17 @@ WITHOUT = {
 # Rooms that are entered by their `__init__` only.
 FRONT_DOORS = {"demo", "extractors.weights", "ledger", "manifest", "plan", "recipes", "run"}
 # Rooms whose `__init__` brings nothing, as something in them brings torch, or takes long.
-EMPTY = {"device", "extractors", "output", "pictures", "preview", "system", "transfer", "worker"}
+EMPTY = {
+    "annotations",
+    "device",
+    "extractors",
+    "output",
+    "pictures",
+    "preview",
+    "system",
+    "transfer",
+    "worker",
+}
 
 # Imports inside functions, each with its reason.
 BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without torch"

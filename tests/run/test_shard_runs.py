@@ -445,7 +445,7 @@ def _age(ledger: Path) -> None:
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():
             connection.execute(f"DROP TRIGGER {trigger}")
-        for table in ("counts", "successors", "aside"):
+        for table in ("counts", "successors", "aside", "annotations"):
             connection.execute(f"DROP TABLE {table}")
         columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
         for column in columns[columns.index("reason") + 1 :]:
