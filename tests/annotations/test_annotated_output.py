@@ -384,3 +384,15 @@ def test_sources_that_fail_leave_what_is_there_and_the_records_are_written(
     assert project.small.run().code == 0
     assert made(project)["labels/dogs/b-s.txt"] == b""
     assert not (project.out / "failures.jsonl").exists()
+
+
+@pytest.mark.parametrize("size", ["content", 32, [32, 32]])
+def test_photographs_that_are_carried_over_have_theirs(size: object, project: Drawn) -> None:
+    project.small.pair |= {"output_size": size, "originals": "copy"}
+    assert project.small.run().code == 0
+    boxes = read_csv(project.out / "annotations.csv")
+    # The same geometry as that of what is made of them, which other tests hold against pixels.
+    for stem in ("cats/o1", "dogs/b"):
+        assert boxes[f"{stem}.png"] == boxes[f"{stem}-s.png"]
+        labels = [(project.out / f"labels/{each}.txt").read_bytes() for each in (stem, f"{stem}-s")]
+        assert labels[0] == labels[1] != b""
