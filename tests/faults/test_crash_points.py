@@ -38,6 +38,7 @@ PARENT = {
     "metadata-written": (1,),
     "settings-written": (1,),
     "failures-written": (1,),
+    "card-written": (1,),
     "records-noted": (1,),
     "summary-written": (1,),
     "holder-removed": (1,),
@@ -66,7 +67,8 @@ REPLACING = {
     "group-renamed": (1,),
     "folders-synced": (1,),
 }
-# In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl, run.json;
+# In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl,
+# README.md, run.json;
 # in a worker: style targets, if they are not cached.
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
 ALL = PARENT | STALE | TAKEN_BACK | PUT_BACK | SHARDS | REPLACING | WORKER | EITHER
