@@ -4,12 +4,13 @@ Imports torch, Pillow and nothing of the pipeline.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 from PIL import Image, ImageOps
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset
 
 from stylebatch.errors import UserError
 
+Keep = Callable[[dict[str, Any]], bool]
 # The label of a photograph that lies in no class folder. Losses refuse it.
 NO_CLASS = -1
 # What is in no split belongs there, where others are in one.
@@ -56,7 +58,7 @@ class StylisedDataset(Dataset[tuple[Any, int]]):
         probability: float = 0.5,
         transform: Callable[[Image.Image], Any] | None = None,
         seed: int = 0,
-        keep: Callable[[dict[str, Any]], bool] | None = None,
+        keep: Keep | None = None,
         manifest_folder: str | PathLike[str] | None = None,
     ) -> None:
         """Read the output's `metadata.jsonl`; images are read when they are asked for.
@@ -85,15 +87,17 @@ class StylisedDataset(Dataset[tuple[Any, int]]):
         self.root, self.probability, self.transform = Path(root), probability, transform
         self.split, self.seed = split, seed
         self._contents_root = Path(manifest_folder or self.root.absolute().parent)
-        rows = list(_read(self.root / "metadata.jsonl"))
-        self.classes = sorted({row["label"] for row in rows if row["label"] is not None})
+        lines = list(_read(self.root / "metadata.jsonl", keep))
+        self.classes = sorted({line.label for line in lines if line.label is not None})
         self.class_to_idx = {label: number for number, label in enumerate(self.classes)}
-        photographs = _by_content(_of_split(rows, split, self.root), keep)
+        photographs = _by_content(_of_split(lines, split, self.root))
         if not photographs:
             raise DataError(str(self.root), "it has no images", "", "run it first")
         self.contents = _Texts(photographs)
         every = photographs.values()
-        self.targets = [self.class_to_idx.get(each.label, NO_CLASS) for each in every]
+        self.targets = [
+            NO_CLASS if each.label is None else self.class_to_idx[each.label] for each in every
+        ]
         self._originals = _Texts(each.original for each in every)
         self._versions = _Texts(path for each in every for path in each.versions)
         counts = torch.tensor([0, *(len(each.versions) for each in every)])
@@ -174,6 +178,17 @@ class StylisedDataset(Dataset[tuple[Any, int]]):
             torch.set_rng_state(before)
 
 
+class _Line(NamedTuple):
+    """What is needed of a line of the metadata: of a million, all would take gigabytes."""
+
+    file_name: str
+    content: str
+    label: str | None
+    split: str | None
+    is_original: bool
+    is_kept: bool
+
+
 class _Photograph:
     """What the output has of one photograph: paths from its root."""
 
@@ -181,19 +196,6 @@ class _Photograph:
         self.label = label
         self.original = ""
         self.versions: list[str] = []
-
-
-def _by_content(
-    rows: list[dict[str, Any]], keep: Callable[[dict[str, Any]], bool] | None
-) -> dict[str, _Photograph]:
-    photographs: dict[str, _Photograph] = {}
-    for row in rows:
-        photograph = photographs.setdefault(row["content"], _Photograph(row["label"]))
-        if row["kind"] == "original":
-            photograph.original = row["file_name"]
-        elif keep is None or keep(row):
-            photograph.versions.append(row["file_name"])
-    return photographs
 
 
 class _Texts(Sequence[str]):
@@ -223,30 +225,44 @@ class _Texts(Sequence[str]):
         return bytes(self._bytes[first:end].tolist()).decode()
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
+def _read(path: Path, keep: Keep | None) -> Iterator[_Line]:
     todo = f"run `stylebatch metadata {path.parent}`"
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                row = json.loads(line)
+            for number, text in enumerate(file, 1):
+                row = json.loads(text)
                 if not row.keys() >= _KEYS or not row["file_name"].startswith("images/"):
                     raise DataError(f"{path}:{number}", "a line of an older stylebatch", "", todo)
-                yield row
-    except (OSError, ValueError) as error:
+                is_original = row["kind"] == "original"
+                is_kept = is_original or keep is None or keep(row)
+                label, split = (each and sys.intern(each) for each in (row["label"], row["split"]))
+                yield _Line(row["file_name"], row["content"], label, split, is_original, is_kept)
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(str(path), f"can't be read ({error})", "", todo) from error
 
 
-def _of_split(rows: list[dict[str, Any]], split: str | None, root: Path) -> list[dict[str, Any]]:
-    """Return the rows of a split."""
-    there = {row["split"] for row in rows}
+def _of_split(lines: list[_Line], split: str | None, root: Path) -> list[_Line]:
+    """Return the lines of a split."""
+    there = {line.split for line in lines}
     names = sorted({name or _TRAIN for name in there} if there != {None} else set())
     if split is None and not names:
-        return rows
+        return lines
     if split not in names:
         found = f"no split {split!r}" if split else "it has splits"
         allowed = ", ".join(f"`split={name!r}`" for name in names) or "none: there are no splits"
         raise DataError(str(root), found, f"allowed is {allowed}", "choose one of these")
-    return [row for row in rows if (row["split"] or _TRAIN) == split]
+    return [line for line in lines if (line.split or _TRAIN) == split]
+
+
+def _by_content(lines: list[_Line]) -> dict[str, _Photograph]:
+    photographs: dict[str, _Photograph] = {}
+    for line in lines:
+        photograph = photographs.setdefault(line.content, _Photograph(line.label))
+        if line.is_original:
+            photograph.original = line.file_name
+        elif line.is_kept:
+            photograph.versions.append(line.file_name)
+    return photographs
 
 
 def _open(path: Path) -> Image.Image:

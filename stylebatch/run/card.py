@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from itertools import chain, count
+from itertools import chain, count, takewhile
 from typing import Any
 
 import yaml
@@ -78,6 +78,7 @@ class Card:
     Attributes:
         rows: of each split by `datasets`' name, how many images of each kind there are.
         pairs: of each pair and settings, likewise.
+        folders: what the folders of each pair's photographs have in common.
         styles: how many images each style has.
         misread: a path that `datasets` misreads where it has to go by names, if there is any.
     """
@@ -90,6 +91,7 @@ class Card:
         names = sorted({self._splits[split] for split in splits}, key=_place)
         self.rows: dict[str, Counter[str]] = {name: Counter() for name in names or ["train"]}
         self.pairs: Counter[tuple[str, str]] = Counter()
+        self.folders: dict[str, str] = {}
         self.styles: Counter[str] = Counter()
         self.misread = ""
         self._labels: set[str] = set()
@@ -128,6 +130,8 @@ class Card:
         name = self._splits[row["split"]]
         self.rows[name][row["kind"]] += 1
         self.pairs[row["pair"], row["settings_id"]] += 1
+        folder = row["content"].rpartition("/")[0]
+        self.folders[row["pair"]] = _common(self.folders.get(row["pair"], folder), folder)
         if row["style"]:
             self.styles[row["style"]] += 1
         if row["label"] is not None:
@@ -251,6 +255,14 @@ class Card:
 def _place(split: str) -> tuple[int, str]:
     usual = ("train", "validation", "test")
     return (usual.index(split) if split in usual else len(usual), split)
+
+
+def _common(one: str, other: str) -> str:
+    """Return the folder that two are in, or are."""
+    if one == other:
+        return one
+    pairs = zip(one.split("/"), other.split("/"), strict=False)
+    return "/".join(first for first, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _read(dataset: Dataset) -> str | None:

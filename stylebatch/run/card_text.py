@@ -46,6 +46,7 @@ class Facts(Protocol):
 
     rows: dict[str, Counter[str]]
     pairs: Counter[tuple[str, str]]
+    folders: dict[str, str]
     styles: Counter[str]
     misread: str
 
@@ -76,12 +77,18 @@ def card_text(facts: Facts, settings: Mapping[str, Mapping[str, Any]]) -> str:
     if facts.misread:
         parts.append(_BY_NAMES.format(path=facts.misread))
     made = [
-        [f"`{pair}`", f"`{key}`", f"{count:,}", *_described(settings.get(key, {}))]
+        [
+            f"`{pair}`",
+            f"`{facts.folders[pair] or '.'}`",
+            f"{count:,}",
+            f"`{key}`",
+            *_described(settings.get(key, {})),
+        ]
         for (pair, key), count in sorted(facts.pairs.items())
     ]
     parts += [
         "## How it was made",
-        _table(("pair", "`settings_id`", "images", "recipe", "network"), made),
+        _table(("pair", "photographs from", "images", "`settings_id`", "recipe", "network"), made),
         "`settings.json` has every field of these, `metadata.jsonl` the photograph, the style and "
         "the strength of each image.",
     ]

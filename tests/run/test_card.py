@@ -38,7 +38,7 @@ def test_it_tells_what_is_there(project: Project, pair: Pair) -> None:
     assert "| `train` | 0 | 6 |" in text
     assert "2 classes: `cats`, `dogs`." in text
     assert "`styles/sky.png` (3), `styles/wave.png` (3)" in text
-    assert "| `all` | `settings` | 6 |" in text
+    assert "| `all` | `photos` | 6 | `settings` |" in text
     card = told(project)
     assert (card["license"], card["pretty_name"]) == ("unknown", "out")
     assert card["size_categories"] == ["n<1K"]
