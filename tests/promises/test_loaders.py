@@ -217,6 +217,14 @@ def test_columns_of_null_have_a_type(tmp_path: Path, load: Callable[..., Any]) -
 
 
 @with_hugging_face
+def test_classes_of_any_name_have_their_numbers(tmp_path: Path, load: Callable[..., Any]) -> None:
+    names = ["1", "10", "2", "no", "null", "~", "a: b", "[x]", "é ü", "#c", "__d", "e*", "'f'"]
+    photos = [f"{name}/photo.png" for name in names]
+    small = trapped(tmp_path, *photos, styles=["styles/s.png"], steps=1)
+    check_all_is_there(small, load(small.out), {None: "train"})
+
+
+@with_hugging_face
 def test_an_output_that_was_moved_is_loaded(tmp_path: Path, load: Callable[..., Any]) -> None:
     small = trapped(tmp_path / "before", "cats/a.png", "dogs/b.png")
     small.out.rename(tmp_path / "moved")
