@@ -143,7 +143,7 @@ class StylisedDataset(Dataset[tuple[Any, int]]):
             DataError: an image that is gone or can't be read.
         """
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{index}: there are {len(self)} items")
+            raise IndexError(f"{index}: allowed is 0 to {len(self) - 1}")
         index %= len(self)
         with self._drawing_for(index):
             image = _open(self._draw_path(index))

@@ -72,7 +72,7 @@ def card_text(facts: Facts, settings: Mapping[str, Mapping[str, Any]]) -> str:
         _table(("split", "photographs", "stylised"), counts),
     ]
     if facts.labels:
-        parts.append(f"{len(facts.labels):,} classes: {_named(facts.labels)}.")
+        parts.append(f"Classes ({len(facts.labels):,}): {_named(facts.labels)}.")
     parts.append(_LOADING.format(place="."))
     if facts.misread:
         parts.append(_BY_NAMES.format(path=facts.misread))

@@ -36,7 +36,7 @@ def test_it_tells_what_is_there(project: Project, pair: Pair) -> None:
     project.run(pair)
     text = project.dataset.card.read_text(encoding="utf-8")
     assert "| `train` | 0 | 6 |" in text
-    assert "2 classes: `cats`, `dogs`." in text
+    assert "Classes (2): `cats`, `dogs`." in text
     assert "`styles/sky.png` (3), `styles/wave.png` (3)" in text
     assert "| `all` | `photos` | 6 | `settings` |" in text
     card = told(project)
