@@ -234,6 +234,11 @@ class Ledger:
             f"WHERE state IN {outcomes.STANDING} ORDER BY j.folder, j.name"
         )
 
+    def splits(self) -> list[str | None]:
+        """Return the splits of the images that stand, None for those in none."""
+        query = f"SELECT DISTINCT split FROM jobs WHERE state IN {outcomes.STANDING}"
+        return [split for (split,) in self._connection.execute(query)]
+
     def failures(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of each job that failed, ordered by folder and name."""
         of_each = (

@@ -8,6 +8,8 @@ from pathlib import Path
 from stylebatch.output.shard import Shard
 from stylebatch.system import files, folders
 
+# The folder of the images, which the records' paths begin with: they resolve from the output.
+IMAGES = "images"
 # Between what is a run's own id and the name of its shard.
 _OF_SHARD = "-shard-"
 
@@ -29,13 +31,14 @@ class Dataset:
 
     def __init__(self, root: Path, shard: Shard | None = None) -> None:
         self.root, self.shard = root, shard
-        self.images = root / "images"
+        self.images = root / IMAGES
         self.losses = root / "losses"
         self.progress = root / "progress"
         self.side_by_side = root / "side_by_side"
         self.metadata = root / "metadata.jsonl"
         self.settings = root / "settings.json"
         self.failures = root / "failures.jsonl"
+        self.card = root / "README.md"
         self.state = root / ".stylebatch"
         # A folder for each run that has set something aside.
         self.stale = self.state / "stale"
@@ -151,8 +154,9 @@ class Dataset:
         for name in files.list_folders(self.state / "tmp"):
             if name != run_id and not self._is_of_sibling(name):
                 self.remove_temporaries(name)
-        for target in (self.metadata, self.settings, self.failures, self.whole.summary):
+        for target in (self.metadata, self.settings, self.failures, self.card, self.whole.summary):
             files.sweep_unfinished(target)
+        files.sweep_unfinished_like(self.root, "metadata-*.jsonl")
         for target in (self.holder, self.summary):
             files.sweep_unfinished(target)
 

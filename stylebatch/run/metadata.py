@@ -1,18 +1,18 @@
-"""What a run writes about its output: metadata, settings, failures."""
+"""What a run writes about its output: metadata, settings, failures, its card."""
 
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from typing import Any
 
 from stylebatch.ledger import Ledger, copy_together
-from stylebatch.output.layout import Dataset
+from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.output.lock import writing_records
 from stylebatch.recipes import Settings
 from stylebatch.run.annotations import annotation_failures
+from stylebatch.run.card import Card, json_line
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 
@@ -21,6 +21,8 @@ from stylebatch.system.crash_points import reached
 REFRESH_S, REFRESH_SHARE, MOST_REFRESHED = 60.0, 0.01, 50_000
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"
+# Raised where records come out otherwise, so that those of older outputs are written anew.
+_FORMAT = 2
 # What a line says of how it went: null of photographs that are carried over.
 _FACTS = (
     *("evaluations", "losses", "status", "restored", "retried_with_adam"),
@@ -31,13 +33,13 @@ PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
 
 
 def write_records(dataset: Dataset, ledger: Ledger) -> bool:
-    """Write `metadata.jsonl`, `settings.json` and `failures.jsonl` if anything has changed.
+    """Write `metadata.jsonl`, `settings.json`, `failures.jsonl` and the card if anything changed.
 
     Returns:
         whether they were written.
     """
-    changes = ledger.changes
-    is_there = files.stat_file(dataset.metadata) and files.stat_file(dataset.settings)
+    changes = [_FORMAT, ledger.changes]
+    is_there = all(map(files.stat_file, (dataset.metadata, dataset.settings, dataset.card)))
     if is_there and ledger.get("written") == changes:
         return False
     with writing_records(dataset):
@@ -69,22 +71,18 @@ def write_records_beside(dataset: Dataset) -> int:
 
 
 def _write_all(dataset: Dataset, ledger: Ledger) -> int:
-    used: set[str] = set()
-    count = 0
-
-    def counted() -> Iterator[str]:
-        nonlocal count
-        for line in _metadata_lines(ledger, used):
-            count += 1
-            yield line
-
-    files.write_lines_atomic(dataset.metadata, counted())
+    card = Card(dataset, ledger.splits())
+    rows = map(metadata_row, ledger.done())
+    files.write_lines_atomic(dataset.metadata, map(json_line, map(card.tell, rows)))
     reached("metadata-written")
-    _write_settings(dataset, ledger, used)
+    settings = {key: value for key, value in ledger.settings().items() if key in card.settings_ids}
+    files.write_json_atomic(dataset.settings, settings)
     reached("settings-written")
     _write_failures(dataset, ledger)
     reached("failures-written")
-    return count
+    card.write(map(metadata_row, ledger.done()), settings)
+    reached("card-written")
+    return card.count
 
 
 class Refresher:
@@ -113,15 +111,10 @@ class Refresher:
         self._due_at = now + max(REFRESH_S, took_s / REFRESH_SHARE)
 
 
-def _write_settings(dataset: Dataset, ledger: Ledger, used: set[str]) -> None:
-    settings = {key: value for key, value in ledger.settings().items() if key in used}
-    files.write_json_atomic(dataset.settings, settings)
-
-
 def _write_failures(dataset: Dataset, ledger: Ledger) -> None:
     """No failures, no file."""
     rows = (_as_row(failure) for failure in ledger.failures())
-    lines = map(_line, chain(rows, annotation_failures(ledger)))
+    lines = map(json_line, chain(rows, annotation_failures(ledger)))
     first = next(lines, None)
     if first is None:
         files.remove_file(dataset.failures)
@@ -177,14 +170,4 @@ def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_row(fields: Mapping[str, Any]) -> dict[str, Any]:
     rest = dict(fields)
-    return {_PATH_KEY: rest.pop("output"), **rest}
-
-
-def _metadata_lines(ledger: Ledger, used: set[str]) -> Iterator[str]:
-    for fields in ledger.done():
-        used.add(fields["settings_id"])
-        yield _line(metadata_row(fields))
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+    return {_PATH_KEY: f"{IMAGES}/{rest.pop('output')}", **rest}

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, file_digest
 from pathlib import Path
@@ -284,10 +284,18 @@ def write_json_atomic(path: Path, value: Mapping[str, Any]) -> None:
 
 def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     """Replace a text file in a folder that is there, as `write_atomic`; lines come one by one."""
+    with lines_atomic(path) as write:
+        for line in lines:
+            write(line)
+
+
+@contextmanager
+def lines_atomic(path: Path) -> Iterator[Callable[[str], object]]:
+    """Let lines be written one by one; without an error they then replace a file as above."""
     temporary = _unfinished(path)
     try:
         with _naming(temporary), temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+            yield lambda line: file.write(f"{line}\n")
             file.flush()
             os.fsync(file.fileno())
         reached("atomic-written")
@@ -331,7 +339,12 @@ def remove_file(path: Path) -> None:
 
 def sweep_unfinished(path: Path) -> None:
     """Remove what killed processes left of writing a file atomically."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    sweep_unfinished_like(path.parent, glob.escape(path.name))
+
+
+def sweep_unfinished_like(folder: Path, names: str) -> None:
+    """Remove the same of all files of a folder whose names match a glob."""
+    for left in folder.glob(f".{names}.*.tmp"):
         left.unlink(missing_ok=True)
 
 

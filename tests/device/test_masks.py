@@ -38,7 +38,7 @@ def masks(jobs: dict[str, Job]) -> dict[str, str]:
 
 def metadata(project: Project) -> dict[str, dict[str, Any]]:
     rows = map(json.loads, project.dataset.metadata.read_text().splitlines())
-    return {row["file_name"]: row for row in rows}
+    return {row["file_name"].removeprefix("images/"): row for row in rows}
 
 
 def test_a_mask_is_found_by_folder_and_stem_whatever_its_suffix(project: Project) -> None:

@@ -15,7 +15,7 @@ from stylebatch.manifest import Manifest, load_manifest
 
 pytestmark = pytest.mark.slow
 
-FIRST, PAIRS = blocks("README.md", "yaml")
+FIRST, TRAINING, PAIRS = blocks("README.md", "yaml")
 
 
 def loaded(folder: Path, text: str) -> Manifest:
@@ -54,6 +54,14 @@ def test_masks_sweep_and_override_are_as_shown(tmp_path: Path) -> None:
     assert {pair.strength for pair in points} == {(0.5, 2)}
     assert {pair.settings.recipe.color for pair in points} == {"content"}
     assert {pair.settings.recipe.style_scales for pair in points} == {(0.5, 1)}
+
+
+def test_the_manifest_of_a_training_set_says_what_it_does(tmp_path: Path) -> None:
+    write_demo(tmp_path)
+    text = yaml.safe_dump(yaml.safe_load(FIRST) | yaml.safe_load(TRAINING))
+    (pair,) = loaded(tmp_path, text).pairs
+    assert (pair.split.kind, pair.assign.count) == ("shares", 2)
+    assert pair.settings.recipe.output_size == (256, 256)
 
 
 def test_the_first_screen_has_what_it_is_a_picture_a_manifest_and_two_commands() -> None:

@@ -41,6 +41,7 @@ PARENT = {
     "metadata-written": (1,),
     "settings-written": (1,),
     "failures-written": (1,),
+    "card-written": (1,),
     "records-noted": (1,),
     "summary-written": (1,),
     "holder-removed": (1,),
@@ -71,7 +72,8 @@ REPLACING = {
 }
 # Of a run whose annotations have changed.
 ANNOTATED = {"annotations-noted": (1,), "annotations-placed": (1,)}
-# In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl, run.json;
+# In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl,
+# README.md, run.json;
 # in a worker: style targets, if they are not cached.
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
 ALL = PARENT | ANNOTATED | STALE | TAKEN_BACK | PUT_BACK | SHARDS | REPLACING | WORKER | EITHER

@@ -63,7 +63,8 @@ def test_temporaries_of_other_runs_are_swept(tmp_path: Path) -> None:
     dataset.sweep_temporaries("mine")
     for run in ("mine", "killed"):
         write_synced(dataset.temporary_folder(run) / "worker0/1.png.tmp", b"")
-    write_synced(dataset.root / ".metadata.jsonl.123.tmp", b"half")
+    for name in ("metadata.jsonl", "metadata-train.jsonl", "README.md"):
+        write_synced(dataset.root / f".{name}.123.tmp", b"half")
     dataset.sweep_temporaries("mine")
     assert {path.name for path in (dataset.state / "tmp").iterdir()} == {"mine"}
     assert not list(dataset.root.glob("*.tmp"))

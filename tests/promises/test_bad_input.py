@@ -355,7 +355,10 @@ def test_an_unreadable_photograph_fails_alone(small: Small) -> None:
     assert set(small.images()) == {
         f"{stem}-{style}.png" for stem in ("cats/a", "dogs/b") for style in "st"
     }
-    failed = {row["file_name"]: row["reason"] for row in lines(small.out / "failures.jsonl")}
+    failed = {
+        row["file_name"].removeprefix("images/"): row["reason"]
+        for row in lines(small.out / "failures.jsonl")
+    }
     assert len(failed) == 6
     for output, reason in failed.items():
         assert f"failed: {output}: {reason}\n" in ended.err

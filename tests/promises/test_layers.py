@@ -28,7 +28,7 @@ from support.runs import run_process, small_project
 # import each other.
 TABLE = """
     errors records system
-    pictures extractors output demo
+    pictures extractors output demo data
     recipes transfer annotations
     manifest device
     plan worker
@@ -38,7 +38,7 @@ TABLE = """
     cli
 """.strip()
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n"), 1) for name in names.split()}
-MAX_ROWS, MAX_ENTRIES = 9, 19
+MAX_ROWS, MAX_ENTRIES = 9, 20
 # The package's doors for Python itself, which are no rooms: only what they open is theirs.
 DOORS = {"stylebatch": {"api"}, "__main__": {"cli"}}
 
@@ -80,6 +80,7 @@ ALLOWED_LATE = {
 # Rooms and modules that import torch, or what does, when they are loaded.
 BRING_TORCH = (
     "stylebatch.api",
+    "stylebatch.data",
     "stylebatch.device",
     "stylebatch.preview.comparison",
     "stylebatch.preview.speed_probe",
@@ -89,7 +90,7 @@ BRING_TORCH = (
     "stylebatch.worker",
 )
 BUT = {"stylebatch.device", "stylebatch.transfer", "stylebatch.worker", "stylebatch.worker.spec"}
-MAY_IMPORT_TORCH = {"api", "device", "preview", "transfer", "worker"}
+MAY_IMPORT_TORCH = {"api", "data", "device", "preview", "transfer", "worker"}
 MAY_IMPORT_TORCH_LATE = {"cli", "extractors"}
 TORCH = ("torch", "torchvision", "safetensors.torch")
 
@@ -176,6 +177,13 @@ def test_the_optimisation_knows_of_nothing_but_architectures(found: list[Import]
     known = {each.imported for each in found if room(each.importer) == "transfer"}
     ours = {name for name in known if is_ours(name) and room(name) != "transfer"}
     assert ours == {"stylebatch.extractors.architectures"}
+
+
+def test_what_trains_on_an_output_needs_nothing_of_what_makes_it(found: list[Import]) -> None:
+    known = {each.imported for each in found if room(each.importer) == "data"}
+    assert {name for name in known if is_ours(name)} == {"stylebatch.errors"}
+    assert {room(name) for name in brought_by("stylebatch.data")} <= {"data", "errors", *DOORS}
+    assert "torchvision" not in {name.partition(".")[0] for name in known}
 
 
 def test_a_room_with_a_front_door_is_entered_by_it(found: list[Import]) -> None:

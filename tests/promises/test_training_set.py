@@ -394,9 +394,9 @@ def test_an_image_that_can_not_be_read_fails_as_an_original_too(small: Small) ->
     lines = (small.out / "failures.jsonl").read_text(encoding="utf-8").splitlines()
     failed = [json.loads(line) for line in lines]
     assert {row["file_name"]: row["kind"] for row in failed} == {
-        "cats/broken-s.png": "stylised",
-        "cats/broken-t.png": "stylised",
-        "cats/broken.png": "original",
+        "images/cats/broken-s.png": "stylised",
+        "images/cats/broken-t.png": "stylised",
+        "images/cats/broken.png": "original",
     }
 
 

@@ -32,17 +32,17 @@ def test_the_metadata_has_a_line_for_each_image(project: Project, pair: Pair) ->
     project.run(pair)
     rows = lines(project.dataset.metadata)
     assert [row["file_name"] for row in rows] == [
-        "a-sky.png",
-        "a-wave.png",
-        "cats/b-sky.png",
-        "cats/b-wave.png",
-        "dogs/c-sky.png",
-        "dogs/c-wave.png",
+        "images/a-sky.png",
+        "images/a-wave.png",
+        "images/cats/b-sky.png",
+        "images/cats/b-wave.png",
+        "images/dogs/c-sky.png",
+        "images/dogs/c-wave.png",
     ]
     row = rows[3]
     assert row.pop("content_digest") != row.pop("style_digest")
     assert row == {
-        "file_name": "cats/b-wave.png",
+        "file_name": "images/cats/b-wave.png",
         "pair": "all",
         "label": "cats",
         "split": None,
@@ -94,7 +94,7 @@ def test_failures_have_a_file_as_long_as_there_are_any(project: Project, pair: P
         ledger.record([JobFailed(0, job.output, job.fingerprint, "broken")])
         write_records(project.dataset, ledger)
         (row,) = lines(project.dataset.failures)
-        assert (row["file_name"], row["reason"]) == (job.output, "broken")
+        assert (row["file_name"], row["reason"]) == (f"images/{job.output}", "broken")
         project.finish(ledger, waiting(project.plan(ledger, pair, retry_failed=True)))
         ledger.claim([job])
         project.finish(ledger, [job])

@@ -251,7 +251,7 @@ class Trial:
         assert self.small.images() == self.expected.images()
         assert timeless_logs(out) == timeless_logs(expected)
         assert timeless_metadata(out) == timeless_metadata(expected)
-        for name in ("settings.json", "failures.jsonl"):
+        for name in ("settings.json", "failures.jsonl", "README.md"):
             assert _bytes(out / name) == _bytes(expected / name), name
         assert temporaries(out) == []
         self._check_ledger()

@@ -121,9 +121,9 @@ class Small:
         return {path for run in runs for path in contents(run)}
 
     def metadata(self) -> dict[str, dict[str, Any]]:
-        """Return the lines of the metadata by their images."""
+        """Return the lines of the metadata by their images, paths as in `images`."""
         rows = lines(self.out / "metadata.jsonl")
-        return {row["file_name"]: row for row in rows}
+        return {row["file_name"].removeprefix("images/"): row for row in rows}
 
     def log(self) -> str:
         """Return the log of all runs."""

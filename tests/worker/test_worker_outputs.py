@@ -140,7 +140,10 @@ def test_an_image_without_a_fitting_mask_fails_and_the_others_are_made(
     ended = small.run()
     assert ended.code == 3, ended
     assert set(small.images()) == {B_S, B_T}
-    failures = {row["file_name"]: row["reason"] for row in lines(small.out / "failures.jsonl")}
+    failures = {
+        row["file_name"].removeprefix("images/"): row["reason"]
+        for row in lines(small.out / "failures.jsonl")
+    }
     assert set(failures) == {A_S, A_T}
     for text in failures.values():
         assert re.search(reason, text), text
