@@ -120,8 +120,14 @@ def _state(ledger: Ledger, told: dict[str, Any], sources: dict[str, Sources]) ->
     return files.digest_bytes("\n".join(parts).encode())
 
 
-def _fit(recipe: Mapping[str, Any]) -> Fit:
-    """Return how a recipe's results come of their photographs."""
+def _fit(told: Mapping[str, Any]) -> Fit | None:
+    """Return how what settings make comes of photographs, by what was remembered of them."""
+    if told.get("originals") == "link":
+        return "same"
+    # Those of photographs that are copied have no recipe, and what else decides their size.
+    recipe = {"fit": None, **told} if "originals" in told else told.get("recipe")
+    if not recipe:
+        return None
     if recipe["output_size"] == "content":
         return "same"
     # What an earlier manifest made may still stand, of recipes too that annotations refuse.
@@ -143,8 +149,7 @@ class _Writing:
         self.ledger, self.report, self.sources = ledger, report, sources
         self.files = AnnotationFiles(dataset, ledger, run_id, report)
         self.per_image = {pair: PerImage(each) for pair, each in sources.items()}
-        recipes = ((key, told.get("recipe")) for key, told in ledger.settings().items())
-        self.fits = {key: _fit(recipe) for key, recipe in recipes if recipe}
+        self.fits = {key: _fit(told) for key, told in ledger.settings().items()}
         roots = {each.root for each in sources.values()} or {dataset.root}
         self.geometries = Geometries(roots.pop(), dataset.images)
         self.whole: dict[str, dict[str, list[Result]]] = {kind: {} for kind in WHOLE}
