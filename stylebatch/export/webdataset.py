@@ -47,3 +47,5 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), _MODE
     tar.addfile(member, io.BytesIO(data))
+    # It keeps all members, for who would ask for them.
+    tar.members.clear()  # type: ignore[attr-defined]
