@@ -132,7 +132,7 @@ def test_a_shard_takes_no_memory_for_what_is_written() -> None:
             tracemalloc.stop()
         return found
 
-    assert peak(4000) < 2 * peak(40)
+    assert peak(400) < 2 * peak(20)
     file = io.BytesIO()
     write_shard(HashedFile(file), samples(3))
     with tarfile.open(fileobj=io.BytesIO(file.getvalue())) as tar:
