@@ -221,7 +221,8 @@ def _check(target: Target, contents: Contents, tell: Tell, *, is_sharded: bool) 
     # Of a tree, the files that are listed tell of images that have files of their own.
     found = sum(each.num_images for each in target.known() if each.is_listed == is_sharded)
     if found != contents.listing.num_images:
-        told = f"{found:,} images are there of {contents.listing.num_images:,}"
+        is_there = counted(found, "image", "is", "are")
+        told = f"{is_there} there of {contents.listing.num_images:,}"
         raise ExportStoppedError(str(target.root), told, "", "run it again")
 
 
