@@ -37,6 +37,10 @@ COMMANDS = {
         "records:metadata",
         "Write metadata.jsonl and its like from what is there: also while a run goes on.",
     ),
+    "export": (
+        "export:app",
+        "Write an output as other programs read it: WebDataset, Parquet, YOLO, COCO.",
+    ),
     "restore": (
         "aside:restore",
         "Put images that were set aside back where none stands now, of each the last one.",

@@ -18,7 +18,7 @@ from stylebatch.system.crash_points import reached
 
 DIGEST_BYTES = 16
 # How a file system answers that has no second names, or no more of them.
-_WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class FileStat(NamedTuple):
@@ -327,7 +327,7 @@ def link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in _WITHOUT_LINKS:
+        if error.errno not in WITHOUT_LINKS:
             raise
         write_atomic(target, read_bytes(source), make_folders=False)
 

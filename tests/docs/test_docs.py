@@ -22,7 +22,7 @@ from stylebatch.recipes import recipe_fields, recipe_names, recipe_on
 # Written in a pair, not in a recipe.
 OF_A_PAIR = {"masks", "name", "recipe"}
 RECIPES, WEIGHTS = "docs/recipes.md", "docs/weights.md"
-COMMAND = re.compile(r"(?:^|/|exec |&& )stylebatch ((?:weights )?[a-z]+)\b(.*)")
+COMMAND = re.compile(r"(?:^|/|exec |&& )stylebatch ((?:weights |export )?[a-z]+)\b(.*)")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 FOLDERS = "stylebatch|tests|benchmarks|examples|training|docs"
 
@@ -119,7 +119,8 @@ def test_every_command_and_option_exists(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{name}.md" for name in ("manifest", "running", "output"))]
+    "page",
+    ["README.md", *(f"docs/{name}.md" for name in ("manifest", "running", "output", "export"))],
 )
 def test_an_option_on_its_own_is_one_of_some_command(page: str) -> None:
     of_all = [option for each in get_command(app).params for option in each.opts]
@@ -130,7 +131,7 @@ def test_an_option_on_its_own_is_one_of_some_command(page: str) -> None:
 
 def test_commands_are_found() -> None:
     assert {name for name, _ in commands("README.md")} == {
-        *("init", "run", "plan", "status", "merge", "stylize", "recipes", "clean")
+        *("init", "run", "plan", "status", "merge", "stylize", "recipes", "clean", "export")
     }
     weights = {name for name, _ in commands("docs/weights.md")}
     assert weights == {"weights list", "weights fetch", "weights convert", "doctor"}

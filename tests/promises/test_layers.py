@@ -33,12 +33,12 @@ TABLE = """
     manifest device
     plan worker
     ledger api
-    run
+    run export
     preview
     cli
 """.strip()
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n"), 1) for name in names.split()}
-MAX_ROWS, MAX_ENTRIES = 9, 20
+MAX_ROWS, MAX_ENTRIES = 9, 21
 # The package's doors for Python itself, which are no rooms: only what they open is theirs.
 DOORS = {"stylebatch": {"api"}, "__main__": {"cli"}}
 
@@ -49,9 +49,15 @@ WITHOUT = {
     "ledger": {"device", "worker", "transfer"},
     "api": {"manifest", "worker"},
     "run": {"api", "transfer", "demo"},
+    "export": {
+        *("api", "demo", "device", "extractors", "manifest", "pictures", "plan", "recipes"),
+        *("transfer", "worker"),
+    },
 }
 # Rooms that are entered by their `__init__` only.
-FRONT_DOORS = {"demo", "extractors.weights", "ledger", "manifest", "plan", "recipes", "run"}
+FRONT_DOORS = {
+    *("demo", "export", "extractors.weights", "ledger", "manifest", "plan", "recipes", "run")
+}
 # Rooms whose `__init__` brings nothing, as something in them brings torch, or takes long.
 EMPTY = {
     "annotations",

@@ -1,0 +1,51 @@
+"""What is said of each image: a line of the metadata with every key, and the keys' types."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# As docs/output.md tells them. A column of nulls has its type as well.
+COLUMNS = {
+    "file_name": "string",
+    "pair": "string",
+    "label": "string",
+    "split": "string",
+    "kind": "string",
+    "content": "string",
+    "content_digest": "string",
+    "style": "string",
+    "style_digest": "string",
+    "mask": "string",
+    "mask_digest": "string",
+    "variant": "int32",
+    "strength": "float64",
+    "seed": "int64",
+    "settings_id": "string",
+    "device": "string",
+    "precision": "string",
+    "loss_log": "string",
+    "evaluations": "int32",
+    "losses": "losses",
+    "status": "string",
+    "restored": "bool",
+    "retried_with_adam": "bool",
+    "seconds": "float64",
+}
+# What a column of the type `losses` is made of: float64 each.
+LOSSES = ("total", "content", "style", "tv")
+_NOTHING = dict.fromkeys(COLUMNS)
+
+
+def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an image's line with every key, from what `Ledger.done` tells of it.
+
+    Every line has the same keys: readers take those of the first for all.
+    """
+    rest = dict(fields)
+    facts = rest.pop("facts", {})
+    return {**_NOTHING, "file_name": rest.pop("output"), **rest, **facts}
+
+
+def line_of(row: Mapping[str, Any]) -> str:
+    """Return a line as JSON, without its end."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
