@@ -57,7 +57,7 @@ def _check_link(data: bytes, where: str) -> None:
     suffix = Path(where).suffix.lower()
     if suffix not in LOADED_SUFFIXES:
         allowed = f"linked are {', '.join(LOADED_SUFFIXES)}"
-        raise ContentError(where, f"loaders don't read {suffix} files", allowed, _COPY)
+        raise ContentError(where, f"loaders pass over {suffix}", allowed, _COPY)
     if not is_upright(data, where):
         found = "is turned by its EXIF orientation, which loaders pass over"
         raise ContentError(where, found, "linked are upright images", _COPY)

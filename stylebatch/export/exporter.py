@@ -18,7 +18,7 @@ from stylebatch.export.shards import Shards
 from stylebatch.export.target import SUMMARY, Target, check_target
 from stylebatch.export.trees import Classify, Coco, Detect
 from stylebatch.ledger import copy_together
-from stylebatch.output.layout import Dataset
+from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.system import files
 from stylebatch.system.words import counted
 
@@ -188,7 +188,9 @@ class _Selection:
                 self._missing += [name] if len(self._missing) < _MOST_NAMED else []
                 continue
             place, rank = self._layout.place(row, split)
-            yield Image(split, label, row["kind"], place, rank, *stat, name, line_of(row))
+            # As `metadata.jsonl` has it, from the output's folder.
+            line = line_of({**row, "file_name": f"{IMAGES}/{name}"})
+            yield Image(split, label, row["kind"], place, rank, *stat, name, line)
 
     def _is_wanted(self, row: dict[str, Any], split: str) -> bool:
         wanted = self._request.splits

@@ -155,10 +155,10 @@ class Dataset:
             if name != run_id and not self._is_of_sibling(name):
                 self.remove_temporaries(name)
         for target in (self.metadata, self.settings, self.failures, self.card, self.whole.summary):
-            files.sweep_unfinished(target)
-        files.sweep_unfinished_like(self.root, "metadata-*.jsonl")
+            folders.sweep_unfinished(target)
+        folders.sweep_unfinished_like(self.root, "metadata-*.jsonl")
         for target in (self.holder, self.summary):
-            files.sweep_unfinished(target)
+            folders.sweep_unfinished(target)
 
     def _is_of_sibling(self, run_id: str) -> bool:
         owner = Shard.from_name(run_id.rpartition(_OF_SHARD)[2])

@@ -1,7 +1,6 @@
 """List, stat, hash, write atomically, rename: no other module does so, but `folders` beside it."""
 
 import errno
-import glob
 import json
 import os
 import secrets
@@ -335,17 +334,6 @@ def link(source: Path, target: Path) -> None:
 def remove_file(path: Path) -> None:
     """Remove a file of ours; one that is not there is no error."""
     path.unlink(missing_ok=True)
-
-
-def sweep_unfinished(path: Path) -> None:
-    """Remove what killed processes left of writing a file atomically."""
-    sweep_unfinished_like(path.parent, glob.escape(path.name))
-
-
-def sweep_unfinished_like(folder: Path, names: str) -> None:
-    """Remove the same of all files of a folder whose names match a glob."""
-    for left in folder.glob(f".{names}.*.tmp"):
-        left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

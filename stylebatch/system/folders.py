@@ -1,5 +1,6 @@
-"""Folders of ours as wholes: how large they are, and gone."""
+"""Folders of ours as wholes: how large they are, swept, and gone."""
 
+import glob
 import os
 import shutil
 from contextlib import suppress
@@ -44,3 +45,14 @@ def remove_if_empty(folder: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder of ours with all that is in it; one that is not there is no error."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_unfinished(path: Path) -> None:
+    """Remove what killed processes left of writing a file atomically."""
+    sweep_unfinished_like(path.parent, glob.escape(path.name))
+
+
+def sweep_unfinished_like(folder: Path, names: str) -> None:
+    """Remove the same of all files of a folder whose names match a glob."""
+    for left in folder.glob(f".{names}.*.tmp"):
+        left.unlink(missing_ok=True)

@@ -273,6 +273,7 @@ def test_splits_are_named_in_data_yaml(tmp_path: Path) -> None:
         project.photo(path)
     project.write_yolo()
     project.put("data.yaml", "names: [r, g, b]\n")
+    project.small.pair["originals"] = "copy"
     assert project.small.run().code == 0
     told = yaml.safe_load((project.out / "data.yaml").read_text())
     assert (told["train"], told["val"]) == ("images/train", "images/valid")

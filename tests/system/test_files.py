@@ -138,9 +138,9 @@ def test_what_killed_processes_left_of_a_file_is_swept_and_nothing_else(tmp_path
     ]
     for name in [*left, *kept]:
         (tmp_path / name).touch()
-    files.sweep_unfinished(tmp_path / "run.json")
+    folders.sweep_unfinished(tmp_path / "run.json")
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
-    files.sweep_unfinished(tmp_path / "[x]")
+    folders.sweep_unfinished(tmp_path / "[x]")
     assert sorted(os.listdir(tmp_path)) == sorted(kept[:-1])
 
 
