@@ -159,7 +159,7 @@ def test_webdataset_reads_them(small: Small) -> None:
     rows, count = small.metadata(), 0
     for image, label, row in loaded.to_tuple("png;jpg", "cls", "json"):
         count += 1
-        assert CLASSES[label] == rows[row["file_name"]]["label"]
+        assert CLASSES[label] == rows[row["file_name"].removeprefix("images/")]["label"]
         with Image.open(small.out / row["file_name"]) as opened:
             assert image.tobytes() == opened.convert("RGB").tobytes()
     assert count == NUM_IMAGES
