@@ -79,7 +79,7 @@ def test_a_probe_measures_each_shape_and_a_run_finds_what_it_told(small: Small) 
     assert told.output_bytes - beside == pytest.approx(sum(map(len, made)), rel=0.3)
     logs = contents(small.out / "losses").values()
     _, *rows = next(iter(logs)).splitlines(keepends=True)
-    assert sum(map(len, rows)) / len(rows) == pytest.approx(ROW_BYTES, rel=0.2)
+    assert sum(map(len, rows)) / len(rows) == pytest.approx(ROW_BYTES["csv"], rel=0.2)
 
 
 def test_evaluations_are_at_most_so_many_where_too_few_images_tell_when_they_end(
@@ -244,8 +244,9 @@ def test_a_limit_takes_the_groups_in_a_runs_order(small: Small) -> None:
     (key,) = settings
     groups = [Group(key, *SMALL, 4), Group(key, 0, 0, 9), Group(key, *WIDE, 2)]
     assert first_groups(groups, settings, None) == [Group(key, *WIDE, 2), Group(key, *SMALL, 4)]
-    assert first_groups(groups, settings, 3) == [Group(key, *WIDE, 2), Group(key, *SMALL, 1)]
-    assert first_groups(groups, settings, 2) == [Group(key, *WIDE, 2)]
+    # Of each its share: shapes take turns.
+    assert first_groups(groups, settings, 3) == [Group(key, *WIDE, 1), Group(key, *SMALL, 2)]
+    assert first_groups(groups, settings, 2) == [Group(key, *WIDE, 1), Group(key, *SMALL, 1)]
 
 
 def test_a_few_shapes_stand_for_many() -> None:
@@ -290,14 +291,15 @@ def test_a_dry_run_tells_it_below_the_plan_and_writes_nothing(small: Small) -> N
     ended = command("run", str(small.manifest), "--dry-run")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(planned)
-    images, evaluations, disk, time = ended.out.removeprefix(planned).splitlines()
+    # On a machine that is busy one more line says so.
+    images, evaluations, disk, time, *_ = ended.out.removeprefix(planned).splitlines()
     assert (images, evaluations) == ("images: 6", "evaluations: 24")
     assert re.fullmatch(rf"disk: about [\d.]+ kB; [\d.]+ [kMGTP]B are free at {small.out}", disk)
     assert re.fullmatch(r"time: .*\d s on cpu, measured now on 2 images", time)
     assert listing(small.root) == before
     limited = command("run", str(small.manifest), "--dry-run", "--limit", "2").out
     assert "images: 2\nevaluations: 8\n" in limited
-    assert "measured now on 1 image\n" in limited
+    assert re.search(r"measured now on [12] images?\n", limited)
 
 
 def test_shards_are_estimated_apart(small: Small) -> None:
@@ -328,7 +330,7 @@ def test_on_a_terminal_it_says_that_it_measures(small: Small) -> None:
     assert code == 0
     assert "measuring a few evaluations" in written
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
-    assert "measured now on 2 images" in text.rstrip().splitlines()[-1]
+    assert "measured now on 2 images" in text
     assert not small.out.exists()
 
 
