@@ -1,4 +1,4 @@
-"""How threads wait for each other: spinning (OpenMP's default) and asleep, beside other work.
+"""How threads wait for each other (spinning, spinning for a while, asleep), beside other work.
 
     python -m benchmarks.speed.waiting
     python -m benchmarks.speed.waiting --quick              # a smoke test
@@ -19,7 +19,7 @@ from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.timing import describe_repeats
 from stylebatch.device.choice import choose_precision
 
-POLICIES = ("as OpenMP does", "PASSIVE")
+POLICIES = ("as OpenMP does", "3000 turns", "PASSIVE")
 NEIGHBOURS = (0, 1, 2)
 CHILD = """
 import sys, time
@@ -68,8 +68,11 @@ def report(neighbours: int, repeats: int, steps: int) -> None:
 def time_child(policy: str, steps: int) -> tuple[float, float]:
     """Return seconds and CPU seconds of an evaluation in a process of its own."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
-    if policy in ("ACTIVE", "PASSIVE"):
+    environment.pop("GOMP_SPINCOUNT", None)
+    if policy == "PASSIVE":
         environment["OMP_WAIT_POLICY"] = policy
+    elif policy == "3000 turns":
+        environment["GOMP_SPINCOUNT"] = "3000"
     command = [sys.executable, "-c", CHILD, str(steps)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     wall, busy = map(float, ended.stdout.split())

@@ -10,13 +10,15 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def let_threads_sleep() -> None:
-    """Let OpenMP's threads sleep where they wait for each other, unless the environment says how.
+    """Let OpenMP's threads sleep soon where they wait for each other, unless the environment says.
 
-    By default they spin: on cores that others use too that costs several times the time and the
-    CPU time (`benchmarks.speed.waiting`). It takes effect only before torch is loaded, and in
+    GNU's spin for milliseconds by default: on cores that others use too that costs several times
+    the time and the CPU time, and to sleep at once as much where nobody does. So many turns are a
+    compromise (`benchmarks.speed.waiting`). It takes effect only before torch is loaded, and in
     processes that are started from here.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def allowed_cores() -> list[int]:
