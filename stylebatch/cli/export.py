@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.console import Console
@@ -63,9 +63,7 @@ def webdataset(
     seed: Seed = 0,
 ) -> None:
     """Tar files that WebDataset streams: SPLIT-000000.tar, each image with its class and line."""
-    size = _checked(parse_shard_size, shard_size, "--shard-size")
-    request = Request("webdataset", _splits(splits), _kind(kind), size, seed)
-    _export(path, destination, request)
+    _export(path, destination, _sharded("webdataset", splits, kind, shard_size, seed))
 
 
 @app.command()
@@ -78,9 +76,7 @@ def parquet(
     seed: Seed = 0,
 ) -> None:
     """Parquet with the images inside, as Hugging Face's `load_dataset` reads it."""
-    size = _checked(parse_shard_size, shard_size, "--shard-size")
-    request = Request("parquet", _splits(splits), _kind(kind), size, seed)
-    _export(path, destination, request)
+    _export(path, destination, _sharded("parquet", splits, kind, shard_size, seed))
 
 
 @app.command()
@@ -103,6 +99,17 @@ def coco(
 ) -> None:
     """Images, and a JSON file for each split: classes, or the boxes that the output has."""
     _export(path, destination, Request("coco", _splits(splits), _kind(kind)))
+
+
+def _sharded(
+    name: Literal["webdataset", "parquet"],
+    splits: list[str] | None,
+    kind: str | None,
+    shard_size: str,
+    seed: int,
+) -> Request:
+    size = _checked(parse_shard_size, shard_size, "--shard-size")
+    return Request(name, _splits(splits), _kind(kind), size, seed)
 
 
 def _splits(splits: list[str] | None) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """What is said of each image: a line of the metadata with every key, and the keys' types."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,8 +43,3 @@ def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     rest = dict(fields)
     facts = rest.pop("facts", {})
     return {**_NOTHING, "file_name": rest.pop("output"), **rest, **facts}
-
-
-def line_of(row: Mapping[str, Any]) -> str:
-    """Return a line as JSON, without its end."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stylebatch.export import yolo
-from stylebatch.export.columns import line_of, metadata_of
+from stylebatch.export.columns import metadata_of
 from stylebatch.export.contents import Contents, Tell
 from stylebatch.export.listing import Image, Listing
 from stylebatch.export.parquet import check_pyarrow
@@ -18,6 +18,7 @@ from stylebatch.export.shards import Shards
 from stylebatch.export.target import SUMMARY, Target, check_target
 from stylebatch.export.trees import Classify, Coco, Detect
 from stylebatch.ledger import copy_together
+from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.system import files
 from stylebatch.system.words import counted
@@ -189,7 +190,7 @@ class _Selection:
                 continue
             place, rank = self._layout.place(row, split)
             # As `metadata.jsonl` has it, from the output's folder.
-            line = line_of({**row, "file_name": f"{IMAGES}/{name}"})
+            line = json_line({**row, "file_name": f"{IMAGES}/{name}"})
             yield Image(split, label, row["kind"], place, rank, *stat, name, line)
 
     def _is_wanted(self, row: dict[str, Any], split: str) -> bool:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from stylebatch.export.columns import COLUMNS, LOSSES
 from stylebatch.export.request import ExportError
+from stylebatch.output.loss_table import INSTALL
 from stylebatch.system.placed import HashedFile
 
-INSTALL = "pip install 'stylebatch[export]'"
 # As `datasets` writes images: a reader holds one group at a time.
 ROWS_IN_A_GROUP = 100
 

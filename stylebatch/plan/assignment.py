@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stylebatch.plan.draw import hashes_of, mix
+from stylebatch.plan.hashes import hashes_of, mix
 
 _MAX_SCORES = 1 << 18
 

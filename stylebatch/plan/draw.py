@@ -8,41 +8,19 @@ changes the draw of a few others only.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stylebatch.plan.hashes import Hashes, hashes_of, mix
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Hashes = NDArray[np.uint64]
 # Of some rows: what each style costs each of them; inf where it may not have it.
 Costs = Callable[[Ints], Floats]
 
 NOTHING = -1
 _MAX_COSTS = 1 << 18
-
-
-def hashes_of(prefix: str, texts: Sequence[str]) -> Hashes:
-    """Return a 64-bit hash of each text, with what stands before it."""
-    state = blake2b(prefix.encode(), digest_size=8)
-    digests = []
-    for text in texts:
-        one = state.copy()
-        one.update(text.encode())
-        digests.append(one.digest())
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
-
-
-def mix(values: Hashes) -> Hashes:
-    """Return SplitMix64's finaliser, made in place: each bit that comes in moves half of them."""
-    values += np.uint64(0x9E3779B97F4A7C15)
-    values ^= values >> np.uint64(30)
-    values *= np.uint64(0xBF58476D1CE4E5B9)
-    values ^= values >> np.uint64(27)
-    values *= np.uint64(0x94D049BB133111EB)
-    values ^= values >> np.uint64(31)
-    return values
 
 
 class Styles:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stylebatch.manifest import Manifest, Pair, Selection
 from stylebatch.pictures import images
-from stylebatch.plan.draws import Numbers, as_shares, draw_numbers
+from stylebatch.plan.hashes import Hashes, as_shares, draw_numbers
 from stylebatch.plan.inputs import InputReader, KnownFiles, ReadCount, check_names
 from stylebatch.system import files
 from stylebatch.system.paths import below
@@ -19,7 +19,7 @@ _NOTHING = np.empty(0, np.uint64)
 class ShareDraw:
     """Which split each photograph is in, by the number that is drawn for its bytes."""
 
-    def __init__(self, classes: Mapping[str, Numbers], shares: Sequence[float], seed: int) -> None:
+    def __init__(self, classes: Mapping[str, Hashes], shares: Sequence[float], seed: int) -> None:
         """Split photographs, class by class.
 
         A class is in the order of its numbers, which the split's shares cut into pieces; where the
@@ -53,7 +53,7 @@ class ShareDraw:
             places = np.cumsum(heavy) - heavy + begins[number] * heavy
             self._splits[chosen] = self._cut(places / max(1, heavy.sum()))
 
-    def splits_of(self, numbers: Numbers) -> NDArray[np.intp]:
+    def splits_of(self, numbers: Hashes) -> NDArray[np.intp]:
         """Return the index of each one's split; of one that was not drawn from, by its number."""
         found = self._cut(as_shares(numbers))
         if len(self._numbers):
@@ -95,7 +95,7 @@ class ShareDraws:
         selections: dict[str, set[Selection]] = {}
         for pair in pairs:
             selections.setdefault(pair.content, set()).add(pair.selection)
-        found: dict[str, list[Numbers]] = {}
+        found: dict[str, list[Hashes]] = {}
         for content, chosen in selections.items():
             for label, numbers in self._numbers_below(pairs[0], content, chosen):
                 found.setdefault(f"{content}\0{label or ''}", []).append(numbers)
@@ -104,7 +104,7 @@ class ShareDraws:
 
     def _numbers_below(
         self, pair: Pair, content: str, selections: set[Selection]
-    ) -> Iterator[tuple[str | None, Numbers]]:
+    ) -> Iterator[tuple[str | None, Hashes]]:
         """Yield numbers with their class, of what one of some selections takes."""
         takes_all = any(selection.is_all for selection in selections)
         walk = files.walk_files(self._manifest.root / content, images.IMAGE_SUFFIXES)
@@ -119,7 +119,7 @@ class ShareDraws:
                 ]
             yield label, self.numbers_of(content, folder, stats)
 
-    def numbers_of(self, content: str, folder: str, stats: Sequence[files.FileStat]) -> Numbers:
+    def numbers_of(self, content: str, folder: str, stats: Sequence[files.FileStat]) -> Hashes:
         """Return the number that is drawn for each of a folder's images; changed ones are read.
 
         Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stylebatch.manifest import Manifest, Pair
 from stylebatch.pictures import images
-from stylebatch.plan.draws import Numbers, draw_numbers
+from stylebatch.plan.hashes import Hashes, draw_numbers
 from stylebatch.plan.inputs import PlanError, check_names
 from stylebatch.plan.selected import Selected
 from stylebatch.plan.shares import ShareDraws
@@ -182,5 +182,5 @@ class PairImages:
             return None
         return int(np.partition(numbers, most - 1)[most - 1])
 
-    def _numbers(self, part: Part) -> Numbers:
+    def _numbers(self, part: Part) -> Hashes:
         return draw_numbers("max_images", self.seed, (stat.path for stat in part.stats))

@@ -8,7 +8,8 @@ import numpy as np
 
 from stylebatch.manifest import Pair
 from stylebatch.plan.assignment import sample_styles
-from stylebatch.plan.draw import Hashes, Ints, Styles, draw, hashes_of, quotas
+from stylebatch.plan.draw import Ints, Styles, draw, quotas
+from stylebatch.plan.hashes import Hashes, hashes_of
 from stylebatch.plan.style_table import StyleTable, Version
 
 # Images of one class: the class (None: of none) and their paths below the content folder.

@@ -1,6 +1,5 @@
 """The data set's card: a README.md from which Hugging Face's `datasets` loads the output."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import Dataset
 from stylebatch.run.card_text import card_text, new_card
 from stylebatch.system import files
@@ -62,11 +62,6 @@ def name_splits(splits: Iterable[str | None]) -> dict[str | None, str]:
         numbers = (f"{plain}_{number}" for number in count(2))
         found[name] = next(each for each in chain([plain], numbers) if each.lower() not in taken)
     return {None: "train"} | found
-
-
-def json_line(row: Mapping[str, Any]) -> str:
-    """Return a row as a line of a file."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)
 
 
 class Card:

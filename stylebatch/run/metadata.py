@@ -8,11 +8,12 @@ from itertools import chain
 from typing import Any
 
 from stylebatch.ledger import Ledger, copy_together
+from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.output.lock import writing_records
 from stylebatch.recipes import Settings
 from stylebatch.run.annotations import annotation_failures
-from stylebatch.run.card import Card, json_line
+from stylebatch.run.card import Card
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylebatch.plan.draws import Numbers, as_shares, draw_numbers
+from stylebatch.plan.hashes import Hashes, as_shares, draw_numbers
 from stylebatch.plan.shares import ShareDraw
 
 SHARES = (0.8, 0.1, 0.1)
 CUTS = len(SHARES) - 1
 
 
-def numbers(photographs: list[str], seed: int = 0) -> Numbers:
+def numbers(photographs: list[str], seed: int = 0) -> Hashes:
     return draw_numbers("share", seed, photographs)
 
 
