@@ -158,7 +158,8 @@ def _gate(dataset: Dataset) -> Iterator[None]:
     gate = _file_lock(dataset.gate)
     try:
         while not _pass(dataset, gate):
-            # A run that was refused has taken the output back meanwhile, gate and all.
+            # A run that was refused has taken the output back meanwhile, gate and all; a folder
+            # that goes between two looks of `mkdir` is an error that says that it is there.
             make_folder(dataset.state)
     except Timeout:
         found = f"other runs have been starting there for {GATE_S} s"
@@ -194,7 +195,7 @@ def _pass(dataset: Dataset, gate: FileLock) -> bool:
     """Take the lock at the gate; return whether it is the one that others find there."""
     try:
         _acquire(dataset, gate, GATE_S)
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):
         return False
     if stat_file(dataset.gate) is None:
         gate.release()

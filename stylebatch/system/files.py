@@ -1,9 +1,11 @@
 """List, stat, hash, write atomically, rename: no other module does so, but `folders` beside it."""
 
+import contextlib
 import errno
 import json
 import os
 import secrets
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -138,10 +140,10 @@ def list_sizes(folder: Path) -> dict[str, int]:
 def stat_file(path: Path) -> tuple[int, int] | None:
     """Return the size in bytes and the mtime in ns of what is at a path, None where nothing is."""
     try:
-        stat = os.stat(path)
+        found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return (stat.st_size, stat.st_mtime_ns)
+    return (found.st_size, found.st_mtime_ns)
 
 
 def digest_bytes(data: bytes) -> str:
@@ -162,8 +164,21 @@ def sha256_file(path: Path) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; one that is there is no error."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make a folder and those above it; one that is there, or is removed meanwhile, is no error.
+
+    Raises:
+        FileExistsError: something else has that name.
+    """
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            # Python found it there, looked whether it is a folder, and it was gone.
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISDIR(os.lstat(folder).st_mode):
+                    raise
+        else:
+            return
 
 
 def make_folders_below(root: Path, folder: Path) -> None:

@@ -1,10 +1,12 @@
 """Files: walked, listed, digested, replaced in one step; against pathlib, b2sum's hash and os."""
 
+import contextlib
 import hashlib
 import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,34 @@ def test_the_cache_is_where_the_environment_says(
     assert files.default_cache_folder() == tmp_path
     monkeypatch.delenv("STYLEBATCH_CACHE")
     assert files.default_cache_folder().name == "stylebatch"
+
+
+def test_a_folder_that_others_make_and_remove_meanwhile_is_no_error(tmp_path: Path) -> None:
+    folder, ended = tmp_path / "shared", threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder)
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(folder)
+
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(come_and_go)
+        try:
+            for _ in range(20_000):
+                files.make_folder(folder)
+        finally:
+            ended.set()
+        other.result()
+
+
+@pytest.mark.parametrize("taken", ["file", "broken link"])
+def test_a_folder_where_something_else_is_says_so(tmp_path: Path, taken: str) -> None:
+    path = tmp_path / "taken"
+    if taken == "file":
+        path.write_text("")
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        files.make_folder(path)
