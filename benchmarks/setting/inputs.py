@@ -16,7 +16,8 @@ from stylebatch.extractors.weights import find_weights, layers_digest
 from stylebatch.pictures.images import Pixels, decode, fit_pixels, resize, style_size, work_size
 from stylebatch.recipes import Settings, make_settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
-from stylebatch.system.files import digest_file, list_folders
+from stylebatch.system.files import digest_file
+from stylebatch.system.listing import list_folders
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
 

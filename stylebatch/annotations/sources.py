@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 from stylebatch.annotations import voc, yolo
 from stylebatch.errors import UserError
 from stylebatch.pictures.images import IMAGE_SUFFIXES
-from stylebatch.system import files
+from stylebatch.system import files, listing
 from stylebatch.system.paths import below
 
 # Kinds with a file for each image, and where those of an output are.
@@ -183,14 +183,14 @@ class Sources:
 
     def _walk(
         self, folder: str, suffixes: frozenset[str]
-    ) -> Iterator[tuple[str, list[files.FileStat]]]:
+    ) -> Iterator[tuple[str, list[listing.FileStat]]]:
         with SourceError.told(folder):
-            yield from files.walk_files(self.root / folder, suffixes)
+            yield from listing.walk_files(self.root / folder, suffixes)
 
     def _list(self, folder: str, suffixes: frozenset[str]) -> dict[str, list[FoundFile]]:
         listed: dict[str, list[FoundFile]] = {}
         with SourceError.told(folder):
-            there = files.list_files(self.root / folder, suffixes)
+            there = listing.list_files(self.root / folder, suffixes)
         for name, size, mtime_ns in there:
             found = FoundFile(below(folder, name), size, mtime_ns)
             listed.setdefault(name.rpartition(".")[0], []).append(found)

@@ -35,7 +35,7 @@ from stylebatch.manifest import Manifest, base_name
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanError, PlannedFolder
 from stylebatch.records import Group, Job, Shape
-from stylebatch.system import files
+from stylebatch.system import listing
 from stylebatch.system.paths import below
 from stylebatch.system.words import counted
 
@@ -199,7 +199,7 @@ class PlannedJobs:
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:
-            self._sizes = (folder, files.list_sizes(self._images / folder))
+            self._sizes = (folder, listing.list_sizes(self._images / folder))
         return self._sizes[1]
 
     def _many(self, table: str, rows: list[Row]) -> None:

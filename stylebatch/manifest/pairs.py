@@ -20,7 +20,7 @@ from stylebatch.manifest.written import Written
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import LAYER_FIELDS, Settings
-from stylebatch.system.files import walk_files
+from stylebatch.system.listing import walk_files
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
 _ANNOTATIONS_MADE = (*_MADE_IN_OUTPUT, *FOLDERS.values(), *WHOLE.values())

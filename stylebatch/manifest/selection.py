@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylebatch.pictures.images import IMAGE_SUFFIXES
-from stylebatch.system import files
+from stylebatch.system import listing
 from stylebatch.system.globs import glob_regex
 
 TRAIN = frozenset({"train", "training"})
@@ -111,7 +111,7 @@ def find_layout(content: Path) -> Layout:
     Raises:
         OSError: a folder that can't be read.
     """
-    names = sorted(files.list_folders(content))
+    names = sorted(listing.list_folders(content))
     if not any(name.casefold() in TRAIN for name in names):
         return Layout()
     filled = [name for name in names if _has_images(content / name)]
@@ -120,4 +120,4 @@ def find_layout(content: Path) -> Layout:
 
 
 def _has_images(folder: Path) -> bool:
-    return next(files.walk_files(folder, IMAGE_SUFFIXES), None) is not None
+    return next(listing.walk_files(folder, IMAGE_SUFFIXES), None) is not None

@@ -11,7 +11,7 @@ from stylebatch.manifest.schema import SplitBy
 from stylebatch.manifest.selection import NO_SPLIT, TRAIN, Layout, Selection, Split, find_layout
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
-from stylebatch.system import files
+from stylebatch.system import listing
 
 SPLIT_KEYS = ("split", "stylise", "include", "exclude", "classes", "max_images")
 _MAX_NAMED = 12
@@ -78,7 +78,7 @@ class ImagesReader:
         if isinstance(choice, SplitBy):
             return self._split_by(choice)
         if choice == "folders":
-            names = tuple(sorted(files.list_folders(self.folder)))
+            names = tuple(sorted(listing.list_folders(self.folder)))
             if not names:
                 found, allowed = f"'{self.content}' has no folders", "allowed is auto or none"
                 self._add("split", found, allowed, "correct one of them")
@@ -154,7 +154,7 @@ class ImagesReader:
         if selection.classes is None:
             return
         tops = split.names if split.kind == "folders" else ("",)
-        known = {name for top in tops for name in files.list_folders(self.folder / top)}
+        known = {name for top in tops for name in listing.list_folders(self.folder / top)}
         for number, name in enumerate(selection.classes):
             if name not in known:
                 found = f"'{name}' is no class of '{self.content}'"
@@ -166,7 +166,7 @@ class ImagesReader:
         """Look whether anything is left to stylise; if not, name the filter that leaves nothing."""
         keys = [key for key in ("include", "exclude", "classes") if self.written.value(key)]
         most = 0
-        for folder, found in files.walk_files(self.folder, IMAGE_SUFFIXES):
+        for folder, found in listing.walk_files(self.folder, IMAGE_SUFFIXES):
             if split.kind == "folders" and not split.takes(split.folder_split(folder)):
                 continue
             label = split.label_of(folder)

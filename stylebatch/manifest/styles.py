@@ -13,7 +13,7 @@ from stylebatch.manifest.schema import StyleFields
 from stylebatch.manifest.schema_text import describe_place
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
-from stylebatch.system.files import walk_files
+from stylebatch.system.listing import walk_files
 
 _GLOB = frozenset("*?[")
 _FILES = f"allowed are image files ({', '.join(sorted(IMAGE_SUFFIXES))})"

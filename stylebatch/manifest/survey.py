@@ -11,7 +11,7 @@ from stylebatch.errors import UserError
 from stylebatch.manifest.selection import TRAIN, find_layout
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.images import IMAGE_SUFFIXES, ImageError, upright_size
-from stylebatch.system import files
+from stylebatch.system import files, listing
 from stylebatch.system.words import counted
 
 STYLE_NAMES = frozenset(
@@ -206,7 +206,7 @@ def unreadable_styles(entries: Iterable[Path]) -> list[Path]:
         if entry.is_file():
             paths.append(entry)
             continue
-        for _, found in files.walk_files(entry, IMAGE_SUFFIXES):
+        for _, found in listing.walk_files(entry, IMAGE_SUFFIXES):
             paths += [entry / file.path for file in found]
             if len(paths) >= MOST_SIZES:
                 break
@@ -216,7 +216,7 @@ def unreadable_styles(entries: Iterable[Path]) -> list[Path]:
 def count_images(folder: Path, most: int | None = None) -> int:
     """Count the images below a folder; where `most` are found, no further."""
     count = 0
-    for _, found in files.walk_files(folder, IMAGE_SUFFIXES):
+    for _, found in listing.walk_files(folder, IMAGE_SUFFIXES):
         count += len(found)
         if most is not None and count >= most:
             break
@@ -239,7 +239,7 @@ def describe_classes(photographs: Photographs, most: int = 3) -> str:
 
 def _folders(folder: Path) -> Iterator[Path]:
     with suppress(OSError):
-        for name in sorted(files.list_folders(folder)):
+        for name in sorted(listing.list_folders(folder)):
             inner = folder / name
             if name.casefold() not in PASSED_OVER and not Dataset(inner).state.exists():
                 yield inner
@@ -249,7 +249,7 @@ def _is_style(folder: Path) -> bool:
     if folder.name.casefold() not in STYLE_NAMES:
         return False
     with suppress(OSError):
-        return next(files.walk_files(folder, IMAGE_SUFFIXES), None) is not None
+        return next(listing.walk_files(folder, IMAGE_SUFFIXES), None) is not None
     return False
 
 
@@ -262,7 +262,7 @@ def _is_content(folder: Path) -> bool:
 
 def _has_images(folder: Path) -> bool:
     with suppress(OSError):
-        return bool(files.list_files(folder, IMAGE_SUFFIXES))
+        return bool(listing.list_files(folder, IMAGE_SUFFIXES))
     return False
 
 
@@ -290,7 +290,7 @@ def _count(folder: Path) -> tuple[dict[str, int], list[Path]]:
     classes: dict[str, int] = {}
     taken: list[str] = []
     number, stride = 0, 1
-    for below, found in files.walk_files(folder, IMAGE_SUFFIXES):
+    for below, found in listing.walk_files(folder, IMAGE_SUFFIXES):
         label = below.partition("/")[0]
         classes[label] = classes.get(label, 0) + len(found)
         for file in found:

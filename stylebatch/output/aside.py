@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stylebatch.output.layout import Dataset
-from stylebatch.system import files, folders
+from stylebatch.system import files, folders, listing
 
 
 def image_aside(dataset: Dataset, run_id: str, output: str) -> Path:
@@ -145,7 +145,7 @@ def _progress_files(dataset: Dataset, outputs: Iterable[str]) -> Iterator[Path]:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return [folder / name for name in files.list_sizes(folder)]
+    return [folder / name for name in listing.list_sizes(folder)]
 
 
 def _names(root: Path, paths: Iterable[Path]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stylebatch.output.shard import Shard
-from stylebatch.system import files, folders
+from stylebatch.system import files, folders, listing
 
 # The folder of the images, which the records' paths begin with: they resolve from the output.
 IMAGES = "images"
@@ -65,7 +65,7 @@ class Dataset:
 
     def shards(self) -> list["Dataset"]:
         """Return the output as each shard sees it that has left something there."""
-        found = map(Shard.from_name, files.list_folders(self._shards))
+        found = map(Shard.from_name, listing.list_folders(self._shards))
         return [Dataset(self.root, shard) for shard in sorted(filter(None, found))]
 
     def rivals(self) -> list["Dataset"]:
@@ -151,7 +151,7 @@ class Dataset:
 
         Those of this shard's siblings stay: they may be at work.
         """
-        for name in files.list_folders(self.state / "tmp"):
+        for name in listing.list_folders(self.state / "tmp"):
             if name != run_id and not self._is_of_sibling(name):
                 self.remove_temporaries(name)
         for target in (self.metadata, self.settings, self.failures, self.card, self.whole.summary):

@@ -9,7 +9,7 @@ from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, StyleSource
 from stylebatch.pictures import images
 from stylebatch.records import Style, StyleImage
-from stylebatch.system import files
+from stylebatch.system import files, listing
 from stylebatch.system.paths import below
 from stylebatch.system.read_ahead import read_each
 
@@ -67,7 +67,7 @@ class InputReader:
     def __init__(self, root: Path, known: KnownFiles, count: ReadCount) -> None:
         self.root, self.known, self.count = root, known, count
 
-    def files_of(self, folder: str, stats: Sequence[files.FileStat]) -> list[KnownFile | None]:
+    def files_of(self, folder: str, stats: Sequence[listing.FileStat]) -> list[KnownFile | None]:
         """Return what is known of a folder's files, in their order; None: can't even be opened."""
         names = [stat.path.rpartition("/")[2] for stat in stats]
         if not names:
@@ -92,8 +92,8 @@ class InputReader:
     def masks_of(self, folder: str, contents: Iterable[str]) -> list[Mask]:
         """Return the masks of a folder's content images: in `folder`, by the same stem."""
         stems = [_stem(content) for content in contents]
-        wanted: dict[str, list[files.FileStat]] = {stem: [] for stem in stems}
-        for stat in files.list_files(self.root / folder, images.IMAGE_SUFFIXES):
+        wanted: dict[str, list[listing.FileStat]] = {stem: [] for stem in stems}
+        for stat in listing.list_files(self.root / folder, images.IMAGE_SUFFIXES):
             if (stem := _stem(stat.path)) in wanted:
                 wanted[stem].append(stat)
         alone = [found[0] for found in wanted.values() if len(found) == 1]
@@ -116,13 +116,13 @@ class InputReader:
         stat = files.stat_file(self.root / path)
         if stat is None:
             raise InputError(path, "no such style image", "", "correct the path under `styles:`")
-        (file,) = self.files_of(folder, [files.FileStat(name, *stat)])
+        (file,) = self.files_of(folder, [listing.FileStat(name, *stat)])
         if file is None or not file.width:
             found = "not an image that can be read"
             raise InputError(path, found, f"one of {', '.join(images.FORMATS)}", "replace it")
         return file.digest
 
-    def _examine(self, data: bytes | None, stat: files.FileStat) -> KnownFile | None:
+    def _examine(self, data: bytes | None, stat: listing.FileStat) -> KnownFile | None:
         if data is None:
             return None
         self.count.files += 1
@@ -134,7 +134,7 @@ class InputReader:
         return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)
 
 
-def check_names(content: str, stats: Sequence[files.FileStat]) -> None:
+def check_names(content: str, stats: Sequence[listing.FileStat]) -> None:
     """Refuse names that are not UTF-8: neither the ledger nor JSON can hold them.
 
     Raises:

@@ -34,7 +34,7 @@ from stylebatch.plan.summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.plan.transparency import TransparencyCheck
 from stylebatch.plan.versions import Assigner
 from stylebatch.records import Style
-from stylebatch.system import files
+from stylebatch.system import listing
 from stylebatch.system.paths import below
 
 _MAX_FILES_AT_ONCE = 4096
@@ -206,12 +206,12 @@ class _PairPlanner:
 
     def _own(
         self,
-        stats: list[files.FileStat],
+        stats: list[listing.FileStat],
         assigned: list[list[Version]],
         names: list[str],
         others: frozenset[str],
         carried: Mapping[str, str],
-    ) -> tuple[list[files.FileStat], list[list[Version]], list[str]]:
+    ) -> tuple[list[listing.FileStat], list[list[Version]], list[str]]:
         """Return the images, with versions and names, that have an output of this shard."""
         left = iter(names)
         of_each = [list(islice(left, len(chosen))) for chosen in assigned]
@@ -317,7 +317,7 @@ class _PairPlanner:
         return False
 
     def _twins(self, folder: str) -> frozenset[str]:
-        folders: Iterable[str] = files.list_folders(self.root / folder)
+        folders: Iterable[str] = listing.list_folders(self.root / folder)
         if self.table is not None and self.pair.assign.is_whole:
             # What has come since must not rename what was planned.
             folders = self.table.folders(folder).intersection(folders)

@@ -9,7 +9,7 @@ from stylebatch.manifest import Manifest, Pair, Selection
 from stylebatch.pictures import images
 from stylebatch.plan.hashes import Hashes, as_shares, draw_numbers
 from stylebatch.plan.inputs import InputReader, KnownFiles, ReadCount, check_names
-from stylebatch.system import files
+from stylebatch.system import listing
 from stylebatch.system.paths import below
 
 _MAX_FILES_AT_ONCE = 4096
@@ -107,7 +107,7 @@ class ShareDraws:
     ) -> Iterator[tuple[str | None, Hashes]]:
         """Yield numbers with their class, of what one of some selections takes."""
         takes_all = any(selection.is_all for selection in selections)
-        walk = files.walk_files(self._manifest.root / content, images.IMAGE_SUFFIXES)
+        walk = listing.walk_files(self._manifest.root / content, images.IMAGE_SUFFIXES)
         for folder, stats in walk:
             check_names(content, stats)
             label = pair.split.label_of(folder)
@@ -119,7 +119,7 @@ class ShareDraws:
                 ]
             yield label, self.numbers_of(content, folder, stats)
 
-    def numbers_of(self, content: str, folder: str, stats: Sequence[files.FileStat]) -> Hashes:
+    def numbers_of(self, content: str, folder: str, stats: Sequence[listing.FileStat]) -> Hashes:
         """Return the number that is drawn for each of a folder's images; changed ones are read.
 
         Args:

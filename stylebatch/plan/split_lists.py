@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, Pair, Split
-from stylebatch.system import files
+from stylebatch.system import files, listing
 from stylebatch.system.words import counted
 
 _MAX_TOLD = 20
@@ -68,7 +68,7 @@ class SplitLists:
         allowed = "allowed is each image in one list"
         return ListError(self._where(entry), found, allowed, "remove one of the lines")
 
-    def splits_of(self, stats: Sequence[files.FileStat]) -> list[str | None]:
+    def splits_of(self, stats: Sequence[listing.FileStat]) -> list[str | None]:
         """Return the split of each of a folder's images, None where it is in no list.
 
         A line without a suffix stands for the one image of that name, whatever its suffix.

@@ -14,11 +14,11 @@ from stylebatch.plan.inputs import PlanError, check_names
 from stylebatch.plan.selected import Selected
 from stylebatch.plan.shares import ShareDraws
 from stylebatch.plan.split_lists import read_lists
-from stylebatch.system import files
+from stylebatch.system import listing
 from stylebatch.system.globs import unmatched
 from stylebatch.system.paths import below
 
-Stats = list[files.FileStat]
+Stats = list[listing.FileStat]
 
 
 class Part(NamedTuple):
@@ -71,7 +71,7 @@ class PairImages:
         Args:
             passed_over: counts files that are no images, by suffix.
         """
-        walk = files.walk_files(self.root, images.IMAGE_SUFFIXES, passed_over)
+        walk = listing.walk_files(self.root, images.IMAGE_SUFFIXES, passed_over)
         parts = (part for folder, stats in walk for part in self._split(folder, stats))
         most = self.pair.selection.max_images
         for part in parts if most is None else self._drawn(parts, most):

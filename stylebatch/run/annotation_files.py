@@ -10,7 +10,7 @@ from stylebatch.annotations.findings import Problem
 from stylebatch.annotations.report import Kind, Report
 from stylebatch.ledger import AnnotationFile, Ledger
 from stylebatch.output.layout import Dataset
-from stylebatch.system import files, folders
+from stylebatch.system import files, folders, listing
 from stylebatch.system.crash_points import reached
 
 _BLOCK = 256
@@ -145,7 +145,7 @@ class AnnotationFiles:
 def are_there(dataset: Dataset, ledger: Ledger) -> bool:
     """Whether all files of annotations are in place, as long as they were."""
     for folder, rows in groupby(ledger.annotations.all(), lambda row: row.path.rpartition("/")[0]):
-        sizes = files.list_sizes(dataset.root / folder)
+        sizes = listing.list_sizes(dataset.root / folder)
         if any(sizes.get(row.path.rpartition("/")[2]) != row.size for row in rows):
             return False
     return True

@@ -13,7 +13,7 @@ from stylebatch.run.annotations import annotate
 from stylebatch.run.aside import Move, place, settle_output
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, new_summary, output_errors, writing
-from stylebatch.system import files, folders
+from stylebatch.system import files, folders, listing
 from stylebatch.system.folders import TreeSize
 
 # How a run's id begins: with its start, in UTC.
@@ -94,7 +94,7 @@ def list_aside(dataset: Dataset) -> list[tuple[str, float, TreeSize]]:
     """Return each run that put something aside, when it began (s since 1970), and how much."""
     return [
         (run_id, _started_s(dataset, run_id), folders.tree_size(dataset.stale_folder(run_id)))
-        for run_id in sorted(files.list_folders(dataset.stale))
+        for run_id in sorted(listing.list_folders(dataset.stale))
     ]
 
 
@@ -119,7 +119,7 @@ def clean_output(dataset: Dataset, *, older_than_s: float = 0.0, is_dry: bool = 
 
 def _clean(dataset: Dataset, older_than_s: float, remove: Callable[[str], object]) -> TreeSize:
     num_files, num_bytes = 0, 0
-    for run_id in sorted(files.list_folders(dataset.stale)):
+    for run_id in sorted(listing.list_folders(dataset.stale)):
         if time.time() - _started_s(dataset, run_id) >= older_than_s:
             size = folders.tree_size(dataset.stale_folder(run_id))
             remove(run_id)

@@ -372,7 +372,7 @@ def test_sources_that_fail_leave_what_is_there_and_the_records_are_written(
         raise OSError(5, "Input/output error", "labels/cats")
 
     with monkeypatch.context() as patch:
-        patch.setattr("stylebatch.annotations.sources.files.list_files", fail)
+        patch.setattr("stylebatch.annotations.sources.listing.list_files", fail)
         project.put("labels/dogs/b.txt", "")
         ended = command("merge", str(project.out))
     assert ended.code == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stylebatch.system import files, folders
+from stylebatch.system import files, folders, listing
 
 PNG = frozenset({".png"})
 
@@ -42,7 +42,7 @@ def test_a_walk_finds_what_a_plain_look_at_every_path_finds(tree: Path) -> None:
         and path.suffix.lower() == ".png"
         and not any(part.startswith(".") for part in path.relative_to(tree).parts)
     }
-    found = dict(files.walk_files(tree, PNG))
+    found = dict(listing.walk_files(tree, PNG))
     stats = [stat for each in found.values() for stat in each]
     assert {stat.path: (stat.size, stat.mtime_ns) for stat in stats} == {
         path: (stat.st_size, stat.st_mtime_ns) for path, stat in wanted.items()
@@ -54,18 +54,18 @@ def test_a_walk_finds_what_a_plain_look_at_every_path_finds(tree: Path) -> None:
 
 def test_a_walk_counts_what_it_passes_over(tree: Path) -> None:
     passed_over = Counter[str]()
-    list(files.walk_files(tree, PNG, passed_over))
+    list(listing.walk_files(tree, PNG, passed_over))
     assert passed_over == {".txt": 2, "": 1}
 
 
 def test_lists_of_one_folder_and_of_none(tree: Path) -> None:
-    assert [stat.path for stat in files.list_files(tree, PNG)] == ["a.PNG", "b.png", "linked.png"]
-    assert sorted(files.list_folders(tree)) == ["empty", "outside", "sub"]
-    assert files.list_sizes(tree / "sub") == {"d.png": 9, ".png": 8}
+    assert [stat.path for stat in listing.list_files(tree, PNG)] == ["a.PNG", "b.png", "linked.png"]
+    assert sorted(listing.list_folders(tree)) == ["empty", "outside", "sub"]
+    assert listing.list_sizes(tree / "sub") == {"d.png": 9, ".png": 8}
     for nothing in (tree / "absent", tree / "b.png"):
-        assert files.list_files(nothing, PNG) == []
-        assert files.list_folders(nothing) == []
-        assert files.list_sizes(nothing) == {}
+        assert listing.list_files(nothing, PNG) == []
+        assert listing.list_folders(nothing) == []
+        assert listing.list_sizes(nothing) == {}
         assert files.stat_file(nothing / "deeper") is None
 
 
