@@ -2,10 +2,12 @@
 
 import csv
 import io
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
+from pathlib import Path
 from typing import Protocol
 
 from stylebatch.errors import UserError, raise_all
@@ -17,6 +19,7 @@ from stylebatch.system.words import counted
 Version = tuple[int, int]
 COLUMNS, MORE_COLUMNS = ("content", "style"), ("variant", "pair")
 MAX_VARIANTS = 10_000
+MOST_PROBLEMS = 20  # of a table that are told one by one
 _EVERY = 0  # a row that names no variant stands for all that the pair has
 
 
@@ -100,7 +103,9 @@ def read_tables(manifest: Manifest) -> dict[str, StyleTable]:
         where = pair.assign.table
         try:
             data = files.read_bytes(manifest.root / where)
-            tables[pair.name] = read_table(data, where, pair.styles, pair=pair, pairs=pairs)
+            tables[pair.name] = read_table(
+                data, where, pair.styles, root=manifest.root, pair=pair, pairs=pairs
+            )
         except OSError as error:
             place = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
             found = f"{where} can't be read ({error.strerror})"
@@ -117,6 +122,7 @@ def read_table(
     where: str,
     styles: Sequence[NamedStyle],
     *,
+    root: Path,
     pair: Pair | None = None,
     pairs: Collection[str] = (),
 ) -> StyleTable:
@@ -125,11 +131,12 @@ def read_table(
     A column variant names one of a style's results, a column pair the pair that a row is of.
 
     Args:
+        root: the manifest's folder, from which paths of styles start.
         pair: whose rows are read; None: all, and any variant.
         pairs: the names that a row may have.
 
     Raises:
-        TableError, Problems: what is wrong with it, by FILE:LINE.
+        TableError, Problems: what is wrong with it, by FILE:LINE; of many rows the first.
     """
     text = _table_text(data, where)
     reader = csv.reader(io.StringIO(text, newline=""))
@@ -139,7 +146,7 @@ def read_table(
         found = f"the first line is {','.join(header)!r}"
         allowed = f"{','.join(COLUMNS)}, and after these {' or '.join(MORE_COLUMNS)}, or both"
         raise TableError(f"{where}:1", found, allowed, "write this line on top")
-    rows = _Rows(StyleTable(where), header, styles, pair, pairs)
+    rows = _Rows(StyleTable(where), header, _StyleNames(styles, root), pair, pairs)
     problems = list[UserError]()
     for row in reader:
         if not row:
@@ -148,6 +155,10 @@ def read_table(
             rows.add(row, f"{where}:{reader.line_num}", reader.line_num)
         except TableError as problem:
             problems.append(problem)
+    more = len(problems) - MOST_PROBLEMS
+    if more > 0:
+        further = TableError(where, f"{counted(more, 'further row')} with something wrong")
+        problems = [*problems[:MOST_PROBLEMS], further]
     raise_all(problems)
     return rows.table
 
@@ -170,13 +181,13 @@ class _Rows:
         self,
         table: StyleTable,
         header: list[str],
-        styles: Sequence[NamedStyle],
+        styles: "_StyleNames",
         pair: Pair | None,
         pairs: Collection[str],
     ) -> None:
         self.table, self._header = table, header
         self._pair, self._pairs = pair, pairs
-        self._names = _style_names(styles)
+        self._styles = styles
 
     def add(self, row: list[str], at: str, line: int) -> None:
         if len(row) != len(self._header) or not all(row):
@@ -186,10 +197,7 @@ class _Rows:
         if not self._is_of_pair(cells.get("pair"), at):
             return
         content, style = cells["content"], cells["style"]
-        found = self._names.get(style, [])
-        if len(found) != 1:
-            raise _style_error(at, style, found, list(self._names))
-        version = (found[0], self._variant(cells.get("variant"), at))
+        version = (self._styles.index_of(style, at), self._variant(cells.get("variant"), at))
         lines = self.table.rows.setdefault(content, {})
         if version in lines:
             again = f"'{content}' with '{style}' again"
@@ -220,20 +228,35 @@ class _Rows:
         return int(text)
 
 
-def _style_names(styles: Sequence[NamedStyle]) -> dict[str, list[int]]:
-    """Map what a table may call a style by, its key or its name, to its index or indices."""
-    names: dict[str, list[int]] = {}
-    for index, style in enumerate(styles):
-        for name in {style.key, style.name}:
-            names.setdefault(name, []).append(index)
-    # A key is exact: a name that another entry has for its key gives way to it.
-    return names | {style.key: [index] for index, style in enumerate(styles)}
+class _StyleNames:
+    """What a table may call styles by: a key, a name, or a path that leads to the same file."""
 
+    def __init__(self, styles: Sequence[NamedStyle], root: Path) -> None:
+        self._root = root
+        names: dict[str, list[int]] = {}
+        for index, style in enumerate(styles):
+            for name in {style.key, style.name}:
+                names.setdefault(name, []).append(index)
+        # A key is exact: a name that another entry has for its key gives way to it.
+        self._indices = names | {style.key: [index] for index, style in enumerate(styles)}
 
-def _style_error(at: str, style: str, found: list[int], known: list[str]) -> TableError:
-    if found:
-        says = f"'{style}' is the name of {len(found)} styles"
-        return TableError(at, says, "", "write its path from the manifest's folder")
-    near = get_close_matches(style, known, n=1)
-    todo = f"did you mean '{near[0]}'?" if near else "write a path or name from `styles:`"
-    return TableError(at, f"'{style}' is no style of this pair", "", todo)
+    def index_of(self, style: str, at: str) -> int:
+        """Return a style's index.
+
+        Raises:
+            TableError: no style of the pair is called so, or several are.
+        """
+        found = self._indices.get(style) or self._indices.get(self._as_key(style), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            says = f"'{style}' is the name of {len(found)} styles"
+            raise TableError(at, says, "", "write its path from the manifest's folder")
+        near = get_close_matches(style, self._indices, n=1)
+        todo = f"did you mean '{near[0]}'?" if near else "write a path or name from `styles:`"
+        raise TableError(at, f"'{style}' is no style of this pair", "", todo)
+
+    def _as_key(self, path: str) -> str:
+        """Return a path as styles' keys are written: from the manifest's folder, without dots."""
+        absolute = os.path.abspath(self._root / path)
+        return Path(os.path.relpath(absolute, os.path.abspath(self._root))).as_posix()

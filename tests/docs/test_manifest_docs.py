@@ -221,7 +221,7 @@ def test_types_name_what_is_allowed() -> None:
 def test_the_table_of_styles_is_one(tmp_path: Path) -> None:
     (written,), (text, *_) = (blocks(PAGE, language) for language in ("csv", "yaml"))
     styles = load(tmp_path, **yaml.safe_load(text)).pairs[0].styles
-    found = read_table(written.encode(), "map.csv", styles)
+    found = read_table(written.encode(), "map.csv", styles, root=Path())
     assert [len(found.versions_of(path)) for path in ("cats/a.jpg", "dogs/b.jpg")] == [2, 1]
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,10 +116,19 @@ SOURCES = [
 
 def test_a_table_names_styles_by_path_or_name() -> None:
     text = "\ufeffcontent,style\ncat/a.jpg,wave\ncat/a.jpg,styles/b/sky.jpg\n\nb.jpg,dusk\n"
-    table = read_table(text.encode(), "map.csv", SOURCES)
+    table = read_table(text.encode(), "map.csv", SOURCES, root=Path())
     assert table.versions_of("cat/a.jpg") == [(0, 1), (2, 1)]
     assert table.versions_of("c.jpg") == []
     assert table.unknown() == ["map.csv:5: b.jpg"]
+
+
+@pytest.mark.parametrize(
+    "style", ["./styles/wave.jpg", "styles/a/../wave.jpg", "{root}/styles/wave.jpg"]
+)
+def test_a_table_may_name_a_style_by_another_path_to_it(style: str, tmp_path: Path) -> None:
+    text = f"content,style\na.jpg,{style.format(root=tmp_path)}\n"
+    table = read_table(text.encode(), "map.csv", SOURCES, root=tmp_path)
+    assert table.versions_of("a.jpg") == [(0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -138,16 +149,25 @@ def test_a_table_names_styles_by_path_or_name() -> None:
 )
 def test_a_table_with_an_error_says_in_which_line(text: str, message: str) -> None:
     with pytest.raises(TableError) as caught:
-        read_table(text.encode(), "map.csv", SOURCES)
+        read_table(text.encode(), "map.csv", SOURCES, root=Path())
     assert message in str(caught.value)
 
 
 def test_all_errors_of_a_table_are_told_together() -> None:
     with pytest.raises(Problems) as caught:
-        read_table(b"content,style\na,x\nb,y\n", "map.csv", SOURCES)
+        read_table(b"content,style\na,x\nb,y\n", "map.csv", SOURCES, root=Path())
     assert [problem.where for problem in caught.value.problems] == ["map.csv:2", "map.csv:3"]
+
+
+def test_of_many_errors_of_a_table_the_first_are_told_and_the_rest_counted() -> None:
+    text = "content,style\n" + "".join(f"{number}.jpg,x\n" for number in range(350))
+    with pytest.raises(Problems) as caught:
+        read_table(text.encode(), "map.csv", SOURCES, root=Path())
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[0] for line in lines[:-1]] == [f"map.csv:{n}" for n in range(2, 22)]
+    assert lines[-1] == "map.csv: 330 further rows with something wrong"
 
 
 def test_a_table_that_is_no_text_is_refused() -> None:
     with pytest.raises(TableError, match="not UTF-8 text"):
-        read_table(b"content,style\n\xff\n", "map.csv", SOURCES)
+        read_table(b"content,style\n\xff\n", "map.csv", SOURCES, root=Path())
