@@ -146,6 +146,7 @@ def foresee(
         UserError, Problems: what a run that makes it would be refused for.
     """
     waiting = ledger.sizes.waiting()
+    ids = {each.group.settings_id for each in waiting}
     if waiting:
         check_output(manifest.output)
     return Foreseen(
@@ -154,7 +155,7 @@ def foresee(
         stale=0 if shard else planned.find_stale(),
         exchanged=_exchanged(planned),
         waiting=waiting,
-        downloads=check_start(manifest) if waiting else (),
+        downloads=check_start(manifest, ids) if waiting else (),
         space=measure_space(manifest, planned, ledger, styles),
         annotations=survey_annotations(manifest, ledger),
     )

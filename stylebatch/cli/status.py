@@ -15,10 +15,10 @@ from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, find_output
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.tables import print_table, say
 from stylebatch.cli.wording import furthest_text, left_text, stop_text
-from stylebatch.ledger import read_standing
+from stylebatch.ledger import Ledger, open_together, read_standing
 from stylebatch.output.activity import read_activity
 from stylebatch.output.layout import Dataset
-from stylebatch.run import Finishing
+from stylebatch.run import Finishing, annotation_failures
 from stylebatch.system.words import counted
 
 MAX_REASONS = 20
@@ -26,6 +26,7 @@ WATCH_S = 2.0
 # A run tells what it is doing once a second; a disk or a busy machine may make it wait.
 SILENT_S = 60.0
 STATES = ("planned", "done", "failed", "left", "outdated")
+KINDS = ("original", "stylised")
 
 
 def status(
@@ -80,7 +81,7 @@ def _show_several(datasets: Sequence[Dataset], *, as_json: bool) -> None:
 
 def _show_one(dataset: Dataset, every_s: float, *, as_json: bool, is_watched: bool) -> None:
     def look() -> dict[str, Any]:
-        return read_status(dataset)
+        return read_status(dataset, is_watched=is_watched)
 
     if is_watched and as_json:
         with suppress(KeyboardInterrupt):
@@ -94,9 +95,15 @@ def _show_one(dataset: Dataset, every_s: float, *, as_json: bool, is_watched: bo
         _show_status(look(), Console(highlight=False))
 
 
-def read_status(dataset: Dataset) -> dict[str, Any]:
-    """Return what `status --json` prints."""
+def read_status(dataset: Dataset, *, is_watched: bool = False) -> dict[str, Any]:
+    """Return what `status --json` prints.
+
+    Args:
+        is_watched: leave out what takes a look at every image.
+    """
     standing = read_standing(dataset)
+    with Ledger.open(dataset.ledger, read_only=True) as ledger:
+        failed_annotations = sum(1 for _ in annotation_failures(ledger))
     pairs = _pair_states(standing.counts, standing.planned)
     shards = {str(each.shard): each for each in dataset.shards()}
     return {
@@ -108,7 +115,20 @@ def read_status(dataset: Dataset) -> dict[str, Any]:
         },
         "pairs": pairs,
         "total": {key: sum(state[key] for state in pairs.values()) for key in STATES},
+        "splits": {} if is_watched else _splits(dataset),
         "failures": standing.failures,
+        "failed_annotations": failed_annotations,
+    }
+
+
+def _splits(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Return of each split how many images of each kind are there; none where there are none."""
+    with open_together(dataset) as ledger:
+        found = ledger.splits()
+    return {
+        split: {kind: counts.get(kind, 0) for kind in KINDS}
+        for split, counts in found.items()
+        if split is not None
     }
 
 
@@ -150,6 +170,14 @@ def _show_status(found: Mapping[str, Any], console: Console) -> None:
     if outdated := found["total"]["outdated"]:
         old = counted(outdated, "image", "stands", "stand")
         say(console, f"{old} that the plan wants otherwise, or no longer")
+    if splits := found["splits"]:
+        of_each = (
+            f"{split} {' and '.join(f'{counts[kind]:,} {kind}' for kind in KINDS if counts[kind])}"
+            for split, counts in splits.items()
+        )
+        say(console, f"images by split: {'; '.join(of_each)}")
+    if failed := found["failed_annotations"]:
+        say(console, f"{counted(failed, 'annotation')} failed: failures.jsonl says why")
     for reason, outputs in list(found["failures"].items())[:MAX_REASONS]:
         more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
         say(console, f"failed: {outputs[0]}{more}: {reason}")

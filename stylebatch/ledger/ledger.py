@@ -234,10 +234,13 @@ class Ledger:
             f"WHERE state IN {outcomes.STANDING} ORDER BY j.folder, j.name"
         )
 
-    def splits(self) -> list[str | None]:
-        """Return the splits of the images that stand, None for those in none."""
-        query = f"SELECT DISTINCT split FROM jobs WHERE state IN {outcomes.STANDING}"
-        return [split for (split,) in self._connection.execute(query)]
+    def splits(self) -> dict[str | None, dict[str, int]]:
+        """Return of each split how many images of each kind stand; None for those in no split."""
+        query = f"SELECT split, {_KIND}, count(*) FROM jobs WHERE state IN {outcomes.STANDING}"
+        found: dict[str | None, dict[str, int]] = {}
+        for split, kind, count in self._connection.execute(f"{query} GROUP BY 1, 2"):
+            found.setdefault(split, {})[kind] = count
+        return found
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of each job that failed, ordered by folder and name."""

@@ -42,6 +42,9 @@ class Dataset:
         self.state = root / ".stylebatch"
         # A folder for each run that has set something aside.
         self.stale = self.state / "stale"
+        # In which folders of the images there are tables for loaders, and where they are written.
+        self.tables = self.state / "tables.json"
+        self.unfinished_table = self.state / "table.jsonl"
         # Held while anybody takes a lock on the output.
         self.gate = self.state / "gate"
         # Held while the records of the whole output are read from its ledgers and written.
@@ -94,6 +97,10 @@ class Dataset:
     def image_path(self, output: str) -> Path:
         """Where a job's image is."""
         return self.images / output
+
+    def loader_table(self, folder: str) -> Path:
+        """Where the table is that loaders find among the images of a folder (below `images/`)."""
+        return self.images / folder / self.metadata.name
 
     def log_path(self, output: str) -> Path:
         """Where a job's loss log is."""
@@ -154,7 +161,8 @@ class Dataset:
         for name in listing.list_folders(self.state / "tmp"):
             if name != run_id and not self._is_of_sibling(name):
                 self.remove_temporaries(name)
-        for target in (self.metadata, self.settings, self.failures, self.card, self.whole.summary):
+        records = (self.metadata, self.settings, self.failures, self.card, self.whole.summary)
+        for target in (*records, self.tables, self.unfinished_table):
             folders.sweep_unfinished(target)
         folders.sweep_unfinished_like(self.root, "metadata-*.jsonl")
         for target in (self.holder, self.summary):

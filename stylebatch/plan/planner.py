@@ -79,6 +79,10 @@ class PlannedFolder:
     others: list[str] = field(default_factory=list)
     split: str | None = None
 
+    def names(self) -> Iterator[str]:
+        """Yield the names of all outputs, other shards' included."""
+        return chain((job.name for job in self.jobs), self.others)
+
 
 def plan_jobs(
     manifest: Manifest,
@@ -100,6 +104,7 @@ def plan_jobs(
             that can't be read, splits with nothing to stylise.
     """
     summary = PlanSummary() if summary is None else summary
+    summary.output = manifest.output.name
     tables, carriers = read_tables(manifest), find_carriers(manifest)
     draws = ShareDraws(manifest, known, summary.read, tick)
     for pair in manifest.pairs:
@@ -110,7 +115,9 @@ def plan_jobs(
         carrier = Carrier(pair, manifest.seed, carriers.get(pair.name))
         planner = _PairPlanner(manifest, pair, styles, table, reader, pair_summary, shard, carrier)
         try:
-            yield from planner.folders(found)
+            for folder in planner.folders(found):
+                summary.by_names.tell(folder.folder, folder.names(), folder.split)
+                yield folder
             found.check_stylised()
         except OSError as error:
             where = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"

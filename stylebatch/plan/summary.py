@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from stylebatch.manifest import base_name
+from stylebatch.output.by_names import ByNames
+from stylebatch.output.layout import IMAGES
 from stylebatch.plan.inputs import ReadCount
 from stylebatch.plan.selected import Selected
 from stylebatch.system.words import counted
@@ -90,10 +92,17 @@ class PairSummary:
 
 @dataclass
 class PlanSummary:
-    """What planning came across, and what it had to read for it."""
+    """What planning came across, and what it had to read for it.
+
+    Attributes:
+        output: the name of the output's folder.
+        by_names: what a loader that goes by names makes of all images.
+    """
 
     pairs: dict[str, PairSummary] = field(default_factory=dict)
     read: ReadCount = field(default_factory=ReadCount)
+    output: str = ""
+    by_names: ByNames = field(default_factory=ByNames)
 
     def of_pair(self, name: str) -> PairSummary:
         """Return what planning a pair came across, to be filled."""
@@ -105,7 +114,8 @@ class PlanSummary:
         for name, pair in self.pairs.items():
             for text in pair.warnings():
                 lines.setdefault((base_name(name), text), f"{name}: {text}")
-        return list(lines.values())
+        by_names = self.by_names.warnings(self.output, f"{self.output}/{IMAGES}")
+        return [*lines.values(), *by_names]
 
     def split_rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield a row for each split of each pair: pair, split, images, what becomes of them."""

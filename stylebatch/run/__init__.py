@@ -5,6 +5,7 @@ what commands call; a preview and an estimate use the parts below them.
 """
 
 from stylebatch.run.annotation_survey import survey_annotations
+from stylebatch.run.annotations import annotation_failures
 from stylebatch.run.executors import EXECUTORS
 from stylebatch.run.limits import Limits
 from stylebatch.run.loop import Loop, WorkerError
@@ -43,6 +44,7 @@ __all__ = [
     "Tally",
     "Watcher",
     "WorkerError",
+    "annotation_failures",
     "check_output",
     "check_start",
     "clean_output",

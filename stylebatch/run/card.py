@@ -9,20 +9,12 @@ from typing import Any
 
 import yaml
 
+from stylebatch.output.by_names import CALLED, ByNames, table_folder
 from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import Dataset
 from stylebatch.run.card_text import card_text, new_card
 from stylebatch.system import files
 
-# What `datasets` calls a split whose folder has such a name, so that both ways of loading agree.
-_CALLED = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
-# A file or a folder with one of these in its name, set off by `-._ ` or digits, is a split to
-# `datasets` where nothing else tells it.
-_WORD = re.compile(rf"(?:^|[-._ 0-9])(?:{'|'.join(_CALLED)})(?:[-._ 0-9]|$)")
 # Of a column that has null only. Others are what their first value is.
 _DTYPES = {
     **dict.fromkeys(("variant", "seed", "evaluations"), "int64"),
@@ -52,10 +44,10 @@ def name_splits(splits: Iterable[str | None]) -> dict[str | None, str]:
     Of two that it would call the same, both keep theirs. What is in no split is in `train`.
     """
     named = sorted(filter(None, splits))
-    uses = Counter(_CALLED.get(name.lower()) for name in named)
+    uses = Counter(CALLED.get(name.lower()) for name in named)
     found: dict[str | None, str] = {}
     for name in named:
-        called = _CALLED.get(name.lower())
+        called = CALLED.get(name.lower())
         plain = re.sub(r"\W", "_", name) if called is None or uses[called] > 1 else called
         # Files are called by it too, and some disks don't tell names apart by case.
         taken = {each.lower() for each in found.values()}
@@ -75,7 +67,7 @@ class Card:
         pairs: of each pair and settings, likewise.
         folders: what the folders of each pair's photographs have in common.
         styles: how many images each style has.
-        misread: a path that `datasets` misreads where it has to go by names, if there is any.
+        by_names: what `datasets` makes of the images where it has to go by names.
     """
 
     def __init__(self, dataset: Dataset, splits: Iterable[str | None]) -> None:
@@ -88,9 +80,9 @@ class Card:
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.folders: dict[str, str] = {}
         self.styles: Counter[str] = Counter()
-        self.misread = ""
+        self.by_names = ByNames()
         self._labels: set[str] = set()
-        self._globs: dict[str, set[str]] = {name: set() for name in self.rows}
+        self._globs: dict[str, set[tuple[str, str]]] = {name: set() for name in self.rows}
         self._columns: dict[str, Any] = {}
 
     @property
@@ -138,14 +130,12 @@ class Card:
         return row
 
     def _note_place(self, path: str, split: str | None, name: str) -> None:
-        """Note below which folder a split's images are, and names that `datasets` misreads."""
-        top, *folders, file = path.split("/")
-        depth = folders.index(split) + 1 if split in folders else 0
-        self._globs[name].add("/".join((top, *folders[:depth], "**")))
-        is_told = depth and _WORD.search(str(split))
-        names = [*folders[depth:], *([] if is_told else [file.rpartition(".")[0]])]
-        if not self.misread and any(map(_WORD.search, names)):
-            self.misread = path
+        """Note below which folder a split's images are, and their names."""
+        folder, _, file = path.partition("/")[2].rpartition("/")
+        below = "/".join(filter(None, (self._dataset.images.name, table_folder(folder, split))))
+        # By suffixes: among the images lie the tables that load_dataset("imagefolder") takes.
+        self._globs[name].add((below, file[file.rindex(".") :]))
+        self.by_names.tell(folder, [file], split)
 
     def write(
         self, rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Mapping[str, Any]]
@@ -220,14 +210,16 @@ class Card:
         table = self.split_files or dict.fromkeys(self.rows, self._dataset.metadata.name)
         found = []
         for name, counts in self.rows.items():
-            globs = sorted(self._globs[name])
+            globs = self._globs[name]
             if (
                 not self.split_files
                 or counts.total() <= _FEW_IMAGES
-                or _SPECIAL.search("".join(each.removesuffix("**") for each in globs))
+                or any(_SPECIAL.search(below) for below, _ in globs)
             ):
-                globs = [f"{self._dataset.images.name}/**"]
-            found.append({"split": name, "path": [*globs, table[name]]})
+                every = set[tuple[str, str]]().union(*self._globs.values())
+                globs = {(self._dataset.images.name, suffix) for _, suffix in every}
+            paths = [f"{below}/**/*{suffix}" for below, suffix in sorted(globs)]
+            found.append({"split": name, "path": [*paths, table[name]]})
         return found
 
     def _features(self) -> list[dict[str, Any]]:

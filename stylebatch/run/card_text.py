@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from stylebatch.output.by_names import ByNames
+from stylebatch.output.layout import IMAGES
+
 _MAX_NAMED = 50
 
 _NEW = """\
@@ -35,10 +38,7 @@ dataset = load_dataset("{place}")  # this folder
 
 Every image comes with its label, its split and all that `metadata.jsonl` says of it."""
 
-_BY_NAMES = """\
-Not so `load_dataset("imagefolder", data_dir="images")`, which goes by names: here it takes \
-`{path}` for part of a split of that name, and may drop other images without a word. With \
-`data_files="**", split="train"` beside `data_dir` it takes all."""
+_BY_NAMES = "Where names say something else than this card: {}."
 
 
 class Facts(Protocol):
@@ -48,7 +48,7 @@ class Facts(Protocol):
     pairs: Counter[tuple[str, str]]
     folders: dict[str, str]
     styles: Counter[str]
-    misread: str
+    by_names: ByNames
 
     @property
     def labels(self) -> list[str]: ...
@@ -74,8 +74,7 @@ def card_text(facts: Facts, settings: Mapping[str, Mapping[str, Any]]) -> str:
     if facts.labels:
         parts.append(f"Classes ({len(facts.labels):,}): {_named(facts.labels)}.")
     parts.append(_LOADING.format(place="."))
-    if facts.misread:
-        parts.append(_BY_NAMES.format(path=facts.misread))
+    parts += [_BY_NAMES.format(text) for text in facts.by_names.warnings(".", IMAGES)]
     made = [
         [
             f"`{pair}`",

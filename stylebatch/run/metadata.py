@@ -14,6 +14,7 @@ from stylebatch.output.lock import writing_records
 from stylebatch.recipes import Settings
 from stylebatch.run.annotations import annotation_failures
 from stylebatch.run.card import Card
+from stylebatch.run.loader_tables import has_loader_tables, loader_tables
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 
@@ -23,7 +24,7 @@ REFRESH_S, REFRESH_SHARE, MOST_REFRESHED = 60.0, 0.01, 50_000
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"
 # Raised where records come out otherwise, so that those of older outputs are written anew.
-_FORMAT = 2
+_FORMAT = 3
 # What a line says of how it went: null of photographs that are carried over.
 _FACTS = (
     *("evaluations", "losses", "status", "restored", "retried_with_adam"),
@@ -34,14 +35,16 @@ PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
 
 
 def write_records(dataset: Dataset, ledger: Ledger) -> bool:
-    """Write `metadata.jsonl`, `settings.json`, `failures.jsonl` and the card if anything changed.
+    """Write `metadata.jsonl`, `settings.json`, `failures.jsonl`, card and loaders' tables.
+
+    Only if anything has changed since they were written.
 
     Returns:
         whether they were written.
     """
     changes = [_FORMAT, ledger.changes]
     is_there = all(map(files.stat_file, (dataset.metadata, dataset.settings, dataset.card)))
-    if is_there and ledger.get("written") == changes:
+    if is_there and has_loader_tables(dataset) and ledger.get("written") == changes:
         return False
     with writing_records(dataset):
         _write_all(dataset, ledger)
@@ -74,7 +77,9 @@ def write_records_beside(dataset: Dataset) -> int:
 def _write_all(dataset: Dataset, ledger: Ledger) -> int:
     card = Card(dataset, ledger.splits())
     rows = map(metadata_row, ledger.done())
-    files.write_lines_atomic(dataset.metadata, map(json_line, map(card.tell, rows)))
+    with loader_tables(dataset) as tell:
+        lines = (json_line(tell(card.tell(row))) for row in rows)
+        files.write_lines_atomic(dataset.metadata, lines)
     reached("metadata-written")
     settings = {key: value for key, value in ledger.settings().items() if key in card.settings_ids}
     files.write_json_atomic(dataset.settings, settings)

@@ -150,7 +150,8 @@ class _Run:
         if any(count.pending for count in counts) and not stopped_by:
             # Before anything in the output is touched: weights or a device may be missing.
             self._doing("loading weights")
-            prepare_all_weights(self.manifest, self._note_download)
+            waiting = {group.settings_id for group in planned.groups()}
+            prepare_all_weights(self.manifest, self._note_download, waiting)
             output, run_id = self.manifest.output, self.summary.run_id
             specs = worker_specs(self.manifest, styles, output, run_id, shard)
         reached("planned")

@@ -1,6 +1,6 @@
 """What a run starts its workers with: weights that are there, devices, settings, styles."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,11 +26,15 @@ from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
 
-def check_start(manifest: Manifest) -> list[NamedWeights]:
+def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> list[NamedWeights]:
     """Find what a run that has something to make would be refused for, all of it at once.
 
     Reads once what only torch can read; of safetensors files the manifest has seen all. torch is
     imported only for such files, and for devices that are named.
+
+    Args:
+        waiting: settings of what is to be made, all if None. Where they only carry photographs
+            over, no weights are needed, and none are looked at.
 
     Returns:
         the named sets that such a run would download first.
@@ -41,7 +45,10 @@ def check_start(manifest: Manifest) -> list[NamedWeights]:
     """
     problems: list[UserError] = []
     downloads: dict[str, NamedWeights] = {}
-    for settings in manifest.all_settings().values():
+    all_settings = manifest.all_settings()
+    if waiting is not None and all_settings.keys().isdisjoint(waiting):
+        all_settings = {}
+    for settings in all_settings.values():
         try:
             if named := find_named_set(settings.weights):
                 if named.identifier not in downloads and not is_fetched(named):
@@ -85,13 +92,17 @@ def describe_download(named: NamedWeights) -> str:
     return f"{named.url}{size} to {named.place}"
 
 
-def prepare_all_weights(manifest: Manifest, tell: Callable[[Notice], object]) -> None:
-    """Check all that `check_start` does, then download what is missing.
+def prepare_all_weights(
+    manifest: Manifest,
+    tell: Callable[[Notice], object],
+    waiting: Collection[str] | None = None,
+) -> None:
+    """Check all that `check_start` does of what waits, then download what is missing.
 
     Raises:
         UserError, Problems: as in `check_start`; no download.
     """
-    for named in check_start(manifest):
+    for named in check_start(manifest, waiting):
         tell(Notice(worker=0, text=f"downloading {describe_download(named)}"))
         try:
             fetch(named)

@@ -193,9 +193,13 @@ def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
 
 
 @contextmanager
-def lines_atomic(path: Path) -> Iterator[Callable[[str], object]]:
-    """Let lines be written one by one; without an error they then replace a file as above."""
-    temporary = _unfinished(path)
+def lines_atomic(path: Path, beside: Path | None = None) -> Iterator[Callable[[str], object]]:
+    """Let lines be written one by one; without an error they then replace a file as above.
+
+    Args:
+        beside: they are written beside this one, on the same file system, not beside `path`.
+    """
+    temporary = _unfinished(beside or path)
     try:
         with _naming(temporary), temporary.open("w", encoding="utf-8", newline="\n") as file:
             yield lambda line: file.write(f"{line}\n")

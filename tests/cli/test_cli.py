@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -234,6 +235,50 @@ def test_the_status_counts_what_a_limit_has_left(tmp_path: Path) -> None:
         "left": 3,
         "outdated": 0,
     }
+
+
+def test_the_status_counts_splits_and_failed_annotations(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    assert small.run().code == 0
+    status = json.loads(command("status", str(small.out), "--json").out)
+    assert (status["splits"], status["failed_annotations"]) == ({}, 0)
+    assert not re.search("by split|annotation. ", command("status", str(small.out)).out)
+    small.photo("train/cats/c.png", 3)
+    small.photo("val/cats/d.png", 4)
+    for folder in ("cats", "dogs"):
+        shutil.rmtree(small.root / "photos" / folder)
+    (small.root / "labels/train/cats").mkdir(parents=True)
+    (small.root / "labels/train/cats/c.txt").write_text("0 0.5 0.5 nothing 1\n")
+    small.pair |= {"split": "folders", "originals": "copy", "annotations": {"yolo": "labels"}}
+    assert small.run().code == 3
+    status = json.loads(command("status", str(small.out), "--json").out)
+    splits = {"train": {"original": 1, "stylised": 2}, "val": {"original": 1, "stylised": 0}}
+    assert status["splits"] == splits
+    failures = (small.out / "failures.jsonl").read_text().splitlines()
+    assert status["failed_annotations"] == len(failures) == small.summary()["failed_annotations"]
+    told = command("status", str(small.out)).out
+    assert "images by split: train 1 original and 2 stylised; val 1 original" in told
+    assert f"{len(failures)} annotation" in told
+    watched = command("status", str(small.out), "--json", "--watch").out.splitlines()
+    assert json.loads(watched[0])["splits"] == {}
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_status_counts_splits_of_shards(tmp_path: Path, merged: bool) -> None:
+    small = small_project(tmp_path)
+    small.photo("train/cats/c.png", 3)
+    small.photo("train/dogs/e.png", 3)
+    small.photo("val/cats/d.png", 4)
+    for folder in ("cats", "dogs"):
+        shutil.rmtree(small.root / "photos" / folder)
+    small.pair |= {"split": "folders", "originals": "copy"}
+    for number in range(2):
+        assert small.run("--shard", f"{number}/2").code == 0
+    if merged:
+        assert command("merge", str(small.out)).code == 0
+    status = json.loads(command("status", str(small.out), "--json").out)
+    splits = {"train": {"original": 2, "stylised": 4}, "val": {"original": 1, "stylised": 0}}
+    assert status["splits"] == splits
 
 
 def test_the_status_of_nothing_says_so(tmp_path: Path) -> None:

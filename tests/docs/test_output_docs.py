@@ -111,7 +111,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Small:
 
 def test_every_file_that_a_run_leaves_is_told(ran: Small) -> None:
     later = {".stylebatch/holder.json", ".stylebatch/activity.json", ".stylebatch/tmp/RUN/"}
-    later |= {"losses/RUN-N.parquet", "metadata-SPLIT.jsonl"}
+    later |= {"losses/RUN-N.parquet", "metadata-SPLIT.jsonl", "images/SPLIT/metadata.jsonl"}
     later |= {".stylebatch/stale/RUN/", ".stylebatch/shards/I-of-N/"}
     later |= ANNOTATIONS
     assert told_of(ran.out) == files().keys() - later

@@ -30,6 +30,7 @@ def test_the_commands_make_the_set_that_is_shown(
     assert "8 images made in" in ran
     assert "8 of 8 images are done" in ran
     made = contents(reader.folder / "out/images")
+    assert made.pop("metadata.jsonl")
     assert len(made) == 8
     shown = re.findall(r"^  images/(\S+\.png)$", "\n".join(blocks(PAGE, "")), re.MULTILINE)
     assert len(shown) == 2

@@ -282,6 +282,27 @@ def project(root: Path) -> Small:
     return small
 
 
+def test_a_run_that_only_carries_photographs_over_needs_no_weights(
+    server: Server, named: NamedWeights, tmp_path: Path
+) -> None:
+    small = project(tmp_path)
+    assert small.run().code == 0
+    made = small.images().keys()
+    named.place.unlink()
+    server.answer = server.missing
+    small.pair["originals"] = "copy"
+    assert "download" not in command("plan", str(small.write())).out
+    ended = small.run()
+    assert ended.code == 0, ended
+    assert small.images().keys() == made | {"cats/a.png", "dogs/b.png"}
+    assert (len(server.asked), left_in(named.place.parent)) == (1, [])
+    # With one more to be stylised they are.
+    small.photo("cats/more.png", 9)
+    assert f"downloads first: {named.url}" in command("plan", str(small.write())).out
+    assert small.run().code == 2
+    assert len(server.asked) == 2
+
+
 def test_a_run_that_can_not_fetch_starts_nothing(
     server: Server, named: NamedWeights, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.projects import Project
-from support.runs import Small, command, contents, small_project
+from support.runs import Small, command, small_project
 
 from stylebatch.manifest import Assign, load_manifest
 from stylebatch.plan import PlanFile, plan_jobs, replay, resolve_styles
@@ -208,11 +208,11 @@ def test_a_run_makes_what_a_plan_says_and_nothing_else(tmp_path: Path) -> None:
     command("plan", str(small.write()), "--write", str(written))
     small.photo("cats/new.png", 50)
     assert command("run", "-q", str(small.write()), "--plan", str(written)).code == 0
-    made = set(contents(small.out / "images"))
+    made = small.images().keys()
     assert not any("new" in path for path in made)
     assert len(made) == len(written.read_text().splitlines()) - 1
     assert command("run", "-q", str(small.write()), "--plan", str(written)).code == 0
-    assert set(contents(small.out / "images")) == made
+    assert small.images().keys() == made
 
 
 def test_a_plan_of_several_pairs_and_points_of_sweeps_is_replayed(small: Small) -> None:

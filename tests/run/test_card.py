@@ -43,7 +43,8 @@ def test_it_tells_what_is_there(project: Project, pair: Pair) -> None:
     assert (card["license"], card["pretty_name"]) == ("unknown", "out")
     assert card["size_categories"] == ["n<1K"]
     (config,) = card["configs"]
-    assert config["data_files"] == [{"split": "train", "path": ["images/**", "metadata.jsonl"]}]
+    paths = ["images/**/*.png", "metadata.jsonl"]
+    assert config["data_files"] == [{"split": "train", "path": paths}]
     assert config["features"] == card["dataset_info"]["features"]
 
 

@@ -112,8 +112,12 @@ class Small:
         return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
 
     def images(self) -> dict[str, bytes]:
-        """Return the images with their bytes, by path below `images`."""
-        return contents(self.out / "images")
+        """Return the images with their bytes, by path below `images`: all that is there but tables.
+
+        A whole run ends with tables for loaders; shards write none.
+        """
+        found = contents(self.out / "images")
+        return {path: data for path, data in found.items() if Path(path).name != "metadata.jsonl"}
 
     def stale(self) -> set[str]:
         """Return the images that were set aside, by path below their run's `images`."""
