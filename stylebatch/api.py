@@ -3,27 +3,27 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from io import BytesIO
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from stylebatch.device.canvas import finish
+from stylebatch.device.canvas import Canvas, finish
 from stylebatch.device.choice import choose_devices
 from stylebatch.device.content import Content, decode_mask, make_content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import within_memory
+from stylebatch.device.recolor import ColorTransfer
 from stylebatch.device.slots import Slots
+from stylebatch.device.style_images import StyleImages
 from stylebatch.device.tensors import to_pixels
-from stylebatch.errors import UserError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import Normalisation, check_layers, find_weights, layers_digest
-from stylebatch.pictures.images import Pixels, decode
+from stylebatch.pictures.given import ImageLike, StylizeError, as_list, read_image
+from stylebatch.pictures.images import Picture, Pixels, decode
 from stylebatch.plan import draw_noise_seed
 from stylebatch.recipes import (
     Recipe,
@@ -36,18 +36,12 @@ from stylebatch.recipes import (
 )
 from stylebatch.records import Shape, Style, StyleImage
 from stylebatch.system.bars import EvaluationsBar
-from stylebatch.system.files import default_cache_folder, digest_bytes, read_bytes
-from stylebatch.system.paths import expand_home
+from stylebatch.system.files import default_cache_folder, digest_bytes
 from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Row, Status, StepReport
 
-ImageLike = str | PathLike[str] | Image.Image | Pixels
 OnStep = Callable[[int, Row], None]
-
-
-class StylizeError(UserError):
-    """An argument of `stylize` that can't be used, or an image that could not be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +102,11 @@ def stylize(
     """
     fields = {"strength": strength, "size_px": size_px, "steps": steps, **(override or {})}
     settings = _settings(recipe, fields, arch, weights, normalisation, precision)
+    if not settings.needs_network:
+        return _recolored(contents, masks, style, settings)
     items = _items(contents, masks, settings)
     runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
-    loaded = _load_style(style, runner)
+    loaded = _load_style(style, runner.targets.images)
     bar = EvaluationsBar(len(items), settings.recipe.max_evaluations, is_shown=progress)
     results: dict[int, Image.Image] = {}
     with bar:
@@ -122,19 +118,45 @@ def stylize(
     return [results[index] for index in range(len(items))]
 
 
+def _recolored(
+    contents: ImageLike | Iterable[ImageLike],
+    masks: ImageLike | Iterable[ImageLike | None] | None,
+    style: ImageLike | Mapping[str, float],
+    settings: Settings,
+) -> list[Image.Image]:
+    """Transfer colours, which needs no device."""
+    read, recipe = StyleImages(Path.cwd()), settings.recipe
+    transfer, loaded = ColorTransfer(read), _load_style(style, read)
+    made = []
+    for content, mask in _given(contents, masks):
+        _, picture, told = _read_picture(content, mask)
+        work = settings.work_size(*picture.rgb.shape[1::-1])
+        one = transfer.of_picture(recipe, picture, told, work, loaded, recipe.strength)
+        made.append(_as_image(finish(one.pixels, one.canvas, recipe), one.canvas))
+    return made
+
+
+def _given(
+    contents: ImageLike | Iterable[ImageLike],
+    masks: ImageLike | Iterable[ImageLike | None] | None,
+) -> list[tuple[ImageLike, ImageLike | None]]:
+    """Return each content with its mask."""
+    given = as_list(contents)
+    given_masks = [None] * len(given) if masks is None else as_list(masks)
+    if len(given_masks) != len(given):
+        found = f"{len(given_masks)} for {counted(len(given), 'content')}"
+        raise StylizeError("masks", found, "one for each content, or None")
+    return list(zip(given, given_masks, strict=True))
+
+
 def _items(
     contents: ImageLike | Iterable[ImageLike],
     masks: ImageLike | Iterable[ImageLike | None] | None,
     settings: Settings,
 ) -> list[_Item]:
-    given = _as_list(contents)
-    given_masks = [None] * len(given) if masks is None else _as_list(masks)
-    if len(given_masks) != len(given):
-        found = f"{len(given_masks)} for {counted(len(given), 'content')}"
-        raise StylizeError("masks", found, "one for each content, or None")
     return [
         _item(index, content, mask, settings)
-        for index, (content, mask) in enumerate(zip(given, given_masks, strict=True))
+        for index, (content, mask) in enumerate(_given(contents, masks))
     ]
 
 
@@ -147,15 +169,6 @@ def _noting(bar: EvaluationsBar, on_step: OnStep | None) -> OnStep:
     return note
 
 
-def _as_list(images: ImageLike | Iterable[Any]) -> list[Any]:
-    # An array of four axes is several images; of fewer it is one, not its rows.
-    is_array = isinstance(images, np.ndarray) and images.ndim != 4
-    if is_array or isinstance(images, str | PathLike | Image.Image):
-        return [images]
-    is_one = isinstance(images, bytes) or not isinstance(images, Iterable)  # to be refused
-    return [images] if is_one else list(images)
-
-
 def _settings(
     name: str,
     fields: Mapping[str, Any],
@@ -164,10 +177,12 @@ def _settings(
     normalisation: Normalisation | None,
     precision: str,
 ) -> Settings:
-    source = None if weights is None else fspath(weights)
-    found = find_weights(arch, source, Path.cwd(), normalisation)
     given = {key: value for key, value in fields.items() if value is not None}
     recipe = make_recipe(name, given, arch)
+    if not recipe.needs_network:
+        return make_settings(recipe, None, "", precision)
+    source = None if weights is None else fspath(weights)
+    found = find_weights(arch, source, Path.cwd(), normalisation)
     check_layers(found, recipe.layers)
     return make_settings(recipe, found, layers_digest(found, recipe.layers), precision)
 
@@ -196,7 +211,9 @@ def make_recipe(name: str, fields: Mapping[str, Any], arch: str) -> Recipe:
 def _not_a_recipe(error: ValidationError) -> StylizeError:
     first = error.errors(include_url=False)[0]
     if not first["loc"]:  # fields that don't fit together
-        return StylizeError("override", str(first.get("ctx", {}).get("error", first["msg"])))
+        problem = first.get("ctx", {}).get("error", first["msg"])
+        allowed, todo = (getattr(problem, name, "") for name in ("allowed", "todo"))
+        return StylizeError("override", str(problem), allowed, todo)
     # The rest of the place is pydantic's name for one of several types.
     field = str(first["loc"][0])
     what = Recipe.model_fields[field].description or ""
@@ -205,48 +222,27 @@ def _not_a_recipe(error: ValidationError) -> StylizeError:
 
 
 def _item(index: int, content: ImageLike, mask: ImageLike | None, settings: Settings) -> _Item:
-    where, data = _read(content)
-    picture = decode(data, where)
-    told = None
-    if mask is not None:
-        name, mask_data = _read(mask)
-        told = decode_mask(mask_data, name, picture.rgb)
+    (where, data), picture, told = _read_picture(content, mask)
     height, width = picture.rgb.shape[:2]
     work = settings.work_size(width, height)
     ready = make_content(settings.recipe, picture, told, *work)
     return _Item(index, where, digest_bytes(data), ready, *work)
 
 
-def _read(image: ImageLike) -> tuple[str, bytes]:
-    """Return an image's name and bytes; pixels as the PNG that holds the same."""
-    if isinstance(image, np.ndarray):
-        image = _from_array(image)
-    if isinstance(image, Image.Image):
-        buffer = BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-        return str(getattr(image, "filename", "") or "image"), buffer.getvalue()
-    if not isinstance(image, str | PathLike):
-        found = f"found {type(image).__module__}.{type(image).__name__}"
-        allowed = "allowed is a path, a Pillow image or a uint8 array"
-        raise StylizeError("image", found.replace("builtins.", ""), allowed, "give one of these")
-    path = Path(expand_home(fspath(image)))
-    try:
-        return str(path), read_bytes(path)
-    except OSError as error:
-        raise StylizeError(str(path), f"can't be read ({error.strerror})") from error
+def _read_picture(
+    content: ImageLike, mask: ImageLike | None
+) -> tuple[tuple[str, bytes], Picture, Pixels | None]:
+    """Return a content's name and bytes, what is on it, and its mask."""
+    where, data = read_image(content)
+    picture = decode(data, where)
+    told = None
+    if mask is not None:
+        name, mask_data = read_image(mask)
+        told = decode_mask(mask_data, name, picture.rgb)
+    return (where, data), picture, told
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
-    is_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype != np.uint8 or not is_shaped or not array.size:
-        found = f"found {array.dtype} {array.shape}"
-        allowed = "allowed is uint8 (H, W), (H, W, 3) or (H, W, 4): grey, RGB or RGBA"
-        todo = "of numbers in [0, 1]: (255 * array).round().astype('uint8')"
-        raise StylizeError("array", found, allowed, todo)
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _load_style(style: ImageLike | Mapping[str, float], runner: Device) -> Style:
+def _load_style(style: ImageLike | Mapping[str, float], read: StyleImages) -> Style:
     # A Pillow image is no key of a dict.
     weighted: list[tuple[ImageLike, float]] = (
         list(style.items()) if isinstance(style, Mapping) else [(style, 1.0)]
@@ -255,9 +251,9 @@ def _load_style(style: ImageLike | Mapping[str, float], runner: Device) -> Style
         raise StylizeError("style", "a blend needs images with weights above 0")
     images = []
     for image, weight in weighted:
-        where, data = _read(image)
+        where, data = read_image(image)
         digest = digest_bytes(data)
-        runner.targets.put_image(digest, data)
+        read.put(digest, data)
         images.append(StyleImage(where, weight, digest))
     digest = digest_bytes(repr([(image.digest, image.weight) for image in images]).encode())
     return Style("style", "style", tuple(images), digest)
@@ -339,5 +335,8 @@ def _image(item: _Item, result: Result, recipe: Recipe) -> Image.Image:
     if result.status is Status.DIVERGED:
         raise StylizeError(item.where, "diverged: its loss was no number or climbed")
     canvas = item.content.canvas
-    pixels = finish(to_pixels(result.image, recipe.rounding), canvas, recipe)
+    return _as_image(finish(to_pixels(result.image, recipe.rounding), canvas, recipe), canvas)
+
+
+def _as_image(pixels: Pixels, canvas: Canvas) -> Image.Image:
     return Image.fromarray(pixels if canvas.alpha is None else np.dstack([pixels, canvas.alpha]))

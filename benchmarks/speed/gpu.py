@@ -126,7 +126,7 @@ class Bench:
         buffer = BytesIO()
         Image.fromarray(random_square(0, 256)).save(buffer, "PNG")
         digest = digest_bytes(buffer.getvalue())
-        self._device.targets.put_image(digest, buffer.getvalue())
+        self._device.targets.images.put(digest, buffer.getvalue())
         return Style("random", "random", (StyleImage("random.png", 1.0, digest),), digest)
 
     def print_all(self, sizes: list[int], batches: list[int]) -> None:

@@ -27,7 +27,7 @@ from stylebatch.extractors.architectures import (
     UnknownLayerError,
 )
 from stylebatch.pictures.contact_sheet import check_sheet_path
-from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
+from stylebatch.recipes import Recipe, needs_network, recipe_fields, recipe_names, recipe_on
 from stylebatch.system.files import stat_file, write_atomic
 from stylebatch.system.words import counted
 
@@ -104,8 +104,10 @@ def _list(names: list[str], arch: str) -> None:
     rows = []
     for name in names:
         recipe = recipe_on(arch, recipe_fields(name))
-        deepest = _deepest_layer(recipe, arch)
-        rows.append((name, recipe.optimizer, str(recipe.max_evaluations), deepest, recipe.title))
+        how = ["none", "none", "none"]
+        if recipe.needs_network:
+            how = [recipe.optimizer, str(recipe.max_evaluations), _deepest_layer(recipe, arch)]
+        rows.append((name, *how, recipe.title))
     header = ("recipe", "optimiser", "evaluations", "deepest layer", "what it is")
     print_table(Console(highlight=False), header, rows)
 
@@ -144,7 +146,7 @@ def _compare(
     most = most_evaluations(names, arch, weights, steps, len(strengths))
     with _keeping_what_is_there(output), _Counted(most) as counting:
         typer.echo(_most_text(most, strengths, size or SIZE_PX))
-        if most:
+        if any(map(needs_network, most)):
             fetch_weights(arch, weights)
         sheets = compare(
             content,

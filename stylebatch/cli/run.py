@@ -256,7 +256,8 @@ def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) ->
 
 def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
     """Print the one line at the end, and what a user has to know beside it."""
-    random = any(pair.settings.weights.source == "random" for pair in loaded.pairs)
+    weights = [pair.settings.network for pair in loaded.pairs]
+    random = any(each is not None and each.source == "random" for each in weights)
     if random and summary.done:
         view.remark(DEMO_NOTE)
     line = _summary_line(loaded, summary)

@@ -22,7 +22,7 @@ from stylebatch.cli.tables import first_few
 from stylebatch.demo import write_demo
 from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
-from stylebatch.recipes import recipe_names
+from stylebatch.recipes import needs_network, recipe_names
 from stylebatch.system.files import write_atomic
 from stylebatch.system.words import counted
 
@@ -81,8 +81,8 @@ def stylize(
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.api import stylize as stylize_images
 
-    fetch_weights(arch, weights)
-
+    if needs_network(recipe):
+        fetch_weights(arch, weights)
     made = stylize_images(
         contents,
         style,

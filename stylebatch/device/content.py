@@ -38,11 +38,15 @@ def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
         ContentError: a file that is missing, has changed since planning, or does not fit.
         ImageError: no image that can be read.
     """
-    picture = decode(
-        read_planned(root, job.content, job.content_digest, "image", ContentError), job.content
-    )
-    mask = _read_mask(root, job, picture.rgb) if job.mask else None
+    picture, mask = read_picture(root, job)
     return make_content(recipe, picture, mask, job.width, job.height)
+
+
+def read_picture(root: Path, job: Job) -> tuple[Picture, Pixels | None]:
+    """Read a job's content and mask, at their own size; errors as in `read_content`."""
+    data = read_planned(root, job.content, job.content_digest, "image", ContentError)
+    picture = decode(data, job.content)
+    return picture, _read_mask(root, job, picture.rgb) if job.mask else None
 
 
 def make_content(

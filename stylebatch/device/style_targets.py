@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylebatch.device.planned_file import read_planned
+from stylebatch.device.style_images import StyleImages
 from stylebatch.device.tensors import to_tensor
-from stylebatch.errors import RunError, UserError
+from stylebatch.errors import RunError
 from stylebatch.pictures.colors import match_colors
-from stylebatch.pictures.images import Pixels, decode, fit_pixels, work_size
+from stylebatch.pictures.images import Pixels, fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
 from stylebatch.transfer.extractor import Extractor
@@ -37,10 +37,6 @@ FORMAT = 3
 MAX_BYTES_IN_MEMORY = 320 * 2**20
 
 Statistics = dict[str, Tensor]
-
-
-class StyleError(UserError):
-    """A style image that can't be read, or is no longer what was planned with."""
 
 
 class CacheError(RunError):
@@ -98,14 +94,9 @@ class StyleTargets:
 
     def __init__(self, root: Path, cache: Path) -> None:
         """Read style images below `root`; keep the files of Gram matrices in `cache`."""
-        self._root, self._cache = root, cache
-        self._given: dict[str, bytes] = {}
+        self.images, self._cache = StyleImages(root), cache
         self._memory: OrderedDict[tuple[str, TargetRequest], Statistics] = OrderedDict()
         self._bytes = 0
-
-    def put_image(self, digest: str, data: bytes) -> None:
-        """Give the bytes of a style image that need not be a file."""
-        self._given[digest] = data
 
     def get(
         self,
@@ -148,7 +139,7 @@ class StyleTargets:
 
     def picture(self, style: Style) -> Pixels:
         """Return a style as it is, (H, W, 3); of a blend its first image. Errors as in `get`."""
-        return self._read_style(style.images[0])
+        return self.images.read(style.images[0])
 
     def image(
         self,
@@ -166,7 +157,7 @@ class StyleTargets:
         total = sum(image.weight for image in style.images)
         parts = []
         for image in style.images:
-            pixels = self._read_style(image)
+            pixels = self.images.read(image)
             pixels = pixels if colors is None else match_colors(pixels, colors)
             fitted = fit_pixels(pixels, width, height, fit=fit, resampling=request.resampling)
             parts.append(to_tensor(fitted, request.input_stretch) * (image.weight / total))
@@ -182,7 +173,7 @@ class StyleTargets:
         path = self._cache / "grams" / f"{request.cache_key(image.digest)}.safetensors"
         stored = _read(path) if colors is None else None
         if stored is None:
-            pixels = self._read_style(image)
+            pixels = self.images.read(image)
             if colors is not None:
                 pixels = match_colors(pixels, colors)
             stored = compute_statistics(pixels, request, extractor())
@@ -191,12 +182,6 @@ class StyleTargets:
         if request.statistic != "gram":
             return {layer: stored[layer] for layer in request.layers}
         return _for_each_position(stored, request.layers)
-
-    def _read_style(self, image: StyleImage) -> Pixels:
-        if image.digest in self._given:
-            return decode(self._given[image.digest], image.path).rgb
-        data = read_planned(self._root, image.path, image.digest, "style image", StyleError)
-        return decode(data, image.path).rgb
 
 
 def _size_of(statistics: Statistics) -> int:

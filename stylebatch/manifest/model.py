@@ -171,6 +171,11 @@ class Manifest:
         found = (pair.carrying for pair in self.pairs)
         return {settings.id: settings for settings in found if settings}
 
+    @property
+    def needs_network(self) -> bool:
+        """Whether any pair needs a network and a device."""
+        return any(pair.settings.needs_network for pair in self.pairs)
+
     def most_evaluations(self) -> dict[str, int]:
         """Return how many evaluations an image takes at most, by settings."""
         return {key: each.recipe.max_evaluations for key, each in self.all_settings().items()}

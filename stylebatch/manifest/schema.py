@@ -266,7 +266,8 @@ class Run(Section):
     """auto: every GPU, else the CPU"""
     cpu_workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = key(4, "auto")
     """so many processes share the CPU's usable cores (affinity and control group's quota), each
-    pinned to its own; auto: one with all of them"""
+    pinned to its own; auto: one with all of them, and where nothing needs a network one for each
+    core, 8 at most"""
     precision: Literal["auto", "float32", "bfloat16"] = key("float32", "auto")
     """of the convolutions; all else is float32; auto: bfloat16 where a device multiplies it"""
     deadline: (

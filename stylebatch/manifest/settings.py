@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from stylebatch.recipes import (
     Settings,
     describe_field,
     describe_value,
+    fields_of_no_use,
     make_settings,
     recipe_fields,
     recipe_on,
@@ -49,7 +51,7 @@ class SettingsResolver:
     ) -> None:
         self.arch, self.precision = extractor.arch, precision
         self.findings = findings
-        self.weights = self._find_weights(extractor, root)
+        self._find = partial(self._find_weights, extractor, root)
         self._digests: dict[tuple[str, ...], str] = {}
 
     def resolve(
@@ -66,18 +68,29 @@ class SettingsResolver:
         name, name_loc = values.pop("recipe", DEFAULT_RECIPE), places.get("recipe", levels[-1][0])
         strength = values.pop("strength", None)
         drawn = strength if isinstance(strength, tuple) else None
-        if strength is not None and drawn is None:
-            values["strength"] = strength
+        if strength is not None:
+            # Of a range the upper end has to suit the recipe too.
+            values["strength"] = drawn[1] if drawn else strength
         recipe = self._recipe({**recipe_fields(name), **values}, places, name_loc)
-        if recipe is None or not self._check_layers(recipe, places, name_loc):
+        if recipe is None:
             return None
-        assert self.weights is not None
+        if recipe.needs_network and not self._check_layers(recipe, places, name_loc):
+            return None
         bounds = drawn or (recipe.strength, recipe.strength)
         # Each job has its own: settings are the same whatever it is, and hold the recipe's.
         recipe = recipe.model_copy(update={"strength": recipe_fields(name)["strength"]})
-        digest = self._digest(self.weights, recipe.layers)
-        made = make_settings(recipe, self.weights, digest, self.precision, file_format)
+        weights, digest = None, ""
+        if recipe.needs_network:
+            weights = self.weights
+            assert weights is not None
+            digest = self._digest(weights, recipe.layers)
+        made = make_settings(recipe, weights, digest, self.precision, file_format)
         return made, bounds
+
+    @cached_property
+    def weights(self) -> WeightSet | None:
+        """The weights, looked for where the first pair needs them; None where they can't be had."""
+        return self._find()
 
     def _recipe(self, values: dict[str, Any], places: dict[str, Loc], loc: Loc) -> Recipe | None:
         try:
@@ -86,9 +99,11 @@ class SettingsResolver:
             for item in error.errors(include_url=False):
                 # What doesn't fit together is said of the recipe as a whole, by a plain ValueError.
                 if not item["loc"]:
-                    found = str(item.get("ctx", {}).get("error", item["msg"]))
-                    place = places.get(_first_written(found, places), loc)
-                    self.findings.add(place, found, "", "change one of them")
+                    problem = item.get("ctx", {}).get("error", item["msg"])
+                    allowed = getattr(problem, "allowed", "")
+                    todo = getattr(problem, "todo", "change one of them")
+                    place = places.get(_first_written(str(problem), places), loc)
+                    self.findings.add(place, str(problem), allowed, todo)
                     continue
                 field, *inner = item["loc"]
                 place = (*places[str(field)], *inner) if field in places else loc
@@ -156,8 +171,17 @@ def _first_written(text: str, places: Mapping[str, Loc]) -> str:
     return next((word for word in re.findall(r"\w+", text) if word in places), "")
 
 
+def _leave_out(fields: set[str], values: dict[str, Any]) -> None:
+    for field in fields:
+        del values[field]
+
+
 def _layered(levels: list[Level], point: Point | None) -> tuple[dict[str, Any], dict[str, Loc]]:
-    """Return the recipe and what is written over it, and where; a level's override comes last."""
+    """Return the recipe and what is written over it, and where; a level's override comes last.
+
+    Where a level names a recipe, what levels below it say that means nothing to that one is left
+    out: defaults may be meant for other pairs.
+    """
     values: dict[str, Any] = {}
     places: dict[str, Loc] = {}
     for loc, fields in levels:
@@ -169,7 +193,11 @@ def _layered(levels: list[Level], point: Point | None) -> tuple[dict[str, Any], 
         for holder, names_and_locs in holders:
             for field, place in names_and_locs.items():
                 if (value := getattr(holder, field)) is not None:
+                    if field == "recipe":
+                        _leave_out(fields_of_no_use(recipe_fields(value), values), values)
                     values[field], places[field] = value, place
+    if point and (name := point.values.get("recipe")):
+        _leave_out(fields_of_no_use(recipe_fields(name), values), values)
     for field, value in point.values.items() if point else ():
         # A `null` is not written: so one point can be the pair without the field.
         if value is not None and point:

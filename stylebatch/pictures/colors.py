@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from stylebatch.pictures.images import Pixels
 
-_Matrix = NDArray[np.float64]
+Matrix = NDArray[np.float64]
 
 # Of values in [0, 1]: keeps the root of a covariance that is nearly flat from blowing noise up.
 VARIANCE_FLOOR = 1e-5
@@ -23,22 +23,23 @@ def match_colors(pixels: Pixels, reference: Pixels) -> Pixels:
     """
     mean, covariance = _statistics(pixels)
     wanted_mean, wanted_covariance = _statistics(reference)
-    transform = _root(wanted_covariance) @ np.linalg.inv(_root(covariance))
+    transform = symmetric_root(wanted_covariance) @ np.linalg.inv(symmetric_root(covariance))
     values = pixels.reshape(-1, 3) / 255.0
     matched = (values - mean) @ transform.T + wanted_mean
     rounded = np.rint(np.clip(matched, 0, 1) * 255).astype(np.uint8)
     return rounded.reshape(pixels.shape)
 
 
-def _statistics(pixels: Pixels) -> tuple[_Matrix, _Matrix]:
+def _statistics(pixels: Pixels) -> tuple[Matrix, Matrix]:
     values = pixels.reshape(-1, 3) / 255.0
     covariance = np.cov(values, rowvar=False, bias=True)
     return values.mean(0), covariance + VARIANCE_FLOOR * np.eye(3)
 
 
-def _root(covariance: _Matrix) -> _Matrix:
+def symmetric_root(covariance: Matrix) -> Matrix:
+    """Return the symmetric square root of a covariance (3, 3)."""
     values, vectors = np.linalg.eigh(covariance)
-    root: _Matrix = (vectors * np.sqrt(values)) @ vectors.T
+    root: Matrix = (vectors * np.sqrt(values)) @ vectors.T
     return root
 
 

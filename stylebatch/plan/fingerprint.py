@@ -10,8 +10,9 @@ from stylebatch.system.files import DIGEST_BYTES
 
 # Raised whenever the same inputs give other pixels than before: every image is then made again.
 ALGORITHM = 3
-# The same of photographs that are carried over.
+# The same of photographs that are carried over, and of colour transfers.
 ORIGINALS = 1
+COLOR_TRANSFER = 1
 
 _SIGNIFICANT_DIGITS = 6
 
@@ -19,7 +20,7 @@ _SIGNIFICANT_DIGITS = 6
 def fingerprint_prefix(settings: Settings, style_digest: str) -> blake2b:
     """Return the hash's state after all that the jobs of one style and settings share."""
     shared: dict[str, Any] = {
-        "algorithm": ALGORITHM,
+        "algorithm": ALGORITHM if settings.recipe.needs_network else ["color", COLOR_TRANSFER],
         "recipe": settings.recipe.deciding_fields(),
         "layers": settings.layers_digest,
         "precision": settings.precision,

@@ -308,7 +308,8 @@ class _PairPlanner:
         # Each edge of its own: an image that is stretched may be enlarged along one of them only.
         file = recipe.file_size(width, height, work)
         enlargement = max(file[0] / work[0], file[1] / work[1])
-        return *work, enlargement > _MAX_ENLARGEMENT
+        # Colours are transferred at the file's own size.
+        return *work, recipe.needs_network and enlargement > _MAX_ENLARGEMENT
 
     def _prefix_of(self, digests: list[str]) -> Callable[[int], blake2b]:
         settings = self.pair.settings

@@ -14,7 +14,7 @@ from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import check_layers, find_weights
 from stylebatch.pictures.contact_sheet import Cell, contact_sheet
 from stylebatch.pictures.images import Pixels, decode
-from stylebatch.recipes import recipe_fields, recipe_names
+from stylebatch.recipes import needs_network, recipe_fields, recipe_names
 from stylebatch.system.files import read_bytes
 from stylebatch.system.words import counted
 from stylebatch.transfer.problem import Row
@@ -68,8 +68,9 @@ def compare(
     for name in names:
         try:
             size = _size(name, size_px, cells[0].rgb)
+            own = fields if needs_network(name) else {"device": device}
             strip = [
-                _run(content, style, name, on_step, size_px=size, strength=strength, **fields)
+                _run(content, style, name, on_step, size_px=size, strength=strength, **own)
                 for strength in strengths or (None,)
             ]
         except UserError as reason:
@@ -91,8 +92,10 @@ def most_evaluations(
     most = {}
     for name in names:
         with suppress(UserError):
-            recipe = make_recipe(name, {} if steps is None else {"steps": steps}, arch)
-            check_layers(find_weights(arch, weights, Path.cwd()), recipe.layers)
+            is_cheap = steps is None or not needs_network(name)
+            recipe = make_recipe(name, {} if is_cheap else {"steps": steps}, arch)
+            if recipe.needs_network:
+                check_layers(find_weights(arch, weights, Path.cwd()), recipe.layers)
             most[name] = recipe.max_evaluations * max(1, num_strengths)
     return most
 

@@ -58,7 +58,7 @@ def measure_space(
         of_job = settings[job.settings_id]
         with suppress(UserError):  # the next one can be read
             sample = _encode_alike(manifest.root, job, of_job, styles)
-            rows = of_job.recipe.max_evaluations
+            rows = of_job.recipe.max_evaluations if of_job.needs_network else 0
             samples.append((*sample, ROW_BYTES[manifest.run.losses] * rows))
         if time.monotonic() - started_s > LONGEST_S:
             break

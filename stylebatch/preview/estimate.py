@@ -6,20 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from stylebatch.extractors.weights import find_download
 from stylebatch.ledger import Ledger, PlannedJobs, Waiting
 from stylebatch.manifest import Manifest
+from stylebatch.preview.color_probe import probe_colors
 from stylebatch.preview.disk_space import DiskSpace, free_bytes, mean_pixels
+from stylebatch.preview.probed import Probe
 from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Style, device_kind
 from stylebatch.run import Pace, cost_of, worker_specs
 from stylebatch.worker.spec import WorkerSpec
-
-if TYPE_CHECKING:
-    from stylebatch.preview.speed_probe import Probe
 
 # Images of each settings that are tried, to see when they end.
 MOST_REHEARSED = 8
@@ -157,6 +155,15 @@ def expected_evaluations(
     return evaluations, unknown
 
 
+def _probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Probe:
+    if not spec.needs_network:
+        return probe_colors(spec, candidates)
+    # Here and not above: it brings torch.
+    from stylebatch.preview.speed_probe import probe
+
+    return probe(spec, candidates)
+
+
 class _Clock:
     """How long the workers of a run take for groups of images."""
 
@@ -192,8 +199,8 @@ class _Clock:
     def lacks_weights(self) -> bool:
         """Whether weights would have to be downloaded for a measurement."""
         for pair in self._manifest.pairs:
-            weights = pair.settings.weights
-            if find_download(weights):
+            weights = pair.settings.network
+            if weights and find_download(weights):
                 fetch = f"stylebatch weights fetch {weights.arch}/{weights.source}"
                 self.trouble = f"its weights are not here: `{fetch}`"
                 return True
@@ -220,12 +227,9 @@ class _Clock:
 
     def probe(self) -> None:
         """Measure."""
-        # Here and not above: it brings torch.
-        from stylebatch.preview.speed_probe import probe
-
         for kind in self._kinds:
             spec = next(spec for spec in self.specs if device_kind(spec.device) == kind)
-            found = probe(spec, self._candidates())
+            found = _probe(spec, self._candidates())
             if not found.shapes:
                 self.trouble = found.trouble
                 return

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,8 @@ from stylebatch.device.errors import within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.errors import UserError
 from stylebatch.pictures.formats import encode
+from stylebatch.preview.color_probe import measure_colors
+from stylebatch.preview.probed import Probe, Probed
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job, Shape
 from stylebatch.run import Stopping
@@ -31,36 +33,6 @@ ENOUGH_S = 1.5
 # After so long no other shape is begun: what is known goes by pixels for the rest.
 LONGEST_S = 60.0
 REHEARSAL_PX = 96
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """What was measured of one shape.
-
-    Attributes:
-        fast_s, slow_s: that a device takes for an evaluation of one image, levels included: a
-            quarter of those that were measured were faster, a quarter slower.
-        file_s: for reading, finishing and encoding one image.
-    """
-
-    shape: Shape
-    fast_s: float
-    slow_s: float
-    file_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What came of a probe.
-
-    Attributes:
-        ready_s: until the first image was in its slot.
-        trouble: why a shape could not be measured, of the last that could not.
-    """
-
-    shapes: list[Probed]
-    ready_s: float
-    trouble: str
 
 
 def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Probe:
@@ -83,6 +55,11 @@ def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Prob
             if shapes and time.monotonic() - started > LONGEST_S:
                 break
             for job in jobs:
+                if not spec.settings[job.settings_id].needs_network:
+                    with suppress(UserError):
+                        shapes.append(measure_colors(spec, job))
+                        break
+                    continue
                 prober.device.objective(spec.settings[job.settings_id])
                 ready_s = ready_s or time.monotonic() - started
                 try:

@@ -13,6 +13,7 @@ import yaml
 from stylebatch.extractors.architectures import ARCHITECTURES, Architecture
 from stylebatch.extractors.weights import WeightSet
 from stylebatch.pictures.formats import PNG, FileFormat
+from stylebatch.recipes.color_transfer import UnfitFieldsError, fields_of_no_use
 from stylebatch.recipes.recipe import LAYER_FIELDS, LAYER_WORDS, PROSE, Recipe, SecondPass
 from stylebatch.recipes.words import (
     describe,
@@ -30,12 +31,15 @@ __all__ = [
     "Recipe",
     "SecondPass",
     "Settings",
+    "UnfitFieldsError",
     "carrying_settings",
     "describe",
     "describe_field",
     "describe_value",
+    "fields_of_no_use",
     "keys_of",
     "make_settings",
+    "needs_network",
     "recipe_fields",
     "recipe_names",
     "recipe_on",
@@ -50,29 +54,45 @@ class Settings:
 
     Attributes:
         id: 16 hex digits of a hash of the rest; names it in metadata and `settings.json`.
-        layers_digest: of the weights that the recipe's layers need, their normalisation included.
-        precision: as asked for: float32 | bfloat16 | auto.
+        network: its weights; None where the recipe needs none.
+        layers_digest: of the weights that the recipe's layers need, their normalisation included;
+            "" without.
+        precision: as asked for: float32 | bfloat16 | auto; "" without.
         file_format: of the images.
         carries: of settings that stylise nothing but carry photographs over, how; "" of others.
     """
 
     id: str
     recipe: Recipe
-    weights: WeightSet
+    network: WeightSet | None
     layers_digest: str
     precision: str
     file_format: FileFormat = PNG
     carries: Literal["", "link", "copy"] = ""
 
     @property
+    def needs_network(self) -> bool:
+        """Whether a worker needs a network and a device for it."""
+        return self.recipe.needs_network and not self.carries
+
+    @property
+    def weights(self) -> WeightSet:
+        """The weights of its network, which it has to have."""
+        assert self.network is not None
+        return self.network
+
+    @property
     def smallest_edge_px(self) -> int:
         """The smallest edge of an image that the recipe's layers can do with."""
+        if self.network is None:
+            return 1
         return _smallest_edge_px(self.weights.arch, self.recipe.layers, self.recipe.padding)
 
     @property
     def time_key(self) -> str:
         """What settings have in common whose evaluations take as long, of images of one size."""
-        deciding = [self.weights.arch, self.layers_digest, self.precision, self.recipe.time_fields]
+        arch = self.network.arch if self.network else ""
+        deciding = [arch, self.layers_digest, self.precision, self.recipe.time_fields]
         return json.dumps(deciding, sort_keys=True)
 
     def work_size(self, width: int, height: int) -> tuple[int, int]:
@@ -87,13 +107,15 @@ def _smallest_edge_px(arch: str, layers: tuple[str, ...], padding: str) -> int:
 
 def make_settings(
     recipe: Recipe,
-    weights: WeightSet,
+    weights: WeightSet | None,
     layers_digest: str,
     precision: str,
     file_format: FileFormat = PNG,
 ) -> Settings:
     """Put settings together under an id that is a hash of all that they decide."""
-    arch = ARCHITECTURES[weights.arch].digest_name
+    if not recipe.needs_network or weights is None:
+        weights, layers_digest, precision = None, "", ""
+    arch = ARCHITECTURES[weights.arch].digest_name if weights else ""
     deciding: list[Any] = [recipe.deciding_fields(), arch, layers_digest, precision]
     if file_format != PNG:  # ids are older than other formats
         deciding.append(file_format.described())
@@ -136,6 +158,11 @@ def recipe_fields(name: str) -> dict[str, Any]:
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     fields: dict[str, Any] = yaml.safe_load(text)
     return fields
+
+
+def needs_network(name: str) -> bool:
+    """Whether a recipe needs a network and its weights; one that is not known might."""
+    return name not in recipe_names() or recipe_fields(name).get("color_transfer") is None
 
 
 def recipe_on(arch: str, fields: Mapping[str, Any]) -> Recipe:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from stylebatch.pictures.images import work_size
+from stylebatch.recipes.color_transfer import check_strength, complete, own_fields
 
 LayerWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
 Scales = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1, max_length=6)]
@@ -28,12 +29,8 @@ LAYER_WORDS = ("default", "before_activation")
 # Fields that came when sets had been made already. Where they say what was before them, they leave
 # fingerprints as they were.
 ADDED = (
-    "style_weight_px",
-    "scales",
-    "content_scales",
-    "tv_divisor",
-    "tv_border",
-    "strength_acts_on",
+    *("style_weight_px", "scales", "content_scales", "tv_divisor", "tv_border"),
+    *("strength_acts_on", "color_transfer"),
 )
 # What may differ while an evaluation of the same size takes as long.
 SAME_TIME = {
@@ -69,6 +66,11 @@ class Recipe(BaseModel):
     notes: str = Field("", description="where it departs from its source, and why")
 
     # --- the objective
+    color_transfer: Literal["mean_std", "covariance", "histogram"] | None = Field(
+        None,
+        description="of recipe color-transfer, which optimises nothing: the mean and std of lαβ, "
+        "mean and covariance of RGB, or histograms of RGB that photographs get from the style",
+    )
     content_layers: LayerWeights = Field(description=_LAYERS)
     content_loss: Literal["relative", "mean", "sum"] = Field(
         description="relative: mean (F-P)² / mean P²; mean: mean (F-P)²; sum: Σ (F-P)²"
@@ -238,8 +240,18 @@ class Recipe(BaseModel):
     epsilon: float = Field(gt=0, le=1, description="Adam: in units of pixel_scale")
     clamp: bool = Field(True, description="Adam: project onto [0, 1] after each step")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, fields: Any) -> Any:
+        return complete(fields, cls.model_fields) if isinstance(fields, Mapping) else fields
+
+    @model_serializer(mode="wrap")
+    def _tell(self, tell_all: Any) -> dict[str, Any]:
+        return own_fields(tell_all(self))
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
+        check_strength(self.color_transfer, self.strength)
         if self.fit == "crop" and self.output_size != "work":
             raise ValueError("fit: crop cuts edges off: it needs output_size: work")
         for name in ("scales", "content_scales"):
@@ -259,9 +271,15 @@ class Recipe(BaseModel):
         return scale if isinstance(scale, tuple) else (scale, scale, scale)
 
     @property
+    def needs_network(self) -> bool:
+        """Whether anything is optimised: a colour transfer needs no network and no device."""
+        return self.color_transfer is None
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """All layers that its terms read, each once."""
-        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+        named = (*self.content_layers, *self.style_layers) if self.needs_network else ()
+        return tuple(dict.fromkeys(named))
 
     @property
     def start_shares(self) -> Mapping[str, float]:
@@ -277,7 +295,7 @@ class Recipe(BaseModel):
 
     @property
     def max_evaluations(self) -> int:
-        """Evaluations of an image at most, those of a second pass included."""
+        """Evaluations of an image at most, those of a second pass included; one is a transfer."""
         return self.steps + (self.second_pass.steps if self.second_pass else 0)
 
     @property

@@ -102,7 +102,7 @@ def _described(entry: Mapping[str, Any]) -> tuple[str, str]:
         return "the photograph itself", ""
     told = entry["recipe"].get("title") or entry["recipe"].get("source") or ""
     extractor = entry["extractor"]
-    return str(told), f"{extractor['arch']} ({extractor['weights']})"
+    return str(told), f"{extractor['arch']} ({extractor['weights']})" if extractor else "none"
 
 
 def _named(names: Iterable[str], *, is_code: bool = False) -> str:

@@ -141,15 +141,21 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
     return {
         # Jobs with the same settings may differ in strength: the metadata says each one's.
         "recipe": settings.recipe.model_dump(mode="json", exclude={"strength"}),
-        "extractor": {
-            "arch": settings.weights.arch,
-            "weights": settings.weights.source,
-            "normalisation": asdict(settings.weights.normalisation),
-            "layers_digest": settings.layers_digest,
-        },
-        "precision": settings.precision,
+        "extractor": _describe_extractor(settings),
+        "precision": settings.precision or None,
         "format": settings.file_format.described(),
         "versions": versions,
+    }
+
+
+def _describe_extractor(settings: Settings) -> dict[str, Any] | None:
+    if (weights := settings.network) is None:
+        return None
+    return {
+        "arch": weights.arch,
+        "weights": weights.source,
+        "normalisation": asdict(weights.normalisation),
+        "layers_digest": settings.layers_digest,
     }
 
 

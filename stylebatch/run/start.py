@@ -25,6 +25,9 @@ from stylebatch.system.files import default_cache_folder, may_write, stat_file, 
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
+# Without a network `cpu_workers: auto` is one a core, up to what one run can feed and disks take.
+MOST_PLAIN_WORKERS = 8
+
 
 def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> list[NamedWeights]:
     """Find what a run that has something to make would be refused for, all of it at once.
@@ -49,6 +52,8 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
     if waiting is not None and all_settings.keys().isdisjoint(waiting):
         all_settings = {}
     for settings in all_settings.values():
+        if settings.network is None:
+            continue
         try:
             if named := find_named_set(settings.weights):
                 if named.identifier not in downloads and not is_fetched(named):
@@ -58,7 +63,8 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
         except WeightsError as problem:
             problems.append(problem)
     try:
-        _check_devices(manifest.run.devices)
+        if manifest.needs_network:
+            _check_devices(manifest.run.devices)
         if manifest.run.losses == "parquet":
             check_parquet()
     except UserError as problem:
@@ -127,14 +133,20 @@ def worker_specs(
 ) -> list[WorkerSpec]:
     """Return what each worker is started with: one a device, or shares of the CPU.
 
+    Where nothing needs a network the CPU does it all, whatever devices are named.
+
     Raises:
         DeviceError: a device that is not there.
     """
-    from stylebatch.device.choice import choose_devices
-
     options = manifest.run
-    names = choose_devices(options.devices)
-    workers = 1 if options.cpu_workers == "auto" else options.cpu_workers
+    names, workers = ["cpu"], min(usable_cores(), MOST_PLAIN_WORKERS)
+    if manifest.needs_network:
+        from stylebatch.device.choice import choose_devices
+
+        # A network keeps all cores busy from one process.
+        names, workers = choose_devices(options.devices), 1
+    if options.cpu_workers != "auto":
+        workers = options.cpu_workers
     devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
     if options.executor == "inline":
         devices = devices[:1]

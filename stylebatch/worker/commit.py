@@ -212,11 +212,13 @@ class Committer:
         """Encode an image and what stands beside it."""
         made, output = finish(item.pixels, item.canvas, item.recipe), item.job.output
         image = encode(made, item.canvas.alpha, item.file_format, item.provenance)
-        in_table = {"loss_log": self._table} if self._losses == "parquet" else {}
+        # What was not optimised has no losses.
+        losses = self._losses if item.rows else "none"
+        in_table = {"loss_log": self._table} if losses == "parquet" else {}
         facts = item.facts | in_table
         event = JobDone(self._worker, output, item.job.fingerprint, len(image), facts)
         files = {}
-        if self._losses == "csv":
+        if losses == "csv":
             files[self._dataset.log_path(output)] = encode_log(item.rows)
         if item.beside is not None:
             assert item.canvas.content is not None

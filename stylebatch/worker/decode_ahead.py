@@ -7,9 +7,13 @@ from pathlib import Path
 
 from stylebatch.device.content import Content, check_edges, read_content
 from stylebatch.device.originals import Carried, carry_over
+from stylebatch.device.recolor import ColorTransfer, Recolored
+from stylebatch.device.style_images import StyleImages
 from stylebatch.recipes import Settings
-from stylebatch.records import Job
+from stylebatch.records import Job, Style
 from stylebatch.worker.provenance import describe_original
+
+Read = Content | Carried | Recolored
 
 DECODE_THREADS = 2
 # The images after those in the slots are decoded ahead, and no more: they wait in memory.
@@ -23,12 +27,14 @@ class DecodeAhead:
         self,
         root: Path,
         settings: Mapping[str, Settings],
+        styles: Mapping[str, Style],
         provenance: Collection[str] = (),
     ) -> None:
         """Begin without jobs; arguments are those of `WorkerSpec`."""
         self._root, self._settings, self._provenance = root, settings, provenance
+        self._styles, self._colors = styles, ColorTransfer(StyleImages(root))
         self._waiting: deque[Job] = deque()
-        self._decoding: dict[str, Future[Content | Carried]] = {}
+        self._decoding: dict[str, Future[Read]] = {}
         self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     def __bool__(self) -> bool:
@@ -60,13 +66,15 @@ class DecodeAhead:
             if job.output not in self._decoding:
                 self._decoding[job.output] = self._threads.submit(self._read, job)
 
-    def _read(self, job: Job) -> Content | Carried:
-        """Read what is optimised, or, encoded already, what is only carried over."""
+    def _read(self, job: Job) -> Read:
+        """Read what is optimised, or has its colours by now, or, encoded, is only carried over."""
         settings = self._settings[job.settings_id]
         if job.is_original:
             is_told = job.pair in self._provenance
             provenance = describe_original(job) if is_told else None
             return carry_over(self._root, job, settings, provenance)
+        if not settings.needs_network:
+            return self._colors.of_job(self._root, job, settings, self._styles[job.style])
         content = read_content(self._root, job, settings.recipe)
         check_edges(content.canvas, settings.file_format, job.content)
         return content
@@ -75,7 +83,7 @@ class DecodeAhead:
         """Whether the first job, which has been begun with, is decoded."""
         return self._decoding[self.first.output].done()
 
-    def pop(self) -> tuple[Job, Future[Content | Carried]]:
+    def pop(self) -> tuple[Job, Future[Read]]:
         """Take the first job, which has been begun with; its content may not be ready."""
         job = self._waiting.popleft()
         return job, self._decoding.pop(job.output)

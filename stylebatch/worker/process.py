@@ -7,13 +7,12 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Literal
 
-from stylebatch.device.errors import is_device_error, is_out_of_memory
 from stylebatch.errors import UserError
 from stylebatch.records import Event, Job, RunFailed, WorkerJoined, WorkerLost
 from stylebatch.system.crash_points import reached
 from stylebatch.system.processes import end_with_parent
+from stylebatch.worker.plain import PlainWorker
 from stylebatch.worker.spec import WorkerSpec
-from stylebatch.worker.worker import Worker
 
 Message = list[Job] | Literal["drain", "stop"]
 
@@ -43,23 +42,39 @@ def run_child(pipe: "Connection[list[Event], Message]", spec: WorkerSpec) -> Non
     os._exit(0)
 
 
-def _start_worker(spec: WorkerSpec, pipe: "Connection[list[Event], Message]") -> Worker | None:
+def make_worker(spec: WorkerSpec) -> PlainWorker:
+    """Make the worker that a specification needs; errors as of its device and weights."""
+    if not spec.needs_network:
+        return PlainWorker(spec)
+    # Here and not above: it brings torch.
+    from stylebatch.worker.worker import Worker
+
+    return Worker(spec)
+
+
+def _start_worker(spec: WorkerSpec, pipe: "Connection[list[Event], Message]") -> PlainWorker | None:
     """Make the worker.
 
     What goes wrong concerns the whole run, as any other would fare the same; but for its device,
     which may be in use or just being reset, while others go on.
     """
     try:
-        return Worker(spec)
+        return make_worker(spec)
     except UserError as error:
         pipe.send([RunFailed(spec.worker, str(error), is_ours=False)])
     except Exception as error:
-        if is_device_error(error) or is_out_of_memory(error):
+        if spec.needs_network and _is_of_device(error):
             found = str(error).strip().partition("\n")[0]
             pipe.send([WorkerLost(spec.worker, f"its device can't be opened ({found})")])
         else:
             pipe.send([RunFailed(spec.worker, traceback.format_exc(), is_ours=True)])
     return None
+
+
+def _is_of_device(error: Exception) -> bool:
+    from stylebatch.device.errors import is_device_error, is_out_of_memory
+
+    return is_device_error(error) or is_out_of_memory(error)
 
 
 def _listen(pipe: "Connection[list[Event], Message]", inbox: "queue.SimpleQueue[Message]") -> None:
@@ -72,7 +87,7 @@ def _listen(pipe: "Connection[list[Event], Message]", inbox: "queue.SimpleQueue[
 
 
 def _take_messages(
-    worker: Worker,
+    worker: PlainWorker,
     inbox: "queue.SimpleQueue[Message]",
     pipe: "Connection[list[Event], Message]",
 ) -> bool:

@@ -43,3 +43,8 @@ class WorkerSpec:
     max_slots: Mapping[Kind, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     losses: Losses = "csv"
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether any of its jobs may need a network and a device."""
+        return any(settings.needs_network for settings in self.settings.values())

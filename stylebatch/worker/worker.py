@@ -1,6 +1,7 @@
 """One device's loop: decode → admit → step → retire → encode → commit → events."""
 
-import traceback
+from collections.abc import Collection
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,22 +10,15 @@ import torch
 from stylebatch.device.choice import precision_name
 from stylebatch.device.content import Content
 from stylebatch.device.device import Device
-from stylebatch.device.errors import is_device_error
-from stylebatch.device.originals import Carried
+from stylebatch.device.errors import is_device_error, within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
-from stylebatch.errors import RunError, UserError
-from stylebatch.output.layout import Dataset
-from stylebatch.pictures.formats import Provenance
+from stylebatch.errors import RunError
 from stylebatch.pictures.images import Pixels
 from stylebatch.records import (
     Event,
     Job,
-    JobFailed,
-    JobsDropped,
-    Kind,
     Notice,
-    RunFailed,
     SlotsReduced,
     WorkerLost,
 )
@@ -32,10 +26,9 @@ from stylebatch.system.crash_points import reached
 from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
-from stylebatch.worker.commit import CarriedOver, Committer, Finished, Progressed
-from stylebatch.worker.decode_ahead import DecodeAhead
-from stylebatch.worker.meter import Meter
-from stylebatch.worker.provenance import describe_stylised
+from stylebatch.worker.commit import Finished, Progressed
+from stylebatch.worker.decode_ahead import Read
+from stylebatch.worker.plain import PlainWorker
 from stylebatch.worker.spec import WorkerSpec
 
 
@@ -47,7 +40,7 @@ class _Running(NamedTuple):
     beside: Pixels | None
 
 
-class Worker:
+class Worker(PlainWorker):
     """Drives one device. `submit` jobs, call `advance` until `is_idle`; it never blocks for long.
 
     `pixel_budget` is how many pixels it optimises at once. Jobs are worked on in the order given;
@@ -57,110 +50,59 @@ class Worker:
     def __init__(self, spec: WorkerSpec) -> None:
         if spec.threads:
             torch.set_num_threads(spec.threads)
-        self._spec = spec
         self._device = Device(spec.device, spec.root, spec.cache)
-        self.pixel_budget = spec.pixel_budget or self._device.pixel_budget
-        dataset = Dataset(spec.output, spec.shard)
-        self._committer = Committer(dataset, spec.run_id, spec.worker, spec.losses)
-        self._waiting = DecodeAhead(spec.root, spec.settings, spec.provenance)
-        self._meter = Meter(spec.worker)
-        self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
         self._running: dict[str, _Running] = {}
         self._engine: Engine | None = None
-        self._kind: Kind | None = None
+        self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
+        super().__init__(spec, spec.pixel_budget or self._device.pixel_budget)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether every submitted job has come out as an event."""
-        return not (self._waiting or self._running or self._committer.pending)
-
-    def submit(self, jobs: list[Job]) -> None:
-        """Queue jobs behind those already there."""
-        self._waiting.put(jobs)
-
-    def drop_waiting(self) -> JobsDropped:
-        """Forget the jobs that are in no slot yet."""
-        return JobsDropped(self._spec.worker, self._waiting.drop())
-
-    def advance(self) -> list[Event]:
-        """Admit what fits, run one evaluation, and return what has happened since.
-
-        An error of ours comes out as `RunFailed`, never as an exception; after `WorkerLost` the
-        process can't go on.
-        """
-        try:
-            return self._advance()
-        except RunError as error:
-            return [RunFailed(self._spec.worker, str(error), is_ours=False)]
-        except Exception as error:
-            if is_device_error(error):
-                found = str(error).strip().partition("\n")[0]
-                return [WorkerLost(self._spec.worker, f"its device has failed ({found})")]
-            return [RunFailed(self._spec.worker, traceback.format_exc(), is_ours=True)]
-
-    def close(self) -> None:
-        """Commit what is finished and end the threads."""
-        self._waiting.close()
-        self._committer.close()
-
-    def _advance(self) -> list[Event]:
-        events: list[Event] = []
-        self._waiting.begin(self._free_slots)
-        self._admit(events)
-        if self._engine is not None and self._engine.running:
-            report = self._meter.timed(self._engine.step)
-            if report is None:
-                self._halve_slots(events)
-            else:
-                self._take(report, events)
-        wait_s = 0.0
-        if not self._running and not self._waiting:
-            self._committer.flush()
-            wait_s = 0.05
-        for done in self._committer.done(wait_s):
-            self._meter.forget(done.output)
-            events.append(done)
-        self._report_progress(events, is_due=self.is_idle)
-        return events
+    def _in_slots(self) -> Collection[str]:
+        return self._running
 
     @property
     def _free_slots(self) -> int:
         return self._engine.capacity - self._engine.running if self._engine else 1
 
-    def _admit(self, events: list[Event]) -> None:
-        while self._waiting and self._has_room_for(self._waiting.first):
-            # With nothing to step there is nothing better to do than to wait for the decoder.
-            if not self._waiting.is_ready() and self._running:
-                return
-            if not self._waiting.first.is_original and self._kind != self._waiting.first.kind:
-                self._report_progress(events, is_due=True)
-            job, decoding = self._waiting.pop()
-            try:
-                content = decoding.result()
-                if isinstance(content, Carried):
-                    self._committer.put(CarriedOver(job, content))
-                    running: int | None = len(self._running)
-                else:
-                    running = self._meter.timed(partial(self._admit_one, job, content))
-            except RunError:
-                raise
-            except MemoryError:
-                reason = "memory did not suffice to decode it"
-                events.append(self._failed(job, reason, is_transient=True))
-            except UserError as error:
-                events.append(self._failed(job, str(error), error.is_transient))
+    def _lost_device(self, error: Exception) -> WorkerLost | None:
+        if not is_device_error(error):
+            return None
+        found = str(error).strip().partition("\n")[0]
+        return WorkerLost(self._spec.worker, f"its device has failed ({found})")
+
+    def _step(self, events: list[Event]) -> None:
+        if self._engine is not None and self._engine.running:
+            report = self._meter.timed(partial(within_memory, self._engine.step))
+            if report is None:
+                self._halve_slots(events)
             else:
-                if running is None:
-                    self._halve_slots(events, job)
-                    return
-            self._waiting.begin(self._free_slots)
+                self._take(report, events)
+
+    def _needs_slot(self, job: Job) -> bool:
+        return self._spec.settings[job.settings_id].needs_network
 
     def _has_room_for(self, job: Job) -> bool:
-        if job.is_original:
+        if not self._needs_slot(job):
             return True
         if self._engine is None or self._kind != job.kind:
             return not self._running
         return self._engine.running < self._engine.capacity
+
+    def _turn_to(self, job: Job, events: list[Event]) -> None:
+        if self._needs_slot(job) and self._kind != job.kind:
+            self._report_progress(events, is_due=True)
+
+    def _take_read(self, job: Job, reading: "Future[Read]", events: list[Event]) -> bool:
+        content = reading.result()
+        if not isinstance(content, Content):
+            # Beside what is optimised it takes no time to speak of, and is of another shape.
+            self._hand_over(job, content)
+            return True
+        admit = partial(within_memory, partial(self._admit_one, job, content))
+        running = self._meter.timed(admit)
+        if running is None:
+            self._halve_slots(events, job)
+        return running is not None
 
     def _admit_one(self, job: Job, content: Content) -> int:
         """Put a job into a slot; return how many are running then."""
@@ -248,12 +190,6 @@ class Worker:
             )
         )
 
-    def _provenance(self, job: Job) -> Provenance | None:
-        recipe = self._spec.provenance.get(job.pair)
-        if recipe is None:
-            return None
-        return describe_stylised(job, self._spec.styles[job.style].name, recipe)
-
     def _show_progress(self, snapshot: Snapshot) -> None:
         job, content, _ = self._running[str(snapshot.key)]
         recipe = self._spec.settings[job.settings_id].recipe
@@ -280,11 +216,3 @@ class Worker:
             # What `auto` was here: other machines of the same run may have computed otherwise.
             "precision": precision_name(precision, self._spec.device),
         }
-
-    def _failed(self, job: Job, reason: str, is_transient: bool = False) -> JobFailed:
-        return JobFailed(self._spec.worker, job.output, job.fingerprint, reason, is_transient)
-
-    def _report_progress(self, events: list[Event], *, is_due: bool) -> None:
-        shape = self._kind[0] if self._kind else None
-        if progress := self._meter.report(self._running, shape, is_due=is_due):
-            events.append(progress)

@@ -15,9 +15,9 @@ from support.style_folders import Folder, assert_equal, never
 from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
+from stylebatch.device.style_images import StyleError
 from stylebatch.device.style_targets import (
     CacheError,
-    StyleError,
     StyleTargets,
     TargetRequest,
     image_statistics,
@@ -491,7 +491,7 @@ def test_the_bytes_of_a_style_can_be_given(folder: Folder, extractor: Extractor)
     image = folder.image("s.png", 1)
     from_file = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
     targets = StyleTargets(folder.root, folder.root / "another cache")
-    targets.put_image(image.digest, (folder.root / "s.png").read_bytes())
+    targets.images.put(image.digest, (folder.root / "s.png").read_bytes())
     (folder.root / "s.png").unlink()
     assert_equal(targets.get(folder.style(image), REQUEST, lambda: extractor), from_file)
 

@@ -73,6 +73,7 @@ EMPTY = {
 
 # Imports inside functions, each with its reason.
 BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without torch"
+WITHOUT_NETWORK = "a worker that only transfers colours starts without torch"
 ALLOWED_LATE = {
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.checks", "stylebatch.device.choice"): BRINGS_TORCH,
@@ -82,6 +83,8 @@ ALLOWED_LATE = {
     ("stylebatch.run.executors", "stylebatch.run.executors.inline"): BRINGS_TORCH,
     ("stylebatch.run.executors", "stylebatch.run.executors.local"): BRINGS_TORCH,
     ("stylebatch.run.start", "stylebatch.device.choice"): BRINGS_TORCH,
+    ("stylebatch.worker.process", "stylebatch.device.errors"): WITHOUT_NETWORK,
+    ("stylebatch.worker.process", "stylebatch.worker.worker"): WITHOUT_NETWORK,
 }
 # Rooms and modules that import torch, or what does, when they are loaded.
 BRING_TORCH = (
@@ -90,12 +93,14 @@ BRING_TORCH = (
     "stylebatch.device",
     "stylebatch.preview.comparison",
     "stylebatch.preview.speed_probe",
-    "stylebatch.run.executors.inline",
-    "stylebatch.run.executors.local",
     "stylebatch.transfer",
-    "stylebatch.worker",
+    "stylebatch.worker.worker",
 )
-BUT = {"stylebatch.device", "stylebatch.transfer", "stylebatch.worker", "stylebatch.worker.spec"}
+BUT = {
+    *("stylebatch.device", "stylebatch.transfer"),
+    *(f"stylebatch.device.{name}" for name in ("canvas", "content", "originals", "planned_file")),
+    *("stylebatch.device.recolor", "stylebatch.device.style_images"),
+}
 MAY_IMPORT_TORCH = {"api", "data", "device", "preview", "transfer", "worker"}
 MAY_IMPORT_TORCH_LATE = {"cli", "extractors"}
 TORCH = ("torch", "torchvision", "safetensors.torch")
@@ -208,7 +213,7 @@ def test_a_room_with_a_front_door_is_entered_by_it(found: list[Import]) -> None:
 
 @pytest.mark.slow
 def test_a_worker_needs_neither_ledger_nor_plan_nor_manifest() -> None:
-    known = {room(name) for name in brought_by("stylebatch.worker.process")}
+    known = {room(name) for name in brought_by("stylebatch.worker.worker")}
     assert known & {"cli", "ledger", "manifest", "plan", "preview", "run"} == set()
     assert {"device", "output", "transfer"} <= known
 

@@ -19,7 +19,7 @@ from stylebatch.device.tensors import to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import Normalisation
 from stylebatch.pictures.images import Pixels
-from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on
+from stylebatch.recipes import Recipe, needs_network, recipe_fields, recipe_names, recipe_on
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import gram_matrix, mean_std
@@ -146,7 +146,7 @@ def assert_agrees(name: str, image: Tensor, of: Recipe, **variant: object) -> No
 
 
 def test_every_recipe_has_its_published_formula() -> None:
-    assert recipe_names() == NAMES
+    assert [name for name in recipe_names() if needs_network(name)] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

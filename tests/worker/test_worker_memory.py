@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from support.runs import Small, small_project
 
-from stylebatch.api import StylizeError, stylize
+from stylebatch.api import stylize
 from stylebatch.device.device import Device
 from stylebatch.device.errors import is_out_of_memory
+from stylebatch.pictures.given import StylizeError
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, StepReport
 from stylebatch.worker.decode_ahead import DecodeAhead

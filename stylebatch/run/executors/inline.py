@@ -1,8 +1,9 @@
 """Inline executor: one worker in the calling process, stepped by `poll`."""
 
 from stylebatch.records import Event, Job, RunFailed, WorkerJoined, WorkerLost
+from stylebatch.worker.plain import PlainWorker
+from stylebatch.worker.process import make_worker
 from stylebatch.worker.spec import WorkerSpec
-from stylebatch.worker.worker import Worker
 
 
 class InlineExecutor:
@@ -10,11 +11,11 @@ class InlineExecutor:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._worker: Worker | None = None
+        self._worker: PlainWorker | None = None
         self._news: list[Event] = []
 
     def start(self) -> list[int]:
-        self._worker = Worker(self._spec)
+        self._worker = make_worker(self._spec)
         joined = WorkerJoined(self._spec.worker, self._spec.device, self._worker.pixel_budget)
         self._news.append(joined)
         return [self._spec.worker]
