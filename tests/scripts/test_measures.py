@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import scipy.ndimage
+from support.naive_scores import fine_chroma
 from support.runs import picture
 
 from benchmarks.pictures.measures import INNER, OUTER, chroma_ratio, line_ratio
 from stylebatch.pictures.images import Pixels
-
-ROW = np.array([1, 4, 6, 4, 1]) / 16
 
 
 def noise(seed: int, *size: int) -> Pixels:
@@ -16,22 +14,6 @@ def noise(seed: int, *size: int) -> Pixels:
 
 
 # --- coloured speckle ------------------------------------------------------------------------
-
-
-def fine_chroma(pixels: Pixels) -> float:
-    """Return the mean square of colour less what its half tells of it, channel by channel."""
-    grey = pixels.astype(float).mean(2)
-    squares = []
-    for channel in np.moveaxis(pixels.astype(float), 2, 0):
-        colour = (channel - grey) / 255
-        kernel = np.outer(ROW, ROW)
-        # SciPy's mirror does not repeat the border's own pixels.
-        half = scipy.ndimage.convolve(colour, kernel, mode="mirror")
-        kept = np.zeros(colour.shape, bool)
-        kept[::2, ::2] = True
-        full = scipy.ndimage.convolve(np.where(kept, half, 0), 4 * kernel, mode="mirror")
-        squares.append((colour - full) ** 2)
-    return float(np.mean(squares))
 
 
 @pytest.mark.parametrize("size", [(40, 52), (33, 47), (64, 21)], ids=str)
