@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from stylebatch.output.acceptance import SCORES
 from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import Dataset
 from stylebatch.run.card_text import card_text, new_card
@@ -25,9 +26,9 @@ _CALLED = {
 _WORD = re.compile(rf"(?:^|[-._ 0-9])(?:{'|'.join(_CALLED)})(?:[-._ 0-9]|$)")
 # Of a column that has null only. Others are what their first value is.
 _DTYPES = {
-    **dict.fromkeys(("variant", "seed", "evaluations"), "int64"),
-    **dict.fromkeys(("strength", "seconds"), "float64"),
-    **dict.fromkeys(("restored", "retried_with_adam"), "bool"),
+    **dict.fromkeys(("variant", "seed", "evaluations", "retries"), "int64"),
+    **dict.fromkeys(("strength", "seconds", *SCORES), "float64"),
+    **dict.fromkeys(("restored", "retried_with_adam", "accepted"), "bool"),
 }
 _DTYPES_OF = {str: "string", bool: "bool", int: "int64", float: "float64"}
 _VALUES = {"bool": False, "int64": 0, "float64": 0.0}

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from stylebatch.ledger import Ledger, copy_together
+from stylebatch.output.acceptance import SCORES
 from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.output.lock import writing_records
@@ -23,11 +24,12 @@ REFRESH_S, REFRESH_SHARE, MOST_REFRESHED = 60.0, 0.01, 50_000
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"
 # Raised where records come out otherwise, so that those of older outputs are written anew.
-_FORMAT = 2
+_FORMAT = 3
 # What a line says of how it went: null of photographs that are carried over.
 _FACTS = (
     *("evaluations", "losses", "status", "restored", "retried_with_adam"),
-    *("seconds", "device", "precision"),
+    *SCORES,
+    *("retries", "accepted", "seconds", "device", "precision"),
 )
 # Whose versions `settings.json` tells.
 PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")

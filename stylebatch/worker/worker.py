@@ -1,12 +1,12 @@
 """One device's loop: decode → admit → step → retire → encode → commit → events."""
 
 import traceback
+from collections import deque
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
 
 import torch
 
-from stylebatch.device.choice import precision_name
 from stylebatch.device.content import Content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import is_device_error
@@ -14,9 +14,9 @@ from stylebatch.device.originals import Carried
 from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError, UserError
+from stylebatch.output.acceptance import Try, tell_rejection
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.formats import Provenance
-from stylebatch.pictures.images import Pixels
 from stylebatch.records import (
     Event,
     Job,
@@ -36,15 +36,9 @@ from stylebatch.worker.commit import CarriedOver, Committer, Finished, Progresse
 from stylebatch.worker.decode_ahead import DecodeAhead
 from stylebatch.worker.meter import Meter
 from stylebatch.worker.provenance import describe_stylised
+from stylebatch.worker.running import Running, facts_of
+from stylebatch.worker.scoring import score
 from stylebatch.worker.spec import WorkerSpec
-
-
-class _Running(NamedTuple):
-    """A job in a slot, its content, and the style where a picture of all three is wanted."""
-
-    job: Job
-    content: Content
-    beside: Pixels | None
 
 
 class Worker:
@@ -65,22 +59,34 @@ class Worker:
         self._waiting = DecodeAhead(spec.root, spec.settings, spec.provenance)
         self._meter = Meter(spec.worker)
         self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
+        # Images that were not worth enough: each has left a slot, and gets one at once.
+        self._again: deque[Running] = deque()
+        self._is_draining = False
         self._engine: Engine | None = None
         self._kind: Kind | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether every submitted job has come out as an event."""
-        return not (self._waiting or self._running or self._committer.pending)
+        has_begun = self._running or self._again or self._committer.pending
+        return not (self._waiting or has_begun)
 
     def submit(self, jobs: list[Job]) -> None:
         """Queue jobs behind those already there."""
+        self._is_draining = False
         self._waiting.put(jobs)
 
     def drop_waiting(self) -> JobsDropped:
-        """Forget the jobs that are in no slot yet."""
-        return JobsDropped(self._spec.worker, self._waiting.drop())
+        """Forget the jobs that are in no slot yet.
+
+        Until there are others, an image that would be made again is dropped as well, by an event:
+        whoever takes it up begins with its first strength, and comes to the same.
+        """
+        self._is_draining = True
+        again = tuple(running.job.output for running in self._again)
+        self._again.clear()
+        return JobsDropped(self._spec.worker, (*again, *self._waiting.drop()))
 
     def advance(self) -> list[Event]:
         """Admit what fits, run one evaluation, and return what has happened since.
@@ -114,7 +120,7 @@ class Worker:
             else:
                 self._take(report, events)
         wait_s = 0.0
-        if not self._running and not self._waiting:
+        if not (self._running or self._waiting or self._again):
             self._committer.flush()
             wait_s = 0.05
         for done in self._committer.done(wait_s):
@@ -128,6 +134,11 @@ class Worker:
         return self._engine.capacity - self._engine.running if self._engine else 1
 
     def _admit(self, events: list[Event]) -> None:
+        while self._again:
+            if self._meter.timed(partial(self._enter, self._again[0])) is None:
+                self._halve_slots(events)
+                return
+            self._again.popleft()
         while self._waiting and self._has_room_for(self._waiting.first):
             # With nothing to step there is nothing better to do than to wait for the decoder.
             if not self._waiting.is_ready() and self._running:
@@ -172,19 +183,26 @@ class Worker:
             slots = self._slots.count(settings, job.kind)
             self._engine = self._device.engine(settings, slots, job.width, job.height)
         style = self._spec.styles[job.style]
+        beside = self._device.targets.picture(style) if settings.recipe.side_by_side else None
+        chroma = self._device.style_chroma(settings, self._engine, content.pixels, style)
+        return self._enter(Running(job, content, job.strength, beside, chroma))
+
+    def _enter(self, running: Running) -> int:
+        """Put an image into a slot of the engine of its kind; return how many are running then."""
+        assert self._engine is not None
+        job, content = running.job, running.content
         problem = self._device.problem(
             job.output,
-            settings,
+            self._spec.settings[job.settings_id],
             self._engine,
             pixels=content.pixels,
-            style=style,
-            strength=job.strength,
+            style=self._spec.styles[job.style],
+            strength=running.strength,
             noise_seed=job.noise_seed,
             mask=content.mask,
         )
-        beside = self._device.targets.picture(style) if settings.recipe.side_by_side else None
         self._engine.admit(problem)
-        self._running[job.output] = _Running(job, content, beside)
+        self._running[job.output] = running
         reached("admitted")
         return len(self._running)
 
@@ -206,9 +224,11 @@ class Worker:
             found = "memory does not suffice for the network alone"
             todo = "free what other processes hold of it, then run again: it continues"
             raise RunError(self._spec.device, found, "", todo)
-        jobs = [*(running.job for running in self._running.values()), *admitting]
+        begun = (*self._running.values(), *self._again)
+        jobs = [*(running.job for running in begun), *admitting]
         tried = self._engine.capacity
         self._running.clear()
+        self._again.clear()
         self._meter.forget_all()
         self._engine = None
         slots = self._slots.halve(self._kind, tried)
@@ -225,7 +245,8 @@ class Worker:
         events.append(Notice(self._spec.worker, text))
 
     def _finish(self, result: Result, events: list[Event]) -> None:
-        job, content, beside = self._running.pop(str(result.key))
+        running = self._running.pop(str(result.key))
+        job = running.job
         if result.status is Status.DIVERGED:
             self._meter.forget(job.output)
             reason = "diverged: the loss was no number or climbed, from a second start as well"
@@ -234,19 +255,41 @@ class Worker:
         settings = self._spec.settings[job.settings_id]
         pixels = to_pixels(result.image, settings.recipe.rounding)
         reached("optimised")
+        scores = score(result, pixels, running.content, settings.recipe, running.style_chroma)
+        running = running._replace(tries=(*running.tries, Try(running.strength, scores)))
+        if self._is_turned_down(running, events):
+            return
         self._committer.put(
             Finished(
                 job,
                 settings.recipe,
                 pixels,
-                content.canvas,
-                beside,
+                running.content.canvas,
+                running.beside,
                 result.rows,
-                self._facts(result, settings.precision),
+                facts_of(result, running, self._spec.device, settings.precision),
                 settings.file_format,
-                self._provenance(job),
+                self._provenance(replace(job, strength=running.strength)),
             )
         )
+
+    def _is_turned_down(self, running: Running, events: list[Event]) -> bool:
+        """Whether an image is not worth enough: made again if it may be, else it is rejected."""
+        job, tries = running.job, running.tries
+        acceptance = self._spec.acceptances.get(job.pair)
+        if acceptance is None or acceptance.otherwise == "keep":
+            return False
+        if acceptance.is_met(tries[-1].scores):
+            return False
+        self._meter.forget(job.output)
+        strength = acceptance.next_strength(tries, job.fingerprint)
+        if strength is None:
+            events.append(self._failed(job, tell_rejection(acceptance, tries)))
+        elif self._is_draining:
+            events.append(JobsDropped(self._spec.worker, (job.output,)))
+        else:
+            self._again.append(running._replace(strength=strength))
+        return True
 
     def _provenance(self, job: Job) -> Provenance | None:
         recipe = self._spec.provenance.get(job.pair)
@@ -255,31 +298,13 @@ class Worker:
         return describe_stylised(job, self._spec.styles[job.style].name, recipe)
 
     def _show_progress(self, snapshot: Snapshot) -> None:
-        job, content, _ = self._running[str(snapshot.key)]
+        running = self._running[str(snapshot.key)]
+        job, content = running.job, running.content
         recipe = self._spec.settings[job.settings_id].recipe
         pixels = to_pixels(snapshot.image, recipe.rounding)
         self._committer.put_progress(
             Progressed(job, recipe, pixels, content.canvas, snapshot.evaluation)
         )
-
-    def _facts(self, result: Result, precision: str) -> dict[str, Any]:
-        kept = result.kept
-        return {
-            "evaluations": len(result.rows),
-            "losses": {
-                "total": kept.total,
-                "content": kept.content,
-                "style": kept.style,
-                "tv": kept.tv,
-            },
-            "status": str(result.status),
-            "restored": result.restored,
-            "retried_with_adam": result.retried_with_adam,
-            "seconds": round(result.rows[-1].seconds, 3),
-            "device": self._spec.device,
-            # What `auto` was here: other machines of the same run may have computed otherwise.
-            "precision": precision_name(precision, self._spec.device),
-        }
 
     def _failed(self, job: Job, reason: str, is_transient: bool = False) -> JobFailed:
         return JobFailed(self._spec.worker, job.output, job.fingerprint, reason, is_transient)

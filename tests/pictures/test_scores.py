@@ -30,7 +30,7 @@ def mixed(one: Pixels, other: Pixels, share: float) -> Pixels:
 def test_ssim_is_scikit_images(size: tuple[int, int], share: float) -> None:
     one = soft(1, *size)
     other = mixed(one, noise(2, *size), share)
-    wanted = structural_similarity(
+    wanted = structural_similarity(  # type: ignore[no-untyped-call]
         one @ LUMA,
         other @ LUMA,
         data_range=255,

@@ -81,6 +81,8 @@ ALLOWED_LATE = {
     ("stylebatch.preview.estimate", "stylebatch.preview.speed_probe"): BRINGS_TORCH,
     ("stylebatch.run.executors", "stylebatch.run.executors.inline"): BRINGS_TORCH,
     ("stylebatch.run.executors", "stylebatch.run.executors.local"): BRINGS_TORCH,
+    ("stylebatch.run.judge", "stylebatch.device.choice"): BRINGS_TORCH,
+    ("stylebatch.run.judge", "stylebatch.device.judge"): BRINGS_TORCH,
     ("stylebatch.run.start", "stylebatch.device.choice"): BRINGS_TORCH,
 }
 # Rooms and modules that import torch, or what does, when they are loaded.
