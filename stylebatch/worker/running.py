@@ -29,13 +29,13 @@ class Running(NamedTuple):
 
 
 def facts_of(result: Result, running: Running, device: str, precision: str) -> dict[str, Any]:
-    """Return what `metadata.jsonl` says of how it went with an image.
+    """Return what `metadata.jsonl` says of how it went with an image, but for its scores.
 
     Args:
-        running: with the try that is kept as its last.
+        running: with the tries before the one that is kept.
         precision: as asked for.
     """
-    kept, retries = result.kept, len(running.tries) - 1
+    kept, retries = result.kept, len(running.tries)
     facts = {
         "evaluations": len(result.rows),
         "losses": {
@@ -47,7 +47,6 @@ def facts_of(result: Result, running: Running, device: str, precision: str) -> d
         "status": str(result.status),
         "restored": result.restored,
         "retried_with_adam": result.retried_with_adam,
-        **running.tries[-1].scores,
         "retries": retries,
         "seconds": round(result.rows[-1].seconds, 3),
         "device": device,

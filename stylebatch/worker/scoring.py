@@ -8,11 +8,16 @@ from stylebatch.output.acceptance import Scores, round_score
 from stylebatch.pictures.images import Pixels
 from stylebatch.pictures.scores import saturation, speckle, ssim
 from stylebatch.recipes import Recipe
-from stylebatch.transfer.problem import Result, Row
+from stylebatch.transfer.problem import Row
 
 
 def score(
-    result: Result, pixels: Pixels, content: Content, recipe: Recipe, style_chroma: float
+    rows: Sequence[Row],
+    kept: Row,
+    pixels: Pixels,
+    content: Content,
+    recipe: Recipe,
+    style_chroma: float,
 ) -> Scores:
     """Return the scores of a result.
 
@@ -20,6 +25,7 @@ def score(
     size at which it was made.
 
     Args:
+        rows, kept: as in `Result`.
         pixels: (h, w, 3), the result in 8 bits.
         style_chroma: the style's, as `Device.style_chroma` gives it.
     """
@@ -28,7 +34,7 @@ def score(
     made = finish(pixels, canvas, recipe)
     is_from_content = dict(recipe.start_shares) == {"content": 1.0}
     found = {
-        "closed": closed_share(result.rows, result.kept, is_from_content=is_from_content),
+        "closed": closed_share(rows, kept, is_from_content=is_from_content),
         "ssim": ssim(made, content.pixels),
         "saturation": saturation(made),
         "speckle": speckle(made, content.pixels, style_chroma),

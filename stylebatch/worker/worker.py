@@ -2,6 +2,7 @@
 
 import traceback
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +15,7 @@ from stylebatch.device.originals import Carried
 from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError, UserError
-from stylebatch.output.acceptance import Try, tell_rejection
+from stylebatch.output.acceptance import Acceptance, Scores, Try, tell_rejection
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.formats import Provenance
 from stylebatch.records import (
@@ -255,10 +256,20 @@ class Worker:
         settings = self._spec.settings[job.settings_id]
         pixels = to_pixels(result.image, settings.recipe.rounding)
         reached("optimised")
-        scores = score(result, pixels, running.content, settings.recipe, running.style_chroma)
-        running = running._replace(tries=(*running.tries, Try(running.strength, scores)))
-        if self._is_turned_down(running, events):
-            return
+        measure: Callable[[], Scores] = partial(
+            score,
+            *(result.rows, result.kept, pixels, running.content, settings.recipe),
+            running.style_chroma,
+        )
+        acceptance = self._spec.acceptances.get(job.pair)
+        # Where nothing hangs on it, the committer measures, and the device goes on meanwhile.
+        if acceptance is not None and acceptance.otherwise != "keep":
+            scores = measure()
+            if not acceptance.is_met(scores):
+                tries = (*running.tries, Try(running.strength, scores))
+                self._turn_down(running._replace(tries=tries), acceptance, events)
+                return
+            measure = partial(dict, scores)
         self._committer.put(
             Finished(
                 job,
@@ -270,17 +281,13 @@ class Worker:
                 facts_of(result, running, self._spec.device, settings.precision),
                 settings.file_format,
                 self._provenance(replace(job, strength=running.strength)),
+                measure,
             )
         )
 
-    def _is_turned_down(self, running: Running, events: list[Event]) -> bool:
-        """Whether an image is not worth enough: made again if it may be, else it is rejected."""
+    def _turn_down(self, running: Running, acceptance: Acceptance, events: list[Event]) -> None:
+        """Let an image that is not worth enough be made again if it may be, else reject it."""
         job, tries = running.job, running.tries
-        acceptance = self._spec.acceptances.get(job.pair)
-        if acceptance is None or acceptance.otherwise == "keep":
-            return False
-        if acceptance.is_met(tries[-1].scores):
-            return False
         self._meter.forget(job.output)
         strength = acceptance.next_strength(tries, job.fingerprint)
         if strength is None:
@@ -289,7 +296,6 @@ class Worker:
             events.append(JobsDropped(self._spec.worker, (job.output,)))
         else:
             self._again.append(running._replace(strength=strength))
-        return True
 
     def _provenance(self, job: Job) -> Provenance | None:
         recipe = self._spec.provenance.get(job.pair)

@@ -38,12 +38,12 @@ def test_ssim_is_scikit_images(size: tuple[int, int], share: float) -> None:
         sigma=1.5,
         use_sample_covariance=False,
     )
-    assert ssim(one, other) == pytest.approx(wanted, abs=1e-9)
+    assert ssim(one, other) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_an_image_is_like_itself_and_unlike_its_negative() -> None:
     one = soft(3, 40, 30)
-    assert ssim(one, one) == pytest.approx(1, abs=1e-12)
+    assert ssim(one, one) == pytest.approx(1, abs=1e-6)
     unlike = ssim(one, 255 - one)
     assert unlike is not None
     assert unlike < 0
@@ -68,7 +68,7 @@ def test_speckle_is_as_it_is_defined(size: tuple[int, int]) -> None:
     content, style = soft(5, *size), noise(6, 50, 60)
     result = mixed(content, noise(7, *size), 0.5)
     found = speckle(result, content, fine_chroma(style))
-    assert found == pytest.approx(naive_scores.speckle(result, content, style), rel=1e-9)
+    assert found == pytest.approx(naive_scores.speckle(result, content, style), rel=1e-6)
 
 
 def test_inputs_have_no_more_speckle_than_themselves() -> None:
@@ -82,5 +82,5 @@ def test_of_grey_inputs_speckle_is_beside_that_of_rounding() -> None:
     grey = np.repeat(noise(1, 40, 40)[..., :1], 3, 2)
     result = grey.copy()
     result[..., 0] ^= 1
-    assert speckle(grey, grey, 0.0) == pytest.approx(0, abs=1e-12)
+    assert speckle(grey, grey, 0.0) == pytest.approx(0, abs=1e-6)
     assert 0.1 < speckle(result, grey, 0.0) < 10
