@@ -305,6 +305,8 @@ class _Logged:
 
     def event(self, event: Event) -> None:
         match event:
+            case JobFailed(output=output, reason=reason, is_rejected=True):
+                logger.info("%s: %s", output, reason)
             case JobFailed(output=output, reason=reason):
                 logger.warning("failed: %s: %s", output, reason)
             case WorkerLost(worker, reason, pid):

@@ -223,6 +223,21 @@ def test_kept_is_kept_with_a_flag(small: Small, plain: Small, middle: float) -> 
     assert {path for path, row in rows.items() if not row["accepted"]} == below(plain, middle)
 
 
+def test_a_preview_shows_what_would_be_rejected(small: Small) -> None:
+    accept(small, closed=[0.99, None])
+    ended = small.run("--preview", "4")
+    assert ended.code == 0, ended
+    assert ended.out.startswith("4 images on one sheet")
+
+
+def test_the_log_says_who_was_rejected_and_why(small: Small) -> None:
+    accept(small, closed=[0.99, None])
+    assert small.run("--limit", "1").code == 0
+    (line,) = (line for line in small.log().splitlines() if "rejected: " in line)
+    assert " INFO " in line
+    assert line.endswith("; allowed is closed from 0.99")
+
+
 # --- other thresholds ------------------------------------------------------------------------
 
 
