@@ -30,6 +30,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "split": (*PAIR, "split"),
     "format": (*PAIR, "format"),
     "originals": (*PAIR, "originals"),
+    "accept": (*PAIR, "accept"),
     "annotations": (*PAIR, "annotations"),
     "table": (*PAIR, "annotations", "csv"),
     "override": (*PAIR, "override"),

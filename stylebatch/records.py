@@ -9,6 +9,9 @@ MAX_SLOTS = 16
 GPU_BUDGET, GPU_MAX_SLOTS = 2**20, 128
 
 
+# How the reason begins of an image that was made and is not worth enough.
+REJECTED = "rejected: "
+
 # How loss logs are written: a file for each image, tables of several images', or not at all.
 Losses = Literal["csv", "parquet", "none"]
 
@@ -183,6 +186,11 @@ class JobFailed:
     fingerprint: str
     reason: str
     is_transient: bool = False
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether it was made, and lies outside its pair's thresholds."""
+        return self.reason.startswith(REJECTED)
 
 
 @dataclass(frozen=True, slots=True)

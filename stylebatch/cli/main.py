@@ -37,6 +37,10 @@ COMMANDS = {
         "records:metadata",
         "Write metadata.jsonl and its like from what is there: also while a run goes on.",
     ),
+    "judge": (
+        "judge:judge",
+        "Measure every image from its file: how much style, structure, colour and speckle it has.",
+    ),
     "export": (
         "export:app",
         "Write an output as other programs read it: WebDataset, Parquet, YOLO, COCO.",

@@ -26,6 +26,8 @@ def _line(dataset: Dataset, summary: RunSummary) -> str:
     ]
     if summary.failed:
         parts.append(f"{summary.failed} failed; see {dataset.failures}")
+    if summary.rejected:
+        parts.append(f"{summary.rejected} rejected")
     parts += annotation_parts(summary)
     if summary.remaining:
         parts.append(

@@ -170,10 +170,12 @@ def _exchanged(planned: PlannedJobs) -> int:
 def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None:
     """Print what `foresee` has found."""
     summary, counts = foreseen.summary, foreseen.counts
-    has_returning = any(count.returning for count in counts.values())
-    back = (BACK,) if has_returning else ()
-    header = ("pair", "photographs", "styles", "jobs", "done", "failed", *back, "to do", "bytes")
-    rows = _pair_rows(manifest, foreseen, has_returning=has_returning)
+    # Columns that most plans can do without.
+    some = {"rejected": "rejected", "returning": BACK}
+    shown = [key for key in some if any(getattr(count, key) for count in counts.values())]
+    more = (some[key] for key in shown)
+    header = ("pair", "photographs", "styles", "jobs", "done", "failed", *more, "to do", "bytes")
+    rows = _pair_rows(manifest, foreseen, shown)
     print_table(console, (*header, "content"), rows)
     if foreseen.waiting:
         print_table(console, *_sizes(foreseen.waiting, manifest))
@@ -220,15 +222,15 @@ def _them(count: int) -> str:
 
 
 def _pair_rows(
-    manifest: Manifest, foreseen: Foreseen, *, has_returning: bool
+    manifest: Manifest, foreseen: Foreseen, shown: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
     waiting: dict[str, list[Waiting]] = {}
     for each in foreseen.waiting:
         waiting.setdefault(each.pair, []).append(each)
     for pair in manifest.pairs:
         counts = foreseen.counts[pair.name]
-        back = (counts.returning,) if has_returning else ()
-        numbers = (counts.total, counts.done, counts.failed, *back, counts.pending)
+        more = (getattr(counts, key) for key in shown)
+        numbers = (counts.total, counts.done, counts.failed, *more, counts.pending)
         images, styles = foreseen.summary.pairs[pair.name].images, len(pair.styles)
         size = _bytes_of(foreseen.space, waiting.get(pair.name, ()))
         yield pair.name, *map(str, (images, styles, *numbers)), size, pair.content

@@ -276,7 +276,7 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     parts = []
     if summary.done or summary.exit_code == 4:
         parts.append(f"{counted(summary.done, 'image')} made in {duration(summary.seconds)}")
-    elif not (summary.failed or summary.taken_back):
+    elif not (summary.failed or summary.taken_back or summary.taken_out):
         parts.append("nothing to do")
     if summary.taken_back:
         parts.append(f"{counted(summary.taken_back, 'image')} taken back from .stylebatch/stale")
@@ -284,10 +284,14 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     parts.append(f"{there} of {summary.planned} {'is' if summary.planned == 1 else 'are'} there")
     if summary.failed:
         parts.append(f"{summary.failed} failed")
+    if summary.rejected:
+        parts.append(f"{summary.rejected} rejected by `accept`")
     if summary.replaced:
         parts.append(f"{summary.replaced} replaced, the old in .stylebatch/stale")
     if summary.set_aside:
         parts.append(f"{summary.set_aside} no longer in the plan, moved to .stylebatch/stale")
+    if summary.taken_out:
+        parts.append(f"{summary.taken_out} no longer accepted, moved to .stylebatch/stale")
     if summary.outdated:
         still = "is" if summary.outdated == 1 else "are"
         parts.append(f"{summary.outdated} {still} as earlier settings made them")

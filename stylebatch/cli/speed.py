@@ -78,7 +78,7 @@ class Speed:
         """Return how many images are finished, those in slots counted by their share."""
         begun = max(0, tally.evaluations - self._evaluations) / self._per_image
         running = sum(tally.running.values())
-        return min(tally.total, tally.done + tally.failed + min(begun, running))
+        return min(tally.total, tally.ended + min(begun, running))
 
     def _per_second(self, worker: int, count: Callable[[_Report], float]) -> float | None:
         reports, now = self._workers.get(worker), self._now()

@@ -25,7 +25,7 @@ MAX_REASONS = 20
 WATCH_S = 2.0
 # A run tells what it is doing once a second; a disk or a busy machine may make it wait.
 SILENT_S = 60.0
-STATES = ("planned", "done", "failed", "left", "outdated")
+STATES = ("planned", "done", "failed", "rejected", "left", "outdated")
 KINDS = ("original", "stylised")
 
 
@@ -142,12 +142,14 @@ def _pair_states(
     """Put the ledger's states and the last plan's totals together, in the manifest's order."""
     states = {}
     for pair in dict.fromkeys([*plan_totals, *sorted(counts)]):
-        done, failed, outdated = (
-            counts.get(pair, {}).get(state, 0) for state in ("done", "failed", "outdated")
+        done, failed, rejected, outdated = (
+            counts.get(pair, {}).get(state, 0)
+            for state in ("done", "failed", "rejected", "outdated")
         )
-        planned = plan_totals.get(pair, done + failed)
-        left = max(0, planned - done - failed)
-        numbers = (planned, done, failed, left, outdated)
+        ended = done + failed + rejected
+        planned = plan_totals.get(pair, ended)
+        left = max(0, planned - ended)
+        numbers = (planned, done, failed, rejected, left, outdated)
         states[pair] = dict(zip(STATES, numbers, strict=True))
     return states
 
@@ -162,10 +164,12 @@ def _show_status(found: Mapping[str, Any], console: Console) -> None:
         say(console, f"  shard {shard}: {state}")
         if holder:
             _show_activity(console, holder["activity"])
-    rows = [
-        (pair, *(str(state[key]) for key in STATES[:4])) for pair, state in found["pairs"].items()
-    ]
-    print_table(console, ("pair", "jobs", "done", "failed", "to do"), rows)
+    shown = {"planned": "jobs", "done": "done", "failed": "failed", "rejected": "rejected"}
+    shown["left"] = "to do"
+    if not found["total"]["rejected"]:
+        del shown["rejected"]
+    rows = [(pair, *(str(state[key]) for key in shown)) for pair, state in found["pairs"].items()]
+    print_table(console, ("pair", *shown.values()), rows)
     say(console, _total_text(found["total"]))
     if outdated := found["total"]["outdated"]:
         old = counted(outdated, "image", "stands", "stand")
@@ -188,6 +192,8 @@ def _total_text(total: Mapping[str, int]) -> str:
     parts = [f"{total['done']:,} of {counted(total['planned'], 'image', 'is', 'are')} done"]
     if total["failed"]:
         parts.append(f"{total['failed']:,} failed")
+    if total["rejected"]:
+        parts.append(f"{total['rejected']:,} rejected")
     if total["left"]:
         parts.append(f"{total['left']:,} to make")
     return ", ".join(parts)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 NUMBERS = {"photographs", "images", "styles", "jobs", "done", "failed", "to do", "to take back"}
-NUMBERS |= {"evaluations", "files"}
+NUMBERS |= {"evaluations", "files", "rejected"}
 GAP = "  "
 
 

@@ -85,7 +85,8 @@ class LineView:
             self.say(line)
 
     def event(self, event: Event) -> None:
-        if isinstance(event, JobFailed):
+        # How many were rejected stands in the line at the end: that is no trouble.
+        if isinstance(event, JobFailed) and not event.is_rejected:
             say(self._errors, f"stylebatch: {trouble(event)}")
 
     def tick(self, tally: Tally) -> None:
@@ -174,7 +175,7 @@ class LiveView(LineView):
 
 def render(tally: Tally, speed: Speed, width: int) -> Group:
     """Draw the live part of a view on a terminal of so many columns."""
-    finished = f"{tally.done + tally.failed:,}/{counted(tally.total, 'image')}"
+    finished = f"{tally.ended:,}/{counted(tally.total, 'image')}"
     going = _going(tally, speed)
     # The bar has what the texts leave; where that is too little, they go to a line of their own.
     has_room = width - len("  ".join([finished, *going])) - 2 >= BAR_WIDTHS[0]
@@ -193,7 +194,7 @@ def render(tally: Tally, speed: Speed, width: int) -> Group:
 
 def _going(tally: Tally, speed: Speed) -> list[str]:
     """Return the speed and the time left, as soon as there is something to tell."""
-    if tally.done + tally.failed >= tally.total:
+    if tally.ended >= tally.total:
         return []
     texts = []
     if per_minute := speed.images_per_minute(tally.pace):
@@ -206,7 +207,7 @@ def _going(tally: Tally, speed: Speed) -> list[str]:
 
 def _first_lines(tally: Tally) -> list[Text]:
     """Give a sign of life before the first image: it may take an hour."""
-    if tally.done + tally.failed or not tally.furthest:
+    if tally.ended or not tally.furthest:
         return []
     return [Text(f"  {furthest_text(tally.furthest)}", style="dim")]
 

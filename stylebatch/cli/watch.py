@@ -88,7 +88,7 @@ class Rate:
         if not is_running(found):
             return "no run is going on"
         now_s = time.monotonic() if now_s is None else now_s
-        finished = found["total"]["done"] + found["total"]["failed"]
+        finished = sum(found["total"][state] for state in ("done", "failed", "rejected"))
         if self._first is None or finished <= self._first[1]:
             # What it does before, planning say, tells nothing of how fast it is.
             self._first, self._since = (now_s, finished), f"{datetime.now():%H:%M:%S}"

@@ -136,6 +136,21 @@ class Device:
             None if mask is None else self._upload(mask_tensor(mask)),
         )
 
+    def style_chroma(
+        self, settings: Settings, engine: Engine, pixels: Pixels, style: Style
+    ) -> float:
+        """Return the fine chroma of a style at the size at which a content is given it.
+
+        Args:
+            pixels: (H, W, 3), the content at work size.
+
+        Raises:
+            StyleError, ImageError: as `StyleTargets.get`.
+        """
+        request = self._requests(settings, engine)[-1][0][0]
+        colors = pixels if settings.recipe.color == "matched" else None
+        return self.targets.fine_chroma(style, request, colors)
+
     def _upload(self, tensor: Tensor) -> Tensor:
         """Bring a tensor to a GPU in the order of its other work, without waiting for it."""
         if not self._is_cuda:

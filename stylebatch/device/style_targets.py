@@ -21,6 +21,7 @@ from stylebatch.device.tensors import to_tensor
 from stylebatch.errors import RunError
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import Pixels, fit_pixels, work_size
+from stylebatch.pictures.scores import fine_chroma
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
 from stylebatch.transfer.extractor import Extractor
@@ -97,6 +98,7 @@ class StyleTargets:
         self.images, self._cache = StyleImages(root), cache
         self._memory: OrderedDict[tuple[str, TargetRequest], Statistics] = OrderedDict()
         self._bytes = 0
+        self._chroma: dict[tuple[str, TargetRequest], float] = {}
 
     def get(
         self,
@@ -163,6 +165,27 @@ class StyleTargets:
             parts.append(to_tensor(fitted, request.input_stretch) * (image.weight / total))
         return torch.stack(parts).sum(0)
 
+    def fine_chroma(
+        self, style: Style, request: TargetRequest, colors: Pixels | None = None
+    ) -> float:
+        """Return `scores.fine_chroma` of a style at the size of a request; arguments as in `get`.
+
+        Of a blend it is the weighted mean of its images'. Errors as in `get`, but of the cache.
+        """
+        key = (style.digest, request)
+        if colors is None and key in self._chroma:
+            return self._chroma[key]
+        total = sum(image.weight for image in style.images)
+        found = 0.0
+        for image in style.images:
+            pixels = self.images.read(image)
+            pixels = pixels if colors is None else match_colors(pixels, colors)
+            fitted = _fitted(pixels, request, SMALLEST_EDGE_PX)
+            found += fine_chroma(fitted) * (image.weight / total)
+        if colors is None:
+            self._chroma[key] = found
+        return found
+
     def _of_image(
         self,
         image: StyleImage,
@@ -211,18 +234,23 @@ def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extrac
     Args:
         pixels: (H, W, 3) sRGB at the image's own size; brought to that of the request.
     """
-    height, width = pixels.shape[:2]
-    edges = work_size(
-        width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
-    )
     smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
     smallest = max(smallest, extractor.smallest_edge_px) * 2**request.halvings
-    edges = (max(smallest, edges[0]), max(smallest, edges[1]))
-    fitted = fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
+    fitted = _fitted(pixels, request, smallest)
     image = to_tensor(fitted, request.input_stretch).to(extractor.device)
     for _ in range(request.halvings):
         image = halve(image)
     return _stored(image, request.statistic, request.layers, extractor)
+
+
+def _fitted(pixels: Pixels, request: TargetRequest, smallest_px: int) -> Pixels:
+    """Bring a style image to the size of a request, with edges of so many pixels at least."""
+    height, width = pixels.shape[:2]
+    edges = work_size(
+        width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
+    )
+    edges = (max(smallest_px, edges[0]), max(smallest_px, edges[1]))
+    return fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
 
 
 def image_statistics(image: Tensor, spec: ObjectiveSpec, extractor: Extractor) -> Statistics:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stylebatch.output.acceptance import SCORES
+
 # As docs/output.md tells them. A column of nulls has its type as well.
 COLUMNS = {
     "file_name": "string",
@@ -28,6 +30,9 @@ COLUMNS = {
     "status": "string",
     "restored": "bool",
     "retried_with_adam": "bool",
+    **dict.fromkeys(SCORES, "float64"),
+    "retries": "int32",
+    "accepted": "bool",
     "seconds": "float64",
 }
 # What a column of the type `losses` is made of: float64 each.

@@ -6,6 +6,7 @@ from typing import Any
 
 from stylebatch.ledger.columns import marks
 from stylebatch.ledger.database import Database
+from stylebatch.records import REJECTED
 from stylebatch.system.crash_points import reached
 
 # What of a ledger another takes, by its key; of `meta`, see below, the rest is about its own file.
@@ -21,8 +22,10 @@ _TABLES = {
 _OF_A_JOB = ("jobs", "facts", "successors")
 _PLAN, _PLANNED_AT = "plan", "planned_at"
 # Of these, the ledger that was planned last is believed.
-_LATEST = (_PLAN, _PLANNED_AT, "pace", "annotations")
+_LATEST = (_PLAN, _PLANNED_AT, "pace", "annotations", "acceptances")
 _BLOCK = 10_000
+# A job's state (of the row `j`) with those that were rejected told from those that failed.
+OUTCOME = f"iif(j.state = 'failed' AND j.reason GLOB '{REJECTED}*', 'rejected', j.state)"
 # Rows by their keys: a JSON array of [folder, name].
 _KEYS = (
     "json_each(?) AS k CROSS JOIN main.{} AS j "
@@ -109,8 +112,8 @@ def count_replaced(database: Database, source: Database) -> dict[str, dict[str, 
         if is_empty(database, table):
             continue
         query = (
-            f"SELECT j.pair, j.state, count(*) FROM {_KEYS.format(table)} WHERE {condition} "
-            "GROUP BY j.pair, j.state"
+            f"SELECT j.pair, {OUTCOME}, count(*) FROM {_KEYS.format(table)} WHERE {condition} "
+            "GROUP BY 1, 2"
         )
         for keys in source.keys("main.jobs", _BLOCK):
             for pair, state, count in database.connection.execute(query, (json.dumps(keys),)):

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stylebatch.ledger import outcomes
 from stylebatch.ledger.absorb import is_empty
 from stylebatch.ledger.columns import JOB_COLUMNS, KEPT_COLUMNS, column_types, job_of
 from stylebatch.ledger.database import Database
+from stylebatch.output.acceptance import Acceptance, scores_in
 from stylebatch.output.aside import image_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.records import Job, JobDone
@@ -50,6 +51,12 @@ class AsideImage(NamedTuple):
         found = files.stat_file(image_aside(dataset, self.run_id, self.output))
         return found is not None and found[0] == self.size
 
+    def may_return(self, acceptance: Acceptance | None) -> bool:
+        """Whether it is worth enough to be in place again."""
+        if acceptance is None or acceptance.otherwise == "keep":
+            return True
+        return acceptance.is_met(scores_in(json.loads(self.facts or "{}")))
+
     def done_as(self, output: str) -> JobDone:
         """Return the event of its being in place as an output."""
         return JobDone(0, output, self.fingerprint, self.size, json.loads(self.facts or "{}"))
@@ -61,8 +68,12 @@ _OF_IMAGE = ", ".join(AsideImage._fields)
 class Returning:
     """The jobs of a plan whose images lie aside already; in a temporary table."""
 
-    def __init__(self, database: Database, dataset: Dataset) -> None:
+    def __init__(
+        self, database: Database, dataset: Dataset, acceptances: Mapping[str, Acceptance]
+    ) -> None:
+        """Begin with none; `acceptances`: by pair."""
         self._database, self._dataset = database, dataset
+        self._acceptances = acceptances
         self._connection = database.connection
         self._connection.executescript(RETURNING_TABLE)
 
@@ -97,6 +108,7 @@ class Returning:
                         image
                         for image in found.get(fingerprint, ())
                         if ((image.folder, image.name) == (folder, name)) == is_own
+                        and image.may_return(self._acceptances.get(pair))
                     ]
                     counts[pair] += any(self._take(row_id, image) for image in images)
         return counts

@@ -17,6 +17,7 @@ from stylebatch.ledger.database import Database
 from stylebatch.ledger.outcomes import Done, Failed
 from stylebatch.ledger.planned_jobs import PlannedJobs
 from stylebatch.ledger.sizes import LedgerSizes
+from stylebatch.ledger.verdicts import LedgerVerdicts, count_failures, with_verdicts
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import KnownFile
@@ -225,7 +226,7 @@ class Ledger:
         Those that are out of date are told of as they are. Without the mask's keys where there is
         no mask.
         """
-        yield from self._rows(
+        rows = self._rows(
             f"SELECT j.folder, j.name, pair, label, split, {_KIND}, content, content_digest, "
             "nullif(style, '') AS style, nullif(style_digest, '') AS style_digest, "
             "iif(style = '', NULL, variant) AS variant, strength, noise_seed AS seed, settings_id, "
@@ -233,6 +234,7 @@ class Ledger:
             "FROM jobs j LEFT JOIN facts f USING (folder, name) "
             f"WHERE state IN {outcomes.STANDING} ORDER BY j.folder, j.name"
         )
+        return with_verdicts(rows, self.get("acceptances") or {})
 
     def splits(self) -> dict[str | None, dict[str, int]]:
         """Return of each split how many images of each kind stand; None for those in no split."""
@@ -276,19 +278,15 @@ class Ledger:
     def counts(self) -> dict[str, dict[str, int]]:
         """Return how many jobs are in which state, by pair.
 
-        Done, pending (under way), failed, outdated (an image stands that the plan wants otherwise,
-        or no longer); of the outdated, those whose successor failed count as failed as well.
+        Done, pending (under way), failed, rejected, outdated (an image stands that the plan wants
+        otherwise, or no longer); of these, those whose successor failed count as that as well.
         """
         counts: dict[str, dict[str, int]] = {}
         for pair, state, count in self._connection.execute(
             "SELECT pair, state, jobs FROM counts WHERE jobs > 0 ORDER BY pair, state"
         ):
             counts.setdefault(pair, {})[state] = count
-        for pair, count in self._connection.execute(
-            "SELECT pair, count(*) FROM successors WHERE state = 'failed' GROUP BY pair"
-        ):
-            of_pair = counts.setdefault(pair, {})
-            of_pair["failed"] = of_pair.get("failed", 0) + count
+        count_failures(self._database, counts)
         return counts
 
     @property
@@ -300,6 +298,11 @@ class Ledger:
     def aside(self) -> LedgerAside:
         """What it knows of what lies aside."""
         return LedgerAside(self._database)
+
+    @property
+    def verdicts(self) -> LedgerVerdicts:
+        """What it knows of what images are worth."""
+        return LedgerVerdicts(self._database)
 
     @property
     def annotations(self) -> LedgerAnnotations:

@@ -34,7 +34,7 @@ from stylebatch.ledger.stale import Stale
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanError, PlannedFolder
-from stylebatch.records import Group, Job, Shape
+from stylebatch.records import REJECTED, Group, Job, Shape
 from stylebatch.system import listing
 from stylebatch.system.paths import below
 from stylebatch.system.words import counted
@@ -65,13 +65,15 @@ class PairCounts:
     """How many jobs of a pair are in which state before the run.
 
     Attributes:
+        failed: but for those that were rejected.
         returning: those whose images lie aside already; they are not among those that are pending.
-        outdated: of those that are pending, failed or returning, where an older image stands.
+        outdated: of all but those that are done, where an older image stands.
     """
 
     total: int = 0
     done: int = 0
     failed: int = 0
+    rejected: int = 0
     pending: int = 0
     returning: int = 0
     outdated: int = 0
@@ -82,6 +84,7 @@ class _Row(NamedTuple):
 
     Attributes:
         next_fingerprint, next_state: of what is to replace it, None where nothing was begun.
+        is_rejected: whether what failed of it was rejected.
         is_shared: whether what its folder's jobs share (`SHARED`) is as planned.
         own: the values of `OWN`.
     """
@@ -92,6 +95,7 @@ class _Row(NamedTuple):
     size: int | None
     next_fingerprint: str | None
     next_state: str | None
+    is_rejected: bool
     is_shared: bool
     own: Row
 
@@ -127,7 +131,8 @@ class PlannedJobs:
         self._connection.executescript(PLAN_TABLES)
         self._names = PlannedNames(database)
         self._order = Order(self._connection)
-        self._returning, self._stale = Returning(database, dataset), Stale(database)
+        self._returning = Returning(database, dataset, manifest.acceptances())
+        self._stale = Stale(database)
 
     def add(self, planned: PlannedFolder) -> None:
         """Take some jobs into the plan and tell by the ledger and the files what they need."""
@@ -159,6 +164,8 @@ class PlannedJobs:
                 counts.done += 1
             elif state == "failed":
                 counts.failed += 1
+            elif state == "rejected":
+                counts.rejected += 1
             else:
                 counts.pending += 1
                 waiting.append(planned_row(planned, job, content, is_replacement))
@@ -182,6 +189,9 @@ class PlannedJobs:
             has_failed = row.state == "failed"
         else:
             has_failed = (row.next_fingerprint, row.next_state) == (fingerprint, "failed")
+        if has_failed and row.is_rejected:
+            # It would come out the same: only other thresholds, or other pixels, try it again.
+            return "rejected"
         return "failed" if has_failed and not self._retry_failed else "pending"
 
     def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
@@ -189,13 +199,14 @@ class PlannedJobs:
         names = [job.name for job in planned.jobs] or [""]
         rows = self._database.select(
             f"SELECT j.name, j.fingerprint, j.state, j.size, s.fingerprint, s.state, "
+            f"coalesce(s.reason, j.reason, '') GLOB '{REJECTED}*', "
             f"{' AND '.join(f'j.{name} IS ?' for name in SHARED)}, "
             f"{', '.join(f'j.{name}' for name in OWN)} "
             "FROM main.jobs AS j LEFT JOIN main.successors AS s USING (folder, name) "
             "WHERE j.folder = ? AND j.name BETWEEN ? AND ?",
             (*shared_values(planned), planned.folder, min(names), max(names)),
         )
-        return {row[0]: _Row._make((*row[:7], row[7:])) for row in rows}
+        return {row[0]: _Row._make((*row[:8], row[8:])) for row in rows}
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:

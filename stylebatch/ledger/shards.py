@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from stylebatch.ledger.ledger import Ledger
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import find_running
+from stylebatch.records import REJECTED
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 
@@ -63,7 +64,8 @@ class Standing:
     Attributes:
         counts: jobs by pair and state.
         planned: jobs of each pair in the last plan, of all shards together.
-        failures: the outputs that failed by their reason, the most frequent first.
+        failures: the outputs that failed by their reason, the most frequent first; but for those
+            that were rejected, each for its own scores.
         running: who holds the whole output, {} if nobody.
         shards: of each shard whose ledger is not merged yet (I/N), who runs it, {} if nobody.
     """
@@ -97,6 +99,8 @@ def read_standing(dataset: Dataset) -> Standing:
 def _by_reason(reasons: dict[str, str]) -> dict[str, list[str]]:
     outputs: dict[str, list[str]] = {}
     for output, reason in sorted(reasons.items()):
+        if reason.startswith(REJECTED):
+            continue
         outputs.setdefault(reason, []).append(output)
     return dict(sorted(outputs.items(), key=lambda item: -len(item[1])))
 

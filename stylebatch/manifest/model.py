@@ -6,6 +6,7 @@ from typing import Literal
 
 from stylebatch.annotations.sources import Annotations
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
+from stylebatch.output.acceptance import Acceptance
 from stylebatch.recipes import Settings, carrying_settings
 from stylebatch.records import Losses
 
@@ -85,6 +86,7 @@ class Pair:
         recipe: the name of the recipe that its settings began with.
         provenance: whether its files say how they were made.
         annotations: of the photographs, None where there are none.
+        acceptance: what its images have to be worth, None where any will do.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Pair:
     recipe: str = ""
     provenance: bool = True
     originals: Originals = Originals()
+    acceptance: Acceptance | None = None
 
     @property
     def carrying(self) -> Settings | None:
@@ -175,6 +178,10 @@ class Manifest:
     def needs_network(self) -> bool:
         """Whether any pair needs a network and a device."""
         return any(pair.settings.needs_network for pair in self.pairs)
+
+    def acceptances(self) -> dict[str, Acceptance]:
+        """Return the thresholds by pair, of those that have some."""
+        return {pair.name: pair.acceptance for pair in self.pairs if pair.acceptance}
 
     def most_evaluations(self) -> dict[str, int]:
         """Return how many evaluations an image takes at most, by settings."""

@@ -4,6 +4,7 @@ import posixpath
 from pathlib import Path
 
 from stylebatch.annotations.sources import FOLDERS, WHOLE, Annotations
+from stylebatch.manifest.acceptances import read_acceptance
 from stylebatch.manifest.annotations import AnnotationReader
 from stylebatch.manifest.assign import is_by_copies, read_assign
 from stylebatch.manifest.files import check_originals, read_format, read_originals
@@ -63,6 +64,10 @@ class PairReader:
             self.annotations.check_recipe(
                 annotations, settings.recipe, written.place("annotations")
             )
+            place = written.place("accept")
+            acceptance = read_acceptance(
+                written.value("accept"), strength, settings.recipe, place, self.findings
+            )
             pairs.append(
                 Pair(
                     name=f"{name}:{point.swept.label}" if point else name,
@@ -82,6 +87,7 @@ class PairReader:
                     provenance=written.value("provenance") is not False,
                     originals=self._originals(written, settings),
                     annotations=annotations,
+                    acceptance=acceptance,
                 )
             )
         return pairs

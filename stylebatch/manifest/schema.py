@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from stylebatch.extractors.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import NORMALISATIONS
+from stylebatch.manifest.acceptance_fields import AcceptFields
 from stylebatch.manifest.annotation_fields import AnnotationFields
 from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
 from stylebatch.manifest.section import Place, Section, key
@@ -227,6 +228,9 @@ class Defaults(Section):
     """evaluations at most"""
     variants: Annotated[int, Field(ge=1, le=10_000)] | None = key(3, otherwise="1")
     """results for each image and style, where something random tells them apart"""
+    accept: AcceptFields | None = key({"closed": [0.5, None], "speckle": [None, 2]})
+    """what an image has to be worth, by the scores of the metadata; else it is rejected, made again
+    or flagged"""
     annotations: AnnotationFields | None = key({"yolo": "labels"})
     """boxes, masks and other files of the photographs, which come out for each result"""
     into: str | None = key("own")

@@ -3,6 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -138,6 +139,8 @@ def _make(
     book = _NoBook(watcher)
     with OutputLock(dataset, run_id):
         specs = worker_specs(manifest, styles, dataset.root, run_id)
+        # What is not worth enough is to be seen as well.
+        specs = [replace(spec, acceptances={}) for spec in specs]
         executor = make_executor(manifest, specs)
         limits = Limits(most_evaluations=manifest.most_evaluations())
         Loop(executor, Scheduler(_Few(jobs)), book, book, stop=stop, limits=limits).run()

@@ -1,12 +1,13 @@
 """One run from start to end: plan, start workers, feed them, record what they make.
 
-`run`, `merge_output`, `write_records_beside`, `restore_output`, `list_aside` and `clean_output` are
-what commands call; a preview and an estimate use the parts below them.
+`run`, `merge_output`, `write_records_beside`, `judge_output`, `restore_output`, `list_aside` and
+`clean_output` are what commands call; a preview and an estimate use the parts below them.
 """
 
 from stylebatch.run.annotation_survey import survey_annotations
 from stylebatch.run.annotations import annotation_failures
 from stylebatch.run.executors import EXECUTORS
+from stylebatch.run.judge import JudgedFile, Judgement, judge_output
 from stylebatch.run.limits import Limits
 from stylebatch.run.loop import Loop, WorkerError
 from stylebatch.run.merge import merge_output
@@ -31,6 +32,8 @@ from stylebatch.run.watcher import Watcher
 __all__ = [
     "EXECUTORS",
     "Finishing",
+    "JudgedFile",
+    "Judgement",
     "Limits",
     "Loop",
     "Pace",
@@ -50,6 +53,7 @@ __all__ = [
     "clean_output",
     "cost_of",
     "describe_download",
+    "judge_output",
     "list_aside",
     "make_executor",
     "make_plan",

@@ -29,6 +29,7 @@ class Activity:
             "total": tally.total,
             "done": tally.done,
             "failed": tally.failed,
+            "rejected": tally.rejected,
             "running": sum(tally.running.values()),
             "furthest": tally.furthest,
             "left_s": tally.left_s,

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from stylebatch.output.acceptance import SCORES
 from stylebatch.output.by_names import CALLED, ByNames, table_folder
 from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import Dataset
@@ -17,9 +18,9 @@ from stylebatch.system import files
 
 # Of a column that has null only. Others are what their first value is.
 _DTYPES = {
-    **dict.fromkeys(("variant", "seed", "evaluations"), "int64"),
-    **dict.fromkeys(("strength", "seconds"), "float64"),
-    **dict.fromkeys(("restored", "retried_with_adam"), "bool"),
+    **dict.fromkeys(("variant", "seed", "evaluations", "retries"), "int64"),
+    **dict.fromkeys(("strength", "seconds", *SCORES), "float64"),
+    **dict.fromkeys(("restored", "retried_with_adam", "accepted"), "bool"),
 }
 _DTYPES_OF = {str: "string", bool: "bool", int: "int64", float: "float64"}
 _VALUES = {"bool": False, "int64": 0, "float64": 0.0}

@@ -265,6 +265,8 @@ class Loop:
             if job is not None and not job.is_original:
                 evaluations = int(event.facts.get("evaluations", 0))
                 self._forecast.finished(event.worker, job.shape, evaluations)
+        elif event.is_rejected:
+            self.tally.rejected += 1
         else:
             self.tally.failed += 1
             if attempts := self._retries.attempts(event.output):

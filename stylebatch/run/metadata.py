@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from stylebatch.ledger import Ledger, copy_together
+from stylebatch.output.acceptance import SCORES
 from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.output.lock import writing_records
@@ -28,7 +29,8 @@ _FORMAT = 3
 # What a line says of how it went: null of photographs that are carried over.
 _FACTS = (
     *("evaluations", "losses", "status", "restored", "retried_with_adam"),
-    *("seconds", "device", "precision"),
+    *SCORES,
+    *("retries", "accepted", "seconds", "device", "precision"),
 )
 # Whose versions `settings.json` tells.
 PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")

@@ -17,6 +17,7 @@ from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, Wo
 from stylebatch.run.activity import Activity
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
+from stylebatch.run.judging import judge_again
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.loop import Loop, LoopWatcher
 from stylebatch.run.metadata import Refresher, describe_settings, write_records
@@ -125,7 +126,7 @@ class _Run:
     ) -> None:
         self.manifest, self.request, self.watcher = manifest, request, watcher
         self.stop, self.dataset, self.ledger, self.summary = stop, dataset, ledger, summary
-        self.failed_before = self.num_stale = 0
+        self.failed_before = self.rejected_before = self.num_stale = 0
         self.activity = Activity(dataset, summary.run_id)
         self._refresher = Refresher(dataset, ledger)
         self._loop: Loop | None = None
@@ -134,6 +135,8 @@ class _Run:
     def run(self, started_s: float) -> None:
         self.started_s = started_s
         retry, shard = self.request.retry_failed, self.request.shard
+        run_id = self.summary.run_id
+        self.summary.taken_out = judge_again(self.dataset, self.ledger, self.manifest, run_id)
         self._doing("planning")
         planned, found, styles = make_plan(
             self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
@@ -152,13 +155,14 @@ class _Run:
             self._doing("loading weights")
             waiting = {group.settings_id for group in planned.groups()}
             prepare_all_weights(self.manifest, self._note_download, waiting)
-            output, run_id = self.manifest.output, self.summary.run_id
-            specs = worker_specs(self.manifest, styles, output, run_id, shard)
+            specs = worker_specs(self.manifest, styles, self.manifest.output, run_id, shard)
         reached("planned")
         self._look_aside(planned, is_stopped=bool(stopped_by))
         self.summary.planned = sum(count.total for count in counts)
         self.summary.done_before = sum(count.done for count in counts) + self.summary.taken_back
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
+        self.rejected_before = sum(count.rejected for count in counts)
+        self.summary.rejected = self.rejected_before
         self.watcher.planned(planned.counts, found, self.num_stale)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
         # With --quiet these are all that tells of them.
@@ -265,6 +269,7 @@ class _Run:
         """Let the summary say how far it came, also where an error ended it."""
         summary = self.summary
         summary.done, summary.failed = tally.done, tally.failed + self.failed_before
+        summary.rejected = tally.rejected + self.rejected_before
         summary.evaluations = tally.evaluations
         for worker, spec in enumerate(summary.workers):
             spec["seconds"] = round(tally.there_s.get(worker, 0.0), 3)
@@ -272,7 +277,8 @@ class _Run:
 
     def _finish(self, planned: PlannedJobs, tally: Tally) -> None:
         summary = self.summary
-        summary.remaining = summary.planned - summary.done_before - summary.done - summary.failed
+        ended = summary.done_before + summary.done + summary.failed + summary.rejected
+        summary.remaining = summary.planned - ended
         settle(self.dataset, self.ledger)
         self._set_stale_aside(planned)
         summary.replaced = self.ledger.replaced
@@ -300,6 +306,8 @@ class _Logged:
 
     def event(self, event: Event) -> None:
         match event:
+            case JobFailed(output=output, reason=reason, is_rejected=True):
+                logger.info("%s: %s", output, reason)
             case JobFailed(output=output, reason=reason):
                 logger.warning("failed: %s: %s", output, reason)
             case WorkerLost(worker, reason, pid):

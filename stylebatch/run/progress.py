@@ -36,6 +36,7 @@ class Tally:
 
     Attributes:
         total: images to make in this run.
+        failed: but for those that were rejected.
         evaluations: of single images.
         running: images in slots, by worker.
         devices: of the workers that are there.
@@ -62,3 +63,9 @@ class Tally:
     furthest: tuple[int, int] | None = None
     finishing: Finishing | None = None
     stopped_by: Stop | None = None
+    rejected: int = 0
+
+    @property
+    def ended(self) -> int:
+        """How many images have come to their end, whichever."""
+        return self.done + self.failed + self.rejected

@@ -35,9 +35,11 @@ class RunSummary:
         merged: the shards, as I/N, whose ledgers it has merged.
         done_before: with what was taken back.
         failed: in this run and before it.
+        rejected: likewise: made, and not worth enough.
         taken_back: images that lay aside with what is wanted now.
         replaced: images whose successors were made or taken back: they lie aside.
         set_aside: images that the plan no longer has, and that lie aside now.
+        taken_out: images that stood and are not worth enough by thresholds of now: likewise.
         outdated: images that stand at its end although the plan wants them otherwise, or not.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
@@ -57,10 +59,12 @@ class RunSummary:
     done_before: int = 0
     done: int = 0
     failed: int = 0
+    rejected: int = 0
     remaining: int = 0
     taken_back: int = 0
     replaced: int = 0
     set_aside: int = 0
+    taken_out: int = 0
     outdated: int = 0
     evaluations: int = 0
     workers: list[dict[str, Any]] = field(default_factory=list)

@@ -162,6 +162,7 @@ def worker_specs(
         settings=manifest.all_settings() | manifest.carrying_settings(),
         provenance={pair.name: pair.recipe for pair in manifest.pairs if pair.provenance},
         styles=dict(styles),
+        acceptances=manifest.acceptances(),
         losses=manifest.run.losses,
         cache=manifest.run.cache or default_cache_folder(),
         threads=threads,

@@ -4,7 +4,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from stylebatch.device.canvas import Canvas, finish, side_by_side
 from stylebatch.device.originals import Carried
+from stylebatch.output.acceptance import Scores
 from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, check_owner
@@ -45,6 +46,7 @@ class Finished:
         beside: the style image, where a picture of content, result and style is wanted.
         facts: what `metadata.jsonl` will say of how it went.
         provenance: what its file says of that.
+        measure: gives the image's scores, which takes as long as encoding it.
     """
 
     job: Job
@@ -56,6 +58,7 @@ class Finished:
     facts: dict[str, Any]
     file_format: FileFormat = PNG
     provenance: Provenance | None = None
+    measure: Callable[[], Scores] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +218,7 @@ class Committer:
         # What was not optimised has no losses.
         losses = self._losses if item.rows else "none"
         in_table = {"loss_log": self._table} if losses == "parquet" else {}
-        facts = item.facts | in_table
+        facts = {**item.facts, **item.measure(), **in_table}
         event = JobDone(self._worker, output, item.job.fingerprint, len(image), facts)
         files = {}
         if losses == "csv":

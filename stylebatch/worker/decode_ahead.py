@@ -74,10 +74,15 @@ class DecodeAhead:
             provenance = describe_original(job) if is_told else None
             return carry_over(self._root, job, settings, provenance)
         if not settings.needs_network:
-            return self._colors.of_job(self._root, job, settings, self._styles[job.style])
+            return self.recolor(job)
         content = read_content(self._root, job, settings.recipe)
         check_edges(content.canvas, settings.file_format, job.content)
         return content
+
+    def recolor(self, job: Job) -> Recolored:
+        """Return a job's colour transfer, at once; errors as `ColorTransfer.of_job`."""
+        settings = self._settings[job.settings_id]
+        return self._colors.of_job(self._root, job, settings, self._styles[job.style])
 
     def is_ready(self) -> bool:
         """Whether the first job, which has been begun with, is decoded."""

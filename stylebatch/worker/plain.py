@@ -4,10 +4,13 @@ import time
 import traceback
 from collections.abc import Collection
 from concurrent.futures import Future
+from dataclasses import replace
 
 from stylebatch.device.originals import Carried
+from stylebatch.device.pixel_scores import recolored_scores
 from stylebatch.device.recolor import Recolored
 from stylebatch.errors import RunError, UserError
+from stylebatch.output.acceptance import Scores, Try, tell_rejection
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.formats import Provenance
 from stylebatch.records import (
@@ -51,7 +54,7 @@ class PlainWorker:
     @property
     def is_idle(self) -> bool:
         """Whether every submitted job has come out as an event."""
-        return not (self._waiting or self._in_slots or self._committer.pending)
+        return not (self._waiting or self._has_begun or self._committer.pending)
 
     def submit(self, jobs: list[Job]) -> None:
         """Queue jobs behind those already there."""
@@ -86,6 +89,11 @@ class PlainWorker:
         return None
 
     @property
+    def _has_begun(self) -> bool:
+        """Whether any image is being optimised, or will be at once."""
+        return False
+
+    @property
     def _in_slots(self) -> Collection[str]:
         """Outputs of the images that are being optimised."""
         return ()
@@ -101,7 +109,7 @@ class PlainWorker:
         self._admit(events)
         self._step(events)
         wait_s = 0.0
-        if not self._in_slots and not self._waiting:
+        if not self._has_begun and not self._waiting:
             self._committer.flush()
             wait_s = 0.05
         for done in self._committer.done(wait_s):
@@ -148,33 +156,56 @@ class PlainWorker:
         read = self._meter.timed(reading.result)
         if isinstance(read, Recolored):
             self._meter.count([job.output])
-        self._hand_over(job, read)
+        self._hand_over(job, read, events)
         return True
 
-    def _hand_over(self, job: Job, read: Read) -> None:
+    def _hand_over(self, job: Job, read: Read, events: list[Event]) -> None:
         """Hand over what needs no slot."""
         if isinstance(read, Carried):
             self._committer.put(CarriedOver(job, read))
             return
         assert isinstance(read, Recolored)
+        acceptance = self._spec.acceptances.get(job.pair)
+        if acceptance is None:
+            # Scores take longer than the transfer, so that there are none where nobody asks.
+            self._commit(job, read, {}, num_retries=0)
+            return
+        tries: tuple[Try, ...] = ()
+        recipe = self._spec.settings[job.settings_id].recipe
+        strength, scores = job.strength, recolored_scores(read, recipe)
+        while acceptance.otherwise != "keep" and not acceptance.is_met(scores):
+            tries = (*tries, Try(strength, scores))
+            another = acceptance.next_strength(tries, job.fingerprint)
+            if another is None:
+                events.append(self._failed(job, tell_rejection(acceptance, tries)))
+                return
+            strength = another
+            read = self._waiting.recolor(replace(job, strength=strength))
+            scores = recolored_scores(read, recipe)
+        self._commit(replace(job, strength=strength), read, scores, len(tries))
+
+    def _commit(self, job: Job, made: Recolored, scores: Scores, num_retries: int) -> None:
         settings = self._spec.settings[job.settings_id]
         # There is no loss, and so no log; all else that is told of an optimised image is null.
-        told: dict[str, object] = dict.fromkeys(
-            ("losses", "status", "restored", "retried_with_adam", "precision")
+        facts: dict[str, object] = {
+            **dict.fromkeys(("losses", "status", "restored", "retried_with_adam", "precision")),
+            **{"evaluations": 1, "seconds": round(made.seconds, 4), "device": "cpu"},
+            **{"retries": num_retries, **scores},
+            **({"strength": job.strength} if num_retries else {}),
+        }
+        self._committer.put(
+            Finished(
+                job,
+                settings.recipe,
+                made.pixels,
+                made.canvas,
+                made.beside,
+                (),
+                facts,
+                settings.file_format,
+                self._provenance(job),
+            )
         )
-        facts = {"evaluations": 1, "seconds": round(read.seconds, 4), "device": "cpu", **told}
-        made = Finished(
-            job,
-            settings.recipe,
-            read.pixels,
-            read.canvas,
-            read.beside,
-            (),
-            facts,
-            settings.file_format,
-            self._provenance(job),
-        )
-        self._committer.put(made)
 
     def _provenance(self, job: Job) -> Provenance | None:
         recipe = self._spec.provenance.get(job.pair)

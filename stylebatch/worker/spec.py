@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylebatch.output.acceptance import Acceptance
 from stylebatch.output.shard import Shard
 from stylebatch.recipes import Settings
 from stylebatch.records import Kind, Losses, Style
@@ -19,6 +20,7 @@ class WorkerSpec:
         shard: whose run it belongs to, None for a run of the whole.
         settings, styles: all of the run's, by id and key.
         provenance: the recipe's name by pair, of those whose files say how they were made.
+        acceptances: the thresholds by pair, of those that have some.
         losses: how loss logs are written.
         cache: folder of cached style targets.
         threads: for torch on the CPU; None leaves torch's own choice.
@@ -42,6 +44,7 @@ class WorkerSpec:
     shard: Shard | None = None
     max_slots: Mapping[Kind, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    acceptances: Mapping[str, Acceptance] = field(default_factory=dict)
     losses: Losses = "csv"
 
     @property

@@ -1,23 +1,24 @@
 """One device's loop: decode → admit → step → retire → encode → commit → events."""
 
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
 
 import torch
 
-from stylebatch.device.choice import precision_name
 from stylebatch.device.content import Content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import is_device_error, within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError
-from stylebatch.pictures.images import Pixels
+from stylebatch.output.acceptance import Acceptance, Scores, Try, tell_rejection
 from stylebatch.records import (
     Event,
     Job,
+    JobsDropped,
     Notice,
     SlotsReduced,
     WorkerLost,
@@ -29,15 +30,9 @@ from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
 from stylebatch.worker.commit import Finished, Progressed
 from stylebatch.worker.decode_ahead import Read
 from stylebatch.worker.plain import PlainWorker
+from stylebatch.worker.running import Running, facts_of
+from stylebatch.worker.scoring import score
 from stylebatch.worker.spec import WorkerSpec
-
-
-class _Running(NamedTuple):
-    """A job in a slot, its content, and the style where a picture of all three is wanted."""
-
-    job: Job
-    content: Content
-    beside: Pixels | None
 
 
 class Worker(PlainWorker):
@@ -51,10 +46,33 @@ class Worker(PlainWorker):
         if spec.threads:
             torch.set_num_threads(spec.threads)
         self._device = Device(spec.device, spec.root, spec.cache)
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
+        # Images that were not worth enough: each has left a slot, and gets one at once.
+        self._again: deque[Running] = deque()
+        self._is_draining = False
         self._engine: Engine | None = None
         self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
         super().__init__(spec, spec.pixel_budget or self._device.pixel_budget)
+
+    def submit(self, jobs: list[Job]) -> None:
+        """Queue jobs behind those already there."""
+        self._is_draining = False
+        super().submit(jobs)
+
+    def drop_waiting(self) -> JobsDropped:
+        """Forget the jobs that are in no slot yet.
+
+        Until there are others, an image that would be made again is dropped as well, by an event:
+        whoever takes it up begins with its first strength, and comes to the same.
+        """
+        self._is_draining = True
+        again = tuple(running.job.output for running in self._again)
+        self._again.clear()
+        return JobsDropped(self._spec.worker, (*again, *self._waiting.drop()))
+
+    @property
+    def _has_begun(self) -> bool:
+        return bool(self._running or self._again)
 
     @property
     def _in_slots(self) -> Collection[str]:
@@ -78,6 +96,15 @@ class Worker(PlainWorker):
             else:
                 self._take(report, events)
 
+    def _admit(self, events: list[Event]) -> None:
+        while self._again:
+            enter = partial(within_memory, partial(self._enter, self._again[0]))
+            if self._meter.timed(enter) is None:
+                self._halve_slots(events)
+                return
+            self._again.popleft()
+        super()._admit(events)
+
     def _needs_slot(self, job: Job) -> bool:
         return self._spec.settings[job.settings_id].needs_network
 
@@ -96,7 +123,7 @@ class Worker(PlainWorker):
         content = reading.result()
         if not isinstance(content, Content):
             # Beside what is optimised it takes no time to speak of, and is of another shape.
-            self._hand_over(job, content)
+            self._hand_over(job, content, events)
             return True
         admit = partial(within_memory, partial(self._admit_one, job, content))
         running = self._meter.timed(admit)
@@ -114,19 +141,26 @@ class Worker(PlainWorker):
             slots = self._slots.count(settings, job.kind)
             self._engine = self._device.engine(settings, slots, job.width, job.height)
         style = self._spec.styles[job.style]
+        beside = self._device.targets.picture(style) if settings.recipe.side_by_side else None
+        chroma = self._device.style_chroma(settings, self._engine, content.pixels, style)
+        return self._enter(Running(job, content, job.strength, beside, chroma))
+
+    def _enter(self, running: Running) -> int:
+        """Put an image into a slot of the engine of its kind; return how many are running then."""
+        assert self._engine is not None
+        job, content = running.job, running.content
         problem = self._device.problem(
             job.output,
-            settings,
+            self._spec.settings[job.settings_id],
             self._engine,
             pixels=content.pixels,
-            style=style,
-            strength=job.strength,
+            style=self._spec.styles[job.style],
+            strength=running.strength,
             noise_seed=job.noise_seed,
             mask=content.mask,
         )
-        beside = self._device.targets.picture(style) if settings.recipe.side_by_side else None
         self._engine.admit(problem)
-        self._running[job.output] = _Running(job, content, beside)
+        self._running[job.output] = running
         reached("admitted")
         return len(self._running)
 
@@ -148,9 +182,11 @@ class Worker(PlainWorker):
             found = "memory does not suffice for the network alone"
             todo = "free what other processes hold of it, then run again: it continues"
             raise RunError(self._spec.device, found, "", todo)
-        jobs = [*(running.job for running in self._running.values()), *admitting]
+        begun = (*self._running.values(), *self._again)
+        jobs = [*(running.job for running in begun), *admitting]
         tried = self._engine.capacity
         self._running.clear()
+        self._again.clear()
         self._meter.forget_all()
         self._engine = None
         slots = self._slots.halve(self._kind, tried)
@@ -167,7 +203,8 @@ class Worker(PlainWorker):
         events.append(Notice(self._spec.worker, text))
 
     def _finish(self, result: Result, events: list[Event]) -> None:
-        job, content, beside = self._running.pop(str(result.key))
+        running = self._running.pop(str(result.key))
+        job = running.job
         if result.status is Status.DIVERGED:
             self._meter.forget(job.output)
             reason = "diverged: the loss was no number or climbed, from a second start as well"
@@ -176,43 +213,52 @@ class Worker(PlainWorker):
         settings = self._spec.settings[job.settings_id]
         pixels = to_pixels(result.image, settings.recipe.rounding)
         reached("optimised")
+        measure: Callable[[], Scores] = partial(
+            score,
+            *(result.rows, result.kept, pixels, running.content, settings.recipe),
+            running.style_chroma,
+        )
+        acceptance = self._spec.acceptances.get(job.pair)
+        # Where nothing hangs on it, the committer measures, and the device goes on meanwhile.
+        if acceptance is not None and acceptance.otherwise != "keep":
+            scores = measure()
+            if not acceptance.is_met(scores):
+                tries = (*running.tries, Try(running.strength, scores))
+                self._turn_down(running._replace(tries=tries), acceptance, events)
+                return
+            measure = partial(dict, scores)
         self._committer.put(
             Finished(
                 job,
                 settings.recipe,
                 pixels,
-                content.canvas,
-                beside,
+                running.content.canvas,
+                running.beside,
                 result.rows,
-                self._facts(result, settings.precision),
+                facts_of(result, running, self._spec.device, settings.precision),
                 settings.file_format,
-                self._provenance(job),
+                self._provenance(replace(job, strength=running.strength)),
+                measure,
             )
         )
 
+    def _turn_down(self, running: Running, acceptance: Acceptance, events: list[Event]) -> None:
+        """Let an image that is not worth enough be made again if it may be, else reject it."""
+        job, tries = running.job, running.tries
+        self._meter.forget(job.output)
+        strength = acceptance.next_strength(tries, job.fingerprint)
+        if strength is None:
+            events.append(self._failed(job, tell_rejection(acceptance, tries)))
+        elif self._is_draining:
+            events.append(JobsDropped(self._spec.worker, (job.output,)))
+        else:
+            self._again.append(running._replace(strength=strength))
+
     def _show_progress(self, snapshot: Snapshot) -> None:
-        job, content, _ = self._running[str(snapshot.key)]
+        running = self._running[str(snapshot.key)]
+        job, content = running.job, running.content
         recipe = self._spec.settings[job.settings_id].recipe
         pixels = to_pixels(snapshot.image, recipe.rounding)
         self._committer.put_progress(
             Progressed(job, recipe, pixels, content.canvas, snapshot.evaluation)
         )
-
-    def _facts(self, result: Result, precision: str) -> dict[str, Any]:
-        kept = result.kept
-        return {
-            "evaluations": len(result.rows),
-            "losses": {
-                "total": kept.total,
-                "content": kept.content,
-                "style": kept.style,
-                "tv": kept.tv,
-            },
-            "status": str(result.status),
-            "restored": result.restored,
-            "retried_with_adam": result.retried_with_adam,
-            "seconds": round(result.rows[-1].seconds, 3),
-            "device": self._spec.device,
-            # What `auto` was here: other machines of the same run may have computed otherwise.
-            "precision": precision_name(precision, self._spec.device),
-        }

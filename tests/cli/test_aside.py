@@ -75,7 +75,7 @@ def test_a_manifest_that_wants_none_of_it_sets_it_aside_again(small: Small) -> N
     remove_cat(small)
     restore(small)
     found = json.loads(command("status", str(small.out), "--json").out)["pairs"]["all"]
-    assert found == {"planned": 2, "done": 2, "failed": 0, "left": 0, "outdated": 2}
+    assert found == {"planned": 2, "done": 2, "failed": 0, "rejected": 0, "left": 0, "outdated": 2}
     assert small.again() == set()
     assert small.summary()["set_aside"] == 2
     assert small.stale() == A

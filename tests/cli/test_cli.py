@@ -217,7 +217,7 @@ def test_the_status_can_be_asked_of_a_manifest_or_a_folder(small: Small) -> None
     assert "failed: cats/broken-s.png and 1 more: " in by_manifest.out
     status = json.loads(command("status", "--json").out)
     assert status["pairs"] == {
-        "all": {"planned": 6, "done": 4, "failed": 2, "left": 0, "outdated": 0}
+        "all": {"planned": 6, "done": 4, "failed": 2, "rejected": 0, "left": 0, "outdated": 0}
     }
     assert status["running"] is None
     (outputs,) = status["failures"].values()
@@ -232,6 +232,7 @@ def test_the_status_counts_what_a_limit_has_left(tmp_path: Path) -> None:
         "planned": 4,
         "done": 1,
         "failed": 0,
+        "rejected": 0,
         "left": 3,
         "outdated": 0,
     }

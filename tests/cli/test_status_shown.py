@@ -115,7 +115,7 @@ def test_pairs_stand_in_the_manifests_order_and_all_are_added_up(small: Small) -
     assert out.splitlines()[5] == "5 of 12 images are done, 7 to make"
     told = json.loads(command("status", str(small.out), "--json").out)
     assert list(told["pairs"]) == ["z", "a", "m"]
-    total = {"planned": 12, "done": 5, "failed": 0, "left": 7, "outdated": 0}
+    total = {"planned": 12, "done": 5, "failed": 0, "rejected": 0, "left": 7, "outdated": 0}
     assert told["total"] == total
 
 
@@ -151,6 +151,7 @@ def test_a_run_writes_what_is_new_at_once_and_makes_no_folder(tmp_path: Path) ->
             "run_id": "run-1",
             **{key: value for key, value in AT_WORK.items() if key != "at"},
             "total": 4,
+            "rejected": 0,
             "running": 2,
             "furthest": [3, 9],
         }

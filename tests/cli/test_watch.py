@@ -172,7 +172,8 @@ def test_on_a_terminal_each_look_takes_the_place_of_the_last(small: Small, held:
 
 
 def found(done: int, failed: int) -> dict[str, Any]:
-    total = {"planned": 500, "done": done, "failed": failed, "left": 500 - done - failed}
+    left = 500 - done - failed
+    total = {"planned": 500, "done": done, "failed": failed, "rejected": 0, "left": left}
     return {"running": None, "shards": {"0/2": {"pid": 1}, "1/2": None}, "total": total}
 
 

@@ -113,7 +113,7 @@ def test_every_file_that_a_run_leaves_is_told(ran: Small) -> None:
     later = {".stylebatch/holder.json", ".stylebatch/activity.json", ".stylebatch/tmp/RUN/"}
     later |= {"losses/RUN-N.parquet", "metadata-SPLIT.jsonl", "images/SPLIT/metadata.jsonl"}
     later |= {".stylebatch/stale/RUN/", ".stylebatch/shards/I-of-N/"}
-    later |= ANNOTATIONS
+    later |= {"scores.csv"} | ANNOTATIONS
     assert told_of(ran.out) == files().keys() - later
 
 
@@ -124,6 +124,8 @@ def test_what_is_there_for_a_while_is_told_as_well(tmp_path: Path) -> None:
     assert small.run().code == 0
     (small.root / "photos/cats/a.png").unlink()
     assert small.run("--keep-stale").code == 0
+    assert command("judge", str(small.out)).code == 0
+    assert "scores.csv" in told_of(small.out)
     assert small.run().code == 0
     assert ".stylebatch/stale/RUN/" in told_of(small.out)
     small.pair["steps"] = 100_000
@@ -220,6 +222,7 @@ def test_run_json_has_the_fields_that_are_told(ran: Small) -> None:
     assert set(names(cells["workers"])) == summary["workers"][0].keys()
     assert names(cells["stopped_by"]) == list(map(str, Stop))
     assert summary["done_before"] + summary["done"] + summary["failed"] == summary["planned"]
+    assert summary["rejected"] == summary["taken_out"] == 0
 
 
 def test_annotations_and_what_is_wrong_with_them_are_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.jobs import UNSCORED
 from support.projects import OUTPUT, Project, waiting
 
 from stylebatch.errors import RunError
@@ -345,7 +346,7 @@ def test_the_digest_of_the_bytes_that_were_decoded_replaces_the_planned_one(
         ledger.record([JobDone(0, job.output, job.fingerprint, 1, facts)])
         (row,) = ledger.done()
     assert row["content_digest"] == "decoded"
-    assert row["facts"] == {"evaluations": 5}
+    assert row["facts"] == {"evaluations": 5, **UNSCORED}
     assert row["strength"] == 1.0
 
 

@@ -5,6 +5,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+from support.jobs import UNSCORED
 from support.projects import Project, waiting
 
 from stylebatch.ledger import Ledger
@@ -252,7 +253,7 @@ def test_what_a_shard_knows_is_taken_and_taking_it_again_is_no_harm(
         assert tables(whole) == once
         assert whole.add_death(jobs[2].output) == 2
         done = {row["output"]: row for row in whole.done()}
-        assert done[jobs[1].output]["facts"] == {"evaluations": 77}
+        assert done[jobs[1].output]["facts"] == {"evaluations": 77, **UNSCORED}
         assert done[jobs[1].output]["content_digest"] == "decoded"
         assert whole.counts() == {
             "all": {"done": 26 - len(jobs) + 1, "failed": 1, "outdated": len(jobs) - 1}

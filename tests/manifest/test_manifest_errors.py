@@ -73,10 +73,10 @@ SHAPE_ERRORS = [
     (
         "recipe: balanced",
         "name: all",
-        "7: defaults.name: unknown key 'name'; known are annotations, assign, classes, content, "
-        "copies, exclude, format, include, into, masks, max_images, originals, output_size, "
-        "override, provenance, recipe, size_px, split, steps, strength, styles, stylise, sweep, "
-        "variants; "
+        "7: defaults.name: unknown key 'name'; known are accept, annotations, assign, classes, "
+        "content, copies, exclude, format, include, into, masks, max_images, originals, "
+        "output_size, override, provenance, recipe, size_px, split, steps, strength, styles, "
+        "stylise, sweep, variants; "
         "remove it",
     ),
     (

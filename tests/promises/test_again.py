@@ -461,7 +461,8 @@ def test_the_metadata_says_of_each_image_what_made_it(small: Small) -> None:
         "file_name", "pair", "label", "split", "kind", "content", "content_digest", "style",
         "style_digest",
         "variant", "strength", "seed", "evaluations", "losses", "status", "restored",
-        "retried_with_adam", "seconds", "device", "precision", "settings_id",
+        "retried_with_adam", "closed", "ssim", "saturation", "speckle", "retries", "accepted",
+        "seconds", "device", "precision", "settings_id",
     }  # fmt: skip
     assert all(set(row) == keys for row in rows.values())
     row = rows["cats/a-s.png"]

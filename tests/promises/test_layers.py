@@ -82,6 +82,8 @@ ALLOWED_LATE = {
     ("stylebatch.preview.estimate", "stylebatch.preview.speed_probe"): BRINGS_TORCH,
     ("stylebatch.run.executors", "stylebatch.run.executors.inline"): BRINGS_TORCH,
     ("stylebatch.run.executors", "stylebatch.run.executors.local"): BRINGS_TORCH,
+    ("stylebatch.run.judge", "stylebatch.device.choice"): BRINGS_TORCH,
+    ("stylebatch.run.judge", "stylebatch.device.judge"): BRINGS_TORCH,
     ("stylebatch.run.start", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.worker.process", "stylebatch.device.errors"): WITHOUT_NETWORK,
     ("stylebatch.worker.process", "stylebatch.worker.worker"): WITHOUT_NETWORK,
@@ -94,12 +96,14 @@ BRING_TORCH = (
     "stylebatch.preview.comparison",
     "stylebatch.preview.speed_probe",
     "stylebatch.transfer",
+    "stylebatch.worker.running",
+    "stylebatch.worker.scoring",
     "stylebatch.worker.worker",
 )
 BUT = {
     *("stylebatch.device", "stylebatch.transfer"),
     *(f"stylebatch.device.{name}" for name in ("canvas", "content", "originals", "planned_file")),
-    *("stylebatch.device.recolor", "stylebatch.device.style_images"),
+    *(f"stylebatch.device.{name}" for name in ("pixel_scores", "recolor", "style_images")),
 }
 MAY_IMPORT_TORCH = {"api", "data", "device", "preview", "transfer", "worker"}
 MAY_IMPORT_TORCH_LATE = {"cli", "extractors"}

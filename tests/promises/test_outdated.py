@@ -145,7 +145,8 @@ def test_a_deadline_takes_nothing_away(small: Small, versions: Versions) -> None
     assert (small.out / "metadata.jsonl").read_bytes() == before
     assert small.stale() == set()
     assert status(small) == {
-        "planned": NUM_IMAGES, "done": 0, "failed": 0, "left": NUM_IMAGES, "outdated": NUM_IMAGES,
+        "planned": NUM_IMAGES, "done": 0, "failed": 0, "rejected": 0, "left": NUM_IMAGES,
+        "outdated": NUM_IMAGES,
     }  # fmt: skip
     told = command("plan", str(small.manifest)).out
     assert f"{NUM_IMAGES} images are of earlier settings: each stays until" in told
@@ -475,7 +476,8 @@ def test_shards_replace_their_own_and_take_them_back(small: Small, versions: Ver
     assert status(small)["outdated"] == status(small)["left"] == NUM_IMAGES - made
     assert small.run("--shard", "1/2").code == 0
     assert status(small) == {
-        "planned": NUM_IMAGES, "done": NUM_IMAGES, "failed": 0, "left": 0, "outdated": 0,
+        "planned": NUM_IMAGES, "done": NUM_IMAGES, "failed": 0, "rejected": 0, "left": 0,
+        "outdated": 0,
     }  # fmt: skip
     set_back(small)
     for index in range(3):  # of another count: the others' are merged first

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.jobs import UNSCORED
 from support.projects import Project, project_of_three, waiting
 
 from stylebatch.manifest import Pair
@@ -55,6 +56,7 @@ def test_the_metadata_has_a_line_for_each_image(project: Project, pair: Pair) ->
         "settings_id": "settings",
         "evaluations": 3,
         "status": "converged",
+        **UNSCORED,
     }
 
 

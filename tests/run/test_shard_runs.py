@@ -147,7 +147,8 @@ def test_shards_at_once_one_of_them_killed_make_what_one_run_makes(
     failed = [sum(Shard(index, 3).holds(output) for output in broken) for index in range(3)]
     assert [again.code, *codes] == [3 if count else 0 for count in failed]
     assert status(small)["pairs"]["all"] == {
-        "planned": NUM_IMAGES + 2, "done": NUM_IMAGES, "failed": 2, "left": 0, "outdated": 0,
+        "planned": NUM_IMAGES + 2, "done": NUM_IMAGES, "failed": 2, "rejected": 0, "left": 0,
+        "outdated": 0,
     }  # fmt: skip
     merged = merge(small)
     assert merged.code == 3, merged

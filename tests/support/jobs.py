@@ -5,6 +5,12 @@ from collections.abc import Sequence
 from stylebatch.records import Group, Job, Shape
 
 BUDGET = 4 * 64 * 64
+# What the ledger tells of an image whose scores nobody has recorded.
+UNSCORED = {
+    **dict.fromkeys(("closed", "ssim", "saturation", "speckle")),
+    "retries": 0,
+    "accepted": True,
+}
 
 
 class Jobs:

@@ -8,6 +8,7 @@ import pytest
 from support.projects import Project, project_of_three
 from support.runs import SHALLOW, wait_until
 
+from stylebatch.output.acceptance import Acceptance, tries_of
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock
 from stylebatch.plan import resolve_styles
@@ -18,6 +19,9 @@ from stylebatch.worker.worker import Worker
 pytestmark = pytest.mark.usefixtures("on_one_core")
 STEPS = 3
 FIELDS = {**SHALLOW, "steps": STEPS, "tolerance": 0, "size_px": 32}
+
+# More than any image closes.
+NEVER = Acceptance((("closed", 0.9999, None),), "retry", 2, (2.0, 0.5))
 
 
 @pytest.fixture
@@ -117,6 +121,49 @@ def test_what_is_dropped_does_not_come_out_and_what_has_begun_does(
     assert done.isdisjoint(dropped.outputs)
     assert done
     assert dropped.outputs
+
+
+def test_who_is_not_worth_enough_is_tried_at_each_strength_then_rejected(
+    spec: WorkerSpec, jobs: list[Job], project: Project
+) -> None:
+    worker = Worker(replace(spec, acceptances={"all": NEVER}, pixel_budget=2 * 32 * 32))
+    worker.submit(jobs)
+    events = follow(worker)
+    failed = [event for event in events if isinstance(event, JobFailed)]
+    assert sorted(event.output for event in failed) == sorted(job.output for job in jobs)
+    for event in failed:
+        assert event.is_rejected
+        assert [each.strength for each in tries_of(event.reason)] == [1.0, 2.0, 0.5]
+    told = [event for event in events if isinstance(event, Progress)]
+    assert sum(event.evaluations for event in told) == 3 * STEPS * len(jobs)
+    assert told[-1].behind == 0
+    assert not [path for path in project.dataset.images.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("advances", [1, STEPS, STEPS + 1])
+def test_who_would_be_tried_again_is_dropped_once_the_worker_is_drained(
+    advances: int, spec: WorkerSpec, jobs: list[Job]
+) -> None:
+    worker = Worker(replace(spec, acceptances={"all": NEVER}))
+    worker.submit(jobs[:2])
+    events: list[Event] = []
+    for _ in range(advances):
+        events += worker.advance()
+    events.append(worker.drop_waiting())
+    events += follow(worker)
+    dropped = [x for event in events if isinstance(event, JobsDropped) for x in event.outputs]
+    assert sorted(dropped) == sorted(job.output for job in jobs[:2])
+    assert not [event for event in events if isinstance(event, JobFailed | JobDone)]
+    made = sum(event.evaluations for event in events if isinstance(event, Progress))
+    assert made == 2 * STEPS * (2 if advances > STEPS else 1)
+
+
+def test_after_a_drain_there_are_retries_again(spec: WorkerSpec, jobs: list[Job]) -> None:
+    worker = Worker(replace(spec, acceptances={"all": NEVER}))
+    worker.drop_waiting()
+    worker.submit(jobs[:1])
+    (failed,) = (event for event in follow(worker) if isinstance(event, JobFailed))
+    assert len(tries_of(failed.reason)) == 3
 
 
 def test_a_job_that_can_not_be_read_fails_alone(

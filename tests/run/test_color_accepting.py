@@ -1,0 +1,115 @@
+"""Thresholds of colour transfers: scores where they are asked for, rejects, weaker retries."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import structural_similarity
+from support.runs import Small, command, lines, picture, small_project
+
+from stylebatch.pictures.color_transfer import color_statistics, transfer_colors
+from stylebatch.pictures.images import Pixels
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    """Return four images to make, 32 px, none of whose colours is the styles'."""
+    small = small_project(tmp_path)
+    del small.pair["steps"], small.pair["override"], small.pair["size_px"]
+    small.pair["recipe"] = "color-transfer"
+    small.document["extractor"] = {"weights": "nowhere.safetensors"}
+    for number, path in enumerate(sorted((small.root / "photos").rglob("*.png"))):
+        picture(number, 32, 32).save(path)
+    return small
+
+
+def pixels(path: Path) -> Pixels:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def ssim_at(small: Small, row: dict[str, object], strength: float) -> float:
+    """Measure scikit-image's SSIM of a transfer and its photograph, in Pillow's luma."""
+    photograph = pixels(small.root / str(row["content"]))
+    statistics = color_statistics(pixels(small.root / str(row["style"])), "mean_std")
+    made = transfer_colors(photograph, [(statistics, 1.0)], "mean_std", strength)
+    luma = [np.asarray(Image.fromarray(each).convert("L"), float) for each in (made, photograph)]
+    told = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5}
+    ssim = structural_similarity(*luma, use_sample_covariance=False, **told)  # type: ignore[no-untyped-call]
+    return float(ssim)
+
+
+def test_scores_stand_where_a_pair_asks_for_them(small: Small) -> None:
+    small.run()
+    assert {row["ssim"] for row in small.metadata().values()} == {None}
+    small.pair["accept"] = {"ssim": [-1, None], "otherwise": "keep"}
+    small.pair["strength"] = 0.9
+    small.run()
+    for row in small.metadata().values():
+        assert row["ssim"] == pytest.approx(ssim_at(small, row, 0.9), abs=0.02)
+        assert row["closed"] is None
+        assert row["accepted"] is True
+        assert (row["saturation"] > 0, row["speckle"] > 0, row["retries"]) == (True, True, 0)
+
+
+def test_one_outside_is_rejected_or_made_again_weaker(small: Small) -> None:
+    small.run()
+    rows = small.metadata().values()
+    known = {str(row["file_name"]): ssim_at(small, row, 1.0) for row in rows}
+    least = sorted(known.values())[2] - 1e-3  # between the second and the third
+    small.pair["accept"] = {"ssim": [round(least, 4), None]}
+    shutil.rmtree(small.out)
+    small.run()
+    kept = {name for name, ssim in known.items() if ssim > least}
+    assert {row["file_name"] for row in small.metadata().values()} == kept
+    reasons = [row["reason"] for row in lines(small.out / "failures.jsonl")]
+    assert len(reasons) == 4 - len(kept)
+    assert all(reason.startswith("rejected: at strength 1 ") for reason in reasons)
+    small.pair["accept"] |= {"otherwise": "retry", "retry_strength": [0.9, 0.01]}
+    small.run()
+    rows = small.metadata().values()
+    assert len(rows) == 4
+    again = [row for row in rows if row["retries"]]
+    assert {row["file_name"] for row in again} == known.keys() - kept
+    for row in again:
+        assert row["ssim"] >= least
+        assert row["strength"] == pytest.approx((0.9, 0.01)[int(row["retries"]) - 1])
+
+
+def test_a_judge_measures_what_was_recorded(small: Small) -> None:
+    small.pair["accept"] = {"ssim": [-1, None], "otherwise": "keep"}
+    small.run()
+    ended = command("judge", str(small.out))
+    assert ended.code == 0, ended.err
+    with (small.out / "scores.csv").open(newline="") as file:
+        told = {row["file_name"]: row for row in csv.DictReader(file)}
+    for row in small.metadata().values():
+        for score in ("closed", "ssim", "saturation", "speckle"):
+            recorded = "" if row[score] is None else str(row[score])
+            assert told[row["file_name"]][score] == recorded, "the very file, in 8 bits"
+
+
+@pytest.mark.parametrize(
+    ("accept", "message"),
+    [
+        (
+            {"closed": [0.5, None]},
+            "accept.closed: is of recipes with a network; allowed are ssim, saturation, speckle",
+        ),
+        (
+            {"ssim": [0.5, None], "otherwise": "retry", "retry_strength": 2},
+            "accept.retry_strength: would make images again at strength 4; allowed is up to 1",
+        ),
+    ],
+)
+def test_what_a_colour_transfer_knows_nothing_of_is_refused(
+    small: Small, accept: dict[str, object], message: str
+) -> None:
+    small.pair["accept"] = accept
+    small.write()
+    ended = command("plan", str(small.root / "pipeline.yaml"))
+    assert ended.code == 2
+    assert message in " ".join(ended.err.split())
