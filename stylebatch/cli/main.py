@@ -1,6 +1,5 @@
 """The application, and the one boundary that maps errors to exit codes."""
 
-import os
 import re
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stylebatch import __version__
+from stylebatch.cli.streams import keep_streams
 from stylebatch.errors import INTERRUPTED, UserError
 from stylebatch.system.cores import let_threads_sleep
 from stylebatch.system.log import LOG_NOTE
@@ -129,6 +129,7 @@ def main() -> None:
     """Run the command line; every way out is one of the exit codes of docs/running.md."""
     if sys.platform == "win32":
         sys.exit("stylebatch: Windows is not supported: it needs POSIX renames, locks and signals")
+    keep_streams()
     let_threads_sleep()
     try:
         app(list(map(_expanded, sys.argv[1:])))
@@ -140,10 +141,6 @@ def main() -> None:
             raise
         _say(STOPPED.get(sys.argv[1], "stopped"))
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain again at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except Exception as error:
         _report_crash(error)
         sys.exit(1)

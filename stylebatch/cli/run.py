@@ -57,7 +57,7 @@ ExecutorName = Annotated[
 ]
 # What is left of a deadline that is over.
 LEAST_S = 0.001
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEMO_NOTE = (
     "note: weights: random is a demonstration extractor (seeded random filters); "
     "for real results set `arch: slim`, or `weights: imagenet`, under `extractor`"
@@ -221,7 +221,7 @@ def _failures(limit: str | None) -> int | str | None:
 
 @contextmanager
 def _signals() -> Iterator[StopRequest]:
-    """Let SIGINT and SIGTERM finish what is in the slots; twice stops, three times at any cost.
+    """Let SIGINT, SIGTERM, SIGHUP finish what is in slots; twice stops, three times at any cost.
 
     One that is ignored stays so: whoever put the run into the background has seen to that.
     """

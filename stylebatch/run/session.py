@@ -178,7 +178,5 @@ def output_errors(dataset: Dataset) -> Iterator[None]:
     """
     try:
         yield
-    except BrokenPipeError:
-        raise  # of the terminal or pipe that we print to
     except OSError as error:
         raise LostOutputError.from_os_error(error, dataset.root) from error

@@ -101,11 +101,12 @@ def _timeless(small: Small) -> dict[str, dict[str, object]]:
     }
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_lets_finish_what_has_begun(
-    small: Small, running: "subprocess.Popen[str]", undisturbed: Small
+    small: Small, running: "subprocess.Popen[str]", undisturbed: Small, number: signal.Signals
 ) -> None:
-    # As a terminal does it: to the whole process group, workers included.
-    os.killpg(running.pid, signal.SIGINT)
+    # As a terminal does it, on Ctrl-C or when it is closed: to the whole group, workers included.
+    os.killpg(running.pid, number)
     ended = end(running)
     assert ended.code == 4, ended
     assert "stopped by signal: run it again to go on" in ended.err
