@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+# What NAS, archives and file systems put beside people's folders: thumbnails, forks, what was lost.
+SYSTEM_FOLDERS = frozenset(
+    {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"}
+)
+
 
 class FileStat(NamedTuple):
     """A file below a folder: its POSIX path from there, its bytes and its time of change."""
@@ -22,7 +27,7 @@ def walk_files(
     """Yield each folder below `root` (POSIX, "" for `root`) with its files, sorted by name.
 
     Streams: one folder's files are held at a time. Links are followed, except into a folder that
-    is already being walked. Names that start with a dot are passed over.
+    is already being walked. Names that start with a dot are passed over, and `SYSTEM_FOLDERS`.
 
     Args:
         suffixes: lower-case suffixes with their dot; other files are left out.
@@ -50,7 +55,8 @@ def _walk(
                 stat = entry.stat()
                 found.append(FileStat(prefix + name, stat.st_size, stat.st_mtime_ns))
             elif entry.is_dir():
-                folders.append(name)
+                if name not in SYSTEM_FOLDERS:
+                    folders.append(name)
             else:
                 passed_over[suffix] += 1
     if found:
@@ -101,10 +107,16 @@ def _suffix(name: str) -> str:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, if it is there; none that starts with a dot."""
+    """Return the names of the folders in a folder that `walk_files` would look into; [] of none."""
     try:
         with _entries(folder) as entries:
-            return [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+            return [
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".")
+                and entry.name not in SYSTEM_FOLDERS
+                and entry.is_dir()
+            ]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -204,3 +204,13 @@ def test_a_folder_where_something_else_is_says_so(tmp_path: Path, taken: str) ->
         path.symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileExistsError):
         files.make_folder(path)
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "lost+found", "#recycle"])
+def test_folders_of_other_programs_are_passed_over(tree: Path, name: str) -> None:
+    before, folders_before = list(listing.walk_files(tree, PNG)), listing.list_folders(tree)
+    for folder in (tree / name / "SYNOPHOTO_THUMB_M.png", tree / "sub" / name):
+        folder.mkdir(parents=True)
+        (folder / "thumbnail.png").write_bytes(b"")
+    assert list(listing.walk_files(tree, PNG)) == before
+    assert listing.list_folders(tree) == folders_before
