@@ -132,7 +132,7 @@ def main() -> None:
     keep_streams()
     let_threads_sleep()
     try:
-        app(list(map(_expanded, sys.argv[1:])))
+        _run_command()
     except UserError as error:
         _say(str(error))
         sys.exit(error.exit_code)
@@ -144,6 +144,14 @@ def main() -> None:
     except Exception as error:
         _report_crash(error)
         sys.exit(1)
+
+
+def _run_command() -> None:
+    try:
+        app(list(map(_expanded, sys.argv[1:])))
+    finally:
+        # While it can still be told that nothing was.
+        sys.stdout.flush()
 
 
 def _expanded(argument: str) -> str:

@@ -18,6 +18,7 @@ from stylebatch.cli.arguments import Changes, one_of
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration
 from stylebatch.cli.several import Manifests, WrittenPlan, load_all, most_serious
+from stylebatch.cli.streams import stand_all
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest
@@ -225,9 +226,12 @@ def _signals() -> Iterator[StopRequest]:
 
     One that is ignored stays so: whoever put the run into the background has seen to that.
     """
+    stand_all()  # what it makes is worth more than what it tells
     stop = StopRequest()
 
     def request(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and stop.count:
+            return  # a shell that ends passes it on, and then the system sends it as well
         stop.count += 1
         if stop.count > 2:
             raise KeyboardInterrupt

@@ -1,18 +1,40 @@
 """Standard output and error that outlast whoever reads them: no run is lost with a terminal."""
 
+import errno
 import io
 import os
+import select
 import sys
 from typing import Any
+
+from stylebatch.errors import UserError
 
 STREAMS = {"stdout": 1, "stderr": 2}
 
 
-class LastingOutput(io.RawIOBase):
-    """Writes to a descriptor until that fails: a pipe that ended, a terminal gone, a disk full.
+# How a system answers where nobody reads any more: a pipe that ended, a terminal or a stream gone.
+UNREAD = {errno.EPIPE, errno.EIO, errno.EBADF}
 
-    What is written from then on is lost, and nobody is told, as there is nobody to tell.
+
+class StreamError(UserError):
+    """What was asked for could not be told."""
+
+    exit_code = 1
+
+    @classmethod
+    def from_os_error(cls, descriptor: int, error: OSError) -> "StreamError":
+        """Make one of what the system says."""
+        where = f"standard {'output' if descriptor == 1 else 'error'}"
+        return cls(where, f"can't be written ({error.strerror})", "", "what stands there is cut")
+
+
+class LastingOutput(io.RawIOBase):
+    """Writes to a descriptor until nobody reads it any more; what follows then is lost.
+
+    Whoever sets `stands_all` goes on whatever happens to it, a full disk included.
     """
+
+    stands_all = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._is_lost = descriptor, False
@@ -30,19 +52,31 @@ class LastingOutput(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def write(self, data: Any) -> int:
-        """Write bytes; return how many were, all of them where nobody reads any more."""
-        if not self._is_lost:
+        """Write bytes; return how many were, all of them where nobody reads any more.
+
+        Raises:
+            StreamError: a full disk and the like, once, unless all is stood.
+        """
+        while not self._is_lost:
             try:
                 return os.write(self._descriptor, data)
             except BlockingIOError:
-                raise
-            except OSError:
+                # Whoever started us reads it, later.
+                select.select([], [self._descriptor], [])
+            except OSError as error:
                 self._is_lost = True
+                if not (self.stands_all or error.errno in UNREAD):
+                    raise StreamError.from_os_error(self._descriptor, error) from error
         return len(data)
 
 
+def stand_all() -> None:
+    """Let nothing that happens to the streams end what is being done from now on."""
+    LastingOutput.stands_all = True
+
+
 def keep_streams() -> None:
-    """Let neither a stream that was closed nor one that ends stop or fail what is being done.
+    """Let neither a stream that was closed nor one that nobody reads stop what is being done.
 
     What a stream's encoding has no letters for is escaped. Streams that were put in the place of
     the process's own are left alone.

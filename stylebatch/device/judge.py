@@ -99,6 +99,8 @@ class Judge:
         work = (job.width, job.height)
         canvas = make_canvas(recipe, picture.rgb, None, mask, *work, keeps_content=True)
         assert canvas.content is not None
+        height, width = canvas.content.shape[:2]
+        made = resize(made, width, height, recipe.output_resampling)
         return {"closed": None, **pixel_scores(made, canvas.content, 0.0)}
 
 

@@ -214,6 +214,7 @@ class PlainWorker:
         return describe_stylised(job, self._spec.styles[job.style].name, recipe)
 
     def _failed(self, job: Job, reason: str, is_transient: bool = False) -> JobFailed:
+        self._meter.forget(job.output)
         return JobFailed(self._spec.worker, job.output, job.fingerprint, reason, is_transient)
 
     def _report_progress(self, events: list[Event], *, is_due: bool) -> None:

@@ -13,7 +13,7 @@ from stylebatch.device.device import Device
 from stylebatch.device.errors import is_device_error, within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
-from stylebatch.errors import RunError
+from stylebatch.errors import RunError, UserError
 from stylebatch.output.acceptance import Acceptance, Scores, Try, tell_rejection
 from stylebatch.records import (
     Event,
@@ -98,10 +98,17 @@ class Worker(PlainWorker):
 
     def _admit(self, events: list[Event]) -> None:
         while self._again:
-            enter = partial(within_memory, partial(self._enter, self._again[0]))
-            if self._meter.timed(enter) is None:
-                self._halve_slots(events)
-                return
+            running = self._again[0]
+            try:
+                entered = self._meter.timed(partial(within_memory, partial(self._enter, running)))
+            except RunError:
+                raise
+            except UserError as error:  # its style has changed meanwhile
+                events.append(self._failed(running.job, str(error), error.is_transient))
+            else:
+                if entered is None:
+                    self._halve_slots(events)
+                    return
             self._again.popleft()
         super()._admit(events)
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,13 @@ RUN = [sys.executable, "-m", "stylebatch", "run"]
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
     return small_project(tmp_path)
+
+
+def fill(small: Small) -> None:
+    """Add photographs of many shapes, which are worked on one after another."""
+    for number in range(12):
+        small.photo(f"cats/n{number}.png", number, 32 + 16 * number, 64)
+    small.pair.update(steps=60, size_px=256)
 
 
 def shell(small: Small, redirections: str, *, env: dict[str, str] | None = None) -> int:
@@ -68,9 +76,7 @@ def test_letters_that_a_stream_does_not_have_are_escaped(small: Small) -> None:
 
 
 def test_a_terminal_that_is_closed_ends_a_run_as_a_signal_does(small: Small) -> None:
-    for number in range(16):
-        small.photo(f"cats/n{number}.png", number, 48, 48)
-    small.pair["steps"] = 60
+    fill(small)
     arguments = [*RUN, str(small.write())]
     pid, terminal = pty.fork()
     if pid == 0:
@@ -91,3 +97,46 @@ def test_a_terminal_that_is_closed_ends_a_run_as_a_signal_does(small: Small) -> 
     summary = small.summary()
     assert (summary["exit_code"], summary["stopped_by"]) == (4, "signal")
     assert summary["done"] == len(small.images())
+
+
+def test_a_shell_that_ends_sends_the_signal_twice_and_it_counts_once(small: Small) -> None:
+    fill(small)
+    with subprocess.Popen([*RUN, str(small.write())], start_new_session=True) as process:
+        wait_until(small.images, "the first image")
+        made = len(small.images())
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGHUP)
+        assert process.wait(PATIENCE_S) == 4
+    assert small.summary()["stopped_by"] == "signal"
+    assert len(small.images()) > made, "what was in the slots is finished"
+
+
+def test_what_tells_and_nothing_else_says_that_it_could_not(small: Small) -> None:
+    for command in (["schema"], ["recipes"]):
+        with open("/dev/full", "w") as full:
+            ended = subprocess.run(
+                [sys.executable, "-m", "stylebatch", *command],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("stylebatch: standard output: can't be written (No space")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    line = f"{sys.executable} -m stylebatch schema | head -c 10; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", line], capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_pipe_that_would_block_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    code = "from stylebatch.cli.streams import keep_streams\nkeep_streams()\nprint('x' * 300_000)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=writing) as process:
+        os.close(writing)
+        time.sleep(1)  # until the pipe is full
+        with os.fdopen(reading, "rb") as pipe:
+            assert len(pipe.read()) == 300_001
+        assert process.wait(PATIENCE_S) == 0
