@@ -92,6 +92,26 @@ def test_a_judge_measures_what_was_recorded(small: Small) -> None:
             assert told[row["file_name"]][score] == recorded, "the very file, in 8 bits"
 
 
+def judged(small: Small) -> dict[str, float]:
+    """Return the structure that a judge finds in each file."""
+    ended = command("judge", str(small.out))
+    assert ended.code == 0, ended.err
+    with (small.out / "scores.csv").open(newline="") as file:
+        return {row["file_name"]: float(row["ssim"]) for row in csv.DictReader(file)}
+
+
+def test_a_judge_measures_a_file_of_another_size_at_the_photographs(small: Small) -> None:
+    small.run()
+    before = judged(small)
+    name = min(before)
+    with Image.open(small.out / name) as image:
+        smaller = image.resize((2, 2))
+    smaller.save(small.out / name)
+    after = judged(small)
+    assert after[name] < before[name] - 0.01, "what was made small has lost its details"
+    assert after | {name: 0} == before | {name: 0}
+
+
 @pytest.mark.parametrize(
     ("accept", "message"),
     [
