@@ -172,10 +172,8 @@ class _Run:
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
         self.rejected_before = sum(count.rejected for count in counts)
         if stopped_by:
-            # What is no longer accepted stands: the next run takes it out.
-            standing = sum(count.outside for count in counts)
-            self.rejected_before -= standing
-            self.summary.done_before += standing
+            # What is no longer accepted stands: it is left to the next run.
+            self.rejected_before -= sum(count.outside for count in counts)
         self.summary.rejected = self.rejected_before
         self.watcher.planned(planned.counts, found, self.num_stale)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
