@@ -31,7 +31,7 @@ from stylebatch.extractors.weights import WeightSet, find_weights
 from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.output.acceptance import SCORES
 from stylebatch.output.layout import Dataset
-from stylebatch.run import JudgedFile, Judgement, judge_output, prepare_all_weights
+from stylebatch.run import JudgedFile, Judgement, judge_output, last_summary, prepare_weights
 from stylebatch.system import files
 from stylebatch.system.words import counted
 
@@ -100,14 +100,19 @@ def _manifest_of(path: Path, dataset: Dataset, changes: Sequence[str]) -> Manife
     """Return the manifest that an output was made with: the one named, or that of its last run."""
     if not path.is_dir():
         return load_manifest(path, changes=changes)
-    told = ""
-    if files.stat_file(dataset.summary) is not None:
-        told = json.loads(files.read_bytes(dataset.summary)).get("manifest", "")
-    if not told or not Path(told).is_file():
-        found = f"its last run's manifest is not there ({told or 'not told'})"
-        todo = "name the manifest instead of the output"
-        raise UserError(str(path), found, "photographs and styles are found by it", todo)
-    return load_manifest(Path(told))
+    summary = last_summary(dataset)
+    told = [place for key in ("manifest_path", "manifest") if (place := summary.get(key))]
+    there = next((place for place in map(Path, told) if place.is_file()), None)
+    allowed = "photographs and styles are found by it"
+    if there is None:
+        found = f"its last run's manifest is not there ({told[0] if told else 'not told'})"
+        raise UserError(str(path), found, allowed, "name the manifest instead of the output")
+    manifest = load_manifest(there)
+    if manifest.output.resolve() != dataset.root.resolve():
+        found = f"its last run's manifest, {there}, is of another output ({manifest.output})"
+        todo = "name the manifest instead of the output, with `--set` if its run had that"
+        raise UserError(str(path), found, allowed, todo)
+    return manifest
 
 
 def _network(manifest: Manifest, arch: str | None, weights: str | None) -> WeightSet | None:
@@ -115,7 +120,7 @@ def _network(manifest: Manifest, arch: str | None, weights: str | None) -> Weigh
     if arch is None:
         if weights is not None:
             raise typer.BadParameter("is of another network: add --arch", param_hint="--weights")
-        prepare_all_weights(manifest, lambda notice: typer.echo(notice.text, err=True))
+        prepare_weights(manifest, lambda notice: typer.echo(notice.text, err=True))
         return None
     check_arch(arch)
     fetch_weights(arch, weights)

@@ -14,12 +14,10 @@ from stylebatch.ledger.shards import (
     read_standing,
 )
 from stylebatch.ledger.sizes import MadeImage, Waiting
-from stylebatch.ledger.verdicts import Judged
 
 __all__ = [
     "AnnotationFile",
     "AsideImage",
-    "Judged",
     "Ledger",
     "LedgerError",
     "MadeImage",

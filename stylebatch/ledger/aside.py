@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stylebatch.ledger import outcomes
 from stylebatch.ledger.absorb import is_empty
 from stylebatch.ledger.columns import JOB_COLUMNS, KEPT_COLUMNS, column_types, job_of
 from stylebatch.ledger.database import Database
+from stylebatch.ledger.planned_verdicts import ALWAYS_KNOWN
 from stylebatch.output.acceptance import Acceptance, scores_in
 from stylebatch.output.aside import image_aside
 from stylebatch.output.layout import Dataset
@@ -51,11 +52,14 @@ class AsideImage(NamedTuple):
         found = files.stat_file(image_aside(dataset, self.run_id, self.output))
         return found is not None and found[0] == self.size
 
-    def may_return(self, acceptance: Acceptance | None) -> bool:
-        """Whether it is worth enough to be in place again."""
-        if acceptance is None or acceptance.otherwise == "keep":
+    def may_return(self, acceptance: Acceptance | None, *, needs_scores: bool) -> bool:
+        """Whether it is worth enough to be in place again, and was measured where it has to be."""
+        if acceptance is None:
             return True
-        return acceptance.is_met(scores_in(json.loads(self.facts or "{}")))
+        scores = scores_in(json.loads(self.facts or "{}"))
+        if needs_scores and scores[ALWAYS_KNOWN] is None:
+            return False
+        return acceptance.otherwise == "keep" or acceptance.is_met(scores)
 
     def done_as(self, output: str) -> JobDone:
         """Return the event of its being in place as an output."""
@@ -69,11 +73,15 @@ class Returning:
     """The jobs of a plan whose images lie aside already; in a temporary table."""
 
     def __init__(
-        self, database: Database, dataset: Dataset, acceptances: Mapping[str, Acceptance]
+        self,
+        database: Database,
+        dataset: Dataset,
+        acceptances: Mapping[str, Acceptance],
+        unscored: Collection[str],
     ) -> None:
-        """Begin with none; `acceptances`: by pair."""
+        """Begin with none; the thresholds and pairs are those of `PlannedVerdicts`."""
         self._database, self._dataset = database, dataset
-        self._acceptances = acceptances
+        self._acceptances, self._unscored = acceptances, unscored
         self._connection = database.connection
         self._connection.executescript(RETURNING_TABLE)
 
@@ -104,11 +112,12 @@ class Returning:
             found = _candidates(sources, [row[4] for row in rows])
             with self._database.transaction(is_temporary=True):
                 for row_id, folder, name, pair, fingerprint in rows:
+                    acceptance, needs_scores = self._acceptances.get(pair), pair in self._unscored
                     images = [
                         image
                         for image in found.get(fingerprint, ())
                         if ((image.folder, image.name) == (folder, name)) == is_own
-                        and image.may_return(self._acceptances.get(pair))
+                        and image.may_return(acceptance, needs_scores=needs_scores)
                     ]
                     counts[pair] += any(self._take(row_id, image) for image in images)
         return counts

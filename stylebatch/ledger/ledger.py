@@ -140,13 +140,11 @@ class Ledger:
         manifest: Manifest,
         styles: Mapping[str, Style],
         dataset: Dataset,
-        *,
-        retry_failed: bool = False,
-        redo: bool = False,
+        **options: bool,
     ) -> PlannedJobs:
-        """Begin a plan of this connection: `add` its folders, then `finish` it."""
+        """Begin a plan of this connection, with `options` of it; `add` folders, then `finish`."""
         self._style_digests = {key: style.digest for key, style in styles.items()}
-        return PlannedJobs(self._database, manifest, dataset, retry_failed=retry_failed, redo=redo)
+        return PlannedJobs(self._database, manifest, dataset, **options)
 
     def begin_run(self, run_id: str) -> None:
         """Say which run claims from now on: what it replaces lies in its stale folder."""

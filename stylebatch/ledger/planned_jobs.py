@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.ledger import outcomes
@@ -15,8 +14,6 @@ from stylebatch.ledger.absorb import copy_up, note_plan
 from stylebatch.ledger.aside import AsideImage, Returning
 from stylebatch.ledger.columns import (
     DESCRIBED,
-    OWN,
-    SHARED,
     Row,
     column_types,
     described_row,
@@ -24,16 +21,17 @@ from stylebatch.ledger.columns import (
     marks,
     own_values,
     planned_row,
-    shared_values,
 )
 from stylebatch.ledger.database import Database
+from stylebatch.ledger.known_outputs import KnownOutput, known_outputs, noted_state
 from stylebatch.ledger.order import Order
 from stylebatch.ledger.outcomes import STANDING
 from stylebatch.ledger.planned_names import PlannedNames
+from stylebatch.ledger.planned_verdicts import PlannedVerdicts
 from stylebatch.ledger.stale import Stale
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.output.layout import Dataset
-from stylebatch.plan import PlanError, PlannedFolder
+from stylebatch.plan import PlanError, Planned, PlannedFolder
 from stylebatch.records import REJECTED, Group, Job, Shape
 from stylebatch.system import listing
 from stylebatch.system.paths import below
@@ -68,6 +66,7 @@ class PairCounts:
         failed: but for those that were rejected.
         returning: those whose images lie aside already; they are not among those that are pending.
         outdated: of all but those that are done, where an older image stands.
+        outside: of those that are rejected: their images stand until they are taken out.
     """
 
     total: int = 0
@@ -77,27 +76,7 @@ class PairCounts:
     pending: int = 0
     returning: int = 0
     outdated: int = 0
-
-
-class _Row(NamedTuple):
-    """What the ledger knows of an output.
-
-    Attributes:
-        next_fingerprint, next_state: of what is to replace it, None where nothing was begun.
-        is_rejected: whether what failed of it was rejected.
-        is_shared: whether what its folder's jobs share (`SHARED`) is as planned.
-        own: the values of `OWN`.
-    """
-
-    name: str
-    fingerprint: str
-    state: str
-    size: int | None
-    next_fingerprint: str | None
-    next_state: str | None
-    is_rejected: bool
-    is_shared: bool
-    own: Row
+    outside: int = 0
 
 
 class PlannedJobs:
@@ -111,6 +90,7 @@ class PlannedJobs:
         *,
         retry_failed: bool = False,
         redo: bool = False,
+        takes_out: bool = True,
     ) -> None:
         """Begin a plan; a plan that was begun before is forgotten.
 
@@ -118,6 +98,7 @@ class PlannedJobs:
             dataset: where the output is now; a shard's, where its part is planned.
             retry_failed: what failed is to be done again.
             redo: everything is to be done again, as if nothing were there (a preview).
+            takes_out: what stands and is not accepted is not done.
         """
         self._database, self._manifest, self._images = database, manifest, dataset.images
         self._retry_failed, self._redo = retry_failed, redo
@@ -131,18 +112,26 @@ class PlannedJobs:
         self._connection.executescript(PLAN_TABLES)
         self._names = PlannedNames(database)
         self._order = Order(self._connection)
-        self._returning = Returning(database, dataset, manifest.acceptances())
+        acceptances = manifest.acceptances()
+        unscored = {pair.name for pair in manifest.pairs if not pair.settings.needs_network}
+        self._returning = Returning(database, dataset, acceptances, unscored)
+        # A shard leaves it to a run of the whole.
+        is_whole = dataset.shard is None
+        self._verdicts = PlannedVerdicts(
+            database, acceptances, unscored, takes_out=takes_out and is_whole, pardons=is_whole
+        )
         self._stale = Stale(database)
 
     def add(self, planned: PlannedFolder) -> None:
         """Take some jobs into the plan and tell by the ledger and the files what they need."""
-        rows = self._rows(planned)
+        rows = known_outputs(self._database, planned)
         sizes = self._output_sizes(planned.folder)
         above = below(planned.content_folder, "_")[:-1]
         waiting: list[Row] = []
         redescribed: list[Row] = []
         restated: list[Row] = []
         counts = self.counts[planned.pair]
+        self._verdicts.look(planned)
         for job in planned.jobs:
             content = above + job.content
             row = rows.get(job.name)
@@ -151,9 +140,9 @@ class PlannedJobs:
                 if job.name in sizes:
                     self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
             else:
-                state = self._state(row, job.fingerprint, sizes)
+                state = self._state(row, planned, job, sizes)
                 is_replacement = row.fingerprint != job.fingerprint and not self._redo
-                noted = _noted(row, job.fingerprint, sizes)
+                noted = noted_state(row, job.fingerprint, sizes)
                 counts.outdated += noted == "outdated"
                 if noted != row.state:
                     restated.append((planned.folder, job.name, noted))
@@ -166,6 +155,7 @@ class PlannedJobs:
                 counts.failed += 1
             elif state == "rejected":
                 counts.rejected += 1
+                counts.outside += row is not None and row.state in STANDING and not is_replacement
             else:
                 counts.pending += 1
                 waiting.append(planned_row(planned, job, content, is_replacement))
@@ -178,35 +168,29 @@ class PlannedJobs:
             self._many("waiting", waiting)
             self._many("redescribed", redescribed)
             self._many("restated", restated)
+            self._verdicts.keep()
 
-    def _state(self, row: _Row, fingerprint: str, sizes: dict[str, int]) -> str:
+    def _state(
+        self, row: KnownOutput, planned: PlannedFolder, job: Planned, sizes: dict[str, int]
+    ) -> str:
         """Return the state of a job whose output the ledger knows."""
         if self._redo:
             return "pending"
-        if row.fingerprint == fingerprint:
-            if row.state in STANDING and sizes.get(row.name) == row.size:
+        if row.fingerprint == job.fingerprint:
+            is_there = row.state in STANDING and sizes.get(row.name) == row.size
+            # A run that was killed may have moved it already.
+            is_gone = row.state in STANDING and row.name not in sizes
+            if (is_there or is_gone) and self._verdicts.is_outside(row.name):
+                return self._verdicts.take_out(planned.folder, row.name)
+            if is_there:
                 return "done"
             has_failed = row.state == "failed"
         else:
-            has_failed = (row.next_fingerprint, row.next_state) == (fingerprint, "failed")
-        if has_failed and row.is_rejected:
+            has_failed = (row.next_fingerprint, row.next_state) == (job.fingerprint, "failed")
+        if has_failed and (row.reason or "").startswith(REJECTED):
             # It would come out the same: only other thresholds, or other pixels, try it again.
-            return "rejected"
+            return self._verdicts.judge_rejected(planned, job, row.reason or "")
         return "failed" if has_failed and not self._retry_failed else "pending"
-
-    def _rows(self, planned: PlannedFolder) -> dict[str, _Row]:
-        """Read what the ledger knows of some jobs' outputs (and of others between them)."""
-        names = [job.name for job in planned.jobs] or [""]
-        rows = self._database.select(
-            f"SELECT j.name, j.fingerprint, j.state, j.size, s.fingerprint, s.state, "
-            f"coalesce(s.reason, j.reason, '') GLOB '{REJECTED}*', "
-            f"{' AND '.join(f'j.{name} IS ?' for name in SHARED)}, "
-            f"{', '.join(f'j.{name}' for name in OWN)} "
-            "FROM main.jobs AS j LEFT JOIN main.successors AS s USING (folder, name) "
-            "WHERE j.folder = ? AND j.name BETWEEN ? AND ?",
-            (*shared_values(planned), planned.folder, min(names), max(names)),
-        )
-        return {row[0]: _Row._make((*row[:8], row[8:])) for row in rows}
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:
@@ -276,9 +260,10 @@ class PlannedJobs:
                 "UPDATE main.jobs SET state = r.state FROM temp.restated AS r "
                 "WHERE jobs.folder = r.folder AND jobs.name = r.name"
             )
+            pardoned = self._verdicts.pardon()
             lost = "SELECT 1 FROM temp.restated WHERE state = 'pending' LIMIT 1"
             has_lost = self._connection.execute(lost).fetchone() is not None
-            if outcomes.settle_successors(self._database) or renamed or has_lost:
+            if outcomes.settle_successors(self._database) or renamed or has_lost or pardoned:
                 self._database.count_change()
 
     def groups(self) -> list[Group]:
@@ -308,6 +293,10 @@ class PlannedJobs:
         """Yield the jobs whose images lie aside already, with these, a block at a time."""
         return self._returning.blocks()
 
+    def outside(self) -> Iterator[dict[str, str | None]]:
+        """Yield what stands and is not accepted, as `PlannedVerdicts.outside` does."""
+        return self._verdicts.outside()
+
     def find_stale(self) -> int:
         """Find the outputs made for this manifest's pairs that the plan no longer has.
 
@@ -326,15 +315,3 @@ class PlannedJobs:
     def unmade(self) -> Iterator[list[str]]:
         """Yield what else it found: jobs that failed or were under way; a block at a time."""
         return self._stale.outputs("unmade")
-
-
-def _noted(row: _Row, fingerprint: str, sizes: dict[str, int]) -> str:
-    """Return which state the ledger is to have of an output that a plan wants so.
-
-    An older image that is gone leaves nothing to tell of: what is to replace it takes its place.
-    """
-    if row.state not in STANDING:
-        return row.state
-    if row.fingerprint == fingerprint:
-        return "done"
-    return "outdated" if row.name in sizes else "pending"

@@ -3,29 +3,13 @@
 A job that was rejected has failed, for a reason of its own kind that holds all scores.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from stylebatch.ledger import outcomes
 from stylebatch.ledger.absorb import OUTCOME
 from stylebatch.ledger.database import Database
-from stylebatch.output.acceptance import Try, acceptance_of, scores_in, tries_of
-from stylebatch.records import REJECTED
-from stylebatch.system.paths import below
-
-_BLOCK = 1000
-_JUDGED = "j.folder, j.name, j.pair, j.fingerprint, j.strength"
-
-
-class Judged(NamedTuple):
-    """A job and the tries that are known of it; `strength`: its own, that of the first."""
-
-    output: str
-    pair: str
-    fingerprint: str
-    strength: float
-    tries: list[Try]
+from stylebatch.output.acceptance import acceptance_of, scores_in
 
 
 class LedgerVerdicts:
@@ -33,44 +17,6 @@ class LedgerVerdicts:
 
     def __init__(self, database: Database) -> None:
         self._database, self._connection = database, database.connection
-
-    def standing(self, pair: str) -> Iterator[list[Judged]]:
-        """Yield a pair's stylised images that are up to date, a block at a time."""
-        last = ("", "")
-        while rows := self._connection.execute(
-            f"SELECT {_JUDGED}, f.json FROM main.jobs AS j LEFT JOIN main.facts AS f "
-            "USING (folder, name) WHERE (j.folder, j.name) > (?, ?) AND j.pair = ? "
-            f"AND j.state = 'done' AND j.style <> '' ORDER BY j.folder, j.name LIMIT {_BLOCK}",
-            (*last, pair),
-        ).fetchall():
-            last = rows[-1][:2]
-            yield [_standing(*row) for row in rows]
-
-    def rejected(self, pair: str) -> list[Judged]:
-        """Return a pair's jobs that were rejected, also where an older image stands."""
-        found = []
-        for table in ("jobs", "successors"):
-            rows = self._connection.execute(
-                f"SELECT {_JUDGED}, j.reason FROM main.{table} AS j WHERE j.state = 'failed' "
-                f"AND j.pair = ? AND j.reason GLOB '{REJECTED}*'",
-                (pair,),
-            )
-            found += [
-                Judged(below(folder, name), pair, fingerprint, strength, tries_of(reason))
-                for folder, name, _, fingerprint, strength, reason in rows
-            ]
-        return found
-
-    def pardon(self, outputs: Iterable[str]) -> None:
-        """Let jobs that were rejected be made again."""
-        for_each = (
-            "UPDATE main.{} SET state = 'pending', reason = NULL "
-            "WHERE folder = ? AND name = ? AND state = 'failed'"
-        )
-        keys = _keys(outputs)
-        with self._database.transaction():
-            for table in ("jobs", "successors"):
-                self._connection.executemany(for_each.format(table), keys)
 
     def note_change(self) -> None:
         """Note that the metadata may tell otherwise who is worth enough."""
@@ -123,14 +69,6 @@ def with_verdicts(
             row["facts"] = {**facts, **scores, "retries": facts.get("retries", 0)}
             row["facts"]["accepted"] = is_accepted
         yield row
-
-
-def _standing(
-    folder: str, name: str, pair: str, fingerprint: str, strength: float, facts: str | None
-) -> Judged:
-    told = json.loads(facts or "{}")
-    last = Try(told.get("strength", strength), scores_in(told))
-    return Judged(below(folder, name), pair, fingerprint, strength, [last])
 
 
 def _keys(outputs: Iterable[str]) -> list[outcomes.Key]:

@@ -17,13 +17,14 @@ from stylebatch.run.pipeline import RunRequest, make_plan, run
 from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
 from stylebatch.run.restore import Restored, clean_output, list_aside, restore_output
 from stylebatch.run.scheduler import Scheduler, cost_of
-from stylebatch.run.session import RunSummary, new_run_id
+from stylebatch.run.session import RunSummary, last_summary, new_run_id
 from stylebatch.run.start import (
     check_output,
     check_start,
     describe_download,
     make_executor,
     prepare_all_weights,
+    prepare_weights,
     worker_specs,
 )
 from stylebatch.run.stopping import Stopping
@@ -54,12 +55,14 @@ __all__ = [
     "cost_of",
     "describe_download",
     "judge_output",
+    "last_summary",
     "list_aside",
     "make_executor",
     "make_plan",
     "merge_output",
     "new_run_id",
     "prepare_all_weights",
+    "prepare_weights",
     "restore_output",
     "run",
     "survey_annotations",

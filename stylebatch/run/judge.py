@@ -109,7 +109,8 @@ def _measuring(manifest: Manifest, weights: WeightSet | None) -> dict[str, Setti
     own = manifest.all_settings()
     if weights is None:
         return own
-    return {key: _on(weights, each) for key, each in own.items()}
+    # Without a network nothing is called closed: the other scores are what they are.
+    return {key: _on(weights, each) if each.needs_network else each for key, each in own.items()}
 
 
 def _on(weights: WeightSet, settings: Settings) -> Settings:

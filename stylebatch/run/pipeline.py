@@ -17,7 +17,7 @@ from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, Wo
 from stylebatch.run.activity import Activity
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
-from stylebatch.run.judging import judge_again
+from stylebatch.run.judging import note_thresholds, take_out
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.loop import Loop, LoopWatcher
 from stylebatch.run.metadata import Refresher, describe_settings, write_records
@@ -64,6 +64,7 @@ def make_plan(
     *,
     retry_failed: bool = False,
     redo: bool = False,
+    takes_out: bool = True,
     shard: Shard | None = None,
     check: Callable[[PlanSummary], object] = lambda summary: None,
     note: Callable[[PlannedFolder], object] = lambda planned: None,
@@ -75,6 +76,7 @@ def make_plan(
     Args:
         check: is called between folders with what was found so far, and may raise.
         note: is told all jobs, some at a time.
+        takes_out: as of `PlannedJobs`.
 
     Raises:
         UserError: inputs that can't be read, outputs that collide or that are not ours.
@@ -82,7 +84,9 @@ def make_plan(
     summary = PlanSummary()
     styles = resolve_styles(manifest, ledger)
     dataset = Dataset(manifest.output, shard)
-    planned = ledger.begin_plan(manifest, styles, dataset, retry_failed=retry_failed, redo=redo)
+    planned = ledger.begin_plan(
+        manifest, styles, dataset, retry_failed=retry_failed, redo=redo, takes_out=takes_out
+    )
     tick = partial(check, summary)
     for folder in plan_jobs(manifest, ledger, styles, summary, shard, tick):
         planned.add(folder)
@@ -136,10 +140,14 @@ class _Run:
         self.started_s = started_s
         retry, shard = self.request.retry_failed, self.request.shard
         run_id = self.summary.run_id
-        self.summary.taken_out = judge_again(self.dataset, self.ledger, self.manifest, run_id)
         self._doing("planning")
         planned, found, styles = make_plan(
-            self.manifest, self.ledger, retry_failed=retry, shard=shard, check=self._check_stop
+            self.manifest,
+            self.ledger,
+            retry_failed=retry,
+            takes_out=not self.request.keep_stale and self.request.limit is None,
+            shard=shard,
+            check=self._check_stop,
         )
         # Also where nothing is to be made: other prose in a recipe gives images another id.
         settings = self.manifest.all_settings() | self.manifest.carrying_settings()
@@ -157,11 +165,15 @@ class _Run:
             prepare_all_weights(self.manifest, self._note_download, waiting)
             specs = worker_specs(self.manifest, styles, self.manifest.output, run_id, shard)
         reached("planned")
+        note_thresholds(self.ledger, self.manifest)
         self._look_aside(planned, is_stopped=bool(stopped_by))
         self.summary.planned = sum(count.total for count in counts)
         self.summary.done_before = sum(count.done for count in counts) + self.summary.taken_back
         self.failed_before = self.summary.failed = sum(count.failed for count in counts)
         self.rejected_before = sum(count.rejected for count in counts)
+        if stopped_by:
+            # What is no longer accepted stands: it is left to the next run.
+            self.rejected_before -= sum(count.outside for count in counts)
         self.summary.rejected = self.rejected_before
         self.watcher.planned(planned.counts, found, self.num_stale)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
@@ -204,6 +216,7 @@ class _Run:
             if not is_stopped and self.request.limit is None:
                 set_aside(self.dataset, self.ledger, planned.unmade(), summary.run_id)
         if not is_stopped:
+            summary.taken_out = take_out(self.dataset, self.ledger, planned, summary.run_id)
             summary.taken_back = take_back(self.dataset, self.ledger, planned, summary.run_id)
 
     def _set_stale_aside(self, planned: PlannedJobs) -> None:

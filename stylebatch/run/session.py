@@ -1,11 +1,13 @@
 """One run's hold on an output: from its lock to its `run.json`, however it ends."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from stylebatch.errors import UserError
@@ -31,6 +33,8 @@ class RunSummary:
     """What `run.json` says; of a shard's run, that in its own folder, and of its part only.
 
     Attributes:
+        manifest: its path, as it was given; where none was, that of the run before.
+        manifest_path: likewise, absolute.
         shard: I/N, None for a run of the whole.
         merged: the shards, as I/N, whose ledgers it has merged.
         done_before: with what was taken back.
@@ -52,6 +56,7 @@ class RunSummary:
     run_id: str
     manifest: str
     started: str
+    manifest_path: str = ""
     shard: str | None = None
     merged: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -85,7 +90,24 @@ def new_summary(dataset: Dataset, manifest: str) -> RunSummary:
     """Begin what there will be to say of a run that starts now."""
     run_id = dataset.name_run(new_run_id())
     shard = str(dataset.shard) if dataset.shard else None
-    return RunSummary(run_id, manifest, datetime.now(UTC).isoformat(), shard)
+    place = str(Path(manifest).absolute()) if manifest else ""
+    if not manifest:
+        told = last_summary(dataset)
+        manifest, place = told.get("manifest") or "", told.get("manifest_path") or ""
+    return RunSummary(run_id, manifest, datetime.now(UTC).isoformat(), place, shard)
+
+
+def last_summary(dataset: Dataset) -> dict[str, Any]:
+    """Return the `run.json` of an output, or of one of its shards, that names a manifest.
+
+    One that is there and can't be read counts as none; {} where there is none.
+    """
+    for each in (dataset, *(() if dataset.shard else dataset.shards())):
+        with suppress(OSError, ValueError):
+            told = json.loads(files.read_bytes(each.summary))
+            if isinstance(told, dict) and told.get("manifest"):
+                return told
+    return {}
 
 
 def hold(dataset: Dataset, run_id: str) -> OutputLock:

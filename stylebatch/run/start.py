@@ -1,6 +1,6 @@
 """What a run starts its workers with: weights that are there, devices, settings, styles."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +46,27 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
         UserError, Problems: weights that are none, damaged or lack a layer; devices, and what
             writes Parquet, that are not there.
     """
+    downloads, problems = _look_at_weights(manifest, waiting)
+    try:
+        if manifest.needs_network:
+            _check_devices(manifest.run.devices)
+        if manifest.run.losses == "parquet":
+            check_parquet()
+    except UserError as problem:
+        problems.append(problem)
+    _raise_each(problems)
+    return downloads
+
+
+def _raise_each(problems: list[UserError]) -> None:
+    # Settings share their weights, and what is wrong with them.
+    raise_all(list({str(problem): problem for problem in problems}.values()))
+
+
+def _look_at_weights(
+    manifest: Manifest, waiting: Collection[str] | None
+) -> tuple[list[NamedWeights], list[UserError]]:
+    """Return what `check_start` finds of weights: what to download, and what is wrong."""
     problems: list[UserError] = []
     downloads: dict[str, NamedWeights] = {}
     all_settings = manifest.all_settings()
@@ -62,16 +83,7 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
                 load_tensors(settings.weights, settings.recipe.layers)
         except WeightsError as problem:
             problems.append(problem)
-    try:
-        if manifest.needs_network:
-            _check_devices(manifest.run.devices)
-        if manifest.run.losses == "parquet":
-            check_parquet()
-    except UserError as problem:
-        problems.append(problem)
-    # Settings share their weights, and what is wrong with them.
-    raise_all(list({str(problem): problem for problem in problems}.values()))
-    return list(downloads.values())
+    return list(downloads.values()), problems
 
 
 def check_output(output: Path) -> None:
@@ -108,7 +120,22 @@ def prepare_all_weights(
     Raises:
         UserError, Problems: as in `check_start`; no download.
     """
-    for named in check_start(manifest, waiting):
+    _download(check_start(manifest, waiting), tell)
+
+
+def prepare_weights(manifest: Manifest, tell: Callable[[Notice], object]) -> None:
+    """Check and download a manifest's weights, whatever else a run of it would need.
+
+    Raises:
+        UserError, Problems: weights that are none, damaged or lack a layer; no download.
+    """
+    downloads, problems = _look_at_weights(manifest, None)
+    _raise_each(problems)
+    _download(downloads, tell)
+
+
+def _download(sets: Iterable[NamedWeights], tell: Callable[[Notice], object]) -> None:
+    for named in sets:
         tell(Notice(worker=0, text=f"downloading {describe_download(named)}"))
         try:
             fetch(named)

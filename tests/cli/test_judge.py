@@ -177,6 +177,62 @@ def test_an_output_knows_its_manifest(made: Small) -> None:
         (made.root / "moved.yaml").rename(made.manifest)
 
 
+def test_an_output_knows_its_manifest_from_anywhere(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.write()
+    monkeypatch.chdir(small.root)
+    assert command("run", "pipeline.yaml").code == 0
+    assert small.summary()["manifest"] == "pipeline.yaml"
+    assert small.summary()["manifest_path"] == str(small.manifest)
+    other = small_project(tmp_path / "other")
+    other.write()
+    for folder in (tmp_path, other.root):
+        monkeypatch.chdir(folder)
+        ended = command("judge", str(small.out))
+        assert (ended.code, ended.out.endswith("4 images judged\n")) == (0, True), ended
+    # A merge that is given none keeps it.
+    assert command("merge", str(small.out)).code == 0
+    assert small.summary()["manifest"] == "pipeline.yaml"
+    assert command("judge", str(small.out)).code == 0
+    # Another project's manifest, which is where that of an older summary would be looked for.
+    told = small.summary()
+    del told["manifest_path"]
+    (small.out / "run.json").write_text(json.dumps(told))
+    ended = command("judge", str(small.out))
+    assert ended.code == 2
+    assert "its last run's manifest, pipeline.yaml, is of another output" in ended.err
+
+
+def test_shards_alone_know_their_manifest(small: Small) -> None:
+    assert small.run("--shard", "0/1").code == 0
+    assert command("judge", str(small.out)).code == 0
+    assert command("merge", str(small.out)).code == 0
+    assert command("judge", str(small.out)).code == 0
+
+
+def test_colour_transfers_are_measured_beside_another_network(small: Small) -> None:
+    plain = {key: small.pair[key] for key in ("content", "styles")}
+    accept = {"ssim": [-1, None]}
+    pair = plain | {"name": "plain", "into": "plain", "recipe": "color-transfer", "accept": accept}
+    small.document["pairs"].append(pair)
+    assert small.run().code == 0
+    ended = judge(small, "--arch", "slim")
+    assert ended.code == 0, ended
+    rows = [row for row in table(small).values() if row["pair"] == "plain"]
+    assert len(rows) == 4
+    for row in rows:
+        assert [row[name] for name in SCORES] == [row[f"{name}_recorded"] for name in SCORES]
+
+
+def test_it_needs_no_device_of_the_manifest_s(small: Small) -> None:
+    assert small.run().code == 0
+    small.document["run"]["devices"] = ["cuda:77"]
+    ended = judge(small, "--device", "cpu")
+    assert ended.code == 0, ended
+    assert judge(small, "--device", "cuda:77").code == 2
+
+
 def test_what_can_t_be_judged_is_counted_with_its_reason(small: Small) -> None:
     assert small.run().code == 0
     small.photo("cats/a.png", 99, 48, 32)

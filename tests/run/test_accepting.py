@@ -319,6 +319,87 @@ def test_one_pair_s_thresholds_leave_the_others_be(small: Small, middle: float) 
     assert len(small.images()) == 4
 
 
+def test_a_run_that_is_refused_takes_nothing_out(small: Small, middle: float) -> None:
+    assert small.run().code == 0
+    before, told = small.images(), small.metadata()
+    accept(small, closed=[middle, None], otherwise="retry", **STRENGTHS)
+    small.document["run"]["devices"] = ["cuda:77"]
+    assert small.run().code == 2
+    assert (small.images(), small.metadata(), small.stale()) == (before, told, set())
+    del small.document["run"]["devices"]
+    (small.root / "styles/junk.png").write_bytes(b"no picture")
+    small.pair["styles"] = ["styles/s.png", "styles/t.png", "styles/junk.png"]
+    assert small.run().code == 2
+    assert (small.images(), small.metadata(), small.stale()) == (before, told, set())
+
+
+def test_what_is_out_of_date_is_not_judged(small: Small) -> None:
+    assert small.run().code == 0
+    before = small.images()
+    small.pair["steps"] = 1
+    accept(small, closed=[0.99, None])
+    assert small.run().code == 0
+    # None has a successor that is accepted.
+    assert small.images() == before
+    summary = small.summary()
+    assert (summary["taken_out"], summary["rejected"], summary["outdated"]) == (0, 4, 4)
+
+
+@pytest.mark.parametrize("option", [("--limit", "1"), ("--keep-stale",)])
+def test_nothing_is_taken_out_where_nothing_is_set_aside(
+    option: tuple[str, ...], small: Small, middle: float
+) -> None:
+    assert small.run().code == 0
+    before = small.images()
+    accept(small, closed=[middle, None], otherwise="retry", **STRENGTHS)
+    assert small.run(*option).code == 0
+    assert small.images() == before
+    summary = small.summary()
+    assert (summary["taken_out"], summary["done_before"], summary["remaining"]) == (0, 4, 0)
+    assert small.run().code == 0
+    assert small.summary()["taken_out"] == 2
+
+
+def test_a_plan_foresees_who_is_taken_out(small: Small, middle: float) -> None:
+    assert small.run().code == 0
+    accept(small, closed=[middle, None])
+    before = small.images()
+    small.write()
+    told = command("plan", str(small.manifest))
+    names, values = told.out.replace("to do", "todo").splitlines()[:2]
+    row = dict(zip(names.split(), values.split(), strict=False))
+    assert [row[key] for key in ("jobs", "done", "rejected", "todo")] == ["4", "2", "2", "0"]
+    assert small.images() == before
+
+
+def test_a_renamed_pair_is_judged_by_its_new_thresholds(
+    small: Small, plain: Small, middle: float
+) -> None:
+    assert small.run().code == 0
+    small.pair["name"] = "renamed"
+    accept(small, closed=[middle, None])
+    assert small.run().code == 0
+    rejected = below(plain, middle)
+    assert failures(small).keys() == rejected == small.stale()
+    small.pair["name"] = "again"
+    accept(small, closed=[-9, None])
+    assert small.run().code == 0
+    assert small.images() == plain.images()
+    assert small.summary()["evaluations"] == 0
+
+
+def test_what_is_put_back_is_judged_again(small: Small, plain: Small, middle: float) -> None:
+    assert small.run().code == 0
+    accept(small, closed=[middle, None])
+    assert small.run().code == 0
+    kept = small.images()
+    assert command("restore", str(small.manifest)).code == 0
+    assert small.images() == plain.images()
+    assert small.run().code == 0
+    assert small.images() == kept
+    assert failures(small).keys() == below(plain, middle)
+
+
 # --- whoever makes them, and after a kill ------------------------------------------------------
 
 

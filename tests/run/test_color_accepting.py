@@ -79,6 +79,41 @@ def test_one_outside_is_rejected_or_made_again_weaker(small: Small) -> None:
         assert row["strength"] == pytest.approx((0.9, 0.01)[int(row["retries"]) - 1])
 
 
+def test_a_finished_set_without_scores_is_made_again_once_a_pair_asks(small: Small) -> None:
+    small.run()
+    known = {path: ssim_at(small, row, 1.0) for path, row in small.metadata().items()}
+    unscored = small.images()
+    least = sorted(known.values())[2] - 1e-3
+    small.pair["accept"] = {"ssim": [round(least, 4), None]}
+    small.run()
+    assert small.summary()["taken_out"] == 4
+    kept = {path for path, ssim in known.items() if ssim > least}
+    assert small.images() == {path: unscored[path] for path in kept}
+    assert all(row["ssim"] >= least for row in small.metadata().values())
+    assert "nothing to do" in small.run().out
+    # What lies aside without scores does not come back as if it were judged.
+    gone = min(kept)
+    (small.out / "images" / gone).unlink()
+    small.run()
+    assert small.metadata()[gone]["ssim"] is not None
+    small.pair["accept"] |= {"otherwise": "keep"}
+    small.run()
+    rows = small.metadata()
+    assert {path for path, row in rows.items() if row["accepted"]} == kept
+    assert len(rows) == 4
+
+
+def test_too_small_for_a_score_is_made_once(small: Small) -> None:
+    for number, path in enumerate(sorted((small.root / "photos").rglob("*.png"))):
+        picture(number, 8, 8).save(path)
+    small.run()
+    small.pair["accept"] = {"ssim": [0.5, None]}
+    small.run()
+    assert small.summary()["taken_out"] == 4
+    assert {row["ssim"] for row in small.metadata().values()} == {None}
+    assert "nothing to do" in small.run().out
+
+
 def test_a_judge_measures_what_was_recorded(small: Small) -> None:
     small.pair["accept"] = {"ssim": [-1, None], "otherwise": "keep"}
     small.run()

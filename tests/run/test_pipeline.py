@@ -158,6 +158,19 @@ def test_a_second_stop_ends_the_planning_too_and_is_told(small: Small) -> None:
     assert go(small, Onlooker()).done == 4
 
 
+@pytest.mark.parametrize("otherwise", ["reject", "retry"])
+def test_a_stop_that_was_asked_for_takes_nothing_out(otherwise: str, small: Small) -> None:
+    go(small, Onlooker())
+    before, told = small.images(), small.metadata()
+    retries = {"retry_strength": 0.5, "retries": 1} if otherwise == "retry" else {}
+    small.pair["accept"] = {"closed": [0.99, None], "otherwise": otherwise, **retries}
+    summary = run(load_manifest(small.write()), RunRequest(), Onlooker(), StopRequest(1))
+    assert (small.images(), small.metadata().keys()) == (before, told.keys())
+    assert (summary.taken_out, summary.rejected, summary.remaining) == (0, 0, 4)
+    assert (summary.stopped_by, summary.exit_code) == ("signal", 4)
+    assert go(small, Onlooker()).taken_out == 4
+
+
 def test_a_stop_that_comes_when_all_is_done_changes_nothing(small: Small) -> None:
     go(small, Onlooker())
     summary = run(load_manifest(small.write()), RunRequest(), Onlooker(), StopRequest(1))
