@@ -15,12 +15,10 @@ from stylebatch.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
-# Pillow's name of each format that is read, with its suffixes. Of an animation, the first frame; of
-# several pictures (MPO, which JPEG's reader opens) the first.
+# Pillow's name of each format that is read, with its suffixes; of several pictures, the first.
 FORMATS: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
+    **{"PNG": (".png",), "WEBP": (".webp",)},
     "BMP": (".bmp",),
     "DIB": (".dib",),
     "TIFF": (".tif", ".tiff"),

@@ -17,6 +17,7 @@ CONV_1 = "conv1_1 conv2_1 conv3_1 conv4_1 conv5_1"
 RELU_1 = "relu1_1 relu2_1 relu3_1 relu4_1 relu5_1"
 FIRST_FIVE = "conv1_1 conv1_2 conv2_1 conv2_2 conv3_1"
 LAYERS = {
+    "augment": ("conv3_3", "relu1_1 relu2_1 relu3_1"),
     "balanced": ("conv3_3", "relu1_1 relu2_1 relu3_1"),
     "balanced-2026-11": ("conv3_3", "conv1_1 conv2_1 conv3_1"),
     "deep": ("conv4_2", RELU_1),
@@ -32,6 +33,7 @@ LAYERS = {
 # Optimiser, evaluations, what is kept, start.
 MIX = {"noise": 0.7, "content": 0.3}
 SOLVING: dict[str, tuple[str, int, str, Any]] = {
+    "augment": ("lbfgs", 12, "best", "content"),
     "balanced": ("lbfgs", 100, "best", "content"),
     "balanced-2026-11": ("lbfgs", 100, "best", "content"),
     "deep": ("lbfgs", 100, "best", "content"),
@@ -46,6 +48,7 @@ SOLVING: dict[str, tuple[str, int, str, Any]] = {
 }
 # Work sizes of a photograph of 1200×800 and of one of 120×160, resampling, pooling, output.
 SIZES = {
+    "augment": ((96, 64), (64, 96), "lanczos", "max", "content"),
     "balanced": ((512, 352), (128, 160), "lanczos", "max", "content"),
     "balanced-2026-11": ((512, 352), (128, 160), "lanczos", "max", "content"),
     "deep": ((512, 352), (128, 160), "lanczos", "max", "content"),
@@ -58,7 +61,7 @@ SIZES = {
     "perceptual": ((256, 256), (256, 256), "bilinear", "max", "work"),
     "pytorch-tutorial": ((768, 512), (512, 682), "bilinear", "max", "work"),
 }
-OURS = ("balanced", "balanced-2026-11", "deep", "deep-2026-11")
+OURS = ("augment", "balanced", "balanced-2026-11", "deep", "deep-2026-11")
 OPTIMISING = [name for name in recipe_names() if needs_network(name)]
 LITERATURE = [name for name in LAYERS if name not in OURS]
 

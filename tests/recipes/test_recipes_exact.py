@@ -204,7 +204,7 @@ def test_strength_multiplies_the_style_term_and_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("strength", [0, 0.3, 2])
-@pytest.mark.parametrize("name", ["balanced", "deep"])
+@pytest.mark.parametrize("name", ["augment", "balanced", "deep"])
 def test_strength_is_an_axis_from_the_photograph_to_the_style_and_beyond(
     name: str, strength: float
 ) -> None:

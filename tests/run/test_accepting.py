@@ -443,7 +443,7 @@ def test_it_is_the_same_whatever_the_workers(
     assert failures(small) == failures(undisturbed)
 
 
-@pytest.mark.parametrize("place", ["optimised@7", "group-renamed@1", "recorded@2"])
+@pytest.mark.parametrize("place", ["optimised@7", "group-renamed@1", "recorded@1"])
 def test_a_killed_run_goes_on_to_the_same(
     place: str, undisturbed: Small, middle: float, tmp_path: Path
 ) -> None:
