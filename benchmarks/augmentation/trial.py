@@ -54,7 +54,7 @@ class Trial:
             cache: folder of features; another part or size needs another.
             steps: of training, in every arm.
         """
-        self.part, self._cache, self._steps = part, cache, steps
+        self.part, self._cache, self.steps = part, cache, steps
         self.sets: dict[str, Pixels] = {PHOTOGRAPHS: part.train.images[None]}
         self._kinds, self._severities = kinds, severities
         self._banks: dict[tuple[str, bool, bool], Pixels] = {}
@@ -113,7 +113,7 @@ class Trial:
         items = order[: round(SHARE_OF_TRAINING * len(order))]
         draws = networks.Draws(banks, torch.from_numpy(part.train.labels), items)
         train = networks.train_head if network == "frozen" else networks.train_small
-        predict = train(draws, len(part.classes), seed, self._steps)
+        predict = train(draws, len(part.classes), seed, self.steps)
         return {
             name: networks.accuracy(predict, self._test_inputs(network, name), test.labels)
             for name, test in self.tests.items()
