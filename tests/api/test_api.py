@@ -188,7 +188,7 @@ def test_a_normalisation_can_be_given() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"recipe": "nonesuch"}, "recipe: no recipe 'nonesuch'; one of balanced"),
+        ({"recipe": "nonesuch"}, "recipe: no recipe 'nonesuch'; one of augment, balanced"),
         ({"override": {"style_wieght": 2}}, "no field 'style_wieght'; did you mean 'style_weight'"),
         ({"override": {"style_weight": -2}}, "style_weight: -2; "),
         ({"steps": 0}, "steps: 0; "),

@@ -238,7 +238,7 @@ def test_where_no_recipe_runs_the_reason_is_told(folder: Path) -> None:
         (
             ["nonesuch"],
             "sheet.png",
-            "recipe: no recipe 'nonesuch'; one of balanced, balanced-2026-11, ",
+            "recipe: no recipe 'nonesuch'; one of augment, balanced, balanced-2026-11, ",
         ),
         (["balanced"], "sheet.txt", "no sheet can be a '.txt'; a sheet is one of .png, .jpg"),
     ],
