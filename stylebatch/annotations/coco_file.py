@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterable, Iterator
 
 from stylebatch.annotations import coco
-from stylebatch.annotations.findings import MalformedError, Problem
+from stylebatch.annotations.findings import Problem
 from stylebatch.annotations.geometry import GeometryError, Placement
 from stylebatch.annotations.parts import Part, Strangers, names_of
 from stylebatch.annotations.report import Report
 from stylebatch.annotations.results import Result
-from stylebatch.system import files
 
 # Sections of COCO that are not one entry for each image or object.
 _OF_COCO = ("images", "annotations", "categories", "licenses")
@@ -26,17 +25,10 @@ class CocoFile:
         self._parts = [each for part in parts if (each := self._read(part))]
 
     def _read(self, part: Part) -> "_CocoPart | None":
-        try:
-            if part.file not in self._documents:
-                data = files.read_bytes(part.sources.root / part.file)
-                self._documents[part.file] = coco.read(data)
-            document = self._documents[part.file]
-        except OSError as error:
-            part.tell(self._report, [Problem(None, f"can't be read ({error.strerror})")])
+        document = self._documents.get(part.file) or part.read(self._report, coco.read)
+        if document is None:
             return None
-        except MalformedError as error:
-            part.tell(self._report, [error.problem])
-            return None
+        self._documents[part.file] = document
         for key, value in document.data.items():
             if key not in _OF_COCO:
                 self._rest.setdefault(key, value)

@@ -8,7 +8,6 @@ from stylebatch.annotations.geometry import GeometryError
 from stylebatch.annotations.parts import Part, Strangers, names_of
 from stylebatch.annotations.report import Report
 from stylebatch.annotations.results import Result
-from stylebatch.system import files
 
 # The rows of each photograph, each with its line.
 Rows = dict[str, list[tuple[int, csv_table.Row]]]
@@ -24,14 +23,10 @@ class CsvFile:
 
     def _read(self, part: Part) -> tuple[Part, csv_table.Table, Rows] | None:
         told = part.sources.told
-        try:
-            data = files.read_bytes(part.sources.root / part.file)
-            table = csv_table.read(data, told.csv_image, told.csv_box)
-        except OSError as error:
-            part.tell(self._report, [Problem(None, f"can't be read ({error.strerror})")])
-            return None
-        except MalformedError as error:
-            part.tell(self._report, [error.problem])
+        table = part.read(
+            self._report, lambda data: csv_table.read(data, told.csv_image, told.csv_box)
+        )
+        if table is None:
             return None
         names, strangers = names_of(part), Strangers()
         rows: Rows = {}

@@ -1,13 +1,16 @@
 """A pair's part of a file of annotations that is about all images, and whose names they are."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
-from stylebatch.annotations.findings import Problem
+from stylebatch.annotations.findings import MalformedError, Problem
 from stylebatch.annotations.report import Kind, Report
 from stylebatch.annotations.results import Result
 from stylebatch.annotations.sources import ImageNames, Sources
+from stylebatch.system import files
 from stylebatch.system.words import counted
+
+T = TypeVar("T")
 
 
 class Part(NamedTuple):
@@ -26,6 +29,16 @@ class Part(NamedTuple):
         """Note what is wrong with it."""
         strict = self.sources.is_strict
         report.tell(self.kind, self.file, problems, content=content, is_failure=strict)
+
+    def read(self, report: Report, parse: Callable[[bytes], T]) -> T | None:
+        """Return the file parsed; where it can't be read or parsed, note that and return None."""
+        try:
+            return parse(files.read_bytes(self.sources.root / self.file))
+        except OSError as error:
+            self.tell(report, [Problem(None, f"can't be read ({error.strerror})")])
+        except MalformedError as error:
+            self.tell(report, [error.problem])
+        return None
 
 
 def names_of(part: Part) -> ImageNames:

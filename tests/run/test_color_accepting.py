@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
-from support.runs import Small, command, lines, picture, small_project
+from support.runs import Small, color_project, command, lines, picture
 
 from stylebatch.pictures.color_transfer import color_statistics, transfer_colors
 from stylebatch.pictures.images import Pixels
@@ -17,10 +17,7 @@ from stylebatch.pictures.images import Pixels
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
     """Return four images to make, 32 px, none of whose colours is the styles'."""
-    small = small_project(tmp_path)
-    del small.pair["steps"], small.pair["override"], small.pair["size_px"]
-    small.pair["recipe"] = "color-transfer"
-    small.document["extractor"] = {"weights": "nowhere.safetensors"}
+    small = color_project(tmp_path)
     for number, path in enumerate(sorted((small.root / "photos").rglob("*.png"))):
         picture(number, 32, 32).save(path)
     return small

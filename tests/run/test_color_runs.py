@@ -13,12 +13,12 @@ from support.runs import (
     COMMAND,
     SHALLOW,
     Small,
+    color_project,
     command,
     lines,
     needs_proc,
     picture,
     run_process,
-    small_project,
 )
 
 from stylebatch import stylize
@@ -30,11 +30,7 @@ from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
     """Return four images to make, by a recipe that needs none of the weights that are named."""
-    small = small_project(tmp_path)
-    del small.pair["steps"], small.pair["override"], small.pair["size_px"]
-    small.pair["recipe"] = "color-transfer"
-    small.document["extractor"] = {"weights": "nowhere.safetensors"}
-    return small
+    return color_project(tmp_path)
 
 
 def pixels(path: Path) -> Pixels:
