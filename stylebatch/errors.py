@@ -15,6 +15,8 @@ class UserError(Exception):
     exit_code = 2
     # Whether the same again may well go better.
     is_transient = False
+    # The path, as a job has it, of an input that is not as it was planned with.
+    unexpected_input = ""
 
     def __init__(self, where: str, found: str, allowed: str = "", todo: str = "") -> None:
         self.where, self.found, self.allowed, self.todo = where, found, allowed, todo

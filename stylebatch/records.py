@@ -179,6 +179,8 @@ class JobFailed:
 
     Attributes:
         is_transient: the same again may well go better (a network folder, memory that others use).
+        unexpected_input: path of the content, mask or style image that was not as planned: the next
+            plan looks at it anew, and the job is tried again. "" where it was something else.
     """
 
     worker: int
@@ -186,6 +188,7 @@ class JobFailed:
     fingerprint: str
     reason: str
     is_transient: bool = False
+    unexpected_input: str = ""
 
     @property
     def is_rejected(self) -> bool:

@@ -176,7 +176,9 @@ class Sources:
                 yield FoundFile(self.place(kind), *(stat or (-1, 0)))
                 continue
             for _, found in self._walk(self.place(kind), self.read_suffixes(kind)):
-                yield from (FoundFile(f"{self.place(kind)}/{path}", *at) for path, *at in found)
+                for each in found:
+                    path = f"{self.place(kind)}/{each.path}"
+                    yield FoundFile(path, each.size, each.mtime_ns)
         if self.told.yolo:
             beside = (self.beside_labels(yolo.DATA), self.beside_labels((yolo.CLASSES,)))
             yield from filter(None, beside)
@@ -191,9 +193,9 @@ class Sources:
         listed: dict[str, list[FoundFile]] = {}
         with SourceError.told(folder):
             there = listing.list_files(self.root / folder, suffixes)
-        for name, size, mtime_ns in there:
-            found = FoundFile(below(folder, name), size, mtime_ns)
-            listed.setdefault(name.rpartition(".")[0], []).append(found)
+        for stat in there:
+            found = FoundFile(below(folder, stat.path), stat.size, stat.mtime_ns)
+            listed.setdefault(stat.path.rpartition(".")[0], []).append(found)
         return listed
 
 

@@ -33,6 +33,11 @@ Changes = Annotated[
     ),
 ]
 
+Rehash = Annotated[
+    bool,
+    typer.Option("--rehash", help="Read all inputs again, also those that seem unchanged."),
+]
+
 
 def one_of(names: Iterable[str]) -> Callable[[str], list[str]]:
     """Return what a shell's completion asks for the names that begin with what is typed."""

@@ -25,8 +25,10 @@ def dry_run(manifest: Manifest, request: RunRequest) -> None:
     console = Console(highlight=False)
     with open_together(Dataset(manifest.output)) as ledger:
         retry, shard = request.retry_failed, request.shard
-        planned, summary, styles = make_plan(manifest, ledger, retry_failed=retry, shard=shard)
-        foreseen = foresee(manifest, planned, summary, ledger, styles, shard)
+        planned, summary, styles = make_plan(
+            manifest, ledger, retry_failed=retry, rehash=request.rehash, shard=shard
+        )
+        foreseen = foresee(manifest, planned, summary, ledger, styles, request)
         print_plan(console, manifest, foreseen)
         if not foreseen.waiting:
             return

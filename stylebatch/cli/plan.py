@@ -1,7 +1,6 @@
 """`stylebatch plan`: what a run would do."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,18 +12,26 @@ from rich.filesize import decimal
 
 from stylebatch.annotations.report import Report
 from stylebatch.cli.annotations import annotation_lines
-from stylebatch.cli.arguments import Changes, check_writable
+from stylebatch.cli.arguments import Changes, Rehash, check_writable
+from stylebatch.cli.inputs import passed_over_text, staying
 from stylebatch.cli.several import Manifests, WrittenPlan, check_alone, load_all
 from stylebatch.cli.tables import first_few, print_table, say
 from stylebatch.extractors.weights import NamedWeights
-from stylebatch.ledger import Ledger, PairCounts, PlannedJobs, Waiting, open_together
+from stylebatch.ledger import (
+    Ledger,
+    PairCounts,
+    PlannedJobs,
+    StaleFound,
+    Waiting,
+    open_together,
+)
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanFile, PlannedFolder, PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
 from stylebatch.records import Group, Style
 from stylebatch.run import (
+    RunRequest,
     check_output,
     check_start,
     describe_download,
@@ -54,6 +61,7 @@ def plan(
             dir_okay=False,
         ),
     ] = None,
+    rehash: Rehash = False,
     written: WrittenPlan = None,
     changes: Changes = None,
 ) -> None:
@@ -62,15 +70,16 @@ def plan(
         check_alone(paths, "--write")
         check_writable(write)
     manifests = load_all(paths, changes, written)
+    request = RunRequest(retry_failed=retry_failed, rehash=rehash)
     for manifest in manifests:
         file = PlanFile(manifest)
         note = file.note if write is not None else _forget
         if jobs:
-            _print_jobs(manifest, retry_failed=retry_failed, note=note)
+            _print_jobs(manifest, request, note)
         else:
             if len(manifests) > 1:
                 typer.echo(f"{manifest.path}:")
-            show_plan(manifest, retry_failed=retry_failed, note=note)
+            show_plan(manifest, request, note)
         if write is not None:
             file.write(write)
 
@@ -80,13 +89,24 @@ def _forget(planned: PlannedFolder) -> None:
 
 
 def _print_jobs(
-    manifest: Manifest, *, retry_failed: bool, note: Callable[[PlannedFolder], object]
+    manifest: Manifest, request: RunRequest, note: Callable[[PlannedFolder], object]
 ) -> None:
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, _, _ = make_plan(manifest, ledger, retry_failed=retry_failed, note=note)
+        planned, _, _ = _planned(manifest, ledger, request, note)
         for group in planned.groups():
             for job in _jobs_of(planned.take, group):
                 typer.echo(json.dumps(asdict(job), ensure_ascii=False))
+
+
+def _planned(
+    manifest: Manifest,
+    ledger: Ledger,
+    request: RunRequest,
+    note: Callable[[PlannedFolder], object],
+) -> tuple[PlannedJobs, PlanSummary, dict[str, Style]]:
+    return make_plan(
+        manifest, ledger, retry_failed=request.retry_failed, rehash=request.rehash, note=note
+    )
 
 
 def _jobs_of(take: Any, group: Group) -> Any:
@@ -98,14 +118,13 @@ def _jobs_of(take: Any, group: Group) -> Any:
 
 def show_plan(
     manifest: Manifest,
-    *,
-    retry_failed: bool,
+    request: RunRequest,
     note: Callable[[PlannedFolder], object] = _forget,
 ) -> None:
     """Print a plan: a table of the pairs, then of what waits, by size; `note` is told its jobs."""
     with open_together(Dataset(manifest.output)) as ledger:
-        planned, summary, styles = make_plan(manifest, ledger, retry_failed=retry_failed, note=note)
-        foreseen = foresee(manifest, planned, summary, ledger, styles, None)
+        planned, summary, styles = _planned(manifest, ledger, request, note)
+        foreseen = foresee(manifest, planned, summary, ledger, styles)
         print_plan(Console(highlight=False), manifest, foreseen)
 
 
@@ -114,7 +133,7 @@ class Foreseen:
     """What a plan has to tell.
 
     Attributes:
-        stale: images that the plan no longer has; only a whole plan knows them.
+        stale: what the plan no longer has; only a whole plan knows them.
         exchanged: images of earlier settings in whose place one is taken back.
         waiting: what is to be made.
         space: what is known of the sizes of its files.
@@ -124,7 +143,7 @@ class Foreseen:
 
     counts: Mapping[str, PairCounts]
     summary: PlanSummary
-    stale: int
+    stale: StaleFound
     exchanged: int
     waiting: Sequence[Waiting]
     space: DiskSpace
@@ -138,13 +157,14 @@ def foresee(
     summary: PlanSummary,
     ledger: Ledger,
     styles: Mapping[str, Style],
-    shard: Shard | None,
+    request: RunRequest | None = None,
 ) -> Foreseen:
-    """Ask a plan that was made, and its ledger, for what there is to tell.
+    """Ask a plan that was made for a request, and its ledger, for what there is to tell.
 
     Raises:
         UserError, Problems: what a run that makes it would be refused for.
     """
+    request = request or RunRequest()
     waiting = ledger.sizes.waiting()
     ids = {each.group.settings_id for each in waiting}
     if waiting:
@@ -152,7 +172,11 @@ def foresee(
     return Foreseen(
         counts=planned.counts,
         summary=summary,
-        stale=0 if shard else planned.find_stale(),
+        stale=(
+            StaleFound()
+            if request.shard
+            else planned.find_stale(allow_removals=request.allow_removals)
+        ),
         exchanged=_exchanged(planned),
         waiting=waiting,
         downloads=check_start(manifest, ids) if waiting else (),
@@ -189,20 +213,20 @@ def print_plan(console: Console, manifest: Manifest, foreseen: Foreseen) -> None
         if found.originals:
             carried = counted(found.originals, "photograph", "is", "are")
             say(console, f"{name}: {carried} carried over beside what is made of them")
-        if found.passed_over:
-            say(console, f"{name}: passed over {_suffixes(found.passed_over)}")
+    for name, suffixes in summary.passed_over().items():
+        say(console, f"{name}: passed over {passed_over_text(suffixes)}")
     for line in annotation_lines(foreseen.annotations):
         say(console, line)
     for named in foreseen.downloads:
         say(console, f"downloads first: {describe_download(named)}")
-    for line in _moves(foreseen):
+    for line in (*_moves(foreseen), *_stays(manifest, foreseen)):
         say(console, line)
     say(console, _verdict(counts.values(), _bytes_of(foreseen.space, foreseen.waiting)))
 
 
 def _moves(foreseen: Foreseen) -> Iterator[str]:
     """Say which images would be replaced, taken back and set aside."""
-    counts, stale = foreseen.counts.values(), foreseen.stale
+    counts, stale = foreseen.counts.values(), foreseen.stale.stale
     outdated, returning = (
         sum(getattr(count, name) for count in counts) for name in ("outdated", "returning")
     )
@@ -215,6 +239,15 @@ def _moves(foreseen: Foreseen) -> Iterator[str]:
     if stale:
         old, moves = counted(stale, "image", "is", "are"), f"a run moves {_them(stale)}"
         yield f"{old} no longer in the plan: at its end {moves} to .stylebatch/stale"
+
+
+def _stays(manifest: Manifest, foreseen: Foreseen) -> Iterator[str]:
+    """Say what can't be reached, and which images stay although the plan does not have them."""
+    stale = foreseen.stale
+    unreachable = stale.reasons | foreseen.summary.unreachable()
+    withheld = stale.removed if stale.is_withheld else 0
+    kept = stale.unreachable.total()
+    yield from staying(unreachable, kept, withheld, manifest.run.max_removals)
 
 
 def _them(count: int) -> str:
@@ -290,7 +323,3 @@ def _file_size(asked: str | int | tuple[int, int], content_pixels: float) -> str
     if isinstance(asked, tuple):
         return f"{asked[0]}×{asked[1]}, cut"
     return "as optimised" if asked == "work" else f"{asked} px, longest edge"
-
-
-def _suffixes(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} × {suffix or 'no suffix'}" for suffix, count in counts.most_common())

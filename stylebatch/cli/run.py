@@ -8,15 +8,30 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
 
 import typer
 
 from stylebatch import manifest
 from stylebatch.cli.annotations import annotation_parts
-from stylebatch.cli.arguments import Changes, one_of
+from stylebatch.cli.arguments import Changes, Rehash
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration
+from stylebatch.cli.inputs import all_passed_over, staying
+from stylebatch.cli.run_options import (
+    AllowRemovals,
+    DeadlineText,
+    DeviceList,
+    ExecutorName,
+    IsDry,
+    KeepStale,
+    Limit,
+    MaxFailures,
+    NumPreview,
+    Quiet,
+    RetryFailed,
+    ShardText,
+    Sheet,
+)
 from stylebatch.cli.several import Manifests, WrittenPlan, load_all, most_serious
 from stylebatch.cli.streams import stand_all
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
@@ -28,34 +43,6 @@ from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
 from stylebatch.run import run as run_pipeline
 from stylebatch.system.words import counted
 
-NumPreview = Annotated[
-    int | None,
-    typer.Option(
-        "--preview",
-        min=1,
-        metavar="N",
-        help="Make N images spread over pairs, styles and "
-        "shapes, and one contact sheet of them; nothing is recorded as done.",
-    ),
-]
-ShardText = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="Make part I (from 0) of N only: N machines share one output; then "
-        "`stylebatch merge`.",
-    ),
-]
-ExecutorName = Annotated[
-    str | None,
-    typer.Option(
-        "--executor",
-        metavar="NAME",
-        help=f"Instead of the manifest's run.executor: {', '.join(EXECUTORS)}.",
-        autocompletion=one_of(EXECUTORS),
-    ),
-]
 # What is left of a deadline that is over.
 LEAST_S = 0.001
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,41 +54,22 @@ DEMO_NOTE = (
 
 def run(
     paths: Manifests = None,
-    is_dry: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show what would be done and take; write nothing."),
-    ] = False,
+    is_dry: IsDry = False,
     num_preview: NumPreview = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Where --preview writes its sheet.", dir_okay=False)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Make N images at most.")
-    ] = None,
-    deadline: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Start nothing after this time, as in 6h.")
-    ] = None,
+    sheet: Sheet = None,
+    limit: Limit = None,
+    deadline: DeadlineText = None,
     shard: ShardText = None,
-    max_failures: Annotated[
-        str | None,
-        typer.Option(metavar="N|P%", help="Begin nothing more after so many failed images."),
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what has failed.")
-    ] = False,
-    keep_stale: Annotated[
-        bool, typer.Option("--keep-stale", help="Leave outputs that the plan no longer has.")
-    ] = False,
+    max_failures: MaxFailures = None,
+    retry_failed: RetryFailed = False,
+    keep_stale: KeepStale = False,
+    allow_removals: AllowRemovals = False,
+    rehash: Rehash = False,
     executor: ExecutorName = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="Instead of run.devices: auto, or cuda:0,cuda:1 or cpu."),
-    ] = None,
+    devices: DeviceList = None,
     written: WrittenPlan = None,
     changes: Changes = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make every image of a manifest that is not there yet.
 
@@ -109,13 +77,21 @@ def run(
     """
     whole_run = {"--limit": limit, "--deadline": deadline, "--max-failures": max_failures}
     whole_run |= {"--retry-failed": retry_failed, "--keep-stale": keep_stale}
+    whole_run |= {"--allow-removals": allow_removals, "--rehash": rehash}
     whole_run["several manifests"] = len(paths or ()) > 1
     _check_preview(num_preview, sheet, {"--dry-run": is_dry, "--shard": shard, **whole_run})
     manifests = [
         _with_options(each, executor, devices) for each in load_all(paths, changes, written)
     ]
     request = RunRequest(
-        limit, retry_failed, keep_stale, _seconds(deadline), _failures(max_failures), _shard(shard)
+        limit=limit,
+        retry_failed=retry_failed,
+        keep_stale=keep_stale,
+        allow_removals=allow_removals,
+        rehash=rehash,
+        deadline_s=_seconds(deadline),
+        max_failures=_failures(max_failures),
+        shard=_shard(shard),
     )
     if is_dry:
         for each in manifests:
@@ -299,6 +275,9 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     if summary.outdated:
         still = "is" if summary.outdated == 1 else "are"
         parts.append(f"{summary.outdated} {still} as earlier settings made them")
+    most = loaded.run.max_removals
+    parts += staying(summary.unreachable, summary.kept, summary.withheld, most)
+    parts += all_passed_over(summary.passed_over)
     parts += annotation_parts(summary)
     if summary.exit_code == 4:
         parts.append(f"stopped by {summary.stopped_by}: run it again to go on")

@@ -25,8 +25,11 @@ def read_planned(
     except OSError as error:
         problem = error_class(path, f"can't be read ({error.strerror})")
         problem.is_transient = is_transient(error)
+        problem.unexpected_input = path
         raise problem from error
     if digest_bytes(data) != digest:
         todo = "run again: the plan then sees the new file"
-        raise error_class(path, f"this {what} has changed since planning", "", todo)
+        problem = error_class(path, f"this {what} has changed since planning", "", todo)
+        problem.unexpected_input = path
+        raise problem
     return data

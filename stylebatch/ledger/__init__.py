@@ -14,6 +14,7 @@ from stylebatch.ledger.shards import (
     read_standing,
 )
 from stylebatch.ledger.sizes import MadeImage, Waiting
+from stylebatch.ledger.stale import StaleFound
 
 __all__ = [
     "AnnotationFile",
@@ -23,6 +24,7 @@ __all__ = [
     "MadeImage",
     "PairCounts",
     "PlannedJobs",
+    "StaleFound",
     "Standing",
     "Waiting",
     "copy_together",

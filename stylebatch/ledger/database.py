@@ -117,6 +117,11 @@ MIGRATIONS = (
         digest TEXT NOT NULL, before TEXT NOT NULL, size INTEGER NOT NULL, note TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    -- Of inputs; 0 where a version before this one has read them.
+    ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE files ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

@@ -14,13 +14,13 @@ from stylebatch.ledger.annotations import LedgerAnnotations
 from stylebatch.ledger.aside import LedgerAside
 from stylebatch.ledger.columns import kept_row
 from stylebatch.ledger.database import Database
+from stylebatch.ledger.input_files import InputFiles
 from stylebatch.ledger.outcomes import Done, Failed
 from stylebatch.ledger.planned_jobs import PlannedJobs
 from stylebatch.ledger.sizes import LedgerSizes
 from stylebatch.ledger.verdicts import LedgerVerdicts, count_failures, with_verdicts
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.plan import KnownFile
 from stylebatch.records import Job, JobDone, JobFailed, Style
 from stylebatch.system.crash_points import reached
 from stylebatch.system.paths import below
@@ -28,11 +28,9 @@ from stylebatch.system.paths import below
 _ONLY_IF_ANY = ("mask", "mask_digest")
 # A photograph that is carried over has no style.
 _KIND = "iif(style = '', 'original', 'stylised') AS kind"
-# So many inputs are kept in a temporary table before one transaction takes them.
-_MAX_READ_FILES = 20_000
 
 
-class Ledger:
+class Ledger(InputFiles):
     """What stylebatch remembers of an output, in one file; paths in it are relative.
 
     Attributes:
@@ -40,16 +38,10 @@ class Ledger:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection = database.connection
+        super().__init__(database)
         self._style_digests: dict[str, str] = {}
         self._run_id = ""
         self.replaced = 0
-        self._num_read_files = 0
-        self._connection.execute(
-            "CREATE TEMP TABLE read_files (folder TEXT, name TEXT, size, mtime_ns, digest, "
-            "width, height, PRIMARY KEY (folder, name)) WITHOUT ROWID"
-        )
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False, beneath: Path | None = None) -> "Ledger":
@@ -94,45 +86,6 @@ class Ledger:
         """Close the file."""
         self._database.close()
 
-    # Inputs
-
-    def known_files(self, folder: str, first: str, last: str) -> dict[str, KnownFile]:
-        """Return what is known of a folder's files from one name to another, by name.
-
-        Folders are from the manifest's.
-        """
-        query = (
-            "SELECT name, size, mtime_ns, digest, width, height FROM {} "
-            "WHERE folder = ? AND name BETWEEN ? AND ?"
-        )
-        at = (folder, first, last)
-        rows = self._database.select(query.format("main.files"), at)
-        known = {row[0]: KnownFile._make(row[1:]) for row in rows}
-        if self._num_read_files:
-            rows = self._connection.execute(query.format("temp.read_files"), at)
-            known.update((row[0], KnownFile._make(row[1:])) for row in rows)
-        return known
-
-    def remember_files(self, folder: str, known: Mapping[str, KnownFile]) -> None:
-        """Keep what was read of a folder's files; for this connection only where it's read-only."""
-        rows = ((folder, name, *file) for name, file in known.items())
-        with self._database.transaction(is_temporary=True):
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO temp.read_files VALUES (?, ?, ?, ?, ?, ?, ?)", rows
-            )
-        self._num_read_files += len(known)
-        if self._num_read_files >= _MAX_READ_FILES:
-            self.keep_files()
-
-    def keep_files(self) -> None:
-        """Write what `remember_files` was given to the file, in one transaction."""
-        if self._database.is_read_only or not self._num_read_files:
-            return
-        with self._database.transaction():
-            self._connection.execute("INSERT OR REPLACE INTO main.files SELECT * FROM read_files")
-            self._connection.execute("DELETE FROM temp.read_files")
-        self._num_read_files = 0
-
     # A run
 
     def begin_plan(
@@ -167,11 +120,15 @@ class Ledger:
         A `content_digest` among an event's facts is that of the bytes which were decoded: it
         replaces the planned one.
         """
-        done, failed = [], []
+        done, failed, unexpected = [], [], set()
         for event in events:
             at = event.output.rpartition("/")[::2]
             if isinstance(event, JobFailed):
-                failed.append(Failed(*at, event.fingerprint, event.reason))
+                # What failed by its input alone is pending for the next plan, whatever that finds.
+                key = "" if event.unexpected_input else event.fingerprint
+                failed.append(Failed(*at, key, event.reason))
+                if event.unexpected_input:
+                    unexpected.add(event.unexpected_input.rpartition("/")[::2])
                 continue
             rest = dict(event.facts)
             digest = rest.pop("content_digest", None)
@@ -180,6 +137,7 @@ class Ledger:
             return
         with self._database.transaction():
             replaced = outcomes.record(self._database, done, failed)
+            outcomes.forget_files(self._database, unexpected)
             self._database.count_change()
             reached("recording")
         self.replaced += replaced

@@ -4,7 +4,7 @@ Where an image stands that is out of date, its row stays in `jobs`, and all that
 which is to replace it happens in `successors`, until that is done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from stylebatch.ledger.absorb import copy_up, find_jobs, is_empty
@@ -71,6 +71,19 @@ def record(database: Database, done: Sequence[Done], failed: Sequence[Failed]) -
         is_after = one[:2] in succeeding
         connection.execute(_FAILED_AFTER if is_after else _FAILED, values)
     return len(replaced)
+
+
+def forget_files(database: Database, keys: Iterable[Key]) -> None:
+    """Let inputs be read again by the next plan; within a transaction.
+
+    A row that no file is as: a shard has to hide what the ledger beneath it knows, too.
+    """
+    rows = ((*key, -2, 0, "", 0, 0) for key in keys)
+    insert = (
+        "INSERT OR REPLACE INTO main.files (folder, name, size, mtime_ns, digest, width, height) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    )
+    database.connection.executemany(insert, rows)
 
 
 def add_death(database: Database, at: Key) -> int:

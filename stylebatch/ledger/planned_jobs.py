@@ -28,7 +28,7 @@ from stylebatch.ledger.order import Order
 from stylebatch.ledger.outcomes import STANDING
 from stylebatch.ledger.planned_names import PlannedNames
 from stylebatch.ledger.planned_verdicts import PlannedVerdicts
-from stylebatch.ledger.stale import Stale
+from stylebatch.ledger.stale import Stale, StaleFound
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanError, Planned, PlannedFolder
@@ -120,7 +120,7 @@ class PlannedJobs:
         self._verdicts = PlannedVerdicts(
             database, acceptances, unscored, takes_out=takes_out and is_whole, pardons=is_whole
         )
-        self._stale = Stale(database)
+        self._stale = Stale(database, manifest.root)
 
     def add(self, planned: PlannedFolder) -> None:
         """Take some jobs into the plan and tell by the ledger and the files what they need."""
@@ -297,16 +297,18 @@ class PlannedJobs:
         """Yield what stands and is not accepted, as `PlannedVerdicts.outside` does."""
         return self._verdicts.outside()
 
-    def find_stale(self) -> int:
+    def find_stale(self, *, allow_removals: bool = False) -> StaleFound:
         """Find the outputs made for this manifest's pairs that the plan no longer has.
 
         The points of a sweep, also those that are no longer there, are their pair's. A ledger that
-        is written notes that they are out of date.
+        is written notes that they are out of date. Images whose input can't be reached stay, and
+        where the inputs of more than `run.max_removals` are gone, these as well.
 
-        Returns:
-            how many of them are images that were made.
+        Args:
+            allow_removals: so many may be gone, and what is empty was emptied.
         """
-        return self._stale.find({base_name(pair) for pair in self.counts}, self._names)
+        most = None if allow_removals else self._manifest.run.max_removals
+        return self._stale.find({base_name(pair) for pair in self.counts}, self._names, most)
 
     def stale(self) -> Iterator[list[str]]:
         """Yield the images that `find_stale` found, a block at a time."""

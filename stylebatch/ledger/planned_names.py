@@ -23,6 +23,16 @@ class Collision(NamedTuple):
     output: str
 
 
+class Other(NamedTuple):
+    """An output that the ledger has and a plan has not; content and style as in `records.Job`."""
+
+    folder: str
+    name: str
+    state: str
+    content: str
+    style: str
+
+
 class PlannedNames:
     """The outputs of a plan, in a temporary table; one folder's at a time are in memory."""
 
@@ -51,19 +61,20 @@ class PlannedNames:
                     if one != pair:
                         yield Collision(one, pair, below(folder, name))
 
-    def find_others(self, pairs: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield folder, name and state of what the ledger has of pairs and the plan has not."""
+    def find_others(self, pairs: Iterable[str]) -> Iterator[Other]:
+        """Yield what the ledger has of pairs and the plan has not."""
         wanted = json.dumps(sorted(pairs))
         for folder in self._ledger_folders():
-            found = dict(
-                self._connection.execute(
-                    "SELECT name, state FROM main.jobs WHERE folder = ? "
+            found = {
+                row[0]: Other(folder, *row)
+                for row in self._connection.execute(
+                    "SELECT name, state, content, style FROM main.jobs WHERE folder = ? "
                     "AND pair IN (SELECT value FROM json_each(?))",
                     (folder, wanted),
-                ).fetchall()
-            )
+                )
+            }
             for name in sorted(found.keys() - self._names_in(folder)):
-                yield folder, name, found[name]
+                yield found[name]
 
     def _ledger_folders(self) -> Iterator[str]:
         """Yield each folder that the ledger has outputs in, by a jump to the next, not a scan."""

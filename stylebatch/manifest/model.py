@@ -135,6 +135,7 @@ class RunOptions:
         cache: folder for style targets, None for the usual one.
         losses: how every evaluation's losses are written.
         max_failures: a number of images, or a share of them such as `5%`; None: any number.
+        max_removals: likewise of images that stand and whose input is gone, as a number or share.
     """
 
     executor: str = "local"
@@ -147,6 +148,7 @@ class RunOptions:
     max_deaths: int = 2
     max_retries: int = 2
     max_failures: int | str | None = None
+    max_removals: int | str = "20%"
     image_timeout_s: float = 1800.0
 
 

@@ -33,7 +33,8 @@ def folder_problem(path: str) -> str:
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is a folder or below it, links followed."""
-    return path.resolve().is_relative_to(folder.resolve())
+    # Unlike `Path.resolve`, this stands a link to itself.
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def relative_to(root: Path, path: str) -> str:

@@ -24,6 +24,7 @@ def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
         max_deaths=run.max_deaths,
         max_retries=run.max_retries,
         max_failures=run.max_failures,
+        max_removals=run.max_removals,
         image_timeout_s=_seconds("image_timeout", run.image_timeout, findings) or 0.0,
     )
 

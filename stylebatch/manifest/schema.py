@@ -299,6 +299,12 @@ class Run(Section):
         | None
     ) = key("5%")
     """begin nothing more after so many failed images, or such a share of those to make"""
+    max_removals: (
+        Annotated[int, Field(ge=0)]
+        | Annotated[str, Field(pattern=SHARE, json_schema_extra={"examples": ["20%"]})]
+    ) = key("100%", "20%")
+    """where the photographs or styles of more images than that are gone, their images stay until a
+    run is told `--allow-removals`"""
     image_timeout: (
         Positive
         | Annotated[str, Field(pattern=DURATION, json_schema_extra={"examples": ["30m", "90s"]})]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from stylebatch.errors import UserError, raise_all
+from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest, StyleSource
 from stylebatch.pictures import images
 from stylebatch.records import Style, StyleImage
@@ -18,18 +18,30 @@ class PlanError(UserError):
     """A plan that can't be made, or that would harm what is there."""
 
 
-class InputError(UserError):
-    """A style image that can't be read."""
-
-
 class KnownFile(NamedTuple):
-    """An input as it was when last read; 0×0 px: not an image that can be read."""
+    """An input as it was when last read; 0×0 px: not an image that can be read.
+
+    Attributes:
+        ctime_ns, inode: 0 where an earlier version read it, which did not note them.
+    """
 
     size: int
     mtime_ns: int
     digest: str
     width: int
     height: int
+    ctime_ns: int = 0
+    inode: int = 0
+
+    def is_as(self, stat: listing.FileStat) -> bool:
+        """Whether a file is still that which was read, by all that the system says of it.
+
+        A file that was replaced may have its predecessor's size and time of change: copies keep
+        times, and archives give whole folders one. Its own inode and time it can't keep.
+        """
+        if (self.size, self.mtime_ns) != (stat.size, stat.mtime_ns):
+            return False
+        return not self.inode or (self.ctime_ns, self.inode) == (stat.ctime_ns, stat.inode)
 
 
 class KnownFiles(Protocol):
@@ -66,6 +78,7 @@ class InputReader:
 
     def __init__(self, root: Path, known: KnownFiles, count: ReadCount) -> None:
         self.root, self.known, self.count = root, known, count
+        self.unreadable: list[str] = []
 
     def files_of(self, folder: str, stats: Sequence[listing.FileStat]) -> list[KnownFile | None]:
         """Return what is known of a folder's files, in their order; None: can't even be opened."""
@@ -78,7 +91,7 @@ class InputReader:
         changed: list[int] = []
         for stat, name in zip(stats, names, strict=True):
             file = known.get(name)
-            if file is None or file.mtime_ns != stat.mtime_ns or file.size != stat.size:
+            if file is None or not file.is_as(stat):
                 changed.append(len(found))
             found.append(file)
         if changed:
@@ -107,20 +120,15 @@ class InputReader:
         return [masks[stem] for stem in stems]
 
     def style_digest(self, path: str) -> str:
-        """Return the digest of a style image.
+        """Return the digest of a style image, "" if it can't be opened.
 
-        Raises:
-            InputError: it is not there, or not an image that can be read.
+        Its jobs fail where it is no image, or can't be opened: `unreadable` names those.
         """
         folder, _, name = path.rpartition("/")
-        stat = files.stat_file(self.root / path)
-        if stat is None:
-            raise InputError(path, "no such style image", "", "correct the path under `styles:`")
-        (file,) = self.files_of(folder, [listing.FileStat(name, *stat)])
+        (file,) = self.files_of(folder, [listing.stat_file(self.root / path, name)])
         if file is None or not file.width:
-            found = "not an image that can be read"
-            raise InputError(path, found, f"one of {', '.join(images.FORMATS)}", "replace it")
-        return file.digest
+            self.unreadable.append(path)
+        return file.digest if file else ""
 
     def _examine(self, data: bytes | None, stat: listing.FileStat) -> KnownFile | None:
         if data is None:
@@ -131,7 +139,8 @@ class InputReader:
             width, height = images.upright_size(data, stat.path)
         except images.ImageError:
             width, height = 0, 0
-        return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)
+        digest = files.digest_bytes(data)
+        return KnownFile(stat.size, stat.mtime_ns, digest, width, height, stat.ctime_ns, stat.inode)
 
 
 def check_names(content: str, stats: Sequence[listing.FileStat]) -> None:
@@ -150,22 +159,21 @@ def check_names(content: str, stats: Sequence[listing.FileStat]) -> None:
             raise PlanError(where, "its name is not UTF-8", "", "rename it") from None
 
 
-def resolve_styles(manifest: Manifest, known: KnownFiles) -> dict[str, Style]:
+def resolve_styles(
+    manifest: Manifest, known: KnownFiles, unreadable: list[str] | None = None
+) -> dict[str, Style]:
     """Return all styles by key, with digests; only files that changed are read.
 
-    Raises:
-        InputError, Problems: style images that can't be read.
+    Args:
+        unreadable: takes the paths of style images that can't be read: their jobs will fail.
     """
     reader = InputReader(manifest.root, known, ReadCount())
     styles: dict[str, Style] = {}
-    problems: list[UserError] = []
     for source in (source for pair in manifest.pairs for source in pair.styles):
-        try:
-            if source.key not in styles:
-                styles[source.key] = _resolve_style(source, reader)
-        except InputError as problem:
-            problems.append(problem)
-    raise_all(problems)
+        if source.key not in styles:
+            styles[source.key] = _resolve_style(source, reader)
+    if unreadable is not None:
+        unreadable += dict.fromkeys(reader.unreadable)
     return styles
 
 

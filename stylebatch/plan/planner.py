@@ -108,7 +108,7 @@ def plan_jobs(
     tables, carriers = read_tables(manifest), find_carriers(manifest)
     draws = ShareDraws(manifest, known, summary.read, tick)
     for pair in manifest.pairs:
-        pair_summary = summary.of_pair(pair.name)
+        pair_summary = summary.of_pair(pair.name, pair.content)
         reader = InputReader(manifest.root, known, summary.read)
         table = tables.get(pair.name)
         found = PairImages(manifest, pair, draws, pair_summary.selected)
@@ -155,9 +155,9 @@ class _PairPlanner:
 
     def folders(self, found: PairImages) -> Iterator[PlannedFolder]:
         if self.assigner.needs_all:
-            parts = (part for part in found.again().parts(Counter()) if part.is_stylised)
+            parts = (part for part in found.again().parts(listing.Walked()) if part.is_stylised)
             self.assigner.show((part.label, [stat.path for stat in part.stats]) for part in parts)
-        for part in found.parts(self.summary.passed_over):
+        for part in found.parts(self.summary.walked):
             # What is not stylised may be carried over.
             if part.is_stylised or self.carrier.settings is not None:
                 yield from self._plan_part(part)

@@ -1,6 +1,5 @@
 """A pair's images, a folder and a split at a time: filtered, split, and drawn from."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -65,13 +64,13 @@ class PairImages:
         """Return the same, to go through it apart: what it comes across is not counted."""
         return PairImages(self.manifest, self.pair, self.draws, Selected())
 
-    def parts(self, passed_over: Counter[str]) -> Iterator[Part]:
+    def parts(self, walked: listing.Walked) -> Iterator[Part]:
         """Yield the images by folder and split, one after another.
 
         Args:
-            passed_over: counts files that are no images, by suffix.
+            walked: takes what is no image, or can't be reached.
         """
-        walk = listing.walk_files(self.root, images.IMAGE_SUFFIXES, passed_over)
+        walk = listing.walk_files(self.root, images.IMAGE_SUFFIXES, walked)
         parts = (part for folder, stats in walk for part in self._split(folder, stats))
         most = self.pair.selection.max_images
         for part in parts if most is None else self._drawn(parts, most):

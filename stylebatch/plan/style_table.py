@@ -70,7 +70,19 @@ class StyleTable:
         return {path.partition("/")[0] for path in below if "/" in path}
 
     def unknown(self) -> list[str]:
-        """Say which rows name content that no image asked for, as FILE:LINE: PATH."""
+        """Say which rows name content that no image asked for, as FILE:LINE: PATH.
+
+        Raises:
+            TableError: all of them do.
+        """
+        if self.rows and not self.seen:
+            first = next(iter(self.rows))
+            found = f"{counted(len(self.rows), 'photograph')} and none is there, such as '{first}'"
+            todo = "write paths below the content folder, as in cats/a.jpg"
+            raise TableError(self.where, found, "content that is there, and is stylised", todo)
+        return self._unseen()
+
+    def _unseen(self) -> list[str]:
         return [
             f"{self.where}:{min(row.values())}: {path}"
             for path, row in self.rows.items()
@@ -84,7 +96,7 @@ class StyleTable:
             TableError, Problems: each of them.
         """
         todo = "put it back, or write the plan again"
-        missing = (each.rsplit(": ", 1) for each in self.unknown())
+        missing = (each.rsplit(": ", 1) for each in self._unseen())
         raise_all([TableError(at, f"'{path}' is not there", "", todo) for at, path in missing])
 
 
@@ -160,6 +172,8 @@ def read_table(
         further = TableError(where, f"{counted(more, 'further row')} with something wrong")
         problems = [*problems[:MOST_PROBLEMS], further]
     raise_all(problems)
+    if not rows.table.rows and "pair" not in header:
+        raise TableError(where, "it has no rows", "a row for each image", "add some")
     return rows.table
 
 

@@ -9,6 +9,8 @@ from stylebatch.output.by_names import ByNames
 from stylebatch.output.layout import IMAGES
 from stylebatch.plan.inputs import ReadCount
 from stylebatch.plan.selected import Selected
+from stylebatch.system.listing import Walked
+from stylebatch.system.paths import below
 from stylebatch.system.words import counted
 
 # About 32 GB on a CPU: an image of these many pixels on its own.
@@ -21,9 +23,10 @@ class PairSummary:
     """What planning a pair came across.
 
     Attributes:
+        content: its content folder, from the manifest's.
         originals: photographs that are carried over.
         transparent: of a few that were looked at, one whose transparency comes out on white.
-        passed_over: files of the content folder that are no images, by suffix.
+        walked: what the content folder holds that is no image, or can't be reached.
         unreadable: images whose files are none, or can't be opened; the first of them by name.
         enlarged: images whose output is more than twice as large as they were worked on.
         huge: images that are worked on at a size which hardly any memory holds.
@@ -32,6 +35,7 @@ class PairSummary:
         selected: what its splits and filters have come to.
     """
 
+    content: str = ""
     images: int = 0
     originals: int = 0
     transparent: str = ""
@@ -43,7 +47,7 @@ class PairSummary:
     huge_example: str = ""
     unmasked: int = 0
     unmasked_example: str = ""
-    passed_over: Counter[str] = field(default_factory=Counter)
+    walked: Walked = field(default_factory=Walked)
     unknown_rows: list[str] = field(default_factory=list)
     selected: Selected = field(default_factory=Selected)
 
@@ -87,6 +91,11 @@ class PairSummary:
             first = ", ".join(self.unknown_rows[:3])
             rows = counted(len(self.unknown_rows), "row", "names", "name")
             yield f"{rows} no content{self.selected.of_stylised}: {first}"
+        if barren := self.walked.barren:
+            folder, suffixes = next(iter(barren.items()))
+            some = ", ".join(f"{count:,} × {suffix}" for suffix, count in suffixes.most_common(3))
+            holding = counted(len(barren), "folder", "holds", "hold")
+            yield f"{holding} no image that is read, but other files (such as {folder}: {some})"
         yield from self.selected.warnings()
 
 
@@ -96,17 +105,19 @@ class PlanSummary:
 
     Attributes:
         output: the name of the output's folder.
+        unreadable_styles: paths of style images that can't be read.
         by_names: what a loader that goes by names makes of all images.
     """
 
     pairs: dict[str, PairSummary] = field(default_factory=dict)
     read: ReadCount = field(default_factory=ReadCount)
     output: str = ""
+    unreadable_styles: list[str] = field(default_factory=list)
     by_names: ByNames = field(default_factory=ByNames)
 
-    def of_pair(self, name: str) -> PairSummary:
-        """Return what planning a pair came across, to be filled."""
-        return self.pairs.setdefault(name, PairSummary())
+    def of_pair(self, name: str, content: str = "") -> PairSummary:
+        """Return what planning a pair with this content folder came across, to be filled."""
+        return self.pairs.setdefault(name, PairSummary(content))
 
     def warnings(self) -> list[str]:
         """Say what a user may not have meant, one line each; of a sweep's points each but once."""
@@ -115,7 +126,15 @@ class PlanSummary:
             for text in pair.warnings():
                 lines.setdefault((base_name(name), text), f"{name}: {text}")
         by_names = self.by_names.warnings(self.output, f"{self.output}/{IMAGES}")
-        return [*lines.values(), *by_names]
+        return [*lines.values(), *self._style_warnings(), *by_names]
+
+    def _style_warnings(self) -> Iterator[str]:
+        if unreadable := self.unreadable_styles:
+            told = ", ".join(unreadable[:MAX_EXAMPLES])
+            rest = len(unreadable) - MAX_EXAMPLES
+            more = f" and {rest:,} more" if rest > 0 else ""
+            images = counted(len(unreadable), "style image")
+            yield f"{images} can't be read ({told}{more}): what is to be made of it fails"
 
     def split_rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield a row for each split of each pair: pair, split, images, what becomes of them."""
@@ -138,6 +157,22 @@ class PlanSummary:
         """Say how many images the pairs leave out, one line each."""
         lines = ((name, found.left()) for name, found in self._bases().items())
         return [f"{name}: left out {text}" for name, text in lines if text]
+
+    def unreachable(self) -> dict[str, str]:
+        """Return why inputs can't be reached, by path from the manifest's folder."""
+        return {
+            below(pair.content, path): reason
+            for pair in self.pairs.values()
+            for path, reason in pair.walked.unreachable.items()
+        }
+
+    def passed_over(self) -> dict[str, Counter[str]]:
+        """Return how many files were passed over, by suffix, of each pair that has any."""
+        found: dict[str, Counter[str]] = {}
+        for name, pair in self.pairs.items():
+            if pair.walked.passed_over:
+                found.setdefault(base_name(name), pair.walked.passed_over)
+        return found
 
     def _bases(self) -> dict[str, Selected]:
         """Return what was found by pair; the points of a sweep share it."""

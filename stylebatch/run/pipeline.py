@@ -17,6 +17,7 @@ from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, Wo
 from stylebatch.run.activity import Activity
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
+from stylebatch.run.inputs import note_inputs, note_stale
 from stylebatch.run.judging import note_thresholds, take_out
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.loop import Loop, LoopWatcher
@@ -44,6 +45,8 @@ class RunRequest:
     """What the command line adds to a manifest.
 
     Attributes:
+        allow_removals: set aside what has no input any more, however much it is.
+        rehash: read all inputs, also those that seem unchanged.
         limit: make so many images at most, and set nothing aside but what they replace.
         deadline_s: from the start; None: the manifest's.
         max_failures: as `run.max_failures`; None: the manifest's.
@@ -53,6 +56,8 @@ class RunRequest:
     limit: int | None = None
     retry_failed: bool = False
     keep_stale: bool = False
+    allow_removals: bool = False
+    rehash: bool = False
     deadline_s: float | None = None
     max_failures: int | str | None = None
     shard: Shard | None = None
@@ -63,6 +68,7 @@ def make_plan(
     ledger: Ledger,
     *,
     retry_failed: bool = False,
+    rehash: bool = False,
     redo: bool = False,
     takes_out: bool = True,
     shard: Shard | None = None,
@@ -74,6 +80,7 @@ def make_plan(
     Writes no output.
 
     Args:
+        rehash: read all inputs again, also those that seem unchanged.
         check: is called between folders with what was found so far, and may raise.
         note: is told all jobs, some at a time.
         takes_out: as of `PlannedJobs`.
@@ -82,7 +89,9 @@ def make_plan(
         UserError: inputs that can't be read, outputs that collide or that are not ours.
     """
     summary = PlanSummary()
-    styles = resolve_styles(manifest, ledger)
+    if rehash:
+        ledger.read_anew()
+    styles = resolve_styles(manifest, ledger, summary.unreadable_styles)
     dataset = Dataset(manifest.output, shard)
     planned = ledger.begin_plan(
         manifest, styles, dataset, retry_failed=retry_failed, redo=redo, takes_out=takes_out
@@ -145,6 +154,7 @@ class _Run:
             self.manifest,
             self.ledger,
             retry_failed=retry,
+            rehash=self.request.rehash,
             takes_out=not self.request.keep_stale and self.request.limit is None,
             shard=shard,
             check=self._check_stop,
@@ -179,6 +189,7 @@ class _Run:
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
         # With --quiet these are all that tells of them.
         self.summary.warnings = found.warnings()
+        note_inputs(self.summary, found)
         for text in self.summary.warnings:
             logger.warning("%s", text)
         tally = self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by)
@@ -212,7 +223,9 @@ class _Run:
         """Find what the plan no longer has, which stays for the time, and take back what it has."""
         summary = self.summary
         if not (self.request.keep_stale or self.request.shard):
-            self.num_stale = planned.find_stale()
+            stale = planned.find_stale(allow_removals=self.request.allow_removals)
+            self.num_stale = stale.stale
+            note_stale(summary, stale)
             if not is_stopped and self.request.limit is None:
                 set_aside(self.dataset, self.ledger, planned.unmade(), summary.run_id)
         if not is_stopped:
@@ -300,7 +313,8 @@ class _Run:
         if summary.remaining and tally.stopped_by:
             summary.stopped_by = str(tally.stopped_by)
         is_resumable = summary.stopped_by in (Stop.DEADLINE, Stop.SIGNAL)
-        summary.exit_code = 4 if is_resumable else 3 if summary.failed else 0
+        is_whole = not (summary.failed or summary.unreachable or summary.withheld)
+        summary.exit_code = 4 if is_resumable else 0 if is_whole else 3
         self._doing("writing the records")
         if self.dataset.shard is None:
             annotate(self.dataset, self.ledger, summary)

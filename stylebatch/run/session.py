@@ -44,6 +44,10 @@ class RunSummary:
         replaced: images whose successors were made or taken back: they lie aside.
         set_aside: images that the plan no longer has, and that lie aside now.
         taken_out: images that stood and are not worth enough by thresholds of now: likewise.
+        unreachable: why inputs can't be reached, by path from the manifest's folder.
+        kept: images that are not in the plan and stay, as their input can't be reached.
+        withheld: likewise, as the inputs of more than `run.max_removals` are gone.
+        passed_over: files that are no images (or of another kind), by pair and suffix.
         outdated: images that stand at its end although the plan wants them otherwise, or not.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
@@ -70,12 +74,16 @@ class RunSummary:
     replaced: int = 0
     set_aside: int = 0
     taken_out: int = 0
+    kept: int = 0
+    withheld: int = 0
     outdated: int = 0
     evaluations: int = 0
     workers: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str | None = None
     exit_code: int = 0
     warnings: list[str] = field(default_factory=list)
+    unreachable: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, dict[str, int]] = field(default_factory=dict)
     annotations: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     failed_annotations: int = 0
     error: str | None = None

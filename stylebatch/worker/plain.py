@@ -136,7 +136,7 @@ class PlainWorker:
                 reason = "memory did not suffice to decode it"
                 events.append(self._failed(job, reason, is_transient=True))
             except UserError as error:
-                events.append(self._failed(job, str(error), error.is_transient))
+                events.append(self._failed_by(job, error))
             else:
                 if not is_taken:
                     return
@@ -212,6 +212,10 @@ class PlainWorker:
         if recipe is None:
             return None
         return describe_stylised(job, self._spec.styles[job.style].name, recipe)
+
+    def _failed_by(self, job: Job, error: UserError) -> JobFailed:
+        failed = self._failed(job, str(error), error.is_transient)
+        return replace(failed, unexpected_input=error.unexpected_input)
 
     def _failed(self, job: Job, reason: str, is_transient: bool = False) -> JobFailed:
         self._meter.forget(job.output)

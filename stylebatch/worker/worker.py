@@ -104,7 +104,7 @@ class Worker(PlainWorker):
             except RunError:
                 raise
             except UserError as error:  # its style has changed meanwhile
-                events.append(self._failed(running.job, str(error), error.is_transient))
+                events.append(self._failed_by(running.job, error))
             else:
                 if entered is None:
                     self._halve_slots(events)

@@ -121,8 +121,7 @@ def test_of_several_versions_the_last_is_put_back(small: Small) -> None:
         small.photo("cats/a.png", number)
         small.again()
     versions.append(small.images())
-    remove_photo = small.root / "photos/cats/a.png"
-    remove_photo.unlink()
+    small.remove_photo("cats/a.png")
     small.again()
     assert len(list((small.out / ".stylebatch/stale").glob("*/images/cats/a-s.png"))) == 3
     for version in (versions[2], versions[1]):

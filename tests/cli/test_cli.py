@@ -321,7 +321,7 @@ def test_a_quiet_run_says_nothing_unless_something_fails(small: Small) -> None:
 
 
 def test_the_summary_says_what_moved_aside(small: Small) -> None:
-    (small.root / "photos/cats/a.png").unlink()
+    small.remove_photo("cats/a.png")
     out = command("run").out
     assert "nothing to do, 2 of 2 are there, 2 no longer in the plan, moved to" in out
 

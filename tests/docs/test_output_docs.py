@@ -122,7 +122,7 @@ def test_what_is_there_for_a_while_is_told_as_well(tmp_path: Path) -> None:
     assert small.run("--shard", "0/2").code == 0
     assert ".stylebatch/shards/I-of-N/" in told_of(small.out)
     assert small.run().code == 0
-    (small.root / "photos/cats/a.png").unlink()
+    small.remove_photo("cats/a.png")
     assert small.run("--keep-stale").code == 0
     assert command("judge", str(small.out)).code == 0
     assert "scores.csv" in told_of(small.out)

@@ -127,7 +127,7 @@ def test_the_same_again_writes_nothing(small: Small, name: str) -> None:
 def test_an_output_that_has_changed_is_followed(small: Small, name: str) -> None:
     assert export(small, name).code == 0
     small.photo("cats/0.png", 99)
-    (small.root / "photos/dogs/1.png").unlink()
+    small.remove_photo("dogs/1.png")
     small.photo("cats/more.png", 98)
     assert small.run().code == 0
     assert export(small, name).code == 0
@@ -160,7 +160,7 @@ def test_nothing_that_it_did_not_write_is_touched(small: Small, name: str) -> No
     (target / "notes.txt").unlink()
     assert export(small, name).code == 0
     (target / "train.cache").write_text("a trainer's")
-    (small.root / "photos/cats/2.png").unlink()
+    small.remove_photo("cats/2.png")
     assert small.run().code == 0
     assert export(small, name).code == 0
     assert (target / "train.cache").read_text() == "a trainer's"

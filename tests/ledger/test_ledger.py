@@ -159,7 +159,7 @@ database.connection.execute("PRAGMA cache_size = 10")
 with database.transaction():
     database.connection.execute("DELETE FROM meta")
     rows = (("f", str(i), 1, 1, "d" * 32, 1, 1) for i in range(20000))
-    database.connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    database.connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1)", rows)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -282,7 +282,7 @@ def test_stale_are_outputs_out_of_the_plan_for_this_manifests_pairs(
     project.photo("a.png", 99)
     with project.ledger() as ledger:
         planned = project.plan(ledger, changed)
-        assert planned.find_stale() == 4
+        assert planned.find_stale().stale == 4
         (outputs,) = planned.stale()
         assert planned.counts["all"].outdated == 1
         assert [job.output for job in waiting(planned) if job.is_replacement] == ["a-wave.png"]

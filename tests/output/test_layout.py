@@ -31,7 +31,7 @@ def test_what_is_set_aside_keeps_its_path_and_leaves_no_empty_folder(
     project: Project, pair: Pair
 ) -> None:
     project.run(pair)
-    (project.root / "photos/cats/b.png").unlink()
+    project.remove_photo("cats/b.png")
     _, moved = project.run(pair)
     assert moved == {"cats/b-wave.png", "cats/b-sky.png"}
     stale = project.dataset.stale_folder(project.run_id)
@@ -45,7 +45,7 @@ def test_what_is_set_aside_keeps_its_path_and_leaves_no_empty_folder(
 def test_setting_aside_leaves_what_others_put_there(project: Project, pair: Pair) -> None:
     project.run(pair)
     write_synced(project.dataset.images / "cats/mine.png", b"mine")
-    (project.root / "photos/cats/b.png").unlink()
+    project.remove_photo("cats/b.png")
     project.run(pair)
     assert tree(project.dataset.images / "cats") == {"mine.png"}
 

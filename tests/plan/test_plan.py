@@ -13,10 +13,9 @@ from stylebatch.manifest import Assign, StyleSource
 from stylebatch.output.naming import folded
 from stylebatch.plan import PlanError, PlanSummary, draw_noise_seed, fingerprint, resolve_styles
 from stylebatch.plan.fingerprint import draw_strength
-from stylebatch.plan.inputs import InputError
 from stylebatch.plan.style_table import TableError
 from stylebatch.recipes import SecondPass
-from stylebatch.system.files import write_synced
+from stylebatch.system.files import digest_bytes, write_synced
 
 CHANGED_FIELDS = {
     "steps": 7,
@@ -111,7 +110,7 @@ def test_files_that_are_no_images_are_counted(project: Project, styles: list[Sty
     summary = PlanSummary()
     with project.ledger(read_only=True) as ledger:
         project.plan(ledger, project.pair(styles), summary=summary)
-    assert summary.pairs["all"].passed_over == {".txt": 1}
+    assert summary.pairs["all"].walked.passed_over == {".txt": 1}
 
 
 def test_outputs_enlarged_more_than_twice_are_warned_of(
@@ -291,7 +290,7 @@ def test_an_image_removed_moves_its_outputs_aside(
     project: Project, styles: list[StyleSource]
 ) -> None:
     project.run(project.pair(styles))
-    (project.root / "photos/cats/b.png").unlink()
+    project.remove_photo("cats/b.png")
     assert project.run(project.pair(styles)) == (set(), {"cats/b-wave.png", "cats/b-sky.png"})
 
 
@@ -347,11 +346,15 @@ def test_errors_of_all_tables_come_together(project: Project, styles: list[Style
     assert kinds == [TableError, TableError]
 
 
-def test_a_style_that_is_no_image_is_refused(project: Project) -> None:
+def test_a_style_that_is_no_image_is_named(project: Project, styles: list[StyleSource]) -> None:
     style = project.style("wave.png")
     write_synced(project.root / "styles/wave.png", b"text")
-    with pytest.raises(InputError, match=r"styles/wave\.png: not an image that can be read"):
-        project.jobs(project.pair([style]))
+    manifest = project.manifest(project.pair([*styles, style]))
+    unreadable: list[str] = []
+    with project.ledger(read_only=True) as ledger:
+        found = resolve_styles(manifest, ledger, unreadable)
+    assert unreadable == ["styles/wave.png"]
+    assert found["styles/wave.png"].digest == digest_bytes(b"text")
 
 
 def test_a_blend_has_the_digests_and_weights_of_its_images(

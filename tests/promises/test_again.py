@@ -314,7 +314,7 @@ def test_an_edited_weights_file_matters_only_down_to_the_layers_used(tmp_path: P
 
 def test_what_the_plan_no_longer_has_moves_aside_with_its_empty_class(small: Small) -> None:
     before = small.images()
-    (small.root / "photos/cats/a.png").unlink()
+    small.remove_photo("cats/a.png")
     assert small.again() == set()
     assert small.summary()["set_aside"] == 2
     assert set(small.images()) == {"dogs/b-s.png", "dogs/b-t.png"}
@@ -346,7 +346,7 @@ def test_what_is_out_of_date_is_kept_aside_until_somebody_removes_it(small: Smal
 
 
 def test_stale_images_stay_when_asked_for(small: Small) -> None:
-    (small.root / "photos/cats/a.png").unlink()
+    small.remove_photo("cats/a.png")
     assert small.again("--keep-stale") == set()
     assert set(small.images()) == ALL
     assert small.again() == set()
@@ -354,7 +354,7 @@ def test_stale_images_stay_when_asked_for(small: Small) -> None:
 
 
 def test_a_run_with_a_limit_touches_nothing_that_is_stale(small: Small) -> None:
-    (small.root / "photos/cats/a.png").unlink()
+    small.remove_photo("cats/a.png")
     small.photo("dogs/c.png", 4)
     assert len(small.again("--limit", "1")) == 1
     assert set(small.images()) > ALL

@@ -218,17 +218,6 @@ def test_a_command_without_a_manifest_tells_of_a_download_and_of_its_own_options
     assert "extractor" not in errors[0]
 
 
-def test_a_style_image_that_is_none(small: Small) -> None:
-    (small.root / "styles/broken.png").write_bytes(b"no image")
-    refused(small, "styles/broken.png", "not an image that can be read", "JPEG", "replace it")
-
-
-def test_all_broken_styles_are_told_at_once(small: Small) -> None:
-    for name in ("one.png", "two.png"):
-        (small.root / "styles" / name).write_bytes(b"no image")
-    assert len(refused(small, "styles/one.png", "styles/two.png").splitlines()) == 2
-
-
 def test_a_map_that_can_not_be_read(small: Small) -> None:
     (small.root / "map.csv").write_text("content,style\ncats/a.png,nonesuch\n")
     small.pair["assign"] = {"map": "map.csv"}
@@ -244,13 +233,21 @@ def test_a_device_that_is_not_there_stops_before_anything_moves(small: Small) ->
     assert contents(small.out / "images") == before
 
 
-def test_what_is_refused_leaves_nothing_behind(small: Small) -> None:
-    (small.root / "styles/broken.png").write_bytes(b"no image")
-    small.document["output"] = "new/sets/out"
+def _assign_by_map(small: Small, style: str) -> None:
+    """Assign both styles by a table, the second under this name."""
+    photos = ("cats/a.png", "dogs/b.png")
+    rows = [f"{photo},{name}" for photo in photos for name in ("s", style)]
+    (small.root / "map.csv").write_text("\n".join(["content,style", *rows]) + "\n")
+    small.pair["assign"] = {"map": "map.csv"}
     small.write()
-    refused(small, "styles/broken.png")
+
+
+def test_what_is_refused_leaves_nothing_behind(small: Small) -> None:
+    small.document["output"] = "new/sets/out"
+    _assign_by_map(small, "nonesuch")
+    refused(small, "nonesuch")
     assert not (small.root / "new").exists()
-    (small.root / "styles/broken.png").unlink()
+    _assign_by_map(small, "t")
     refused(small, "no device 'cuda:63'", arguments=("--devices", "cuda:63"))
     assert not (small.root / "new").exists()
     assert command("run", "pipeline.yaml").code == 0
@@ -259,20 +256,18 @@ def test_what_is_refused_leaves_nothing_behind(small: Small) -> None:
 
 @pytest.mark.parametrize("shards", [["0/2"], ["0/2", "1/2"], ["1/2", "0/3", "0/2"]], ids=" ".join)
 def test_a_shard_that_is_refused_leaves_nothing_behind(small: Small, shards: list[str]) -> None:
-    broken = small.root / "styles/broken.png"
     small.document["output"] = "new/sets/out"
-    small.write()
-    broken.write_bytes(b"no image")
+    _assign_by_map(small, "nonesuch")
     for shard in shards:
-        refused(small, "styles/broken.png", arguments=("--shard", shard))
+        refused(small, "nonesuch", arguments=("--shard", shard))
         assert not (small.root / "new").exists()
-    broken.unlink()
+    _assign_by_map(small, "t")
     assert command("run", "pipeline.yaml", "--shard", "0/2").code == 0
-    broken.write_bytes(b"no image")
+    _assign_by_map(small, "nonesuch")
     before = contents(small.root)
-    refused(small, "styles/broken.png", arguments=("--shard", "1/2"))
+    refused(small, "nonesuch", arguments=("--shard", "1/2"))
     assert contents(small.root).keys() == before.keys(), "its sibling's part stays, and no more"
-    broken.unlink()
+    _assign_by_map(small, "t")
     assert command("run", "pipeline.yaml", "--shard", "1/2").code == 0
     assert command("merge", "pipeline.yaml").code == 0
     assert len([*(small.root / "new/sets/out/images").rglob("*.png")]) == 4

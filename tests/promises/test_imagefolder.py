@@ -240,7 +240,7 @@ def test_they_follow_what_is_there(tmp_path: Path) -> None:
     small = project(tmp_path, "train/cats/a.png", "val/dogs/b.png", originals="copy")
     assert small.run().code == 0
     assert {folder: len(rows) for folder, rows in tables(small).items()} == {"train": 3, "val": 1}
-    (small.root / "photos/val/dogs/b.png").unlink()
+    small.remove_photo("val/dogs/b.png")
     small.photo("train/dogs/c.png", 5)
     small.pair["split"] = "folders"
     assert small.run().code == 0

@@ -455,7 +455,7 @@ def test_a_run_that_is_refused_leaves_all_as_it_is(small: Small) -> None:
     before = contents(small.out / "images") | contents(small.out / "losses")
     metadata = (small.out / "metadata.jsonl").read_bytes()
     small.document["run"]["devices"] = ["cuda:7"]
-    (small.root / "photos/cats/a.png").unlink()
+    small.remove_photo("cats/a.png")
     assert small.run().code == 2
     assert contents(small.out / "images") | contents(small.out / "losses") == before
     assert (small.out / "metadata.jsonl").read_bytes() == metadata

@@ -269,7 +269,7 @@ def test_a_photograph_that_changes_is_replaced_and_one_that_is_gone_goes_aside(
     assert small.run().code == 0
     small.photo("cats/a.png", 77)
     assert small.again() == paths(".png", "cats/a", "cats/a-s", "cats/a-t")
-    (small.root / "photos/dogs/b.png").unlink()
+    small.remove_photo("dogs/b.png")
     assert small.run().code == 0
     assert small.images().keys() == small.metadata().keys()
     assert paths(".png", "dogs/b", "dogs/b-s", "dogs/b-t") <= small.stale()

@@ -121,7 +121,7 @@ def test_a_photograph_that_vanishes_under_way_fails(small: Small) -> None:
 @pytest.mark.slow
 @needs_proc
 def test_an_image_that_ends_its_worker_when_alone_is_failed(small: Small) -> None:
-    (small.root / "photos/dogs/b.png").unlink()
+    small.remove_photo("dogs/b.png")
     small.pair |= {"styles": ["styles/s.png"], "steps": 2000}
     small.document["run"] |= {"executor": "local", "cpu_workers": 1, "max_deaths": 1}
     onlooker = Onlooker(Progress, _kill_worker)

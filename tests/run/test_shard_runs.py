@@ -393,7 +393,7 @@ def test_a_shard_leaves_alone_what_is_out_of_date_and_not_its_own(
     small: Small, undisturbed: Small
 ) -> None:
     small.run()
-    (small.root / "photos/cats/a.png").unlink()
+    small.remove_photo("cats/a.png")
     small.pair["strength"] = 2
     small.run("--shard", "0/2")
     assert small.images().keys() == undisturbed.images().keys()
@@ -498,7 +498,7 @@ database.connection.execute("PRAGMA cache_size = 10")
 with database.transaction():
     database.connection.execute("UPDATE jobs SET state = 'failed', reason = 'never'")
     rows = (("f", str(i), 1, 1, "d" * 32, 1, 1) for i in range(20000))
-    database.connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    database.connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1)", rows)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from support.paths import remove_with_folder
 
 from stylebatch.extractors.weights import find_weights
 from stylebatch.ledger import Ledger, PlannedJobs
@@ -43,6 +44,10 @@ class Project:
         """Write an image below `photos`."""
         write_synced(self.root / "photos" / path, png(number, width, height))
 
+    def remove_photo(self, path: str) -> None:
+        """Remove an image below `photos`, and its folder with the last one."""
+        remove_with_folder(self.root / "photos" / path)
+
     def style(self, name: str, number: int = 0) -> StyleSource:
         """Write a style image and return its entry."""
         path = f"styles/{name}"
@@ -70,7 +75,9 @@ class Project:
     def manifest(self, *pairs: Pair, seed: int = 0) -> Manifest:
         """Return a manifest over pairs."""
         path = self.root / "pipeline.yaml"
-        return Manifest(path, self.root, self.dataset.root, seed, pairs, RunOptions())
+        # Of so few images one photograph's are more than the usual share.
+        options = RunOptions(max_removals="100%")
+        return Manifest(path, self.root, self.dataset.root, seed, pairs, options)
 
     def ledger(self, *, read_only: bool = False) -> Ledger:
         """Open the output's ledger."""

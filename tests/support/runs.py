@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from support.paths import remove_with_folder
 
 from stylebatch.cli import main
 
@@ -69,13 +70,23 @@ class Small:
             "seed": 0,
             "extractor": {"weights": "random"},
             "pairs": [self.pair],
-            "run": {"executor": "inline", "precision": "float32", "cache": "cache"},
+            # Of so few images one photograph's are more than the usual share.
+            "run": {
+                "executor": "inline",
+                "precision": "float32",
+                "cache": "cache",
+                "max_removals": "100%",
+            },
         }
         self.is_written = False
 
     def photo(self, path: str, number: int, width: int = 16, height: int = 16) -> Path:
         """Draw a photograph."""
         return self._draw(self.root / "photos" / path, picture(number, width, height))
+
+    def remove_photo(self, path: str) -> None:
+        """Remove a photograph, and its folder with the last one: an empty one might be a mount."""
+        remove_with_folder(self.root / "photos" / path)
 
     def style(self, path: str, number: int) -> Path:
         """Draw a style image."""

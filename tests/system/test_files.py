@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,9 +52,9 @@ def test_a_walk_finds_what_a_plain_look_at_every_path_finds(tree: Path) -> None:
 
 
 def test_a_walk_counts_what_it_passes_over(tree: Path) -> None:
-    passed_over = Counter[str]()
-    list(listing.walk_files(tree, PNG, passed_over))
-    assert passed_over == {".txt": 2, "": 1}
+    walked = listing.Walked()
+    list(listing.walk_files(tree, PNG, walked))
+    assert walked.passed_over == {".txt": 2, "": 1}
 
 
 def test_lists_of_one_folder_and_of_none(tree: Path) -> None:

@@ -57,7 +57,7 @@ def test_every_count_in_a_message_minds_that_one_is_not_several() -> None:
 
 
 def test_a_project_of_one_image_is_told_so(small: Small) -> None:
-    (small.root / "photos/dogs/b.png").unlink()
+    small.remove_photo("dogs/b.png")
     (small.root / "styles/t.png").unlink()
     last = command("plan", str(small.manifest)).out.splitlines()[-1]
     assert last.startswith("1 image to make, about ")

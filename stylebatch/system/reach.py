@@ -1,0 +1,78 @@
+"""Whether an input that a plan doesn't have was removed, or can only not be reached now."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from stylebatch.system.listing import NO_TARGET, SYSTEM_FOLDERS, asked, reason_of
+
+_AT_ONCE = 4096
+# The reason of a barrier that may also be a folder which somebody has emptied.
+EMPTY = "an empty folder; is a disk missing?"
+
+
+class Reach(NamedTuple):
+    """What there is at a path.
+
+    Attributes:
+        is_there: a file or folder.
+        barrier: where nothing is and it may not have been removed: what stands between, the path
+            itself or one above it. "" otherwise.
+        reason: why it can't be passed.
+        is_empty: the barrier is a folder with nothing in it. So looks a place where a disk is not
+            mounted, but also a folder that somebody has emptied.
+    """
+
+    is_there: bool
+    barrier: str = ""
+    reason: str = ""
+    is_empty: bool = False
+
+
+_THERE, _REMOVED = Reach(is_there=True), Reach(is_there=False)
+
+
+class Reaches:
+    """Looks after paths below a root; of a folder's files the folder is asked once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.of = lru_cache(_AT_ONCE)(self._of)
+        self._above = lru_cache(_AT_ONCE)(self._above_of)
+
+    def _of(self, path: str) -> Reach:
+        """Return what there is at a POSIX path from the root, or an absolute one."""
+        found = self._asked(path)
+        if found == _THERE:
+            return found
+        above = self._above(path.rpartition("/")[0] or ".")
+        return found if found and not above.barrier else above
+
+    def _above_of(self, folder: str) -> Reach:
+        """Return why nothing is in a folder where something was."""
+        found = self._asked(folder)
+        if found != _THERE:
+            is_top = folder in (".", "/")
+            above = _REMOVED if is_top else self._above(folder.rpartition("/")[0] or ".")
+            return found if found and not above.barrier else above
+        try:
+            names = asked(lambda: os.listdir(self._root / folder))
+        except NotADirectoryError:
+            return _REMOVED
+        except OSError as error:
+            return Reach(False, folder, reason_of(error))
+        if any(not name.startswith(".") and name not in SYSTEM_FOLDERS for name in names):
+            return _REMOVED
+        return Reach(False, folder, EMPTY, is_empty=True)
+
+    def _asked(self, path: str) -> Reach | None:
+        """Ask for a path itself; None where nothing has its name."""
+        place = self._root / path
+        try:
+            asked(place.stat)
+        except (FileNotFoundError, NotADirectoryError):
+            return Reach(False, path, NO_TARGET) if place.is_symlink() else None
+        except OSError as error:
+            return Reach(False, path, reason_of(error))
+        return _THERE
