@@ -41,7 +41,9 @@ pairs:
     assign: all               # all | {{sample: K}} | {{map: FILE.csv}}
     recipe: balanced          # `stylebatch recipes` lists them
     size_px: 192              # longest edge while optimising
-    output_size: 224          # longest edge of the files; [224, 224], content, work
+    output_size: [224, 224]   # of the files, cut from the middle; 224 (longest edge), content, work
+    originals: copy           # the photographs too, of the same size: a set to train on; none, link
+    # split: {{shares: {{train: 0.8, val: 0.2}}}}  # only train is stylised
     steps: 40                 # evaluations at most
     strength: 2               # 0: the photograph, 1: the recipe; [0.5, 2]: drawn for each image
     # override: {{color: content}}  # any field of the recipe: `stylebatch recipes balanced`

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 from support.paths import ROOT
 from support.runs import command
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
 
 from stylebatch.demo.demo import MANIFEST, manifest_text, write_demo
 from stylebatch.demo.paintings import PAINTINGS
@@ -63,7 +66,21 @@ def test_a_plan_of_it_warns_of_nothing_and_passes_nothing_over(
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.endswith("\n")
     assert not [line for line in ended.out.splitlines() if "warning" in line or "passed" in line]
-    assert "8 images to make" in ended.out.splitlines()[-1]
+    assert "12 images to make" in ended.out.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_what_its_manifest_makes_is_a_set_to_train_on(demo: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo, tmp_path / "demo")
+    shutil.copy(ROOT / MANIFEST, tmp_path)
+    quick = ("--set", "pairs.0.steps=1", "--set", "pairs.0.size_px=32")
+    ended = command("run", str(tmp_path / MANIFEST), "--executor", "inline", *quick)
+    assert ended.code == 0, ended
+    loaded = ImageFolder(tmp_path / "out/images", transform=v2.PILToTensor())
+    ((batch, labels),) = DataLoader(loaded, batch_size=12)
+    assert batch.shape == (12, 3, 224, 224)
+    assert loaded.classes == ["animals", "machines", "objects", "people"]
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 def test_its_manifest_can_stand_above_the_demonstration(demo: Path) -> None:
