@@ -9,11 +9,10 @@ from rich.filesize import decimal
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.plan import foresee, print_plan
 from stylebatch.cli.tables import say
-from stylebatch.ledger import open_together
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.preview.estimate import Estimate, estimate
-from stylebatch.run import RunRequest, make_plan
+from stylebatch.run import RunRequest, make_plan, open_to_plan
 from stylebatch.system.words import counted
 
 # Of `balanced`'s evaluations at most: docs/cron.md.
@@ -23,7 +22,7 @@ USUAL_SHARE = 0.55
 def dry_run(manifest: Manifest, request: RunRequest) -> None:
     """Print what a run would do and take; nothing is written."""
     console = Console(highlight=False)
-    with open_together(Dataset(manifest.output)) as ledger:
+    with open_to_plan(Dataset(manifest.output)) as ledger:
         retry, shard = request.retry_failed, request.shard
         planned, summary, styles = make_plan(
             manifest, ledger, retry_failed=retry, rehash=request.rehash, shard=shard

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from stylebatch import __version__
 from stylebatch.cli.streams import keep_streams
-from stylebatch.errors import INTERRUPTED, UserError
+from stylebatch.errors import INTERRUPTED, RunError, UserError
 from stylebatch.system.cores import let_threads_sleep
 from stylebatch.system.log import LOG_NOTE
 from stylebatch.system.paths import expand_home
@@ -44,6 +44,10 @@ COMMANDS = {
     "export": (
         "export:app",
         "Write an output as other programs read it: WebDataset, Parquet, YOLO, COCO.",
+    ),
+    "adopt": (
+        "adopt:adopt",
+        "Let an output's images be known again whose ledger is damaged, lost or behind.",
     ),
     "restore": (
         "aside:restore",
@@ -142,8 +146,22 @@ def main() -> None:
         _say(STOPPED.get(sys.argv[1], "stopped"))
         sys.exit(INTERRUPTED)
     except Exception as error:
+        if damaged := _damaged_ledger(error):
+            _say(damaged)
+            sys.exit(RunError.exit_code)
         _report_crash(error)
         sys.exit(1)
+
+
+def _damaged_ledger(error: Exception) -> str:
+    """Return what to say of an error of SQLite's that tells of a damaged file, else ""."""
+    import sqlite3
+
+    from stylebatch.ledger import REMEDY, is_damage
+
+    if not (isinstance(error, sqlite3.DatabaseError) and is_damage(error)):
+        return ""
+    return f"the output's ledger is damaged ({error}); {REMEDY}"
 
 
 def _run_command() -> None:

@@ -23,7 +23,6 @@ from stylebatch.ledger import (
     PlannedJobs,
     StaleFound,
     Waiting,
-    open_together,
 )
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
@@ -36,6 +35,7 @@ from stylebatch.run import (
     check_start,
     describe_download,
     make_plan,
+    open_to_plan,
     survey_annotations,
 )
 from stylebatch.system.words import counted
@@ -91,7 +91,7 @@ def _forget(planned: PlannedFolder) -> None:
 def _print_jobs(
     manifest: Manifest, request: RunRequest, note: Callable[[PlannedFolder], object]
 ) -> None:
-    with open_together(Dataset(manifest.output)) as ledger:
+    with open_to_plan(Dataset(manifest.output)) as ledger:
         planned, _, _ = _planned(manifest, ledger, request, note)
         for group in planned.groups():
             for job in _jobs_of(planned.take, group):
@@ -122,7 +122,7 @@ def show_plan(
     note: Callable[[PlannedFolder], object] = _forget,
 ) -> None:
     """Print a plan: a table of the pairs, then of what waits, by size; `note` is told its jobs."""
-    with open_together(Dataset(manifest.output)) as ledger:
+    with open_to_plan(Dataset(manifest.output)) as ledger:
         planned, summary, styles = _planned(manifest, ledger, request, note)
         foreseen = foresee(manifest, planned, summary, ledger, styles)
         print_plan(Console(highlight=False), manifest, foreseen)

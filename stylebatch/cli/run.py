@@ -258,6 +258,8 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
         parts.append(f"{counted(summary.done, 'image')} made in {duration(summary.seconds)}")
     elif not (summary.failed or summary.taken_back or summary.taken_out):
         parts.append("nothing to do")
+    if summary.adopted:
+        parts.append(f"{counted(summary.adopted, 'image')} known again by metadata.jsonl")
     if summary.taken_back:
         parts.append(f"{counted(summary.taken_back, 'image')} taken back from .stylebatch/stale")
     there = summary.done_before + summary.done

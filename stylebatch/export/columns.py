@@ -22,6 +22,8 @@ COLUMNS = {
     "strength": "float64",
     "seed": "int64",
     "settings_id": "string",
+    "fingerprint": "string",
+    "digest": "string",
     "device": "string",
     "precision": "string",
     "loss_log": "string",

@@ -1,8 +1,9 @@
 """Which job is in which state, and what its inputs were: SQLite, one writer."""
 
+from stylebatch.ledger.adopt import AdoptedImage
 from stylebatch.ledger.annotations import AnnotationFile
 from stylebatch.ledger.aside import AsideImage
-from stylebatch.ledger.database import LedgerError
+from stylebatch.ledger.database import REMEDY, LedgerError, damaged_ledger, is_damage
 from stylebatch.ledger.ledger import Ledger
 from stylebatch.ledger.planned_jobs import PairCounts, PlannedJobs
 from stylebatch.ledger.shards import (
@@ -17,6 +18,8 @@ from stylebatch.ledger.sizes import MadeImage, Waiting
 from stylebatch.ledger.stale import StaleFound
 
 __all__ = [
+    "REMEDY",
+    "AdoptedImage",
     "AnnotationFile",
     "AsideImage",
     "Ledger",
@@ -28,6 +31,8 @@ __all__ = [
     "Standing",
     "Waiting",
     "copy_together",
+    "damaged_ledger",
+    "is_damage",
     "merge_ledgers",
     "merge_shards",
     "open_together",

@@ -1,5 +1,6 @@
 """The ledger's file: opening, schema, transactions."""
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -10,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stylebatch.errors import RunError, UserError
+from stylebatch.ledger.schema import MIGRATIONS
 from stylebatch.system import files
 
 _APPLICATION_ID = 0x53544C42  # "STLB": tells a ledger from other SQLite files
@@ -25,108 +27,25 @@ _DISK_ERRORS = (
 # Not what a folder in the ledger's place, or a file that is closed to us, says as well.
 _DISK_ERRORS_ON_OPENING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
-# Script n brings a ledger from version n to n + 1. Never change one: add the next.
-MIGRATIONS = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE settings (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
-    -- Inputs as last read; folders are relative to the manifest's.
-    CREATE TABLE files (
-        folder TEXT, name TEXT, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-        digest TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-        PRIMARY KEY (folder, name)
-    ) WITHOUT ROWID;
-    -- Outputs that are ours; folders are relative to images/. state: pending | done | failed.
-    CREATE TABLE jobs (
-        folder TEXT, name TEXT, fingerprint TEXT NOT NULL, state TEXT NOT NULL,
-        size INTEGER, deaths INTEGER NOT NULL, pair TEXT NOT NULL, settings_id TEXT NOT NULL,
-        label TEXT, content TEXT NOT NULL, content_digest TEXT NOT NULL, style TEXT NOT NULL,
-        style_digest TEXT NOT NULL, variant INTEGER NOT NULL, strength REAL NOT NULL,
-        noise_seed INTEGER, reason TEXT,
-        PRIMARY KEY (folder, name)
-    ) WITHOUT ROWID;
-    CREATE INDEX failed_jobs ON jobs (folder, name) WHERE state = 'failed';
-    -- How it went with those that are done, as JSON: apart, so that planning doesn't read them.
-    CREATE TABLE facts (
-        folder TEXT, name TEXT, json TEXT NOT NULL, PRIMARY KEY (folder, name)
-    ) WITHOUT ROWID;
-    """,
-    """
-    -- Both "" where there is none.
-    ALTER TABLE jobs ADD COLUMN mask TEXT NOT NULL DEFAULT '';
-    ALTER TABLE jobs ADD COLUMN mask_digest TEXT NOT NULL DEFAULT '';
-    """,
-    """
-    -- Jobs by pair and state, kept by triggers: counting a million takes seconds. Without a
-    -- conflict clause, as that of the statement which fires a trigger would take its place.
-    CREATE TABLE counts (
-        pair TEXT, state TEXT, jobs INTEGER NOT NULL, PRIMARY KEY (pair, state)
-    ) WITHOUT ROWID;
-    INSERT INTO counts SELECT pair, state, count(*) FROM jobs GROUP BY pair, state;
-    CREATE TRIGGER job_added AFTER INSERT ON jobs BEGIN
-        INSERT INTO counts SELECT new.pair, new.state, 0 WHERE NOT EXISTS
-            (SELECT 1 FROM counts WHERE pair = new.pair AND state = new.state);
-        UPDATE counts SET jobs = jobs + 1 WHERE pair = new.pair AND state = new.state;
-    END;
-    CREATE TRIGGER job_removed AFTER DELETE ON jobs BEGIN
-        UPDATE counts SET jobs = jobs - 1 WHERE pair = old.pair AND state = old.state;
-    END;
-    CREATE TRIGGER job_changed AFTER UPDATE OF pair, state ON jobs
-    WHEN old.pair <> new.pair OR old.state <> new.state BEGIN
-        UPDATE counts SET jobs = jobs - 1 WHERE pair = old.pair AND state = old.state;
-        INSERT INTO counts SELECT new.pair, new.state, 0 WHERE NOT EXISTS
-            (SELECT 1 FROM counts WHERE pair = new.pair AND state = new.state);
-        UPDATE counts SET jobs = jobs + 1 WHERE pair = new.pair AND state = new.state;
-    END;
-    """,
-    """
-    -- From here on a job may be 'outdated' as well: an image stands that the plan wants otherwise,
-    -- or no longer. What is to replace it is here until it is done. state: pending | failed;
-    -- run_id: of the run whose workers may have put it into place, null where that is cleared up.
-    CREATE TABLE successors (
-        folder TEXT, name TEXT, fingerprint TEXT NOT NULL, state TEXT NOT NULL,
-        deaths INTEGER NOT NULL, pair TEXT NOT NULL, settings_id TEXT NOT NULL,
-        label TEXT, content TEXT NOT NULL, content_digest TEXT NOT NULL, style TEXT NOT NULL,
-        style_digest TEXT NOT NULL, variant INTEGER NOT NULL, strength REAL NOT NULL,
-        noise_seed INTEGER, reason TEXT, mask TEXT NOT NULL, mask_digest TEXT NOT NULL,
-        run_id TEXT, PRIMARY KEY (folder, name)
-    ) WITHOUT ROWID;
-    CREATE INDEX failed_successors ON successors (folder, name) WHERE state = 'failed';
-    -- What lies in stale/RUN_ID, under the paths that it had; facts: as JSON. A row whose file is
-    -- gone, or of another size, means nothing.
-    CREATE TABLE aside (
-        run_id TEXT, folder TEXT, name TEXT, fingerprint TEXT NOT NULL, size INTEGER,
-        pair TEXT NOT NULL, settings_id TEXT NOT NULL,
-        label TEXT, content TEXT NOT NULL, content_digest TEXT NOT NULL, style TEXT NOT NULL,
-        style_digest TEXT NOT NULL, variant INTEGER NOT NULL, strength REAL NOT NULL,
-        noise_seed INTEGER, mask TEXT NOT NULL, mask_digest TEXT NOT NULL, facts TEXT,
-        PRIMARY KEY (run_id, folder, name)
-    ) WITHOUT ROWID;
-    CREATE INDEX aside_fingerprint ON aside (fingerprint);
-    """,
-    """
-    -- Null where the pair has no splits.
-    ALTER TABLE jobs ADD COLUMN split TEXT;
-    ALTER TABLE successors ADD COLUMN split TEXT;
-    ALTER TABLE aside ADD COLUMN split TEXT;
-    -- Annotations that are ours, by path from the output; pair: "" where they are of all. key: a
-    -- hash of what they were made from; before: digest of what was there before, "" if nothing;
-    -- note: counts, as JSON.
-    CREATE TABLE annotations (
-        path TEXT PRIMARY KEY, pair TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
-        digest TEXT NOT NULL, before TEXT NOT NULL, size INTEGER NOT NULL, note TEXT NOT NULL
-    ) WITHOUT ROWID;
-    """,
-    """
-    -- Of inputs; 0 where a version before this one has read them.
-    ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE files ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
-    """,
+REMEDY = (
+    "`stylebatch adopt` of the output makes a new one of what metadata.jsonl and the files tell, "
+    "and keeps this one beside it"
 )
 
 
 class LedgerError(UserError):
     """A ledger that can't be used: of a newer stylebatch, or no ledger at all."""
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether SQLite says that a file is not, or not as a whole, a database."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def damaged_ledger(path: Path, error: sqlite3.DatabaseError) -> RunError:
+    """Return the error of a ledger that was found to be damaged while it was used."""
+    return RunError(str(path), f"is damaged ({error})", "", REMEDY)
 
 
 class Database:
@@ -140,6 +59,8 @@ class Database:
         self.path, self.connection, self.is_read_only = path, connection, is_read_only
         # What a shard's ledger stands on: a row of its own replaces theirs.
         self.beneath: list[Database] = []
+        opened = None if is_read_only else os.stat(path)
+        self._identity = (opened.st_dev, opened.st_ino) if opened else None
         connection.execute("PRAGMA temp_store = FILE")
         connection.execute(f"PRAGMA temp.cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -163,8 +84,7 @@ class Database:
         except sqlite3.Error as error:
             if not read_only and error.sqlite_errorcode & 0xFF in _DISK_ERRORS_ON_OPENING:
                 raise _unwritable(path, error) from error
-            todo = "look at the file; without it, stylebatch knows none of the images as its own"
-            raise LedgerError(str(path), f"can't be opened ({error})", "", todo) from error
+            raise LedgerError(str(path), f"can't be opened ({error})", "", REMEDY) from error
 
     @classmethod
     def open_copy(cls, path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> "Database":
@@ -175,6 +95,13 @@ class Database:
         """
         with closing(cls.open(path, read_only=True, migrations=migrations)) as source:
             return cls(path, _private_copy(source.connection, path, migrations), True)
+
+    def is_in_place(self) -> bool:
+        """Whether the file that was opened to be written is still the one at its path."""
+        if self.is_read_only:
+            return True
+        now = os.stat(self.path) if self.path.exists() else None
+        return now is not None and (now.st_dev, now.st_ino) == self._identity
 
     def close(self) -> None:
         """Close the connection; a private copy is gone then."""
@@ -234,6 +161,10 @@ class Database:
 
 def _unwritable(path: Path, error: sqlite3.Error) -> RunError:
     todo = "free space or mend the disk, then run again: it continues"
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+        found = f"is locked by another process, for more than {_BUSY_TIMEOUT_S} s"
+        todo = "end what has it open (a database browser, a backup), then run again: it continues"
+        return RunError(str(path), found, "", todo)
     return RunError(str(path), f"can't be written ({error})", "", todo)
 
 

@@ -47,10 +47,13 @@ def known_outputs(database: Database, planned: PlannedFolder) -> dict[str, Known
 def noted_state(row: KnownOutput, fingerprint: str, sizes: dict[str, int]) -> str:
     """Return which state the ledger is to have of an output that a plan wants so.
 
-    An older image that is gone leaves nothing to tell of: what is to replace it takes its place.
+    An image that is gone leaves nothing to tell of: what is to replace it takes its place. One of
+    another size than was recorded (somebody has retouched it, or it is damaged) is out of date: it
+    is set aside when its successor comes.
     """
     if row.state not in STANDING:
         return row.state
-    if row.fingerprint == fingerprint:
-        return "done"
-    return "outdated" if row.name in sizes else "pending"
+    if row.name not in sizes:
+        return "pending"
+    is_as_made = row.fingerprint == fingerprint and sizes[row.name] == row.size
+    return "done" if is_as_made else "outdated"

@@ -10,6 +10,7 @@ from typing import Any
 from stylebatch.errors import RunError
 from stylebatch.ledger import outcomes
 from stylebatch.ledger.absorb import absorb, count_replaced, find_jobs
+from stylebatch.ledger.adopt import AdoptedImage, adopt, known_images
 from stylebatch.ledger.annotations import LedgerAnnotations
 from stylebatch.ledger.aside import LedgerAside
 from stylebatch.ledger.columns import kept_row
@@ -88,6 +89,17 @@ class Ledger(InputFiles):
 
     # A run
 
+    def check_in_place(self) -> None:
+        """Stop where the file has been removed or replaced: nothing is recorded any more.
+
+        Raises:
+            RunError: that is so.
+        """
+        if not self._database.is_in_place():
+            found = "was removed or replaced while a run goes on"
+            todo = "put it back, or let `stylebatch adopt` of the output make one; then run again"
+            raise RunError(str(self._database.path), found, "", todo)
+
     def begin_plan(
         self,
         manifest: Manifest,
@@ -156,6 +168,14 @@ class Ledger(InputFiles):
             outcomes.forget(self._database, at)
             self._database.count_change()
 
+    def adopt(self, images: Iterable[AdoptedImage]) -> None:
+        """Take images in that it does not know, in one transaction."""
+        adopt(self._database, images)
+
+    def known_images(self, outputs: Iterable[str]) -> set[str]:
+        """Return those of some outputs of which it knows that an image stands."""
+        return known_images(self._database, outputs)
+
     # Shards
 
     def absorb(self, shard: "Ledger") -> None:
@@ -186,6 +206,7 @@ class Ledger(InputFiles):
             f"SELECT j.folder, j.name, pair, label, split, {_KIND}, content, content_digest, "
             "nullif(style, '') AS style, nullif(style_digest, '') AS style_digest, "
             "iif(style = '', NULL, variant) AS variant, strength, noise_seed AS seed, settings_id, "
+            "fingerprint, "
             "nullif(mask, '') AS mask, nullif(mask_digest, '') AS mask_digest, f.json AS facts "
             "FROM jobs j LEFT JOIN facts f USING (folder, name) "
             f"WHERE state IN {outcomes.STANDING} ORDER BY j.folder, j.name"

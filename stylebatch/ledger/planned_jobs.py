@@ -141,8 +141,11 @@ class PlannedJobs:
                     self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
             else:
                 state = self._state(row, planned, job, sizes)
-                is_replacement = row.fingerprint != job.fingerprint and not self._redo
                 noted = noted_state(row, job.fingerprint, sizes)
+                if state != "pending" and row.fingerprint == job.fingerprint:
+                    noted = row.state if row.state not in STANDING else "done"
+                is_other = row.fingerprint != job.fingerprint or noted == "outdated"
+                is_replacement = is_other and not self._redo
                 counts.outdated += noted == "outdated"
                 if noted != row.state:
                     restated.append((planned.folder, job.name, noted))
@@ -184,9 +187,8 @@ class PlannedJobs:
                 return self._verdicts.take_out(planned.folder, row.name)
             if is_there:
                 return "done"
-            has_failed = row.state == "failed"
-        else:
-            has_failed = (row.next_fingerprint, row.next_state) == (job.fingerprint, "failed")
+        is_next = (row.next_fingerprint, row.next_state) == (job.fingerprint, "failed")
+        has_failed = is_next or (row.fingerprint, row.state) == (job.fingerprint, "failed")
         if has_failed and (row.reason or "").startswith(REJECTED):
             # It would come out the same: only other thresholds, or other pixels, try it again.
             return self._verdicts.judge_rejected(planned, job, row.reason or "")
@@ -239,7 +241,8 @@ class PlannedJobs:
             elif not self._redo:
                 more = f" (and {count - 1} more)" if count > 1 else ""
                 found = f"exists, but stylebatch did not make it{more}"
-                todo = "move it away, or choose another output"
+                todo = "move it away, choose another output, or, if a run made it whose ledger is "
+                todo += "lost, `stylebatch adopt` the output"
                 yield PlanError(str(self._images / example), found, "", todo)
 
     def _note_plan(self) -> None:

@@ -3,6 +3,7 @@
 A run's folder below `.stylebatch/stale` is laid out as the output is.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def keep_aside(dataset: Dataset, output: str, run_id: str) -> set[Path]:
     grown = set()
     kept = files_of(_aside(dataset, run_id), output)
     for source, target in zip(files_of(dataset, output), kept, strict=True):
-        if files.stat_file(target) is None and files.stat_file(source) is not None:
+        # Also a link to nothing is somebody's.
+        if not os.path.lexists(target) and os.path.lexists(source):
             files.make_folders_below(dataset.root, target.parent)
             files.link(source, target)
             grown.add(target.parent)

@@ -1,9 +1,11 @@
 """One run from start to end: plan, start workers, feed them, record what they make.
 
-`run`, `merge_output`, `write_records_beside`, `judge_output`, `restore_output`, `list_aside` and
-`clean_output` are what commands call; a preview and an estimate use the parts below them.
+`run`, `merge_output`, `write_records_beside`, `judge_output`, `adopt_output`, `restore_output`,
+`list_aside` and `clean_output` are what commands call; a preview and an estimate use the parts
+below them.
 """
 
+from stylebatch.run.adopt import Adoption, adopt_output, open_to_plan
 from stylebatch.run.annotation_survey import survey_annotations
 from stylebatch.run.annotations import annotation_failures
 from stylebatch.run.executors import EXECUTORS
@@ -32,6 +34,7 @@ from stylebatch.run.watcher import Watcher
 
 __all__ = [
     "EXECUTORS",
+    "Adoption",
     "Finishing",
     "JudgedFile",
     "Judgement",
@@ -48,6 +51,7 @@ __all__ = [
     "Tally",
     "Watcher",
     "WorkerError",
+    "adopt_output",
     "annotation_failures",
     "check_output",
     "check_start",
@@ -61,6 +65,7 @@ __all__ = [
     "make_plan",
     "merge_output",
     "new_run_id",
+    "open_to_plan",
     "prepare_all_weights",
     "prepare_weights",
     "restore_output",

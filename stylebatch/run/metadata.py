@@ -25,7 +25,9 @@ REFRESH_S, REFRESH_SHARE, MOST_REFRESHED = 60.0, 0.01, 50_000
 # What loaders take for the path of an image inside the tree, wherever a key ends in it.
 _PATH_KEY = "file_name"
 # Raised where records come out otherwise, so that those of older outputs are written anew.
-_FORMAT = 3
+_FORMAT = 4
+# The bytes of the image's own file; null of those that earlier versions have made.
+_DIGEST = "digest"
 # What a line says of how it went: null of photographs that are carried over.
 _FACTS = (
     *("evaluations", "losses", "status", "restored", "retried_with_adam"),
@@ -175,7 +177,7 @@ def metadata_row(fields: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a key that loaders would take for the path of another image.
     """
     row = _as_row(fields)
-    facts = row.pop("facts", {})
+    facts = {_DIGEST: None} | row.pop("facts", {})
     row |= {key: facts.get(key) for key in _FACTS} | facts if row["kind"] == "original" else facts
     if wrong := [key for key in row if key.endswith(f"_{_PATH_KEY}")]:
         raise ValueError(f"metadata keys that loaders take for paths of images: {wrong}")

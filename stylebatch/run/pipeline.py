@@ -13,14 +13,17 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlannedFolder, PlanSummary, plan_jobs, resolve_styles
-from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
+from stylebatch.records import Notice, Style
 from stylebatch.run.activity import Activity
+from stylebatch.run.adopt import adopt_lost
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.inputs import note_inputs, note_stale
 from stylebatch.run.judging import note_thresholds, take_out
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
-from stylebatch.run.loop import Loop, LoopWatcher
+from stylebatch.run.logged import Logged
+from stylebatch.run.loop import Loop
+from stylebatch.run.manifests import check_only_manifest, note_manifest
 from stylebatch.run.metadata import Refresher, describe_settings, write_records
 from stylebatch.run.pace import Pace
 from stylebatch.run.progress import Stop, StopRequest, Tally
@@ -88,6 +91,7 @@ def make_plan(
     Raises:
         UserError: inputs that can't be read, outputs that collide or that are not ours.
     """
+    check_only_manifest(manifest, ledger)
     summary = PlanSummary()
     if rehash:
         ledger.read_anew()
@@ -120,6 +124,9 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
     with writing(dataset, summary) as started_s:
         beneath = dataset.whole.ledger if dataset.shard else None
         with Ledger.open(dataset.ledger, beneath=beneath) as ledger:
+            if not dataset.shard and (count := adopt_lost(dataset, ledger)):
+                summary.adopted = count
+                logger.info("%d images adopted: the ledger had been lost", count)
             _Run(manifest, request, watcher, stop, dataset, ledger, summary).run(started_s)
     return summary
 
@@ -176,6 +183,7 @@ class _Run:
             specs = worker_specs(self.manifest, styles, self.manifest.output, run_id, shard)
         reached("planned")
         note_thresholds(self.ledger, self.manifest)
+        note_manifest(self.manifest, self.ledger)
         self._look_aside(planned, is_stopped=bool(stopped_by))
         self.summary.planned = sum(count.total for count in counts)
         self.summary.done_before = sum(count.done for count in counts) + self.summary.taken_back
@@ -201,7 +209,7 @@ class _Run:
 
     def _note_download(self, notice: Notice) -> None:
         self._doing(notice.text)
-        _Logged(self.watcher, self.activity).event(notice)
+        Logged(self.watcher, self.activity).event(notice)
 
     def _check_stop(self, found: PlanSummary) -> None:
         """Let a second signal end the planning, which may take minutes, at once."""
@@ -253,7 +261,7 @@ class _Run:
             make_executor(self.manifest, specs),
             scheduler,
             self.ledger,
-            _Logged(self.watcher, self.activity),
+            Logged(self.watcher, self.activity),
             stop=self.stop,
             limits=self._limits(scheduler.left),
             paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
@@ -271,6 +279,7 @@ class _Run:
     def _look(self) -> None:
         """Look after the output, about every second: whose it is, and what its records tell."""
         check_owner(self.dataset, self.summary.run_id)
+        self.ledger.check_in_place()
         done = self._loop.tally.done if self._loop else 0
         self._refresher.refresh(self.summary.done_before + done)
 
@@ -323,28 +332,3 @@ class _Run:
         write_summary(self.dataset, summary)
         reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))
-
-
-class _Logged:
-    """Passes events on and writes to the log what somebody may look for there."""
-
-    def __init__(self, watcher: LoopWatcher, activity: Activity) -> None:
-        self._watcher, self._activity = watcher, activity
-
-    def event(self, event: Event) -> None:
-        match event:
-            case JobFailed(output=output, reason=reason, is_rejected=True):
-                logger.info("%s: %s", output, reason)
-            case JobFailed(output=output, reason=reason):
-                logger.warning("failed: %s: %s", output, reason)
-            case WorkerLost(worker, reason, pid):
-                logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
-            case WorkerJoined(worker, device):
-                logger.info("worker %d is there, on %s", worker, device)
-            case Notice(worker, text):
-                logger.info("worker %d: %s", worker, text)
-        self._watcher.event(event)
-
-    def tick(self, tally: Tally) -> None:
-        self._activity.tick(tally)
-        self._watcher.tick(tally)

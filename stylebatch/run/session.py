@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.errors import UserError
-from stylebatch.ledger import merge_ledgers, merge_shards
+from stylebatch.ledger import damaged_ledger, is_damage, merge_ledgers, merge_shards
 from stylebatch.output.activity import remove_activity
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import (
@@ -37,6 +38,7 @@ class RunSummary:
         manifest_path: likewise, absolute.
         shard: I/N, None for a run of the whole.
         merged: the shards, as I/N, whose ledgers it has merged.
+        adopted: images that its ledger did not know, and that the metadata prove to be its own.
         done_before: with what was taken back.
         failed: in this run and before it.
         rejected: likewise: made, and not worth enough.
@@ -63,6 +65,7 @@ class RunSummary:
     manifest_path: str = ""
     shard: str | None = None
     merged: list[str] = field(default_factory=list)
+    adopted: int = 0
     seconds: float = 0.0
     planned: int = 0
     done_before: int = 0
@@ -210,3 +213,7 @@ def output_errors(dataset: Dataset) -> Iterator[None]:
         yield
     except OSError as error:
         raise LostOutputError.from_os_error(error, dataset.root) from error
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise damaged_ledger(dataset.ledger, error) from error
+        raise

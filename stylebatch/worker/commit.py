@@ -24,6 +24,7 @@ from stylebatch.recipes import Recipe
 from stylebatch.records import Job, JobDone, Losses
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import (
+    digest_bytes,
     link,
     make_folders_below,
     remove_file,
@@ -199,7 +200,8 @@ class Committer:
 
     def _put(self, item: CarriedOver, number: int) -> _Written:
         job, carried = item.job, item.carried
-        event = JobDone(self._worker, job.output, job.fingerprint, len(carried.data))
+        facts = {"digest": digest_bytes(carried.data)}
+        event = JobDone(self._worker, job.output, job.fingerprint, len(carried.data), facts)
         target = self._dataset.image_path(job.output)
         temporary = self._folder / f"{number}-0{target.suffix}.tmp"
         # A name that nothing is ever written to: that would be written to the photograph.
@@ -218,7 +220,7 @@ class Committer:
         # What was not optimised has no losses.
         losses = self._losses if item.rows else "none"
         in_table = {"loss_log": self._table} if losses == "parquet" else {}
-        facts = {**item.facts, **item.measure(), **in_table}
+        facts = {**item.facts, **item.measure(), **in_table, "digest": digest_bytes(image)}
         event = JobDone(self._worker, output, item.job.fingerprint, len(image), facts)
         files = {}
         if losses == "csv":

@@ -13,7 +13,8 @@ from support.projects import OUTPUT, Project, waiting
 
 from stylebatch.errors import RunError
 from stylebatch.ledger import Ledger, LedgerError
-from stylebatch.ledger.database import MIGRATIONS, Database
+from stylebatch.ledger.database import Database
+from stylebatch.ledger.schema import MIGRATIONS
 from stylebatch.manifest import Pair
 from stylebatch.plan import KnownFile, PlanError
 from stylebatch.records import JobDone, JobFailed

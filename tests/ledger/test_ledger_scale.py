@@ -13,9 +13,10 @@ import pytest
 from support.projects import OUTPUT, Project
 
 from stylebatch.ledger import read_standing
-from stylebatch.ledger.database import MIGRATIONS, Database
+from stylebatch.ledger.database import Database
 from stylebatch.ledger.planned_jobs import PLAN_TABLES
 from stylebatch.ledger.planned_names import PlannedNames
+from stylebatch.ledger.schema import MIGRATIONS
 from stylebatch.manifest import Pair
 from stylebatch.records import JobDone, JobFailed
 

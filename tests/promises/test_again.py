@@ -462,7 +462,7 @@ def test_the_metadata_says_of_each_image_what_made_it(small: Small) -> None:
         "style_digest",
         "variant", "strength", "seed", "evaluations", "losses", "status", "restored",
         "retried_with_adam", "closed", "ssim", "saturation", "speckle", "retries", "accepted",
-        "seconds", "device", "precision", "settings_id",
+        "seconds", "device", "precision", "settings_id", "fingerprint", "digest",
     }  # fmt: skip
     assert all(set(row) == keys for row in rows.values())
     row = rows["cats/a-s.png"]

@@ -73,8 +73,10 @@ EMPTY = {
 
 # Imports inside functions, each with its reason.
 BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without torch"
+ONLY_AT_AN_ERROR = "`--version` needs nothing of it"
 WITHOUT_NETWORK = "a worker that only transfers colours starts without torch"
 ALLOWED_LATE = {
+    ("stylebatch.cli.main", "stylebatch.ledger"): ONLY_AT_AN_ERROR,
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
     ("stylebatch.cli.checks", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.cli.recipes", "stylebatch.preview.comparison"): BRINGS_TORCH,

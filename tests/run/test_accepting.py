@@ -327,8 +327,8 @@ def test_a_run_that_is_refused_takes_nothing_out(small: Small, middle: float) ->
     assert small.run().code == 2
     assert (small.images(), small.metadata(), small.stale()) == (before, told, set())
     del small.document["run"]["devices"]
-    (small.root / "styles/junk.png").write_bytes(b"no picture")
-    small.pair["styles"] = ["styles/s.png", "styles/t.png", "styles/junk.png"]
+    (small.root / "map.csv").write_text("content,style\ncats/a.png,nonesuch\n")
+    small.pair["assign"] = {"map": "map.csv"}
     assert small.run().code == 2
     assert (small.images(), small.metadata(), small.stale()) == (before, told, set())
 

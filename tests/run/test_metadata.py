@@ -1,6 +1,7 @@
 """What a run writes about its output, as readers of JSON have it."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def test_the_metadata_has_a_line_for_each_image(project: Project, pair: Pair) ->
     ]
     row = rows[3]
     assert row.pop("content_digest") != row.pop("style_digest")
+    assert re.fullmatch(r"[0-9a-f]{32}", str(row.pop("fingerprint")))
     assert row == {
         "file_name": "images/cats/b-wave.png",
         "pair": "all",
@@ -54,6 +56,7 @@ def test_the_metadata_has_a_line_for_each_image(project: Project, pair: Pair) ->
         "strength": 1.0,
         "seed": None,
         "settings_id": "settings",
+        "digest": None,
         "evaluations": 3,
         "status": "converged",
         **UNSCORED,

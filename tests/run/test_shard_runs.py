@@ -28,7 +28,7 @@ from support.runs import (
     wait_until,
 )
 
-from stylebatch.ledger.database import MIGRATIONS
+from stylebatch.ledger.schema import MIGRATIONS
 from stylebatch.output import lock
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError, OutputHeldError, OutputLock, check_owner

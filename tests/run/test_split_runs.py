@@ -10,7 +10,8 @@ from PIL import Image
 from support.runs import Small, command, contents, copy_tree, lines, small_project
 from torchvision.datasets import ImageFolder
 
-from stylebatch.ledger.database import MIGRATIONS, Database
+from stylebatch.ledger.database import Database
+from stylebatch.ledger.schema import MIGRATIONS
 
 pytestmark = pytest.mark.slow
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def test_an_image_and_its_log_are_in_place_before_the_event(
     assert (event.output, event.fingerprint, event.size) == (
         "cats/a-s.png", "print cats/a-s.png", path.stat().st_size,
     )  # fmt: skip
-    assert event.facts == {"evaluations": 2}
+    digest = blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    assert event.facts == {"evaluations": 2, "digest": digest}
     wanted = picture(1, 20, 12).resize((40, 24), Image.Resampling.LANCZOS)
     with Image.open(path) as image:
         assert np.array_equal(np.asarray(image), np.asarray(wanted))

@@ -1,0 +1,42 @@
+"""`stylebatch adopt`."""
+
+from pathlib import Path
+
+import typer
+
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, ArgumentError, OutputPath
+from stylebatch.manifest import load_manifest
+from stylebatch.output.layout import Dataset
+from stylebatch.run import adopt_output
+from stylebatch.system.words import counted
+
+
+def adopt(path: OutputPath = DEFAULT_MANIFEST) -> None:
+    """Let an output's images be known again whose ledger is damaged, lost or behind.
+
+    What metadata.jsonl tells of byte for byte is done again; what only a loss log shows to be made
+    by a run is made again, and the old set aside. Nothing is removed.
+    """
+    dataset = _output(path)
+    found = adopt_output(dataset)
+    if found.damaged:
+        typer.echo(f"{dataset.ledger} is damaged: it is {found.damaged.name} now")
+    told = [f"{counted(found.proven, 'image')} adopted"]
+    if found.unproven:
+        told.append(f"{found.unproven} to be made again, as they are not told of byte for byte")
+    if found.known:
+        told.append(f"{found.known} known already")
+    if found.foreign:
+        told.append(f"{counted(found.foreign, 'file')} left that no run is known to have made")
+    typer.echo(f"{dataset.images}: {', '.join(told)}")
+
+
+def _output(path: Path) -> Dataset:
+    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
+    if not dataset.images.is_dir():
+        todo = "the argument is a manifest or an output folder"
+        raise ArgumentError(str(dataset.root), "no images are there", "", todo)
+    if shards := dataset.shards():
+        found = f"{counted(len(shards), 'shard')} not merged"
+        raise ArgumentError(str(dataset.root), found, "", "`stylebatch merge` first")
+    return dataset
