@@ -5,8 +5,9 @@ It lives in temporary tables on disk, so that memory doesn't grow with the numbe
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.ledger import outcomes
@@ -40,7 +41,7 @@ from stylebatch.system.words import counted
 _BLOCK = 1000
 
 # Two pairs that collide are one kind of obstacle; a file that is not ours is another.
-_FOREIGN = ("", "")
+_FOREIGN, _FOREIGN_LOG = ("", ""), ("", "log")
 
 # A plan lives as long as its connection.
 PLAN_TABLES = f"""
@@ -102,7 +103,9 @@ class PlannedJobs:
         """
         self._database, self._manifest, self._images = database, manifest, dataset.images
         self._retry_failed, self._redo = retry_failed, redo
+        self._dataset = dataset
         self._sizes: tuple[str, dict[str, int]] | None = None
+        self._logs: tuple[Path, Collection[str]] | None = None
         self._obstacles: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
         self.counts = {pair.name: PairCounts() for pair in manifest.pairs}
@@ -139,6 +142,8 @@ class PlannedJobs:
             if row is None:
                 if job.name in sizes:
                     self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
+                elif self._has_log(planned.folder, job):
+                    self._note_obstacle(_FOREIGN_LOG, below(planned.folder, job.name))
             else:
                 state = self._state(row, planned, job, sizes)
                 noted = noted_state(row, job.fingerprint, sizes)
@@ -199,6 +204,15 @@ class PlannedJobs:
             self._sizes = (folder, listing.list_sizes(self._images / folder))
         return self._sizes[1]
 
+    def _has_log(self, folder: str, job: Planned) -> bool:
+        """Whether a file that we do not know is where a job's loss log will be."""
+        if self._manifest.run.losses != "csv" or not job.style:
+            return False
+        path = self._dataset.log_path(below(folder, job.name))
+        if self._logs is None or self._logs[0] != path.parent:
+            self._logs = (path.parent, listing.list_sizes(path.parent).keys())
+        return path.name in self._logs[1]
+
     def _many(self, table: str, rows: list[Row]) -> None:
         if rows:
             insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({marks(rows[0])})"
@@ -231,7 +245,9 @@ class PlannedJobs:
         lines = {pair.name: pair.line for pair in self._manifest.pairs}
         for kind, count in self._obstacles.items():
             example, (one, other) = self._examples[kind], kind
-            if kind != _FOREIGN:
+            if kind == _FOREIGN_LOG:
+                yield self._foreign_log(example, count)
+            elif kind != _FOREIGN:
                 where = f"{self._manifest.path.name}:{lines[other]}: pair '{other}'"
                 found = (
                     f"{counted(count, 'output')} would also be those of '{one}', such as {example}"
@@ -244,6 +260,11 @@ class PlannedJobs:
                 todo = "move it away, choose another output, or, if a run made it whose ledger is "
                 todo += "lost, `stylebatch adopt` the output"
                 yield PlanError(str(self._images / example), found, "", todo)
+
+    def _foreign_log(self, output: str, count: int) -> PlanError:
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        found = f"is in the place of a loss log, and stylebatch did not make it{more}"
+        return PlanError(str(self._dataset.log_path(output)), found, "", "move it away")
 
     def _note_plan(self) -> None:
         """Note the plan's size, what is out of date, and what has another pair or input now."""

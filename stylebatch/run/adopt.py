@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.ledger import AdoptedImage, Ledger, LedgerError, open_together
+from stylebatch.output.foreign import check_records
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
@@ -69,7 +70,13 @@ def adopt_lost(dataset: Dataset, ledger: Ledger) -> int:
 
 
 def open_to_plan(dataset: Dataset) -> Ledger:
-    """Open an output's ledgers to read, as a run would begin with them."""
+    """Open an output's ledgers to read, as a run would begin with them.
+
+    Raises:
+        UserError: an output that a run would be refused for.
+    """
+    if files.stat_file(dataset.home) is None:
+        check_records(dataset)
     ledger = open_together(dataset)
     if files.stat_file(dataset.ledger) is None and not dataset.shards():
         adopt_lost(dataset, ledger)

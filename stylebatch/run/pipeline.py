@@ -9,6 +9,7 @@ from functools import partial
 from stylebatch.errors import RunError
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Manifest
+from stylebatch.output.foreign import check_records
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
@@ -121,6 +122,7 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
     summary = new_summary(dataset, str(manifest.path))
     if files.stat_file(dataset.home) is None:
         check_output(dataset.root)
+        check_records(dataset)
     with writing(dataset, summary) as started_s:
         beneath = dataset.whole.ledger if dataset.shard else None
         with Ledger.open(dataset.ledger, beneath=beneath) as ledger:

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from support.runs import Small, color_project, command, contents, lines
+from support.runs import Small, color_project, command, contents, lines, small_project
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
@@ -195,3 +195,28 @@ def test_two_manifests_with_one_pair_on_one_output_are_refused(small: Small) -> 
     small.manifest.unlink()
     assert command("run", str(other)).code == 0
     assert small.identities() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.jsonl", '{"file_name": "cats/a.png", "text": "mine"}\n'),
+        ("metadata.jsonl", "no JSON"),
+        ("settings.json", '{"theme": "dark"}'),
+        ("failures.jsonl", '{"why": "mine"}\n'),
+        ("run.json", '["mine"]'),
+        ("losses/cats/a-s.csv", "epoch,loss\n"),
+    ],
+)
+def test_files_of_somebody_else_are_not_written_over(tmp_path: Path, name: str, text: str) -> None:
+    small = small_project(tmp_path)
+    place = small.out / name
+    place.parent.mkdir(parents=True)
+    place.write_text(text)
+    for command_name in ("plan", "run"):
+        ended = command(command_name, str(small.write()))
+        assert ended.code == 2, ended
+        assert str(place) in ended.err
+        assert "stylebatch did not make it" in ended.err
+    assert place.read_text() == text
+    assert not (small.out / "images").exists() or not contents(small.out / "images")

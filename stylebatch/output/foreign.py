@@ -1,0 +1,62 @@
+"""Files in a new output that stylebatch would write over, and did not make."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from stylebatch.errors import UserError, raise_all
+from stylebatch.output.layout import IMAGES, Dataset
+
+
+class ForeignFileError(UserError):
+    """A file in the place of one of the records."""
+
+
+def check_records(dataset: Dataset) -> None:
+    """Refuse an output in which there are other files under the names of the records.
+
+    The card is not looked at: what of a `README.md` is ours, marks in it say.
+
+    Raises:
+        ForeignFileError, Problems: with each of them.
+    """
+    looks: dict[Path, Callable[[object], bool]] = {
+        dataset.metadata: _tells_of_image,
+        dataset.failures: _tells_of_image,
+        dataset.settings: _are_settings,
+        dataset.whole.summary: _is_summary,
+    }
+    todo = "move it away, or choose another output"
+    raise_all(
+        [
+            ForeignFileError(str(path), "exists, but stylebatch did not make it", "", todo)
+            for path, is_ours in looks.items()
+            if path.exists() and not is_ours(_first_value(path))
+        ]
+    )
+
+
+def _first_value(path: Path) -> object:
+    """Return what a file of JSON, or the first line of one with a value a line, says."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        first = text if path.suffix == ".json" else text.partition("\n")[0]
+        return json.loads(first) if first.strip() else None
+    except (OSError, ValueError):
+        return ""
+
+
+def _tells_of_image(value: object) -> bool:
+    # An output without images has a file without lines.
+    is_line = isinstance(value, dict) and str(value.get("file_name")).startswith(f"{IMAGES}/")
+    return value is None or is_line or (isinstance(value, dict) and "pair" in value)
+
+
+def _are_settings(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(each, dict) and "versions" in each for each in value.values()
+    )
+
+
+def _is_summary(value: object) -> bool:
+    return isinstance(value, dict) and "run_id" in value
