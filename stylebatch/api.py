@@ -248,7 +248,8 @@ def _load_style(style: ImageLike | Mapping[str, float], read: StyleImages) -> St
         list(style.items()) if isinstance(style, Mapping) else [(style, 1.0)]
     )
     if not weighted or min(weight for _, weight in weighted) <= 0:
-        raise StylizeError("style", "a blend needs images with weights above 0")
+        found = "a blend has no image, or weights that are not above 0"
+        raise StylizeError("style", found, "allowed are images with weights above 0", "add some")
     images = []
     for image, weight in weighted:
         where, data = read_image(image)
@@ -333,7 +334,8 @@ def _admit(
 
 def _image(item: _Item, result: Result, recipe: Recipe) -> Image.Image:
     if result.status is Status.DIVERGED:
-        raise StylizeError(item.where, "diverged: its loss was no number or climbed")
+        todo = "lower `strength`, or take another recipe"
+        raise StylizeError(item.where, "diverged: its loss was no number or climbed", "", todo)
     canvas = item.content.canvas
     return _as_image(finish(to_pixels(result.image, recipe.rounding), canvas, recipe), canvas)
 

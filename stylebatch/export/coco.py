@@ -80,7 +80,8 @@ class Merged:
             self.digest = files.digest_bytes(data)
             self._ids = {each["file_name"]: each["id"] for each in self._told["images"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ExportError(str(place), f"can't be read ({error!r})") from error
+            found, todo = f"can't be read ({error!r})", "run the manifest again: it writes it"
+            raise ExportError(str(place), found, "", todo) from error
 
     @staticmethod
     def is_there(root: Path) -> bool:

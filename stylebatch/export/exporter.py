@@ -169,7 +169,8 @@ class _Selection:
                 allowed = f"there are {', '.join(sorted(known)) or 'none'}"
                 raise ExportError("--split", f"no image is in '{split}'", allowed)
         if not listing.num_images:
-            raise ExportError(where, "has none of the images that were asked for")
+            found, todo = "has none of the images that were asked for", "run it, or ask for others"
+            raise ExportError(where, found, "", todo)
         return tuple(sorted(self._labels))
 
     def _images(self, done: Iterable[dict[str, Any]]) -> Iterator[Image]:

@@ -115,7 +115,8 @@ class Listing:
             if not changed.rowcount:
                 return
         if found := self._connection.execute(f"{shared} LIMIT 1").fetchone():
-            raise ExportError(found[0], "several images would have this name")
+            todo = "give one of the pairs another `into:`"
+        raise ExportError(found[0], "several images would have this name", "", todo)
 
     @property
     def num_images(self) -> int:

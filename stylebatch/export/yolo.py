@@ -68,7 +68,8 @@ def read_names(root: Path) -> dict[str, Any]:
             if isinstance(found, dict) and found.get("names"):
                 return {key: value for key, value in found.items() if key not in _NOT_KEPT}
     except (ValueError, yaml.YAMLError) as error:
-        raise ExportError(str(place), f"can't be read ({error})") from error
+        found, todo = f"can't be read ({error})", "run the manifest again: it writes it"
+        raise ExportError(str(place), found, "", todo) from error
     allowed = f"allowed are {DATA} with `names`, and {LABELS}/{CLASSES}"
     raise ExportError(str(root), "nothing names the classes of its labels", allowed)
 

@@ -119,7 +119,8 @@ def survey_photographs(folder: Path) -> Photographs:
         classes, examples = _count(train)
         counts = {name: count_images(folder / name) for name in others}
     except OSError as error:
-        raise SurveyError(str(folder), f"can't be read ({error})") from error
+        todo = "mount it, or let yourself read it"
+        raise SurveyError(str(folder), f"can't be read ({error})", "", todo) from error
     total = sum(classes.values())
     if not total:
         found = f"holds no image ({_SUFFIXES})"

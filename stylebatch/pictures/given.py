@@ -48,7 +48,8 @@ def read_image(image: ImageLike) -> tuple[str, bytes]:
     try:
         return str(path), read_bytes(path)
     except OSError as error:
-        raise StylizeError(str(path), f"can't be read ({error.strerror})") from error
+        found, todo = f"can't be read ({error.strerror})", "correct the path"
+        raise StylizeError(str(path), found, "", todo) from error
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

@@ -121,7 +121,8 @@ def plan_jobs(
             found.check_stylised()
         except OSError as error:
             where = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
-            raise PlanError(where, f"a folder can't be read ({error})") from error
+            todo = "mount it, or let yourself read it"
+            raise PlanError(where, f"a folder can't be read ({error})", "", todo) from error
 
 
 class _PairPlanner:

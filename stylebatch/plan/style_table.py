@@ -169,7 +169,8 @@ def read_table(
             problems.append(problem)
     more = len(problems) - MOST_PROBLEMS
     if more > 0:
-        further = TableError(where, f"{counted(more, 'further row')} with something wrong")
+        found = f"{counted(more, 'further row')} with something wrong"
+        further = TableError(where, found, "", "correct these first")
         problems = [*problems[:MOST_PROBLEMS], further]
     raise_all(problems)
     if not rows.table.rows and "pair" not in header:

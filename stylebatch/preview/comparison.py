@@ -146,7 +146,8 @@ def _picture(path: Path, what: str) -> Cell:
     try:
         data = read_bytes(path)
     except OSError as error:
-        raise UserError(str(path), f"can't be read ({error.strerror})") from error
+        found, todo = f"can't be read ({error.strerror})", "correct the path"
+        raise UserError(str(path), found, "", todo) from error
     return Cell(decode(data, str(path)).rgb, f"{what}\n{path.name}")
 
 

@@ -66,4 +66,5 @@ def write_weights(
     try:
         write_atomic(target, save(tensors, metadata))
     except OSError as error:
-        raise WeightsError(str(target), f"can't be written ({error.strerror})") from error
+        found, todo = f"can't be written ({error.strerror})", "choose another place"
+        raise WeightsError(str(target), found, "", todo) from error

@@ -66,7 +66,8 @@ def is_fetched(named: NamedWeights) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise WeightsError(str(named.place), f"can't be read ({error.strerror})") from error
+        found, todo = f"can't be read ({error.strerror})", "let yourself read it, or remove it"
+        raise WeightsError(str(named.place), found, "", todo) from error
     if not digest.startswith(named.sha256_start):
         raise WeightsError(
             str(named.place),
