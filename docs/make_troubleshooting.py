@@ -20,7 +20,6 @@ TABLES = re.compile(r"(<!-- messages -->\n).*?(<!-- end -->)", re.DOTALL)
 BASE, FILLED = "UserError", "…"
 # What names no problem of its own: it holds others.
 NO_KINDS = {BASE, "Problems"}
-EXIT_CODES = {1: "an error of stylebatch's own", 2: "nothing was started", 3: "some failed"}
 
 
 class Kind(NamedTuple):
