@@ -35,7 +35,8 @@ from stylebatch.device.choice import choose_precision
 from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
-from stylebatch.pictures.images import decode, resize
+from stylebatch.pictures.images import decode
+from stylebatch.pictures.sizes import resize
 from stylebatch.records import num_slots
 from stylebatch.run import RunRequest, StopRequest, pipeline
 from stylebatch.system.cores import usable_cores

@@ -8,7 +8,8 @@ from stylebatch.device.canvas import Canvas, make_canvas
 from stylebatch.device.planned_file import read_planned
 from stylebatch.errors import UserError
 from stylebatch.pictures.formats import FileFormat
-from stylebatch.pictures.images import Picture, Pixels, decode, fit_pixels
+from stylebatch.pictures.images import Picture, Pixels, decode
+from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.recipes import Recipe
 from stylebatch.records import Job
 

@@ -12,7 +12,8 @@ from stylebatch.device.pixel_scores import pixel_scores
 from stylebatch.device.planned_file import read_planned
 from stylebatch.device.tensors import to_tensor
 from stylebatch.output.acceptance import Scores, round_score
-from stylebatch.pictures.images import Pixels, cut_centre, decode, resize, upright_size
+from stylebatch.pictures.images import Pixels, decode, upright_size
+from stylebatch.pictures.sizes import cut_centre, resize
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job, Style
 from stylebatch.system.files import default_cache_folder

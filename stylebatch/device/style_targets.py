@@ -20,8 +20,9 @@ from stylebatch.device.style_images import StyleImages
 from stylebatch.device.tensors import to_tensor
 from stylebatch.errors import RunError
 from stylebatch.pictures.colors import match_colors
-from stylebatch.pictures.images import Pixels, fit_pixels, work_size
+from stylebatch.pictures.images import Pixels
 from stylebatch.pictures.scores import fine_chroma
+from stylebatch.pictures.sizes import fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
 from stylebatch.transfer.extractor import Extractor

@@ -17,7 +17,8 @@ from stylebatch.ledger import Ledger, MadeImage, PlannedJobs, Waiting
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.formats import encode
-from stylebatch.pictures.images import decode, fit_pixels
+from stylebatch.pictures.images import decode
+from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Group, Job, Shape, Style

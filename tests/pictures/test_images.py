@@ -23,12 +23,9 @@ from stylebatch.pictures.images import (
     ImageError,
     decode,
     encode_png,
-    fit_pixels,
-    resize,
-    style_size,
     upright_size,
-    work_size,
 )
+from stylebatch.pictures.sizes import fit_pixels, resize, style_size, work_size
 
 
 def scene(width: int = 40, height: int = 24) -> np.ndarray:
