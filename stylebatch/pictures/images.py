@@ -1,17 +1,33 @@
 """Image files ↔ upright 8-bit sRGB pixels."""
 
+import ctypes
 import io
+import logging
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
+from PIL import (
+    ExifTags,
+    Image,
+    ImageCms,
+    ImageFile,
+    UnidentifiedImageError,
+    _imaging,
+    features,
+)
 from PIL.PngImagePlugin import PngInfo
 
-from stylebatch.errors import UserError
+from stylebatch.pictures import misread
+from stylebatch.pictures.errors import ImageError
+from stylebatch.pictures.kinds import describe_tiff, is_heif, what_it_is
+from stylebatch.pictures.levels import FULL_BITS, Levels, bits_of, to_8_bits
+from stylebatch.pictures.mending import without_broken_metadata
 
 Pixels = NDArray[np.uint8]
 
@@ -27,6 +43,8 @@ FORMATS: dict[str, tuple[str, ...]] = {
     # Not every Pillow that was built by hand can read these.
     **({"AVIF": (".avif",)} if features.check("avif") else {}),
     **({"JPEG2000": (".jp2", ".j2k", ".jpx")} if features.check("jpg_2000") else {}),
+    # By the extra `heif`; it is brought where the first of them is read.
+    **({"HEIF": (".heic", ".heif", ".hif")} if find_spec("pillow_heif") else {}),
 }
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for row in FORMATS.values() for suffix in row)
 _FORMAT_NAMES = tuple(FORMATS)
@@ -54,10 +72,13 @@ TRANSPOSES = {
 
 # Pillow's documented way to refuse bombs; `catch_warnings` would not do: it isn't thread-safe.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
-
-class ImageError(UserError):
-    """A file that is not an image, or not one that can be read whole."""
+# What Pillow and libtiff say on stderr names no file: what ends a decoder is told by its error.
+warnings.filterwarnings("ignore", module=r"PIL\.", category=UserWarning)
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with suppress(OSError, AttributeError):  # a Pillow without libtiff, or with one inside
+    _tiff = ctypes.CDLL(_imaging.__file__)
+    _tiff.TIFFSetErrorHandler(None)
+    _tiff.TIFFSetWarningHandler(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,35 +88,57 @@ class Picture:
     Attributes:
         rgb: (H, W, 3), 8-bit sRGB.
         alpha: (H, W), 8-bit, None where the file has none.
+        bits: that its grey was read with, where it has 16 and fewer were found or asked for.
     """
 
     rgb: Pixels
     alpha: Pixels | None
+    bits: int | None = None
 
 
-def decode(data: bytes, where: str) -> Picture:
+def decode(data: bytes, where: str, levels: Levels = "auto") -> Picture:
     """Decode a file's bytes: EXIF-upright, ICC to sRGB (none means sRGB), alpha set aside.
 
     Args:
         where: the file's name, for the message.
+        levels: how many bits 16-bit grey holds, as `levels.bits_of` takes it.
 
     Raises:
-        ImageError: not an image, an unreadable kind of one, too large or truncated.
+        ImageError: not an image, an unreadable kind of one, too large, truncated, or with more
+            levels than told.
     """
-    image = open_image(data, where)
     try:
-        image.load()
-        profile = image.info.get("icc_profile")
-        orientation = _orientation(image, data)
+        return _decode(data, where, levels)
+    except ImageError:
+        # Of a PNG what stands behind the pixels is read with them.
+        if (mended := without_broken_metadata(data)) == data:
+            raise
+        with suppress(ImageError):
+            return _decode(mended, where, levels, data)
+        raise
+
+
+def _decode(data: bytes, where: str, levels: Levels, whole: bytes | None = None) -> Picture:
+    image, opened = _open(data, where)
+    try:
+        box = misread.covered(image)
+        misread.load(image, opened)
+        profile = misread.profile_of(image, whole or data)
+        alpha = misread.alpha_of(image, opened, box)
+        orientation = _orientation(image, opened)
+        narrow, bits = _narrow(image, where, levels, data)
         if orientation in TRANSPOSES:
-            image = image.transpose(TRANSPOSES[orientation])
-        image, alpha = _set_alpha_aside(_narrow(image, where))
-        rgb = _to_srgb(image, profile)
+            narrow = narrow.transpose(TRANSPOSES[orientation])
+            alpha = alpha and alpha.transpose(TRANSPOSES[orientation])
+        narrow, alpha = _set_alpha_aside(narrow, alpha)
+        rgb = _to_srgb(narrow, profile)
     except (ImageError, MemoryError):
         raise
+    except misread.UnreadKindError as error:
+        raise _unreadable(where, data) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise _unreadable(where, error) from error
-    return Picture(np.array(rgb), None if alpha is None else np.array(alpha))
+        raise _damaged(where, error) from error
+    return Picture(np.array(rgb), None if alpha is None else np.array(alpha), bits)
 
 
 def upright_size(data: bytes, where: str) -> tuple[int, int]:
@@ -133,7 +176,7 @@ def read_size(path: Path) -> tuple[int, int]:
         try:
             image = Image.open(file, formats=_FORMAT_NAMES)
         except UnidentifiedImageError as error:
-            raise _unreadable(str(path), error) from error
+            raise _unreadable(str(path), path.read_bytes()) from error
         # Of a PNG, Pillow decodes all of it to find out; those that we make are upright.
         is_turned = image.format not in ("PNG", "TIFF") and _orientation(image, b"") >= 5
         return image.size[::-1] if is_turned else image.size
@@ -164,31 +207,66 @@ def encode_png(rgb: Pixels, alpha: Pixels | None, texts: Mapping[str, str] | Non
     return buffer.getvalue()
 
 
-def open_image(data: bytes, where: str) -> Image.Image:
+def open_image(data: bytes, where: str) -> ImageFile.ImageFile:
     """Open a file's bytes without decoding them: as it is stored.
 
     Raises:
         ImageError: not an image, or too large.
     """
+    return _open(data, where)[0]
+
+
+def _open(data: bytes, where: str) -> tuple[ImageFile.ImageFile, bytes]:
+    """Return an image that is open, and the bytes that it is of: metadata may be taken out."""
+    if "HEIF" in FORMATS and is_heif(data):
+        _read_heif()
+    try:
+        return _identified(data, where), data
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        mended = without_broken_metadata(data)
+        if mended != data:
+            with suppress(Exception):
+                return _identified(mended, where), mended
+        raise _unreadable(where, data) from error
+
+
+def _identified(data: bytes, where: str) -> ImageFile.ImageFile:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMAT_NAMES)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(where, f"more than {MAX_PIXELS:,} pixels") from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _unreadable(where, error) from error
     # Stated again, as whoever imports this may have reset the filter above.
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(where, f"{image.width}×{image.height} pixels")
+    assert isinstance(image, ImageFile.ImageFile)
     return image
 
 
-def _unreadable(where: str, error: Exception) -> ImageError:
-    if isinstance(error, UnidentifiedImageError):
-        found = "no image that can be read"
-    else:
-        found = f"a damaged image ({error or type(error).__name__})"
+def _read_heif() -> None:
+    from pillow_heif import register_heif_opener
+
+    if "HEIF" not in Image.OPEN:
+        register_heif_opener()
+
+
+def _unreadable(where: str, data: bytes) -> ImageError:
+    kind, why = what_it_is(data)
+    found = f"{kind} that can't be read" if why else kind
+    if not kind.startswith("no image") and not why:
+        found = f"{kind}, which isn't read"
+    found += f" ({why})" if why else ""
+    todo = "replace or remove the file"
+    if not kind.startswith("no image"):
+        todo = f"convert it, or {todo}"
+    if is_heif(data) and "HEIF" not in FORMATS:
+        todo = "pip install 'stylebatch[heif]', or convert it"
+    return ImageError(where, found, f"read are {', '.join(FORMATS)}", todo)
+
+
+def _damaged(where: str, error: Exception) -> ImageError:
+    found = f"a damaged image ({error or type(error).__name__})"
     return ImageError(where, found, f"read are {', '.join(FORMATS)}", "replace or remove the file")
 
 
@@ -208,19 +286,29 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _narrow(image: Image.Image, where: str) -> Image.Image:
-    """Bring 16-bit grey to 8 bits by its high byte, as Pillow itself does for 16-bit colour."""
+def _narrow(
+    image: Image.Image, where: str, levels: Levels, data: bytes
+) -> tuple[Image.Image, int | None]:
+    """Bring 16-bit grey to 8 bits by the highest that it has; return how many, if not all."""
     is_wide = image.format == "TIFF" and image.mode == "I"
     if image.mode == "F" or is_wide:
-        found = "pixels that are fractions or have more than 16 bits: their range is not known"
+        found = f"{describe_tiff(data) or 'an image of fractions'}: its range is not known"
         raise ImageError(where, found, "allowed are 8 and 16 bits", "convert it")
     if image.mode not in _WIDE_GREY:
-        return image
-    values = np.asarray(image).astype(np.uint16) >> 8
-    return Image.fromarray(values.astype(np.uint8))
+        return image, None
+    grey = np.asarray(image).astype(np.uint16)
+    bits = misread.known_bits(image) or bits_of(grey, levels, where)
+    narrow = to_8_bits(grey, bits, is_inverted=misread.is_inverted(image))
+    return Image.fromarray(narrow), None if bits == FULL_BITS else bits
 
 
-def _set_alpha_aside(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+def _set_alpha_aside(
+    image: Image.Image, alpha: Image.Image | None
+) -> tuple[Image.Image, Image.Image | None]:
+    if alpha is not None:
+        # Its colours as they are, whatever is transparent.
+        image.info.pop("transparency", None)
+        return (image if image.mode in ("L", "RGB") else image.convert("RGB")), alpha
     if image.mode == "LA":  # grey stays grey, for its profile
         return image.getchannel("L"), image.getchannel("A")
     if image.mode in ("RGBA", "PA", "RGBa", "La") or "transparency" in image.info:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, StyleSource
 from stylebatch.pictures import images
+from stylebatch.pictures.errors import ImageError
 from stylebatch.records import Style, StyleImage
 from stylebatch.system import files, listing
 from stylebatch.system.paths import below
@@ -129,7 +130,7 @@ class InputReader:
         self.count.bytes += len(data)
         try:
             width, height = images.upright_size(data, stat.path)
-        except images.ImageError:
+        except ImageError:
             width, height = 0, 0
         return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)
 

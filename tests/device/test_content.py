@@ -10,7 +10,7 @@ from PIL import Image
 from support.runs import picture
 
 from stylebatch.device.content import ContentError, read_content
-from stylebatch.pictures.images import ImageError
+from stylebatch.pictures.errors import ImageError
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.records import Job
 from stylebatch.system.files import digest_bytes

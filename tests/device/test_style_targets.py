@@ -26,7 +26,7 @@ from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.pictures.colors import match_colors
-from stylebatch.pictures.images import ImageError
+from stylebatch.pictures.errors import ImageError
 from stylebatch.records import StyleImage
 from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.extractor import Extractor
