@@ -9,8 +9,9 @@ from stylebatch.device.planned_file import read_planned
 from stylebatch.errors import UserError
 from stylebatch.pictures.formats import FileFormat
 from stylebatch.pictures.images import Picture, Pixels, decode
+from stylebatch.pictures.levels import Levels
 from stylebatch.pictures.sizes import fit_pixels
-from stylebatch.recipes import Recipe
+from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job
 
 
@@ -25,28 +26,30 @@ class Content:
     Attributes:
         pixels: (h, w, 3).
         mask: (h, w), 255 where the style applies; None where it does everywhere.
+        bits: as of its `Picture`.
     """
 
     pixels: Pixels
     mask: Pixels | None
     canvas: Canvas
+    bits: int | None = None
 
 
-def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
+def read_content(root: Path, job: Job, settings: Settings) -> Content:
     """Read a job's content and mask; their paths start at `root`.
 
     Raises:
         ContentError: a file that is missing, has changed since planning, or does not fit.
         ImageError: no image that can be read.
     """
-    picture, mask = read_picture(root, job)
-    return make_content(recipe, picture, mask, job.width, job.height)
+    picture, mask = read_picture(root, job, settings.levels)
+    return make_content(settings.recipe, picture, mask, job.width, job.height)
 
 
-def read_picture(root: Path, job: Job) -> tuple[Picture, Pixels | None]:
+def read_picture(root: Path, job: Job, levels: Levels) -> tuple[Picture, Pixels | None]:
     """Read a job's content and mask, at their own size; errors as in `read_content`."""
     data = read_planned(root, job.content, job.content_digest, "image", ContentError)
-    picture = decode(data, job.content)
+    picture = decode(data, job.content, levels)
     return picture, _read_mask(root, job, picture.rgb) if job.mask else None
 
 
@@ -58,7 +61,8 @@ def make_content(
         fit_pixels, width=width, height=height, fit=recipe.fit, resampling=recipe.resampling
     )
     canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, width, height)
-    return Content(fit(picture.rgb), None if mask is None else fit(mask), canvas)
+    fitted = None if mask is None else fit(mask)
+    return Content(fit(picture.rgb), fitted, canvas, picture.bits)
 
 
 def check_edges(canvas: Canvas, file_format: FileFormat, where: str) -> None:

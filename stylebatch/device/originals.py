@@ -44,7 +44,7 @@ def carry_over(
         _check_link(data, job.content)
         # Of a link the file that it leads to: where that is lies outside of the output.
         return Carried(data, (root / job.content).resolve())
-    picture = decode(data, job.content)
+    picture = decode(data, job.content, settings.levels)
     height, width = picture.rgb.shape[:2]
     work, recipe = settings.work_size(width, height), settings.recipe
     canvas = make_canvas(recipe, picture.rgb, picture.alpha, None, *work, keeps_content=True)

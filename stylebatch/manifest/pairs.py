@@ -20,6 +20,7 @@ from stylebatch.manifest.sweeps import Point, read_points
 from stylebatch.manifest.written import Written
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
+from stylebatch.pictures.levels import Levels
 from stylebatch.recipes import LAYER_FIELDS, Settings
 from stylebatch.system.listing import walk_files
 
@@ -116,7 +117,8 @@ class PairReader:
         """Return settings, the range of strengths and the number of variants."""
         place = written.place("format")
         file_format = read_format(written.value("format"), place, self.findings)
-        resolved = self.settings.resolve(written.levels, point, file_format)
+        grey_levels: Levels = written.value("levels") or "auto"
+        resolved = self.settings.resolve(written.levels, point, file_format, grey_levels)
         if resolved is None:
             return None
         settings, strength = resolved

@@ -83,7 +83,7 @@ def _encode_alike(
         UserError: its content or style can't be read.
     """
     recipe = settings.recipe
-    content, image = read_content(root, job, recipe), styles[job.style].images[0]
+    content, image = read_content(root, job, settings), styles[job.style].images[0]
     data = read_planned(root, image.path, image.digest, "style image", UserError)
     style = decode(data, image.path).rgb
     grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)

@@ -13,13 +13,14 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlannedFolder, PlanSummary, plan_jobs, resolve_styles
-from stylebatch.records import Event, JobFailed, Notice, Style, WorkerJoined, WorkerLost
+from stylebatch.records import Notice, Style
 from stylebatch.run.activity import Activity
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.judging import note_thresholds, take_out
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
-from stylebatch.run.loop import Loop, LoopWatcher
+from stylebatch.run.logged import Logged
+from stylebatch.run.loop import Loop
 from stylebatch.run.metadata import Refresher, describe_settings, write_records
 from stylebatch.run.pace import Pace
 from stylebatch.run.progress import Stop, StopRequest, Tally
@@ -178,11 +179,14 @@ class _Run:
         self.watcher.planned(planned.counts, found, self.num_stale)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
         # With --quiet these are all that tells of them.
-        self.summary.warnings = found.warnings()
-        for text in self.summary.warnings:
-            logger.warning("%s", text)
+        self._warn(found.warnings())
         tally = self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by)
         self._finish(planned, tally)
+
+    def _warn(self, texts: list[str]) -> None:
+        self.summary.warnings = [*self.summary.warnings, *texts]
+        for text in texts:
+            logger.warning("%s", text)
 
     def _doing(self, text: str) -> None:
         self.activity.doing(text)
@@ -190,7 +194,7 @@ class _Run:
 
     def _note_download(self, notice: Notice) -> None:
         self._doing(notice.text)
-        _Logged(self.watcher, self.activity).event(notice)
+        Logged(self.watcher, self.activity).event(notice)
 
     def _check_stop(self, found: PlanSummary) -> None:
         """Let a second signal end the planning, which may take minutes, at once."""
@@ -240,7 +244,7 @@ class _Run:
             make_executor(self.manifest, specs),
             scheduler,
             self.ledger,
-            _Logged(self.watcher, self.activity),
+            logged := Logged(self.watcher, self.activity),
             stop=self.stop,
             limits=self._limits(scheduler.left),
             paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
@@ -251,6 +255,7 @@ class _Run:
             return loop.run()
         finally:
             self._note_tally(loop.tally)
+            self._warn(logged.levels.warnings())
             with suppress(RunError):
                 measured = {kind: pace.to_json() for kind, pace in loop.paces.items()}
                 self.ledger.put("pace", measured)
@@ -309,28 +314,3 @@ class _Run:
         write_summary(self.dataset, summary)
         reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))
-
-
-class _Logged:
-    """Passes events on and writes to the log what somebody may look for there."""
-
-    def __init__(self, watcher: LoopWatcher, activity: Activity) -> None:
-        self._watcher, self._activity = watcher, activity
-
-    def event(self, event: Event) -> None:
-        match event:
-            case JobFailed(output=output, reason=reason, is_rejected=True):
-                logger.info("%s: %s", output, reason)
-            case JobFailed(output=output, reason=reason):
-                logger.warning("failed: %s: %s", output, reason)
-            case WorkerLost(worker, reason, pid):
-                logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
-            case WorkerJoined(worker, device):
-                logger.info("worker %d is there, on %s", worker, device)
-            case Notice(worker, text):
-                logger.info("worker %d: %s", worker, text)
-        self._watcher.event(event)
-
-    def tick(self, tally: Tally) -> None:
-        self._activity.tick(tally)
-        self._watcher.tick(tally)

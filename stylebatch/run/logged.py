@@ -1,0 +1,42 @@
+"""What a run's events leave in its log."""
+
+from stylebatch.records import Event, JobDone, JobFailed, Notice, WorkerJoined, WorkerLost
+from stylebatch.run.activity import Activity
+from stylebatch.run.grey_levels import GreyLevels
+from stylebatch.run.loop import LoopWatcher
+from stylebatch.run.progress import Tally
+from stylebatch.system.log import logger
+
+
+class Logged:
+    """Passes events on, and writes to the log what somebody may look for there.
+
+    Attributes:
+        levels: of what has been made.
+    """
+
+    def __init__(self, watcher: LoopWatcher, activity: Activity) -> None:
+        self._watcher, self._activity = watcher, activity
+        self.levels = GreyLevels()
+
+    def event(self, event: Event) -> None:
+        """Take an event."""
+        match event:
+            case JobDone():
+                self.levels.tell(event)
+            case JobFailed(output=output, reason=reason, is_rejected=True):
+                logger.info("%s: %s", output, reason)
+            case JobFailed(output=output, reason=reason):
+                logger.warning("failed: %s: %s", output, reason)
+            case WorkerLost(worker, reason, pid):
+                logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
+            case WorkerJoined(worker, device):
+                logger.info("worker %d is there, on %s", worker, device)
+            case Notice(worker, text):
+                logger.info("worker %d: %s", worker, text)
+        self._watcher.event(event)
+
+    def tick(self, tally: Tally) -> None:
+        """Take the numbers so far."""
+        self._activity.tick(tally)
+        self._watcher.tick(tally)
