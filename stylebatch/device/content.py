@@ -10,6 +10,7 @@ from stylebatch.errors import UserError
 from stylebatch.pictures.formats import FileFormat
 from stylebatch.pictures.images import Picture, Pixels, decode
 from stylebatch.pictures.levels import Levels
+from stylebatch.pictures.masks import read_mask
 from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job
@@ -86,7 +87,7 @@ def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:
 
 
 def decode_mask(data: bytes, where: str, content: Pixels) -> Pixels:
-    """Decode a mask of a content image: (H, W), 255 where the style applies.
+    """Decode a mask of a content image: (H, W), 255 where the style applies; see `read_mask`.
 
     Args:
         where: the mask's name, for the message.
@@ -94,16 +95,14 @@ def decode_mask(data: bytes, where: str, content: Pixels) -> Pixels:
 
     Raises:
         ContentError: of another size than the content.
-        ImageError: no image that can be read.
+        ImageError: no image that can be read, or that doesn't tell what is to be stylised.
     """
-    mask = decode(data, where).rgb
-    if mask.shape != content.shape:
+    mask = read_mask(data, where)
+    if mask.shape != content.shape[:2]:
         found = f"is {mask.shape[1]}×{mask.shape[0]} px, its image is not"
         allowed = f"allowed is its {content.shape[1]}×{content.shape[0]} px"
         raise ContentError(where, found, allowed, "make the mask at the image's own size")
-    # Of a coloured mask the mean; a grey one has three equal channels.
-    grey: Pixels = mask.mean(2).round().astype(mask.dtype)
-    return grey
+    return mask
 
 
 def _no_mask(job: Job) -> ContentError:

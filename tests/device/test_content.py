@@ -91,7 +91,10 @@ def test_a_mask_comes_along_at_both_sizes(tmp_path: Path) -> None:
 def test_what_is_not_as_planned_is_refused_by_name(tmp_path: Path, what: str, message: str) -> None:
     digest = write(tmp_path, "photos/a.png", picture(1, 64, 48))
     size = (10, 10) if what == "mask of another size" else (64, 48)
-    told = {"mask": "masks/a.png", "mask_digest": write(tmp_path, "masks/a.png", picture(4, *size))}
+    told = {
+        "mask": "masks/a.png",
+        "mask_digest": write(tmp_path, "masks/a.png", picture(4, *size).convert("L")),
+    }
     if what == "gone":
         (tmp_path / "photos/a.png").unlink()
     elif what == "changed":
