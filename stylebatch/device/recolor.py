@@ -80,7 +80,7 @@ class ColorTransfer:
         began = time.perf_counter()
         pixels = transfer_colors(canvas.content, styles, method, strength)
         seconds = time.perf_counter() - began
-        beside = self._images.read(style.images[0]) if recipe.side_by_side else None
+        beside = self._images.read(style.images[0]).pixels if recipe.side_by_side else None
         # What it is cut from was cut before.
         whole = replace(canvas, covering=None)
         return Recolored(pixels, whole, beside, seconds, picture.bits)
@@ -91,5 +91,5 @@ class ColorTransfer:
             # Whoever needs the same meanwhile waits for it, and does not make it again.
             with self._lock:
                 if key not in self._known:
-                    self._known[key] = color_statistics(self._images.read(image), method)
+                    self._known[key] = color_statistics(self._images.read(image).counted, method)
         return self._known[key]

@@ -114,14 +114,20 @@ class InputReader:
             InputError: it is not there, or not an image that can be read.
         """
         folder, _, name = path.rpartition("/")
-        stat = files.stat_file(self.root / path)
-        if stat is None:
-            raise InputError(path, "no such style image", "", "correct the path under `styles:`")
-        (file,) = self.files_of(folder, [listing.FileStat(name, *stat)])
-        if file is None or not file.width:
-            found = "not an image that can be read"
-            raise InputError(path, found, f"one of {', '.join(images.FORMATS)}", "replace it")
-        return file.digest
+        try:
+            stat = files.stat_file(self.root / path)
+            if stat is None:
+                todo = "correct the path under `styles:`"
+                raise InputError(path, "no such style image", "", todo)
+            (file,) = self.files_of(folder, [listing.FileStat(name, *stat)])
+            if file is not None and file.width:
+                return file.digest
+            images.upright_size(files.read_bytes(self.root / path), path)
+        except OSError as error:
+            raise InputError(path, f"can't be read ({error.strerror})") from error
+        except ImageError as error:
+            raise InputError(path, error.found, error.allowed, error.todo) from error
+        raise InputError(path, "has changed just now", "", "run again")
 
     def _examine(self, data: bytes | None, stat: listing.FileStat) -> KnownFile | None:
         if data is None:

@@ -350,7 +350,7 @@ def test_errors_of_all_tables_come_together(project: Project, styles: list[Style
 def test_a_style_that_is_no_image_is_refused(project: Project) -> None:
     style = project.style("wave.png")
     write_synced(project.root / "styles/wave.png", b"text")
-    with pytest.raises(InputError, match=r"styles/wave\.png: not an image that can be read"):
+    with pytest.raises(InputError, match=r"styles/wave\.png: no image: text"):
         project.jobs(project.pair([style]))
 
 

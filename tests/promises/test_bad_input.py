@@ -220,7 +220,7 @@ def test_a_command_without_a_manifest_tells_of_a_download_and_of_its_own_options
 
 def test_a_style_image_that_is_none(small: Small) -> None:
     (small.root / "styles/broken.png").write_bytes(b"no image")
-    refused(small, "styles/broken.png", "not an image that can be read", "JPEG", "replace it")
+    refused(small, "styles/broken.png", "no image: text", "JPEG", "replace or remove")
 
 
 def test_all_broken_styles_are_told_at_once(small: Small) -> None:
