@@ -1,5 +1,6 @@
 """One pair over the defaults → what it stands for, with everything about it checked."""
 
+import os
 import posixpath
 from pathlib import Path
 
@@ -232,7 +233,9 @@ class PairReader:
             found = f"'{inside}' is inside the output '{output}', where results are made"
             self.findings.add(place, found, allowed, todo)
         for entry in entries:
-            if (self.root / entry).is_dir() and is_inside(self.root / output, self.root / entry):
+            if os.path.isdir(self.root / entry) and is_inside(
+                self.root / output, self.root / entry
+            ):
                 found = f"'{output}' is inside the style folder '{entry}': results would be read"
                 self.findings.add(("output",), found, allowed, "choose another output")
 

@@ -141,22 +141,6 @@ class InputReader:
         return KnownFile(stat.size, stat.mtime_ns, files.digest_bytes(data), width, height)
 
 
-def check_names(content: str, stats: Sequence[listing.FileStat]) -> None:
-    """Refuse names that are not UTF-8: neither the ledger nor JSON can hold them.
-
-    Raises:
-        PlanError: there is one below a content folder.
-    """
-    for stat in stats:
-        if stat.path.isascii():
-            continue
-        try:
-            stat.path.encode()
-        except UnicodeEncodeError:
-            where = below(content, stat.path).encode(errors="backslashreplace").decode()
-            raise PlanError(where, "its name is not UTF-8", "", "rename it") from None
-
-
 def resolve_styles(manifest: Manifest, known: KnownFiles) -> dict[str, Style]:
     """Return all styles by key, with digests; only files that changed are read.
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from stylebatch.system.paths import escaped, on_disk
+
 # What NAS, archives and file systems put beside people's folders: thumbnails, forks, what was lost.
 SYSTEM_FOLDERS = frozenset(
     {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"}
@@ -27,14 +29,15 @@ def walk_files(
     """Yield each folder below `root` (POSIX, "" for `root`) with its files, sorted by name.
 
     Streams: one folder's files are held at a time. Links are followed, except into a folder that
-    is already being walked. Names that start with a dot are passed over, and `SYSTEM_FOLDERS`.
+    is already being walked. Names that start with a dot are passed over, and `SYSTEM_FOLDERS`; of
+    a name that is not UTF-8 `escaped` writes the rest.
 
     Args:
         suffixes: lower-case suffixes with their dot; other files are left out.
         passed_over: counts the files that were left out, by suffix.
     """
     passed_over = Counter() if passed_over is None else passed_over
-    yield from _walk(root, "", suffixes, passed_over, frozenset())
+    yield from _walk(on_disk(root), "", suffixes, passed_over, frozenset())
 
 
 def _walk(
@@ -53,7 +56,7 @@ def _walk(
             suffix = _suffix(name)
             if suffix in suffixes and entry.is_file():
                 stat = entry.stat()
-                found.append(FileStat(prefix + name, stat.st_size, stat.st_mtime_ns))
+                found.append(FileStat(prefix + escaped(name), stat.st_size, stat.st_mtime_ns))
             elif entry.is_dir():
                 if name not in SYSTEM_FOLDERS:
                     folders.append(name)
@@ -69,13 +72,14 @@ def _walk(
     for name in sorted(folders):
         stat = (folder / name).stat()
         if (stat.st_dev, stat.st_ino) not in above:
-            yield from _walk(folder / name, f"{prefix}{name}/", suffixes, passed_over, above)
+            below = f"{prefix}{escaped(name)}/"
+            yield from _walk(folder / name, below, suffixes, passed_over, above)
 
 
 @contextmanager
 def _entries(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
     """Scan a folder by its handle: then no file's stat looks up the folders above it again."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(on_disk(folder), os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(handle) as entries:
             yield entries
@@ -88,7 +92,7 @@ def list_files(folder: Path, suffixes: frozenset[str]) -> list[FileStat]:
     try:
         with _entries(folder) as entries:
             found = [
-                FileStat(entry.name, stat.st_size, stat.st_mtime_ns)
+                FileStat(escaped(entry.name), stat.st_size, stat.st_mtime_ns)
                 for entry in entries
                 if not entry.name.startswith(".")
                 and _suffix(entry.name) in suffixes
@@ -111,7 +115,7 @@ def list_folders(folder: Path) -> list[str]:
     try:
         with _entries(folder) as entries:
             return [
-                entry.name
+                escaped(entry.name)
                 for entry in entries
                 if not entry.name.startswith(".")
                 and entry.name not in SYSTEM_FOLDERS
