@@ -44,6 +44,8 @@ _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "an AVIF image"),
     b"crx ": "a camera's raw file",
 }
+# Pillow's names of those that it may have a reader for.
+_READ_BRANDS = {"a HEIC image": "HEIF", "an AVIF image": "AVIF"}
 _TEXT = re.compile(rb"[\t\n\r\f\x20-\x7e\x80-\xff]+")
 _PHOTOMETRIC = {
     **{0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"},
@@ -67,7 +69,8 @@ def what_it_is(data: bytes) -> tuple[str, str]:
     if not data:
         return "no image: an empty file", ""
     if brand := _brand(data):
-        return brand, ""
+        can_be_read = _READ_BRANDS.get(brand, "") in Image.OPEN
+        return brand, "damaged or incomplete" if can_be_read else ""
     for offset, begins, kind in _BEGINNINGS:
         if data.startswith(begins, offset):
             return kind, ""

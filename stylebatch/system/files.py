@@ -76,8 +76,13 @@ def make_folders_below(root: Path, folder: Path) -> None:
 
     Raises:
         FileNotFoundError: no `root`.
+        OSError: a link in the way, which may lead out of it; just below `root` it may stand.
     """
-    missing = []
+    missing, between = [], folder
+    while between != root and between.parent != root:
+        if between.is_symlink():
+            raise OSError(errno.ELOOP, "a link, where a folder was expected", str(between))
+        between = between.parent
     while folder != root and not folder.is_dir():
         missing.append(folder)
         folder = folder.parent

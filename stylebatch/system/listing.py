@@ -54,9 +54,12 @@ def _walk(
             if name.startswith("."):
                 continue
             suffix = _suffix(name)
-            if suffix in suffixes and entry.is_file():
+            told = escaped(name)
+            if told != name and os.path.lexists(folder / told):
+                passed_over[suffix] += 1  # another one is really called so
+            elif suffix in suffixes and entry.is_file():
                 stat = entry.stat()
-                found.append(FileStat(prefix + escaped(name), stat.st_size, stat.st_mtime_ns))
+                found.append(FileStat(prefix + told, stat.st_size, stat.st_mtime_ns))
             elif entry.is_dir():
                 if name not in SYSTEM_FOLDERS:
                     folders.append(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.runs import Small, color_project, lines
+from support.runs import Small, color_project
 
 from stylebatch.device.content import ContentError
 from stylebatch.device.planned_file import read_planned
@@ -98,23 +98,3 @@ def test_a_pipe_in_the_place_of_a_photograph_is_not_waited_for(tmp_path: Path) -
     with pytest.raises(ContentError, match=r"^a\.png: can't be read \(not a regular file\)"):
         read_planned(tmp_path, "a.png", digest_bytes(b""), "image", ContentError)
     assert list(read_each(f"{tmp_path}/{name}.png" for name in "ab")) == [None, b"b"]
-
-
-def test_a_photograph_that_becomes_a_pipe_fails_alone(
-    small: Small, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is replaced once it was planned with: before the worker reads it."""
-    from stylebatch.run import pipeline, start
-
-    photo, worker_specs = small.root / "photos/cats/a.png", start.worker_specs
-
-    def replaced(*arguments: object, **options: object) -> object:
-        photo.unlink()
-        os.mkfifo(photo)
-        return worker_specs(*arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(pipeline, "worker_specs", replaced)
-    assert small.run().code == 3
-    reasons = {failure["reason"] for failure in lines(small.out / "failures.jsonl")}
-    assert reasons == {"photos/cats/a.png: can't be read (not a regular file)"}
-    assert len(small.metadata()) == 2
