@@ -53,7 +53,7 @@ OPTIMISATION: dict[str, list[tuple[Any, str]]] = {
 }
 AROUND: dict[str, list[tuple[Any, str]]] = {
     "plan (list, stat, hash)": [(pipeline, "make_plan")],
-    "read and hash content": [(planned_file, "read_bytes"), (planned_file, "digest_bytes")],
+    "read and hash content": [(planned_file, "read_regular"), (planned_file, "digest_bytes")],
     "decode": [(contents, "decode")],
     "resize": [(contents, "fit_pixels"), (commit, "finish")],
     "encode PNG": [(commit, "encode_png")],
