@@ -1,5 +1,6 @@
 """`stylize()`: images in, stylised images out, without a manifest or a data set."""
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -247,8 +248,9 @@ def _load_style(style: ImageLike | Mapping[str, float], read: StyleImages) -> St
     weighted: list[tuple[ImageLike, float]] = (
         list(style.items()) if isinstance(style, Mapping) else [(style, 1.0)]
     )
-    if not weighted or min(weight for _, weight in weighted) <= 0:
-        found = "a blend has no image, or weights that are not above 0"
+    weights = [weight for _, weight in weighted]
+    if not weights or not min(weights) > 0 or not math.isfinite(sum(weights)):
+        found = "a blend has no image, or weights that are not above 0, or have no finite sum"
         raise StylizeError("style", found, "allowed are images with weights above 0", "add some")
     images = []
     for image, weight in weighted:

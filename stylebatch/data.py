@@ -231,14 +231,30 @@ def _read(path: Path, keep: Keep | None) -> Iterator[_Line]:
         with path.open(encoding="utf-8") as file:
             for number, text in enumerate(file, 1):
                 row = json.loads(text)
-                if not row.keys() >= _KEYS or not row["file_name"].startswith("images/"):
-                    raise DataError(f"{path}:{number}", "a line of an older stylebatch", "", todo)
+                if not _is_line(row):
+                    found = "no line, or one of an older stylebatch"
+                    raise DataError(f"{path}:{number}", found, "", todo)
                 is_original = row["kind"] == "original"
                 is_kept = is_original or keep is None or keep(row)
                 label, split = (each and sys.intern(each) for each in (row["label"], row["split"]))
                 yield _Line(row["file_name"], row["content"], label, split, is_original, is_kept)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # of JSON too
         raise DataError(str(path), f"can't be read ({error})", "", todo) from error
+
+
+def _is_line(row: Any) -> bool:
+    if not isinstance(row, dict) or not row.keys() >= _KEYS:
+        return False
+    texts, names = (row["file_name"], row["content"]), (row["label"], row["split"])
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(name is None or isinstance(name, str) for name in names)
+        # JSON can write halves of pairs, which no name has.
+        and not any(
+            "\ud800" <= char <= "\udfff" for text in (*texts, *names) for char in text or ""
+        )
+        and str(row["file_name"]).startswith("images/")
+    )
 
 
 def _of_split(lines: list[_Line], split: str | None, root: Path) -> list[_Line]:

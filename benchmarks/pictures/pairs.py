@@ -7,7 +7,8 @@ import yaml
 
 from benchmarks.setting.inputs import PHOTOGRAPHS, read_pixels, style_at_size
 from benchmarks.setting.styles import style_image
-from stylebatch.pictures.images import Pixels, resize, work_size
+from stylebatch.pictures.images import Pixels
+from stylebatch.pictures.sizes import resize, work_size
 from stylebatch.recipes import recipe_fields
 
 PAIRS = Path(__file__).with_name("pairs.yaml")

@@ -13,7 +13,8 @@ from PIL import Image
 
 from stylebatch.device.device import Device
 from stylebatch.extractors.weights import find_weights, layers_digest
-from stylebatch.pictures.images import Pixels, decode, fit_pixels, resize, style_size, work_size
+from stylebatch.pictures.images import Pixels, decode
+from stylebatch.pictures.sizes import fit_pixels, resize, style_size, work_size
 from stylebatch.recipes import Settings, make_settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_file

@@ -35,7 +35,8 @@ from stylebatch.device.choice import choose_precision
 from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
-from stylebatch.pictures.images import decode, resize
+from stylebatch.pictures.images import decode
+from stylebatch.pictures.sizes import resize
 from stylebatch.records import num_slots
 from stylebatch.run import RunRequest, StopRequest, pipeline
 from stylebatch.system.cores import usable_cores
@@ -52,7 +53,7 @@ OPTIMISATION: dict[str, list[tuple[Any, str]]] = {
 }
 AROUND: dict[str, list[tuple[Any, str]]] = {
     "plan (list, stat, hash)": [(pipeline, "make_plan")],
-    "read and hash content": [(planned_file, "read_bytes"), (planned_file, "digest_bytes")],
+    "read and hash content": [(planned_file, "read_regular"), (planned_file, "digest_bytes")],
     "decode": [(contents, "decode")],
     "resize": [(contents, "fit_pixels"), (commit, "finish")],
     "encode PNG": [(commit, "encode_png")],

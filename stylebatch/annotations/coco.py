@@ -4,7 +4,6 @@ Source: https://cocodataset.org/#format-data; keypoints are pixels, whose centre
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,8 @@ from stylebatch.annotations.segmentation import placed_mask
 
 Entry = dict[str, Any]
 # So far may a box reach beyond its image: published sets are rounded.
+# Whole numbers of JSON may be larger than any float; one that is none is no number either.
+_LARGEST = 1e15
 _TOLERANCE_PX = 1
 _DIGITS = 3
 
@@ -149,7 +150,7 @@ def _segmentation_problem(segmentation: Any, size: Size) -> str:
 
 def _are_numbers(values: Any) -> bool:
     return isinstance(values, list) and all(
-        isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each)
+        isinstance(each, int | float) and not isinstance(each, bool) and abs(each) <= _LARGEST
         for each in values
     )
 

@@ -109,7 +109,7 @@ def told_size(table: Table, row: Row) -> Size | None:
         return None
     try:
         width, height = (int(float(text)) for text in texts)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise MalformedError(f"{' × '.join(texts)} is no width and height") from None
     return width, height
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from stylebatch.pictures.images import covering_size
+from stylebatch.pictures.sizes import covering_size
 
 Point = tuple[float, float]
 Size = tuple[int, int]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylebatch.annotations.geometry import Fit, Geometry, GeometryError, Size, find_geometry
-from stylebatch.pictures.images import ImageError, exif_orientation, read_size, upright_size
+from stylebatch.pictures.errors import ImageError
+from stylebatch.pictures.images import exif_orientation, read_size, upright_size
 from stylebatch.system import files
 
 

@@ -7,7 +7,8 @@ from PIL import Image, ImageOps
 
 from stylebatch.annotations.findings import Converted, MalformedError
 from stylebatch.annotations.geometry import Geometry, Placement
-from stylebatch.pictures.images import TRANSPOSES, ImageError, Pixels, open_image
+from stylebatch.pictures.errors import ImageError
+from stylebatch.pictures.images import TRANSPOSES, Pixels, open_image
 
 SUFFIX = ".png"
 # What PNG holds as it is.

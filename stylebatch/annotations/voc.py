@@ -3,6 +3,7 @@
 Source: the development kit of VOC2012: `bndbox` holds the first and the last pixel of a box.
 """
 
+import math
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -94,7 +95,10 @@ def _number(holder: Element, name: str, lines: dict[Element, int]) -> float:
     found = holder.find(name)
     text = "" if found is None else (found.text or "").strip()
     try:
-        return float(text)
+        number = float(text)
+        if math.isfinite(number):
+            return number
+        raise ValueError
     except ValueError:
         line = lines[holder if found is None else found]
         told = f"<{name}> is '{text}'" if found is not None else f"no <{name}> in <{holder.tag}>"

@@ -19,6 +19,7 @@ SUFFIX = ".txt"
 CLASSES = "classes.txt"
 DATA = ("data.yaml", "data.yml")
 # So far may coordinates reach beyond the image, as they do in Ultralytics: they were rounded.
+_MOST_DIGITS = 9
 _TOLERANCE = 0.01
 _OF_BOX = 5
 
@@ -72,7 +73,7 @@ def _problem(words: list[str], told: Told) -> str:
     """Return what is wrong with a line, "" if nothing."""
     kpt_shape = told.kpt_shape
     number = words[0].removesuffix(".0")
-    if not number.isascii() or not number.isdigit():
+    if not number.isascii() or not number.isdigit() or len(number) > _MOST_DIGITS:
         return f"the class is '{words[0]}'; allowed is its number, from 0"
     if told.num_classes is not None and int(number) >= told.num_classes:
         return f"the class is {number}; data.yaml has {counted(told.num_classes, 'class name')}"

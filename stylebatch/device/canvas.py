@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from stylebatch.pictures.colors import keep_colors
-from stylebatch.pictures.images import Pixels, covering_size, cut_centre, fit_pixels, resize
+from stylebatch.pictures.images import Pixels
+from stylebatch.pictures.sizes import covering_size, cut_centre, fit_pixels, resize
 from stylebatch.recipes import Recipe
 
 

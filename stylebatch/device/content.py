@@ -8,8 +8,11 @@ from stylebatch.device.canvas import Canvas, make_canvas
 from stylebatch.device.planned_file import read_planned
 from stylebatch.errors import UserError
 from stylebatch.pictures.formats import FileFormat
-from stylebatch.pictures.images import Picture, Pixels, decode, fit_pixels
-from stylebatch.recipes import Recipe
+from stylebatch.pictures.images import Picture, Pixels, decode
+from stylebatch.pictures.levels import Levels
+from stylebatch.pictures.masks import read_mask
+from stylebatch.pictures.sizes import fit_pixels
+from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job
 
 
@@ -24,28 +27,30 @@ class Content:
     Attributes:
         pixels: (h, w, 3).
         mask: (h, w), 255 where the style applies; None where it does everywhere.
+        bits: as of its `Picture`.
     """
 
     pixels: Pixels
     mask: Pixels | None
     canvas: Canvas
+    bits: int | None = None
 
 
-def read_content(root: Path, job: Job, recipe: Recipe) -> Content:
+def read_content(root: Path, job: Job, settings: Settings) -> Content:
     """Read a job's content and mask; their paths start at `root`.
 
     Raises:
         ContentError: a file that is missing, has changed since planning, or does not fit.
         ImageError: no image that can be read.
     """
-    picture, mask = read_picture(root, job)
-    return make_content(recipe, picture, mask, job.width, job.height)
+    picture, mask = read_picture(root, job, settings.levels)
+    return make_content(settings.recipe, picture, mask, job.width, job.height)
 
 
-def read_picture(root: Path, job: Job) -> tuple[Picture, Pixels | None]:
+def read_picture(root: Path, job: Job, levels: Levels) -> tuple[Picture, Pixels | None]:
     """Read a job's content and mask, at their own size; errors as in `read_content`."""
     data = read_planned(root, job.content, job.content_digest, "image", ContentError)
-    picture = decode(data, job.content)
+    picture = decode(data, job.content, levels)
     return picture, _read_mask(root, job, picture.rgb) if job.mask else None
 
 
@@ -57,7 +62,8 @@ def make_content(
         fit_pixels, width=width, height=height, fit=recipe.fit, resampling=recipe.resampling
     )
     canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, width, height)
-    return Content(fit(picture.rgb), None if mask is None else fit(mask), canvas)
+    fitted = None if mask is None else fit(mask)
+    return Content(fit(picture.rgb), fitted, canvas, picture.bits)
 
 
 def check_edges(canvas: Canvas, file_format: FileFormat, where: str) -> None:
@@ -81,7 +87,7 @@ def _read_mask(root: Path, job: Job, content: Pixels) -> Pixels:
 
 
 def decode_mask(data: bytes, where: str, content: Pixels) -> Pixels:
-    """Decode a mask of a content image: (H, W), 255 where the style applies.
+    """Decode a mask of a content image: (H, W), 255 where the style applies; see `read_mask`.
 
     Args:
         where: the mask's name, for the message.
@@ -89,16 +95,14 @@ def decode_mask(data: bytes, where: str, content: Pixels) -> Pixels:
 
     Raises:
         ContentError: of another size than the content.
-        ImageError: no image that can be read.
+        ImageError: no image that can be read, or that doesn't tell what is to be stylised.
     """
-    mask = decode(data, where).rgb
-    if mask.shape != content.shape:
+    mask = read_mask(data, where)
+    if mask.shape != content.shape[:2]:
         found = f"is {mask.shape[1]}×{mask.shape[0]} px, its image is not"
         allowed = f"allowed is its {content.shape[1]}×{content.shape[0]} px"
         raise ContentError(where, found, allowed, "make the mask at the image's own size")
-    # Of a coloured mask the mean; a grey one has three equal channels.
-    grey: Pixels = mask.mean(2).round().astype(mask.dtype)
-    return grey
+    return mask
 
 
 def _no_mask(job: Job) -> ContentError:

@@ -14,7 +14,8 @@ from stylebatch.device.style_targets import StyleTargets, TargetRequest
 from stylebatch.device.tensors import mask_tensor, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import load_tensors
-from stylebatch.pictures.images import Pixels, style_size
+from stylebatch.pictures.images import Pixels
+from stylebatch.pictures.sizes import style_size
 from stylebatch.recipes import Settings
 from stylebatch.records import Style, device_kind
 from stylebatch.transfer.engine import Engine

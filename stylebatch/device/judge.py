@@ -12,8 +12,9 @@ from stylebatch.device.pixel_scores import pixel_scores
 from stylebatch.device.planned_file import read_planned
 from stylebatch.device.tensors import to_tensor
 from stylebatch.output.acceptance import Scores, round_score
-from stylebatch.pictures.images import Pixels, cut_centre, decode, resize, upright_size
-from stylebatch.recipes import Recipe, Settings
+from stylebatch.pictures.images import Pixels, decode, upright_size
+from stylebatch.pictures.sizes import cut_centre, resize
+from stylebatch.recipes import Settings
 from stylebatch.records import Job, Style
 from stylebatch.system.files import default_cache_folder
 
@@ -53,8 +54,8 @@ class Judge:
         job = replace(job, width=width, height=height)
         made = decode(data, job.output).rgb
         if not settings.needs_network:
-            return self._score_recolored(made, job, settings.recipe)
-        content = read_content(self._root, job, settings.recipe)
+            return self._score_recolored(made, job, settings)
+        content = read_content(self._root, job, settings)
         return self.score(made, content, style, settings, job.strength)
 
     def score(
@@ -93,9 +94,10 @@ class Judge:
         closed = round_score(1 - after / before) if before > 0 else None
         return {"closed": closed, **pixel_scores(made, shown, chroma)}
 
-    def _score_recolored(self, made: Pixels, job: Job, recipe: Recipe) -> Scores:
+    def _score_recolored(self, made: Pixels, job: Job, settings: Settings) -> Scores:
         """Return the scores of a colour transfer, which is as large as its file."""
-        picture, mask = read_picture(self._root, job)
+        picture, mask = read_picture(self._root, job, settings.levels)
+        recipe = settings.recipe
         work = (job.width, job.height)
         canvas = make_canvas(recipe, picture.rgb, None, mask, *work, keeps_content=True)
         assert canvas.content is not None

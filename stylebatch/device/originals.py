@@ -10,6 +10,7 @@ from stylebatch.pictures.formats import Provenance, encode
 from stylebatch.pictures.images import decode, is_upright
 from stylebatch.recipes import Settings
 from stylebatch.records import Job
+from stylebatch.system.paths import on_disk
 
 # What torchvision's `ImageFolder` takes for images; what Hugging Face's does has all of these.
 LOADED_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -43,8 +44,8 @@ def carry_over(
     if settings.carries == "link":
         _check_link(data, job.content)
         # Of a link the file that it leads to: where that is lies outside of the output.
-        return Carried(data, (root / job.content).resolve())
-    picture = decode(data, job.content)
+        return Carried(data, on_disk(root / job.content).resolve())
+    picture = decode(data, job.content, settings.levels)
     height, width = picture.rgb.shape[:2]
     work, recipe = settings.work_size(width, height), settings.recipe
     canvas = make_canvas(recipe, picture.rgb, picture.alpha, None, *work, keeps_content=True)

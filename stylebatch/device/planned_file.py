@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stylebatch.errors import UserError
-from stylebatch.system.files import digest_bytes, read_bytes
+from stylebatch.system.files import digest_bytes, read_regular
 from stylebatch.system.read_ahead import is_transient
 
 
@@ -21,7 +21,7 @@ def read_planned(
         UserError: of `error_class`: it can't be read, which may pass, or has changed.
     """
     try:
-        data = read_bytes(root / path)
+        data = read_regular(root / path)
     except OSError as error:
         problem = error_class(path, f"can't be read ({error.strerror})")
         problem.is_transient = is_transient(error)

@@ -22,12 +22,14 @@ class Recolored:
         pixels: (height, width, 3), as large as the canvas.
         beside: the style image, where a picture of content, result and style is wanted.
         seconds: that the transfer took, without reading anything.
+        bits: as of the photograph's `Picture`.
     """
 
     pixels: Pixels
     canvas: Canvas
     beside: Pixels | None
     seconds: float
+    bits: int | None = None
 
 
 class ColorTransfer:
@@ -46,7 +48,7 @@ class ColorTransfer:
                 fit, or comes out larger than its format can hold.
             ImageError: no image that can be read.
         """
-        picture, mask = read_picture(root, job)
+        picture, mask = read_picture(root, job, settings.levels)
         work = (job.width, job.height)
         made = self.of_picture(settings.recipe, picture, mask, work, style, job.strength)
         check_edges(made.canvas, settings.file_format, job.content)
@@ -78,9 +80,10 @@ class ColorTransfer:
         began = time.perf_counter()
         pixels = transfer_colors(canvas.content, styles, method, strength)
         seconds = time.perf_counter() - began
-        beside = self._images.read(style.images[0]) if recipe.side_by_side else None
+        beside = self._images.read(style.images[0]).pixels if recipe.side_by_side else None
         # What it is cut from was cut before.
-        return Recolored(pixels, replace(canvas, covering=None), beside, seconds)
+        whole = replace(canvas, covering=None)
+        return Recolored(pixels, whole, beside, seconds, picture.bits)
 
     def _statistics(self, image: StyleImage, method: str) -> ColorStatistics:
         key = (image.digest, method)
@@ -88,5 +91,5 @@ class ColorTransfer:
             # Whoever needs the same meanwhile waits for it, and does not make it again.
             with self._lock:
                 if key not in self._known:
-                    self._known[key] = color_statistics(self._images.read(image), method)
+                    self._known[key] = color_statistics(self._images.read(image).counted, method)
         return self._known[key]

@@ -12,27 +12,30 @@ from hashlib import blake2b
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylebatch.device.style_images import StyleImages
-from stylebatch.device.tensors import to_tensor
+from stylebatch.device.style_images import StyleImages, StylePicture
+from stylebatch.device.tensors import mask_tensor, to_tensor
 from stylebatch.errors import RunError
 from stylebatch.pictures.colors import match_colors
-from stylebatch.pictures.images import Pixels, fit_pixels, work_size
+from stylebatch.pictures.images import Pixels
 from stylebatch.pictures.scores import fine_chroma
+from stylebatch.pictures.sizes import fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.objective import ObjectiveSpec
 from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
+from stylebatch.transfer.reductions import sum_pixels
 from stylebatch.transfer.scales import at_scale, halve
 from stylebatch.transfer.statistics import FROM_MOMENTS
 
 # Raised whenever the numbers in a cached file would change.
-FORMAT = 3
+FORMAT = 4
 # What is used last: as styles take turns, all of a night's have to fit. Of VGG-19 a style has
 # 2 to 7 MB at one size, of slim a tenth of that.
 MAX_BYTES_IN_MEMORY = 320 * 2**20
@@ -141,7 +144,7 @@ class StyleTargets:
 
     def picture(self, style: Style) -> Pixels:
         """Return a style as it is, (H, W, 3); of a blend its first image. Errors as in `get`."""
-        return self.images.read(style.images[0])
+        return self.images.read(style.images[0]).pixels
 
     def image(
         self,
@@ -159,8 +162,7 @@ class StyleTargets:
         total = sum(image.weight for image in style.images)
         parts = []
         for image in style.images:
-            pixels = self.images.read(image)
-            pixels = pixels if colors is None else match_colors(pixels, colors)
+            pixels = self._read(image, colors).pixels
             fitted = fit_pixels(pixels, width, height, fit=fit, resampling=request.resampling)
             parts.append(to_tensor(fitted, request.input_stretch) * (image.weight / total))
         return torch.stack(parts).sum(0)
@@ -178,13 +180,21 @@ class StyleTargets:
         total = sum(image.weight for image in style.images)
         found = 0.0
         for image in style.images:
-            pixels = self.images.read(image)
-            pixels = pixels if colors is None else match_colors(pixels, colors)
-            fitted = _fitted(pixels, request, SMALLEST_EDGE_PX)
-            found += fine_chroma(fitted) * (image.weight / total)
+            picture = self._read(image, colors)
+            fitted = _fitted(picture.pixels, request, SMALLEST_EDGE_PX)
+            # What is transparent has one colour.
+            share = 1.0 if picture.visible is None else float(picture.visible.mean()) / 255
+            found += fine_chroma(fitted) / share * (image.weight / total)
         if colors is None:
             self._chroma[key] = found
         return found
+
+    def _read(self, image: StyleImage, colors: Pixels | None) -> StylePicture:
+        picture = self.images.read(image)
+        if colors is None:
+            return picture
+        matched = match_colors(picture.pixels, colors, picture.counted)
+        return StylePicture(matched, picture.visible)
 
     def _of_image(
         self,
@@ -196,10 +206,7 @@ class StyleTargets:
         path = self._cache / "grams" / f"{request.cache_key(image.digest)}.safetensors"
         stored = _read(path) if colors is None else None
         if stored is None:
-            pixels = self.images.read(image)
-            if colors is not None:
-                pixels = match_colors(pixels, colors)
-            stored = compute_statistics(pixels, request, extractor())
+            stored = compute_statistics(self._read(image, colors), request, extractor())
             if colors is None:
                 _write(path, stored)
         if request.statistic != "gram":
@@ -228,19 +235,25 @@ def _write(path: Path, statistics: Statistics) -> None:
         raise CacheError(str(path.parent), found, "", todo) from error
 
 
-def compute_statistics(pixels: Pixels, request: TargetRequest, extractor: Extractor) -> Statistics:
+def compute_statistics(
+    picture: StylePicture, request: TargetRequest, extractor: Extractor
+) -> Statistics:
     """Return a style image's statistics by layer; of Gram matrices the positions summed over too.
 
     Args:
-        pixels: (H, W, 3) sRGB at the image's own size; brought to that of the request.
+        picture: at the image's own size; brought to that of the request.
     """
     smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
     smallest = max(smallest, extractor.smallest_edge_px) * 2**request.halvings
-    fitted = _fitted(pixels, request, smallest)
-    image = to_tensor(fitted, request.input_stretch).to(extractor.device)
+    fitted = _fitted(picture.pixels, request, smallest)
+    image, mask = to_tensor(fitted, request.input_stretch).to(extractor.device), None
+    if picture.visible is not None:
+        visible = _fitted(picture.visible, request, smallest)
+        mask = mask_tensor(visible).to(extractor.device)
     for _ in range(request.halvings):
         image = halve(image)
-    return _stored(image, request.statistic, request.layers, extractor)
+        mask = None if mask is None else halve(mask)
+    return _stored(image, request.statistic, request.layers, extractor, mask)
 
 
 def _fitted(pixels: Pixels, request: TargetRequest, smallest_px: int) -> Pixels:
@@ -276,28 +289,48 @@ def image_statistics(image: Tensor, spec: ObjectiveSpec, extractor: Extractor) -
 
 
 def _stored(
-    image: Tensor, statistic: str, layers: Iterable[str], extractor: Extractor
+    image: Tensor,
+    statistic: str,
+    layers: Iterable[str],
+    extractor: Extractor,
+    mask: Tensor | None = None,
 ) -> Statistics:
-    """Return what a cached file holds of an image (1, 3, H, W)."""
+    """Return what a cached file holds of an image (1, 3, H, W).
+
+    Args:
+        mask: (1, 1, H, W), how much each pixel counts; all the same without it.
+    """
     layers = tuple(layers)
     with torch.no_grad():
         features = extractor(image, layers)
+        masks = {x: None if mask is None else _at(features[x], mask) for x in layers}
         if statistic == "gram":
-            return _gram_sums(features, layers, extractor)
+            return _gram_sums(features, masks, extractor)
         if statistic == "mean_std":
-            every = {x: mean_std(extractor.feature_maps(x, features[x])) for x in layers}
+            maps = {x: extractor.feature_maps(x, features[x]) for x in layers}
+            every = {x: mean_std(maps[x], masks[x]) for x in layers}
         else:
-            every = {x: extractor.moments(x, features[x]) for x in layers}
+            every = {x: extractor.moments(x, features[x], masks[x]) for x in layers}
     return {layer: one[0].cpu() for layer, one in every.items()}
 
 
+def _at(maps: Tensor, mask: Tensor) -> Tensor:
+    """Return a mask at the size of feature maps, as the objective brings a content's there."""
+    height, width = maps.shape[-2:]
+    return F.adaptive_avg_pool2d(mask, (height, width))
+
+
 def _gram_sums(
-    features: Mapping[str, Tensor], layers: Iterable[str], extractor: Extractor
+    features: Mapping[str, Tensor], masks: Mapping[str, Tensor | None], extractor: Extractor
 ) -> Statistics:
     found: Statistics = {}
-    for layer in layers:
-        found[layer] = extractor.gram_matrix(layer, features[layer])[0].cpu()
-        found[f"{layer}.positions"] = torch.tensor(features[layer][0, 0].numel())
+    for layer, mask in masks.items():
+        gram, count = extractor.gram_matrix(layer, features[layer], mask)[0], features[layer][0, 0]
+        if mask is not None:
+            # As many positions as without a mask, each counted by its share.
+            gram = gram * (count.numel() / sum_pixels(mask).clamp_min(1e-6))
+        found[layer] = gram.cpu()
+        found[f"{layer}.positions"] = torch.tensor(count.numel())
     return found
 
 

@@ -36,6 +36,7 @@ COLUMNS = {
     "retries": "int32",
     "accepted": "bool",
     "seconds": "float64",
+    "levels": "int32",
 }
 # What a column of the type `losses` is made of: float64 each.
 LOSSES = ("total", "content", "style", "tv")

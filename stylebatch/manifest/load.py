@@ -1,5 +1,6 @@
 """Read a manifest, find everything that is wrong with it, and resolve what it says."""
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def _resolve(path: Path, fields: ManifestFields, findings: Findings) -> Manifest
         if getattr(fields, key) is None and not findings.is_broken(key):
             findings.add((), f"no '{key}'", f"allowed is {what}", f"add `{key}: …`")
     output = root / (fields.output or "")
-    if fields.output is not None and output.exists() and not output.is_dir():
+    if fields.output is not None and os.path.exists(output) and not os.path.isdir(output):
         found = f"'{fields.output}' is a file"
         findings.add(("output",), found, "allowed is a folder", "choose another path")
     pairs, run = fields.pairs or [], fields.run or Run()

@@ -1,5 +1,6 @@
 """One pair over the defaults → what it stands for, with everything about it checked."""
 
+import os
 import posixpath
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from stylebatch.manifest.sweeps import Point, read_points
 from stylebatch.manifest.written import Written
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
+from stylebatch.pictures.levels import Levels
 from stylebatch.recipes import LAYER_FIELDS, Settings
 from stylebatch.system.listing import walk_files
 
@@ -116,7 +118,8 @@ class PairReader:
         """Return settings, the range of strengths and the number of variants."""
         place = written.place("format")
         file_format = read_format(written.value("format"), place, self.findings)
-        resolved = self.settings.resolve(written.levels, point, file_format)
+        grey_levels: Levels = written.value("levels") or "auto"
+        resolved = self.settings.resolve(written.levels, point, file_format, grey_levels)
         if resolved is None:
             return None
         settings, strength = resolved
@@ -230,7 +233,9 @@ class PairReader:
             found = f"'{inside}' is inside the output '{output}', where results are made"
             self.findings.add(place, found, allowed, todo)
         for entry in entries:
-            if (self.root / entry).is_dir() and is_inside(self.root / output, self.root / entry):
+            if os.path.isdir(self.root / entry) and is_inside(
+                self.root / output, self.root / entry
+            ):
                 found = f"'{output}' is inside the style folder '{entry}': results would be read"
                 self.findings.add(("output",), found, allowed, "choose another output")
 

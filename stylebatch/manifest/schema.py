@@ -194,6 +194,11 @@ class Defaults(Section):
     """so many of each class in each split, drawn by `seed`"""
     masks: Place | None = key("masks")
     """folder with a mask for each image, at its path below content: white stylised, black kept"""
+    levels: Literal["auto", "full"] | Annotated[int, Field(ge=8, le=16)] | None = key(
+        12, otherwise="auto"
+    )
+    """how many bits photographs of 16-bit grey hold: auto: 8, 10 or 12 where all values lie within
+    these, else 16; full: 16; or so many"""
     styles: Annotated[list[StylePath | StyleFields], Field(min_length=1)] | None = key(
         ["styles/wave.jpg", "styles/van_gogh"], otherwise="required"
     )

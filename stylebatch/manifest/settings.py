@@ -24,6 +24,7 @@ from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, Extractor, Norm
 from stylebatch.manifest.sweeps import Point
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.formats import PNG, FileFormat
+from stylebatch.pictures.levels import Levels
 from stylebatch.recipes import (
     LAYER_FIELDS,
     Recipe,
@@ -55,7 +56,11 @@ class SettingsResolver:
         self._digests: dict[tuple[str, ...], str] = {}
 
     def resolve(
-        self, levels: list[Level], point: Point | None = None, file_format: FileFormat = PNG
+        self,
+        levels: list[Level],
+        point: Point | None = None,
+        file_format: FileFormat = PNG,
+        grey_levels: Levels = "auto",
     ) -> tuple[Settings, Strength] | None:
         """Return settings and the range of strengths, None where a problem was noted.
 
@@ -63,6 +68,7 @@ class SettingsResolver:
             levels: the defaults and the pair, weakest first, with their places.
             point: of the pair's sweep; wins over all of them.
             file_format: of the pair's files.
+            grey_levels: of the pair's photographs of 16-bit grey.
         """
         values, places = _layered(levels, point)
         name, name_loc = values.pop("recipe", DEFAULT_RECIPE), places.get("recipe", levels[-1][0])
@@ -84,7 +90,7 @@ class SettingsResolver:
             weights = self.weights
             assert weights is not None
             digest = self._digest(weights, recipe.layers)
-        made = make_settings(recipe, weights, digest, self.precision, file_format)
+        made = make_settings(recipe, weights, digest, self.precision, file_format, grey_levels)
         return made, bounds
 
     @cached_property

@@ -1,6 +1,7 @@
 """Style entries as they are written → the images that they stand for."""
 
 import glob
+import math
 import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from stylebatch.manifest.schema_text import describe_place
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.system.listing import walk_files
+from stylebatch.system.paths import escaped
 
 _GLOB = frozenset("*?[")
 _FILES = f"allowed are image files ({', '.join(sorted(IMAGE_SUFFIXES))})"
@@ -90,13 +92,16 @@ class StyleFinder:
             problem = _file_problem(target)
             return [] if problem else [path], problem
         matches = sorted(glob.glob(path, root_dir=self.root, recursive=True))
-        images = [match for match in matches if not _file_problem(self.root / match)]
+        images = [escaped(match) for match in matches if not _file_problem(self.root / match)]
         return images, "" if images else "matches no image"
 
     def _blend(self, name: str, blend: dict[str, float], loc: Loc) -> StyleSource:
         if problem := path_problem(name):
             self.findings.add((*loc, "name"), f"'{name}' {problem}", NAME_RULE, "rename it")
         total = sum(blend.values())
+        if not math.isfinite(total):
+            found, allowed = "found weights whose sum is infinite", "only their proportions count"
+            self.findings.add((*loc, "blend"), found, allowed, "divide all by one number")
         images = []
         for written, weight in blend.items():
             path = posixpath.normpath(written)
@@ -119,6 +124,10 @@ def _below(root: Path, folder: str) -> Iterator[str]:
 
 
 def _file_problem(path: Path) -> str:
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        return f"can't be read ({error.strerror})"
+    if not is_file:
         return "is no file that exists" if path.is_dir() else "is no file or folder that exists"
     return "" if path.suffix.lower() in IMAGE_SUFFIXES else "is no image by its suffix"

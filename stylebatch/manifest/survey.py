@@ -10,7 +10,8 @@ from pathlib import Path
 from stylebatch.errors import UserError
 from stylebatch.manifest.selection import TRAIN, find_layout
 from stylebatch.output.layout import Dataset
-from stylebatch.pictures.images import IMAGE_SUFFIXES, ImageError, upright_size
+from stylebatch.pictures.errors import ImageError
+from stylebatch.pictures.images import IMAGE_SUFFIXES, upright_size
 from stylebatch.system import files, listing
 from stylebatch.system.words import counted
 

@@ -14,6 +14,7 @@ Loc = tuple[str | int, ...]
 
 # Aliases of aliases multiply: nobody writes this many parts by hand.
 MAX_PARTS = 200_000
+_TEXT = "allowed is text in Unicode"
 _TAG = "tag:yaml.org,2002:"
 _EXAMPLE = "`stylebatch init CONTENT STYLES` drafts one, `stylebatch demo DIR` writes an example"
 
@@ -218,6 +219,8 @@ class _Builder:
                 self.merge(built, value, loc, above)
             elif not isinstance(key, yaml.ScalarNode):
                 self.add(line, loc, f"found {_kind(key)} as a key", "allowed is text", "")
+            elif not _is_text(key.value):
+                self.add(line, loc, "found a key with a character that is none", _TEXT, "")
             elif key.value in own:
                 found = f"'{key.value}' is written twice, first on line {own[key.value]}"
                 self.add(line, (*loc, key.value), found, "allowed is once", "remove one of them")
@@ -250,6 +253,10 @@ class _Builder:
         kind, text = node.tag.removeprefix(_TAG), str(node.value)
         try:
             if kind in ("str", "merge"):
+                if not _is_text(text):
+                    found = "found a character that is none (NUL, or half of a pair)"
+                    self.add(node.start_mark.line + 1, loc, found, _TEXT, "remove it")
+                    return None
                 return text
             if kind == "null":
                 return None
@@ -267,6 +274,11 @@ class _Builder:
         place = f"{self.document.name}:{line}"
         where = f"{place}: {format_loc(loc)}" if loc else place
         self.document.problems.append((line, ManifestError(where, found, allowed, todo)))
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text may be a name: escapes can write what no file and no JSON holds."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _merged_first(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:

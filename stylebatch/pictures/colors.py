@@ -12,7 +12,7 @@ VARIANCE_FLOOR = 1e-5
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
-def match_colors(pixels: Pixels, reference: Pixels) -> Pixels:
+def match_colors(pixels: Pixels, reference: Pixels, counted: Pixels | None = None) -> Pixels:
     """Give an image the mean and the covariance of another's colours.
 
     Source: Gatys, Bethge, Hertzmann & Shechtman 2016, "Preserving Color in Neural Artistic Style
@@ -20,8 +20,9 @@ def match_colors(pixels: Pixels, reference: Pixels) -> Pixels:
 
     Args:
         pixels, reference: (H, W, 3), 8-bit sRGB, of any sizes.
+        counted: likewise, of the image's pixels those whose colours count; None: all.
     """
-    mean, covariance = _statistics(pixels)
+    mean, covariance = _statistics(pixels if counted is None else counted)
     wanted_mean, wanted_covariance = _statistics(reference)
     transform = symmetric_root(wanted_covariance) @ np.linalg.inv(symmetric_root(covariance))
     values = pixels.reshape(-1, 3) / 255.0

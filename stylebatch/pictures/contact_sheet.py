@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from stylebatch.errors import UserError
-from stylebatch.pictures.images import Pixels, resize
+from stylebatch.pictures.images import Pixels
+from stylebatch.pictures.sizes import resize
 from stylebatch.system.files import stat_file, why_unwritable
 
 _PAPER, _INK, _SOFT = (252, 252, 250), (38, 38, 40), (120, 120, 124)

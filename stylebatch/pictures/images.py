@@ -1,17 +1,33 @@
-"""Image files ↔ upright 8-bit sRGB pixels, and the sizes at which they are worked on."""
+"""Image files ↔ upright 8-bit sRGB pixels."""
 
+import ctypes
 import io
+import logging
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
+from PIL import (
+    ExifTags,
+    Image,
+    ImageCms,
+    ImageFile,
+    UnidentifiedImageError,
+    _imaging,
+    features,
+)
 from PIL.PngImagePlugin import PngInfo
 
-from stylebatch.errors import UserError
+from stylebatch.pictures import misread
+from stylebatch.pictures.errors import ImageError
+from stylebatch.pictures.kinds import describe_tiff, is_heif, what_it_is
+from stylebatch.pictures.levels import FULL_BITS, Levels, bits_of, to_8_bits
+from stylebatch.pictures.mending import without_broken_metadata
 
 Pixels = NDArray[np.uint8]
 
@@ -27,6 +43,8 @@ FORMATS: dict[str, tuple[str, ...]] = {
     # Not every Pillow that was built by hand can read these.
     **({"AVIF": (".avif",)} if features.check("avif") else {}),
     **({"JPEG2000": (".jp2", ".j2k", ".jpx")} if features.check("jpg_2000") else {}),
+    # By the extra `heif`; it is brought where the first of them is read.
+    **({"HEIF": (".heic", ".heif", ".hif")} if find_spec("pillow_heif") else {}),
 }
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for row in FORMATS.values() for suffix in row)
 _FORMAT_NAMES = tuple(FORMATS)
@@ -41,13 +59,6 @@ _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 # default strategy at level 1 109 ms and 1.65 MB, at level 6 (zlib's default) 323 ms and 1.54 MB.
 _PNG_LEVEL, _PNG_STRATEGY = 3, 3  # zlib's Z_RLE
 
-_RESAMPLINGS = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-}
-
 # How an image is turned upright, by its EXIF orientation.
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,10 +72,13 @@ TRANSPOSES = {
 
 # Pillow's documented way to refuse bombs; `catch_warnings` would not do: it isn't thread-safe.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
-
-class ImageError(UserError):
-    """A file that is not an image, or not one that can be read whole."""
+# What Pillow and libtiff say on stderr names no file: what ends a decoder is told by its error.
+warnings.filterwarnings("ignore", module=r"PIL\.", category=UserWarning)
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with suppress(OSError, AttributeError):  # a Pillow without libtiff, or with one inside
+    _tiff = ctypes.CDLL(_imaging.__file__)
+    _tiff.TIFFSetErrorHandler(None)
+    _tiff.TIFFSetWarningHandler(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,35 +88,57 @@ class Picture:
     Attributes:
         rgb: (H, W, 3), 8-bit sRGB.
         alpha: (H, W), 8-bit, None where the file has none.
+        bits: that its grey was read with, where it has 16 and fewer were found or asked for.
     """
 
     rgb: Pixels
     alpha: Pixels | None
+    bits: int | None = None
 
 
-def decode(data: bytes, where: str) -> Picture:
+def decode(data: bytes, where: str, levels: Levels = "auto") -> Picture:
     """Decode a file's bytes: EXIF-upright, ICC to sRGB (none means sRGB), alpha set aside.
 
     Args:
         where: the file's name, for the message.
+        levels: how many bits 16-bit grey holds, as `levels.bits_of` takes it.
 
     Raises:
-        ImageError: not an image, an unreadable kind of one, too large or truncated.
+        ImageError: not an image, an unreadable kind of one, too large, truncated, or with more
+            levels than told.
     """
-    image = open_image(data, where)
     try:
-        image.load()
-        profile = image.info.get("icc_profile")
-        orientation = _orientation(image, data)
+        return _decode(data, where, levels)
+    except ImageError:
+        # Of a PNG what stands behind the pixels is read with them.
+        if (mended := without_broken_metadata(data)) == data:
+            raise
+        with suppress(ImageError):
+            return _decode(mended, where, levels, data)
+        raise
+
+
+def _decode(data: bytes, where: str, levels: Levels, whole: bytes | None = None) -> Picture:
+    image, opened = _open(data, where)
+    try:
+        box = misread.covered(image)
+        misread.load(image, opened)
+        profile = misread.profile_of(image, whole or data)
+        alpha = misread.alpha_of(image, opened, box)
+        orientation = _orientation(image, opened)
+        narrow, bits = _narrow(image, where, levels, data)
         if orientation in TRANSPOSES:
-            image = image.transpose(TRANSPOSES[orientation])
-        image, alpha = _set_alpha_aside(_narrow(image, where))
-        rgb = _to_srgb(image, profile)
+            narrow = narrow.transpose(TRANSPOSES[orientation])
+            alpha = alpha and alpha.transpose(TRANSPOSES[orientation])
+        narrow, alpha = _set_alpha_aside(narrow, alpha)
+        rgb = _to_srgb(narrow, profile)
     except (ImageError, MemoryError):
         raise
+    except misread.UnreadKindError as error:
+        raise _unreadable(where, data) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise _unreadable(where, error) from error
-    return Picture(np.array(rgb), None if alpha is None else np.array(alpha))
+        raise _damaged(where, error) from error
+    return Picture(np.array(rgb), None if alpha is None else np.array(alpha), bits)
 
 
 def upright_size(data: bytes, where: str) -> tuple[int, int]:
@@ -140,7 +176,7 @@ def read_size(path: Path) -> tuple[int, int]:
         try:
             image = Image.open(file, formats=_FORMAT_NAMES)
         except UnidentifiedImageError as error:
-            raise _unreadable(str(path), error) from error
+            raise _unreadable(str(path), path.read_bytes()) from error
         # Of a PNG, Pillow decodes all of it to find out; those that we make are upright.
         is_turned = image.format not in ("PNG", "TIFF") and _orientation(image, b"") >= 5
         return image.size[::-1] if is_turned else image.size
@@ -153,47 +189,6 @@ def exif_orientation(data: bytes, where: str) -> int:
         ImageError: not an image, or too large.
     """
     return _orientation(open_image(data, where), data)
-
-
-def resize(pixels: Pixels, width: int, height: int, resampling: str = "lanczos") -> Pixels:
-    """Resample (H, W, 3) or (H, W) in 8 bits; the right size comes back as it is.
-
-    Args:
-        resampling: lanczos | bicubic | bilinear | nearest; all antialias but the last.
-    """
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    resized = Image.fromarray(pixels).resize((width, height), _RESAMPLINGS[resampling])
-    return np.array(resized)
-
-
-def fit_pixels(
-    pixels: Pixels, width: int, height: int, *, fit: str = "longest", resampling: str = "lanczos"
-) -> Pixels:
-    """Bring (H, W, 3) or (H, W) to a work size: resampled, or for `crop` cut from the centre.
-
-    Source: of the crop, torchvision's `Resize(edge)`, then `CenterCrop`: the shorter edge is
-    brought to the box, the longer is rounded down, the offset to the nearest.
-    """
-    if fit != "crop":
-        return resize(pixels, width, height, resampling)
-    rows, columns = pixels.shape[:2]
-    covered = resize(pixels, *covering_size(columns, rows, width, height), resampling)
-    return cut_centre(covered, width, height)
-
-
-def covering_size(columns: int, rows: int, width: int, height: int) -> tuple[int, int]:
-    """Return (width, height) at which an image of columns × rows just covers a box."""
-    if width * rows >= height * columns:
-        return width, max(height, rows * width // columns)
-    return max(width, columns * height // rows), height
-
-
-def cut_centre(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Cut a box from the centre of (H, W, …)."""
-    rows, columns = pixels.shape[:2]
-    left, top = round((columns - width) / 2), round((rows - height) / 2)
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
 def encode_png(rgb: Pixels, alpha: Pixels | None, texts: Mapping[str, str] | None = None) -> bytes:
@@ -212,82 +207,66 @@ def encode_png(rgb: Pixels, alpha: Pixels | None, texts: Mapping[str, str] | Non
     return buffer.getvalue()
 
 
-def work_size(
-    width: int,
-    height: int,
-    size_px: int,
-    bucket_px: int,
-    *,
-    fit: str = "longest",
-    aspect: tuple[int, int] = (1, 1),
-    enlarge: bool = False,
-    smallest_px: int = 1,
-) -> tuple[int, int]:
-    """Return the (width, height) at which an upright image is optimised.
-
-    The edges are scaled, then brought to the nearest multiple of `bucket_px` (a tie goes up), at
-    least one of them. In whole numbers, so that no rounding error decides.
-
-    Args:
-        fit: which edges become `size_px`: the longest; the shortest (the longer is rounded down
-            to whole pixels first, as torchvision's `Resize` does); or, for stretch and crop, the
-            longest edge of a box whatever the image's shape.
-        aspect: (width, height) of that box.
-        enlarge: whether a smaller image is enlarged to longest or shortest; a box always is.
-        smallest_px: no edge becomes smaller, however thin the image is.
-    """
-    if fit in ("stretch", "crop"):
-        longest = max(aspect)
-        edges = [(edge * size_px, longest) for edge in aspect]
-    else:
-        known = max(width, height) if fit == "longest" else min(width, height)
-        size = size_px if enlarge else min(size_px, known)
-        edges = [(edge * size, known) for edge in (width, height)]
-        if fit == "shortest":
-            edges = [(numerator // known, 1) for numerator, _ in edges]
-    buckets = (
-        (2 * numerator + bucket_px * divisor) // (2 * bucket_px * divisor)
-        for numerator, divisor in edges
-    )
-    fewest = -(-smallest_px // bucket_px)
-    work_width, work_height = (max(fewest, count) * bucket_px for count in buckets)
-    return work_width, work_height
-
-
-def style_size(longest_edge_px: int) -> int:
-    """Return the smallest of 64, 96, 128, 192, 256, 384, … px not below the longest work edge."""
-    size = 64
-    while size < longest_edge_px:
-        # From a power of two to one and a half of it, from there to the next power of two.
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
-
-
-def open_image(data: bytes, where: str) -> Image.Image:
+def open_image(data: bytes, where: str) -> ImageFile.ImageFile:
     """Open a file's bytes without decoding them: as it is stored.
 
     Raises:
         ImageError: not an image, or too large.
     """
+    return _open(data, where)[0]
+
+
+def _open(data: bytes, where: str) -> tuple[ImageFile.ImageFile, bytes]:
+    """Return an image that is open, and the bytes that it is of: metadata may be taken out."""
+    if "HEIF" in FORMATS and is_heif(data):
+        _read_heif()
+    try:
+        return _identified(data, where), data
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        mended = without_broken_metadata(data)
+        if mended != data:
+            with suppress(Exception):
+                return _identified(mended, where), mended
+        raise _unreadable(where, data) from error
+
+
+def _identified(data: bytes, where: str) -> ImageFile.ImageFile:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMAT_NAMES)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(where, f"more than {MAX_PIXELS:,} pixels") from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _unreadable(where, error) from error
     # Stated again, as whoever imports this may have reset the filter above.
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(where, f"{image.width}×{image.height} pixels")
+    assert isinstance(image, ImageFile.ImageFile)
     return image
 
 
-def _unreadable(where: str, error: Exception) -> ImageError:
-    if isinstance(error, UnidentifiedImageError):
-        found = "no image that can be read"
-    else:
-        found = f"a damaged image ({error or type(error).__name__})"
+def _read_heif() -> None:
+    from pillow_heif import register_heif_opener
+
+    if "HEIF" not in Image.OPEN:
+        register_heif_opener()
+
+
+def _unreadable(where: str, data: bytes) -> ImageError:
+    kind, why = what_it_is(data)
+    found = f"{kind} that can't be read" if why else kind
+    if not kind.startswith("no image") and not why:
+        found = f"{kind}, which isn't read"
+    found += f" ({why})" if why else ""
+    todo = "replace or remove the file"
+    if not kind.startswith("no image"):
+        todo = f"convert it, or {todo}"
+    if is_heif(data) and "HEIF" not in FORMATS:
+        todo = "pip install 'stylebatch[heif]', or convert it"
+    return ImageError(where, found, f"read are {', '.join(FORMATS)}", todo)
+
+
+def _damaged(where: str, error: Exception) -> ImageError:
+    found = f"a damaged image ({error or type(error).__name__})"
     return ImageError(where, found, f"read are {', '.join(FORMATS)}", "replace or remove the file")
 
 
@@ -307,19 +286,29 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _narrow(image: Image.Image, where: str) -> Image.Image:
-    """Bring 16-bit grey to 8 bits by its high byte, as Pillow itself does for 16-bit colour."""
+def _narrow(
+    image: Image.Image, where: str, levels: Levels, data: bytes
+) -> tuple[Image.Image, int | None]:
+    """Bring 16-bit grey to 8 bits by the highest that it has; return how many, if not all."""
     is_wide = image.format == "TIFF" and image.mode == "I"
     if image.mode == "F" or is_wide:
-        found = "pixels that are fractions or have more than 16 bits: their range is not known"
+        found = f"{describe_tiff(data) or 'an image of fractions'}: its range is not known"
         raise ImageError(where, found, "allowed are 8 and 16 bits", "convert it")
     if image.mode not in _WIDE_GREY:
-        return image
-    values = np.asarray(image).astype(np.uint16) >> 8
-    return Image.fromarray(values.astype(np.uint8))
+        return image, None
+    grey = np.asarray(image).astype(np.uint16)
+    bits = misread.known_bits(image) or bits_of(grey, levels, where)
+    narrow = to_8_bits(grey, bits, is_inverted=misread.is_inverted(image))
+    return Image.fromarray(narrow), None if bits == FULL_BITS else bits
 
 
-def _set_alpha_aside(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+def _set_alpha_aside(
+    image: Image.Image, alpha: Image.Image | None
+) -> tuple[Image.Image, Image.Image | None]:
+    if alpha is not None:
+        # Its colours as they are, whatever is transparent.
+        image.info.pop("transparency", None)
+        return (image if image.mode in ("L", "RGB") else image.convert("RGB")), alpha
     if image.mode == "LA":  # grey stays grey, for its profile
         return image.getchannel("L"), image.getchannel("A")
     if image.mode in ("RGBA", "PA", "RGBa", "La") or "transparency" in image.info:

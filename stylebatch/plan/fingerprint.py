@@ -28,6 +28,8 @@ def fingerprint_prefix(settings: Settings, style_digest: str) -> blake2b:
     }
     if settings.file_format != PNG:  # which was the only one, when sets had been made already
         shared["format"] = settings.file_format.described()
+    if settings.levels != "auto":
+        shared["levels"] = settings.levels
     text = json.dumps(shared, sort_keys=True, separators=(",", ":"))
     return blake2b(text.encode(), digest_size=DIGEST_BYTES)
 
@@ -57,6 +59,8 @@ def original_fingerprint(
     deciding: dict[str, Any] = {"original": ORIGINALS, "how": settings.carries}
     if settings.carries == "copy":
         deciding["format"] = settings.file_format.described()
+        if settings.levels != "auto":
+            deciding["levels"] = settings.levels
         if size != file_size:
             recipe = settings.recipe
             names = {"output_size", "output_resampling", "fit", "resampling"}

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest, StyleSource
 from stylebatch.pictures import images
+from stylebatch.pictures.errors import ImageError
 from stylebatch.records import Style, StyleImage
 from stylebatch.system import files, listing
 from stylebatch.system.paths import below
@@ -137,26 +138,10 @@ class InputReader:
         self.count.bytes += len(data)
         try:
             width, height = images.upright_size(data, stat.path)
-        except images.ImageError:
+        except ImageError:
             width, height = 0, 0
         digest = files.digest_bytes(data)
         return KnownFile(stat.size, stat.mtime_ns, digest, width, height, stat.ctime_ns, stat.inode)
-
-
-def check_names(content: str, stats: Sequence[listing.FileStat]) -> None:
-    """Refuse names that are not UTF-8: neither the ledger nor JSON can hold them.
-
-    Raises:
-        PlanError: there is one below a content folder.
-    """
-    for stat in stats:
-        if stat.path.isascii():
-            continue
-        try:
-            stat.path.encode()
-        except UnicodeEncodeError:
-            where = below(content, stat.path).encode(errors="backslashreplace").decode()
-            raise PlanError(where, "its name is not UTF-8", "", "rename it") from None
 
 
 def resolve_styles(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from stylebatch.manifest import Manifest, Pair, Selection
 from stylebatch.pictures import images
 from stylebatch.plan.hashes import Hashes, as_shares, draw_numbers
-from stylebatch.plan.inputs import InputReader, KnownFiles, ReadCount, check_names
+from stylebatch.plan.inputs import InputReader, KnownFiles, ReadCount
 from stylebatch.system import listing
 from stylebatch.system.paths import below
 
@@ -109,7 +109,6 @@ class ShareDraws:
         takes_all = any(selection.is_all for selection in selections)
         walk = listing.walk_files(self._manifest.root / content, images.IMAGE_SUFFIXES)
         for folder, stats in walk:
-            check_names(content, stats)
             label = pair.split.label_of(folder)
             if not takes_all:
                 stats = [

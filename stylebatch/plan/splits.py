@@ -9,7 +9,7 @@ import numpy as np
 from stylebatch.manifest import Manifest, Pair
 from stylebatch.pictures import images
 from stylebatch.plan.hashes import Hashes, draw_numbers
-from stylebatch.plan.inputs import PlanError, check_names
+from stylebatch.plan.inputs import PlanError
 from stylebatch.plan.selected import Selected
 from stylebatch.plan.shares import ShareDraws
 from stylebatch.plan.split_lists import read_lists
@@ -101,7 +101,6 @@ class PairImages:
 
     def _split(self, folder: str, stats: Stats) -> Iterator[Part]:
         """Filter and split a folder's images."""
-        check_names(self.pair.content, stats)
         split = self.pair.split
         label = split.label_of(folder)
         # Before anything is left out: a line of a list names an image that is there all the same.

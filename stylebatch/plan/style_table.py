@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, Pair, base_name
@@ -152,13 +152,23 @@ def read_table(
     """
     text = _table_text(data, where)
     reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        return _read_rows(reader, where, _StyleNames(styles, root), pair, pairs)
+    except csv.Error as error:
+        found = f"no CSV ({error})"
+        raise TableError(f"{where}:{reader.line_num}", found, "a table") from None
+
+
+def _read_rows(
+    reader: Any, where: str, styles: "_StyleNames", pair: Pair | None, pairs: Collection[str]
+) -> StyleTable:
     header = [column.strip() for column in next(reader, [])]
     extra = header[len(COLUMNS) :]
     if tuple(header[: len(COLUMNS)]) != COLUMNS or not _are_some(extra, MORE_COLUMNS):
         found = f"the first line is {','.join(header)!r}"
         allowed = f"{','.join(COLUMNS)}, and after these {' or '.join(MORE_COLUMNS)}, or both"
         raise TableError(f"{where}:1", found, allowed, "write this line on top")
-    rows = _Rows(StyleTable(where), header, _StyleNames(styles, root), pair, pairs)
+    rows = _Rows(StyleTable(where), header, styles, pair, pairs)
     problems = list[UserError]()
     for row in reader:
         if not row:

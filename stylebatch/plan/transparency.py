@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from stylebatch.pictures.errors import ImageError
 from stylebatch.pictures.formats import FileFormat
-from stylebatch.pictures.images import ImageError, is_transparent
+from stylebatch.pictures.images import is_transparent
 from stylebatch.system.files import read_bytes
 
 # Of each pair: whoever has transparent images usually has many.

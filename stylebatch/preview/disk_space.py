@@ -17,7 +17,8 @@ from stylebatch.ledger import Ledger, MadeImage, PlannedJobs, Waiting
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.formats import encode
-from stylebatch.pictures.images import decode, fit_pixels
+from stylebatch.pictures.images import decode
+from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Group, Job, Shape, Style
@@ -82,7 +83,7 @@ def _encode_alike(
         UserError: its content or style can't be read.
     """
     recipe = settings.recipe
-    content, image = read_content(root, job, recipe), styles[job.style].images[0]
+    content, image = read_content(root, job, settings), styles[job.style].images[0]
     data = read_planned(root, image.path, image.digest, "style image", UserError)
     style = decode(data, image.path).rgb
     grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)

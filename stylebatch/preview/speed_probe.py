@@ -121,7 +121,7 @@ class _Prober:
         """Measure a shape with as many images at once as a worker would have, `at_once` at most."""
         settings = self.spec.settings[job.settings_id]
         started = time.perf_counter()
-        content = read_content(self.spec.root, job, settings.recipe)
+        content = read_content(self.spec.root, job, settings)
         read_s = time.perf_counter() - started
         memory = Slots(self.device, self.spec.pixel_budget)
         slots = min(at_once, memory.count(settings, job.kind))
@@ -145,7 +145,7 @@ class _Prober:
         engine = self.device.engine(settings, len(jobs), jobs[0].width, jobs[0].height)
         for job in jobs:
             with suppress(UserError):  # one that can't be read tells nothing
-                content = read_content(self.spec.root, job, settings.recipe)
+                content = read_content(self.spec.root, job, settings)
                 engine.admit(self._problem(job, content, engine, settings))
         had, ended = Counter[Hashable](), list[int]()
         while engine.running and time.monotonic() < until_s:

@@ -13,6 +13,7 @@ import yaml
 from stylebatch.extractors.architectures import ARCHITECTURES, Architecture
 from stylebatch.extractors.weights import WeightSet
 from stylebatch.pictures.formats import PNG, FileFormat
+from stylebatch.pictures.levels import Levels
 from stylebatch.recipes.color_transfer import UnfitFieldsError, fields_of_no_use
 from stylebatch.recipes.recipe import LAYER_FIELDS, LAYER_WORDS, PROSE, Recipe, SecondPass
 from stylebatch.recipes.words import (
@@ -60,6 +61,7 @@ class Settings:
         precision: as asked for: float32 | bfloat16 | auto; "" without.
         file_format: of the images.
         carries: of settings that stylise nothing but carry photographs over, how; "" of others.
+        levels: how many bits photographs of 16-bit grey hold.
     """
 
     id: str
@@ -69,6 +71,7 @@ class Settings:
     precision: str
     file_format: FileFormat = PNG
     carries: Literal["", "link", "copy"] = ""
+    levels: Levels = "auto"
 
     @property
     def needs_network(self) -> bool:
@@ -111,6 +114,7 @@ def make_settings(
     layers_digest: str,
     precision: str,
     file_format: FileFormat = PNG,
+    levels: Levels = "auto",
 ) -> Settings:
     """Put settings together under an id that is a hash of all that they decide."""
     if not recipe.needs_network or weights is None:
@@ -119,7 +123,10 @@ def make_settings(
     deciding: list[Any] = [recipe.deciding_fields(), arch, layers_digest, precision]
     if file_format != PNG:  # ids are older than other formats
         deciding.append(file_format.described())
-    return Settings(_id_of(deciding), recipe, weights, layers_digest, precision, file_format)
+    if levels != "auto":  # and than the number of levels
+        deciding.append({"levels": levels})
+    made = Settings(_id_of(deciding), recipe, weights, layers_digest, precision, file_format)
+    return replace(made, levels=levels)
 
 
 def carrying_settings(settings: Settings, how: Literal["link", "copy"]) -> Settings:
@@ -136,6 +143,8 @@ def carrying_settings(settings: Settings, how: Literal["link", "copy"]) -> Setti
             names |= {"resampling"}
             deciding.append(settings.smallest_edge_px)
         deciding += [recipe.model_dump(mode="json", include=names), file_format.described()]
+        if settings.levels != "auto":
+            deciding.append({"levels": settings.levels})
     return replace(settings, id=_id_of(deciding), carries=how)
 
 

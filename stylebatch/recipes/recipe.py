@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
-from stylebatch.pictures.images import work_size
+from stylebatch.pictures.sizes import work_size
 from stylebatch.recipes.color_transfer import check_strength, complete, own_fields
 
 LayerWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]

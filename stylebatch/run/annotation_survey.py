@@ -14,7 +14,8 @@ from stylebatch.annotations.results import Result
 from stylebatch.annotations.sources import WHOLE, Annotations, Sources
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Manifest, base_name
-from stylebatch.pictures.images import ImageError, exif_orientation
+from stylebatch.pictures.errors import ImageError
+from stylebatch.pictures.images import exif_orientation
 from stylebatch.system import files
 from stylebatch.system.paths import below
 

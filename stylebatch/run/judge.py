@@ -118,7 +118,7 @@ def _on(weights: WeightSet, settings: Settings) -> Settings:
     fields = settings.recipe.model_dump() | dict.fromkeys(LAYER_FIELDS, "default")
     recipe = recipe_on(weights.arch, fields)
     digest = layers_digest(weights, recipe.layers)
-    return make_settings(recipe, weights, digest, "float32", settings.file_format)
+    return make_settings(recipe, weights, digest, "float32", settings.file_format, settings.levels)
 
 
 def _trouble(

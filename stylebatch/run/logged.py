@@ -1,20 +1,29 @@
-"""What happens in a run, into its log."""
+"""What a run's events leave in its log."""
 
-from stylebatch.records import Event, JobFailed, Notice, WorkerJoined, WorkerLost
+from stylebatch.records import Event, JobDone, JobFailed, Notice, WorkerJoined, WorkerLost
 from stylebatch.run.activity import Activity
+from stylebatch.run.grey_levels import GreyLevels
 from stylebatch.run.loop import LoopWatcher
 from stylebatch.run.progress import Tally
 from stylebatch.system.log import logger
 
 
 class Logged:
-    """Passes events on and writes to the log what somebody may look for there."""
+    """Passes events on, and writes to the log what somebody may look for there.
+
+    Attributes:
+        levels: of what has been made.
+    """
 
     def __init__(self, watcher: LoopWatcher, activity: Activity) -> None:
         self._watcher, self._activity = watcher, activity
+        self.levels = GreyLevels()
 
     def event(self, event: Event) -> None:
+        """Take an event."""
         match event:
+            case JobDone():
+                self.levels.tell(event)
             case JobFailed(output=output, reason=reason, is_rejected=True):
                 logger.info("%s: %s", output, reason)
             case JobFailed(output=output, reason=reason):
@@ -28,5 +37,6 @@ class Logged:
         self._watcher.event(event)
 
     def tick(self, tally: Tally) -> None:
+        """Take the numbers so far."""
         self._activity.tick(tally)
         self._watcher.tick(tally)

@@ -135,11 +135,13 @@ def _write_failures(dataset: Dataset, ledger: Ledger) -> None:
 def describe_settings(settings: Settings) -> dict[str, Any]:
     """Return what `settings.json` says of settings: recipe, extractor, precision, versions."""
     versions = {name: _version(name) for name in PACKAGES}
+    levels = {} if settings.levels == "auto" else {"levels": settings.levels}
     if settings.carries:
         return {
             "originals": settings.carries,
             "output_size": settings.recipe.model_dump(mode="json")["output_size"],
             "format": settings.file_format.described() if settings.carries == "copy" else None,
+            **(levels if settings.carries == "copy" else {}),
             "versions": versions,
         }
     return {
@@ -148,6 +150,7 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
         "extractor": _describe_extractor(settings),
         "precision": settings.precision or None,
         "format": settings.file_format.described(),
+        **levels,
         "versions": versions,
     }
 

@@ -198,12 +198,15 @@ class _Run:
         self.watcher.planned(planned.counts, found, self.num_stale)
         logger.info("run %s: %s", self.summary.run_id, dict(planned.counts))
         # With --quiet these are all that tells of them.
-        self.summary.warnings = found.warnings()
         note_inputs(self.summary, found)
-        for text in self.summary.warnings:
-            logger.warning("%s", text)
+        self._warn(found.warnings())
         tally = self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by)
         self._finish(planned, tally)
+
+    def _warn(self, texts: list[str]) -> None:
+        self.summary.warnings = [*self.summary.warnings, *texts]
+        for text in texts:
+            logger.warning("%s", text)
 
     def _doing(self, text: str) -> None:
         self.activity.doing(text)
@@ -263,7 +266,7 @@ class _Run:
             make_executor(self.manifest, specs),
             scheduler,
             self.ledger,
-            Logged(self.watcher, self.activity),
+            logged := Logged(self.watcher, self.activity),
             stop=self.stop,
             limits=self._limits(scheduler.left),
             paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
@@ -274,6 +277,7 @@ class _Run:
             return loop.run()
         finally:
             self._note_tally(loop.tally)
+            self._warn(logged.levels.warnings())
             with suppress(RunError):
                 measured = {kind: pace.to_json() for kind, pace in loop.paces.items()}
                 self.ledger.put("pace", measured)

@@ -15,6 +15,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from stylebatch.system.crash_points import reached
+from stylebatch.system.paths import on_disk
 
 DIGEST_BYTES = 16
 # How a file system answers that has no second names, or no more of them.
@@ -29,7 +30,7 @@ def default_cache_folder() -> Path:
 def stat_file(path: Path) -> tuple[int, int] | None:
     """Return the size in bytes and the mtime in ns of what is at a path, None where nothing is."""
     try:
-        found = os.stat(path)
+        found = os.stat(on_disk(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     return (found.st_size, found.st_mtime_ns)
@@ -75,8 +76,13 @@ def make_folders_below(root: Path, folder: Path) -> None:
 
     Raises:
         FileNotFoundError: no `root`.
+        OSError: a link in the way, which may lead out of it; just below `root` it may stand.
     """
-    missing = []
+    missing, between = [], folder
+    while between != root and between.parent != root:
+        if between.is_symlink():
+            raise OSError(errno.ELOOP, "a link, where a folder was expected", str(between))
+        between = between.parent
     while folder != root and not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
@@ -127,8 +133,27 @@ def read_start(path: Path, size: int) -> bytes:
 
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes."""
-    with path.open("rb") as file:
+    with on_disk(path).open("rb") as file:
         return file.read()
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the bytes of a file that was listed as one, and may be a pipe or a device by now.
+
+    Raises:
+        OSError: it can't be read; EINVAL: it is no regular file, at which a reader might wait.
+    """
+    with open(open_regular(on_disk(path)), "rb") as file:
+        return file.read()
+
+
+def open_regular(path: Path | str) -> int:
+    """Open a regular file to be read, and return its descriptor; errors as `read_regular`."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return handle
 
 
 def write_synced(path: Path, data: bytes, *, make_folders: bool = True) -> None:

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from stylebatch.system.paths import escaped, on_disk
 from stylebatch.system.read_ahead import is_transient
 
 # What NAS, archives and file systems put beside people's folders: thumbnails, forks, what was lost.
@@ -72,7 +73,8 @@ def walk_files(
     """Yield each folder below `root` (POSIX, "" for `root`) with its files, sorted by name.
 
     Streams: one folder's files are held at a time. Links are followed, except into a folder that
-    is already being walked. Names that start with a dot are passed over, and `SYSTEM_FOLDERS`.
+    is already being walked. Names that start with a dot are passed over, and `SYSTEM_FOLDERS`; of
+    a name that is not UTF-8 `escaped` writes the rest.
     What can't be reached stops nothing: a file has -1 for its numbers, a folder is noted.
 
     Args:
@@ -82,7 +84,7 @@ def walk_files(
     Raises:
         OSError: `root` itself can't be listed.
     """
-    walked = walked or Walked()
+    walked, root = walked or Walked(), on_disk(root)
     above = _identity(asked(lambda: root.stat()))
     yield from _walk(root, "", suffixes, walked, frozenset({above}))
 
@@ -108,10 +110,12 @@ def _walk(
         try:
             here = _identity(asked(lambda name=name: (folder / name).stat()))  # type: ignore[misc]
         except OSError as error:
-            walked.unreachable[prefix + name] = reason_of(error)
+            walked.unreachable[prefix + escaped(name)] = reason_of(error)
             continue
         if here not in above:
-            yield from _walk(folder / name, f"{prefix}{name}/", suffixes, walked, above | {here})
+            yield from _walk(
+                folder / name, f"{prefix}{escaped(name)}/", suffixes, walked, above | {here}
+            )
 
 
 def _list(
@@ -125,17 +129,19 @@ def _list(
             name = entry.name
             if name.startswith("."):
                 continue
-            suffix = _suffix(name)
+            suffix, told = _suffix(name), escaped(name)
             kind = _kind(entry)
-            if kind is _Kind.FOLDER:
+            if told != name and os.path.lexists(folder / told):
+                passed_over[suffix] += 1  # another one is really called so
+            elif kind is _Kind.FOLDER:
                 if name not in SYSTEM_FOLDERS:
                     folders.append(name)
             elif suffix in suffixes and kind is not _Kind.OTHER:
-                if stat := _stat(entry, prefix + name):
+                if stat := _stat(entry, prefix + told):
                     found.append(stat)
             elif kind is _Kind.NOTHING and not suffix[1:].isalpha():
                 # It may well lead to a folder, on a disk that is not mounted now.
-                unreachable[prefix + name] = _why(entry)
+                unreachable[prefix + told] = _why(entry)
             else:
                 passed_over[suffix] += 1
     walked.passed_over.update(passed_over)
@@ -208,7 +214,7 @@ def asked(ask: Callable[[], _T]) -> _T:
 @contextmanager
 def _entries(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
     """Scan a folder by its handle: then no file's stat looks up the folders above it again."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(on_disk(folder), os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(handle) as entries:
             yield entries
@@ -219,7 +225,7 @@ def _entries(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
 def stat_file(path: Path, name: str) -> FileStat:
     """Return what the system says of one file, under this name."""
     try:
-        return FileStat.of(name, asked(path.stat))
+        return FileStat.of(name, asked(on_disk(path).stat))
     except OSError:
         return FileStat.unreachable(name)
 
@@ -249,7 +255,7 @@ def list_folders(folder: Path) -> list[str]:
         _, folders = asked(lambda: _list(folder, "", frozenset(), Walked()))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return folders
+    return list(map(escaped, folders))
 
 
 def list_sizes(folder: Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylebatch.system.listing import NO_TARGET, SYSTEM_FOLDERS, asked, reason_of
+from stylebatch.system.paths import on_disk
 
 _AT_ONCE = 4096
 # The reason of a barrier that may also be a folder which somebody has emptied.
@@ -57,7 +58,7 @@ class Reaches:
             above = _REMOVED if is_top else self._above(folder.rpartition("/")[0] or ".")
             return found if found and not above.barrier else above
         try:
-            names = asked(lambda: os.listdir(self._root / folder))
+            names = asked(lambda: os.listdir(on_disk(self._root / folder)))
         except NotADirectoryError:
             return _REMOVED
         except OSError as error:
@@ -68,7 +69,7 @@ class Reaches:
 
     def _asked(self, path: str) -> Reach | None:
         """Ask for a path itself; None where nothing has its name."""
-        place = self._root / path
+        place = on_disk(self._root / path)
         try:
             asked(place.stat)
         except (FileNotFoundError, NotADirectoryError):

@@ -6,6 +6,10 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from io import FileIO
+from pathlib import Path
+
+from stylebatch.system.files import open_regular
+from stylebatch.system.paths import on_disk
 
 # Open at once; half of the fewest descriptors that any system allows.
 _FILES_AHEAD = 32
@@ -53,7 +57,7 @@ def read_each(paths: Iterable[str]) -> Iterator[bytes | None]:
 
 def _open_ahead(path: str) -> FileIO | None:
     try:
-        file = FileIO(path)
+        file = FileIO(open_regular(on_disk(Path(path))))
     except OSError:
         return None
     if sys.platform != "darwin":  # which has no such call

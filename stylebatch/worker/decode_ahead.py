@@ -75,7 +75,7 @@ class DecodeAhead:
             return carry_over(self._root, job, settings, provenance)
         if not settings.needs_network:
             return self.recolor(job)
-        content = read_content(self._root, job, settings.recipe)
+        content = read_content(self._root, job, settings)
         check_edges(content.canvas, settings.file_format, job.content)
         return content
 

@@ -16,7 +16,8 @@ from stylebatch.annotations.geometry import (
     polygon_area,
 )
 from stylebatch.annotations.segmentation import place
-from stylebatch.pictures.images import TRANSPOSES, fit_pixels
+from stylebatch.pictures.images import TRANSPOSES
+from stylebatch.pictures.sizes import fit_pixels
 
 EDGES = st.integers(3, 40)
 SIZES = st.tuples(EDGES, EDGES)

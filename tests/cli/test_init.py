@@ -287,4 +287,4 @@ def test_a_time_that_cannot_be_measured_is_not_known(monkeypatch: pytest.MonkeyP
     Path("styles/wave.png").write_bytes(b"no image")
     ended = command("init")
     assert (ended.code, ended.err) == (0, "")
-    assert "time: not known (styles/wave.png: not an image that can be read" in ended.out
+    assert "time: not known (styles/wave.png: no image: text" in ended.out

@@ -10,14 +10,15 @@ from PIL import Image
 from support.runs import picture
 
 from stylebatch.device.content import ContentError, read_content
-from stylebatch.pictures.images import ImageError
-from stylebatch.recipes import Recipe, recipe_fields, recipe_on
+from stylebatch.pictures.errors import ImageError
+from stylebatch.recipes import Settings, make_settings, recipe_fields, recipe_on
 from stylebatch.records import Job
 from stylebatch.system.files import digest_bytes
 
 
-def recipe(**fields: Any) -> Recipe:
-    return recipe_on("vgg19", {**recipe_fields("balanced"), **fields})
+def settings(**fields: Any) -> Settings:
+    recipe = recipe_on("vgg19", {**recipe_fields("balanced"), **fields})
+    return make_settings(recipe, None, "", "auto")
 
 
 def write(root: Path, name: str, image: Image.Image, **options: Any) -> str:
@@ -37,7 +38,7 @@ def job(digest: str, width: int, height: int, **fields: Any) -> Job:
 def test_a_content_is_what_pillow_makes_of_it_at_work_size(tmp_path: Path) -> None:
     image = picture(1, 64, 48)
     digest = write(tmp_path, "photos/a.png", image)
-    found = read_content(tmp_path, job(digest, 32, 24), recipe())
+    found = read_content(tmp_path, job(digest, 32, 24), settings())
     wanted = np.asarray(image.resize((32, 24), Image.Resampling.LANCZOS))
     assert np.array_equal(found.pixels, wanted)
     assert found.mask is None
@@ -48,7 +49,7 @@ def test_a_content_is_what_pillow_makes_of_it_at_work_size(tmp_path: Path) -> No
 def test_alpha_waits_on_the_canvas_at_the_images_own_size(tmp_path: Path) -> None:
     image = picture(2, 40, 30, "RGBA")
     digest = write(tmp_path, "photos/a.png", image)
-    found = read_content(tmp_path, job(digest, 20, 15), recipe())
+    found = read_content(tmp_path, job(digest, 20, 15), settings())
     assert found.canvas.alpha is not None
     assert np.array_equal(found.canvas.alpha, np.asarray(image)[..., 3])
     assert found.pixels.shape == (15, 20, 3)
@@ -58,7 +59,7 @@ def test_an_image_that_lies_on_its_side_is_upright_before_it_is_scaled(tmp_path:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90° to see it
     digest = write(tmp_path, "photos/a.png", picture(3, 40, 20), exif=exif)
-    found = read_content(tmp_path, job(digest, 20, 40), recipe())
+    found = read_content(tmp_path, job(digest, 20, 40), settings())
     assert (found.canvas.width, found.canvas.height) == (20, 40)
     assert np.array_equal(found.pixels, np.rot90(np.asarray(picture(3, 40, 20)), -1))
 
@@ -67,7 +68,7 @@ def test_a_mask_comes_along_at_both_sizes(tmp_path: Path) -> None:
     digest = write(tmp_path, "photos/a.png", picture(1, 64, 48))
     mask = picture(4, 64, 48).convert("L")
     told = {"mask": "masks/a.png", "mask_digest": write(tmp_path, "masks/a.png", mask)}
-    found = read_content(tmp_path, job(digest, 32, 24, **told), recipe())
+    found = read_content(tmp_path, job(digest, 32, 24, **told), settings())
     assert found.mask is not None
     assert np.array_equal(found.mask, np.asarray(mask.resize((32, 24), Image.Resampling.LANCZOS)))
     assert found.canvas.mask is not None
@@ -90,7 +91,10 @@ def test_a_mask_comes_along_at_both_sizes(tmp_path: Path) -> None:
 def test_what_is_not_as_planned_is_refused_by_name(tmp_path: Path, what: str, message: str) -> None:
     digest = write(tmp_path, "photos/a.png", picture(1, 64, 48))
     size = (10, 10) if what == "mask of another size" else (64, 48)
-    told = {"mask": "masks/a.png", "mask_digest": write(tmp_path, "masks/a.png", picture(4, *size))}
+    told = {
+        "mask": "masks/a.png",
+        "mask_digest": write(tmp_path, "masks/a.png", picture(4, *size).convert("L")),
+    }
     if what == "gone":
         (tmp_path / "photos/a.png").unlink()
     elif what == "changed":
@@ -98,7 +102,7 @@ def test_what_is_not_as_planned_is_refused_by_name(tmp_path: Path, what: str, me
     elif what == "mask changed":
         write(tmp_path, "masks/a.png", picture(9, 64, 48))
     with pytest.raises(ContentError, match=message) as caught:
-        read_content(tmp_path, job(digest, 32, 24, **told), recipe())
+        read_content(tmp_path, job(digest, 32, 24, **told), settings())
     assert not caught.value.is_transient
 
 
@@ -109,7 +113,7 @@ def test_half_an_image_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.png").write_bytes(half)
     with pytest.raises(ImageError, match=r"photos/a\.png"):
-        read_content(tmp_path, job(digest_bytes(half), 32, 24), recipe())
+        read_content(tmp_path, job(digest_bytes(half), 32, 24), settings())
 
 
 @pytest.mark.parametrize(
@@ -119,4 +123,4 @@ def test_half_an_image_is_no_image(tmp_path: Path) -> None:
 def test_a_job_without_its_mask_says_which(tmp_path: Path, mask: str, message: str) -> None:
     digest = write(tmp_path, "photos/a.png", picture(1, 64, 48))
     with pytest.raises(ContentError, match=message):
-        read_content(tmp_path, job(digest, 32, 24, mask=mask), recipe())
+        read_content(tmp_path, job(digest, 32, 24, mask=mask), settings())

@@ -161,12 +161,12 @@ def test_an_image_at_hand_has_the_scales_of_a_content_of_its_size(extractor: Ext
 # --- the files -------------------------------------------------------------------------------
 
 
-def test_files_from_before_there_were_scales_keep_their_names() -> None:
-    """As version 0.1.0 of November 2026 named them, before `halvings`."""
+def test_files_keep_their_names() -> None:
+    """As format 4 names them, without `halvings` where there are none."""
     before = replace(REQUEST, size_px=48, layers=("conv1_1", "conv2_1"))
-    assert before.cache_key("image") == "30ed9837b5f52f031927863a3ada07d4"
+    assert before.cache_key("image") == "ba8e4a00358bf34794dad894c1ce497b"
     of_means = replace(before, statistic="mean_std")
-    assert of_means.cache_key("image") == "a8a031a88c8259324d9132babd322ca3"
+    assert of_means.cache_key("image") == "5204b8bcf9232cd77c8937436564e203"
 
 
 def test_both_that_are_made_of_moments_share_a_file(folder: Folder, extractor: Extractor) -> None:

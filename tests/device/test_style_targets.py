@@ -26,7 +26,7 @@ from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.pictures.colors import match_colors
-from stylebatch.pictures.images import ImageError
+from stylebatch.pictures.errors import ImageError
 from stylebatch.records import StyleImage
 from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.extractor import Extractor
@@ -483,7 +483,7 @@ def test_a_style_that_is_gone_is_told_by_its_path(folder: Folder, extractor: Ext
 def test_a_style_that_is_no_image_is_told_by_its_path(folder: Folder, extractor: Extractor) -> None:
     (folder.root / "s.png").write_bytes(b"no image")
     style = folder.style(StyleImage("s.png", 1.0, digest_bytes(b"no image")))
-    with pytest.raises(ImageError, match=r"s\.png: no image that can be read"):
+    with pytest.raises(ImageError, match=r"s\.png: no image: text"):
         folder.targets().get(style, REQUEST, lambda: extractor)
 
 

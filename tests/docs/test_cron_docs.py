@@ -123,7 +123,7 @@ def test_the_script_tells_what_is_wrong(small: Small, nightly: str) -> None:
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     ended = by_cron(small, nightly)
     assert ended.code == 3
-    assert "failed: cats/broken-s.png and 1 more: no image that can be read" in ended.out
+    assert "failed: cats/broken-s.png and 1 more: no image: text" in ended.out
     small.pair["styles"] = ["nothing"]
     small.write()
     ended = by_cron(small, nightly)

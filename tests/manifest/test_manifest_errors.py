@@ -74,7 +74,7 @@ SHAPE_ERRORS = [
         "recipe: balanced",
         "name: all",
         "7: defaults.name: unknown key 'name'; known are accept, annotations, assign, classes, "
-        "content, copies, exclude, format, include, into, masks, max_images, originals, "
+        "content, copies, exclude, format, include, into, levels, masks, max_images, originals, "
         "output_size, override, provenance, recipe, size_px, split, steps, strength, styles, "
         "stylise, sweep, variants; "
         "remove it",

@@ -88,7 +88,7 @@ def test_a_preview_goes_on_when_an_image_can_not_be_read(small: Small) -> None:
         path.write_bytes(b"no image")
     ended = command("run", str(small.manifest), "--preview", "100")
     assert ended.code == 3
-    assert "dogs/b-s.png: photos/dogs/b.png: no image that can be read" in ended.err
+    assert "dogs/b-s.png: photos/dogs/b.png: no image: text" in ended.err
     assert "8 images on one sheet" in ended.out
     assert not small.out.exists()
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -394,10 +393,3 @@ def test_a_cache_that_can_not_be_written(small: Small) -> None:
     assert ended.code == 5
     assert "cache of style targets can't be written" in ended.err
     assert small.images() == {}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux file names are bytes")
-def test_a_file_name_that_is_not_utf8(small: Small) -> None:
-    broken = os.fsencode(small.root / "photos/cats") + b"/caf\xe9.png"
-    Path(os.fsdecode(broken)).write_bytes((small.root / "photos/cats/a.png").read_bytes())
-    refused(small, "its name is not UTF-8", "rename it")

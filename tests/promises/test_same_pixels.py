@@ -16,7 +16,7 @@ from PIL import Image
 from support.runs import Small, command, contents, copy_tree, end, start, wait_until
 
 from stylebatch.device import device
-from stylebatch.pictures.images import work_size
+from stylebatch.pictures.sizes import work_size
 from stylebatch.run import start as run_start
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,8 @@ from torch.nn.functional import conv2d
 
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.output.acceptance import SCORES, tries_of
-from stylebatch.pictures.images import Pixels, resize
+from stylebatch.pictures.images import Pixels
+from stylebatch.pictures.sizes import resize
 
 pytestmark = pytest.mark.slow
 

@@ -166,7 +166,7 @@ def test_no_image_of_a_validation_set_gets_in_whatever_the_pair_has(small: Small
     for path in (small.root / "photos").rglob("*.png"):
         mask = small.root / "masks" / path.relative_to(small.root / "photos")
         mask.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, mask)
+        Image.open(path).convert("L").save(mask)
     table = "".join(f"{folder}/0.png,s\n" for folder in folders)
     (small.root / "map.csv").write_text(f"content,style\n{table}")
     swept = dict(small.pair, name="swept", into="swept", sweep=[{"style_weight": [1, 2]}])

@@ -120,7 +120,7 @@ def _is_of_another_size(small: Small) -> str:
 def _is_no_image(small: Small) -> str:
     (small.root / "masks/cats").mkdir(parents=True)
     (small.root / "masks/cats/a.png").write_bytes(b"no image")
-    return r"masks/cats/a\.png: no image that can be read"
+    return r"masks/cats/a\.png: no image: text"
 
 
 def _is_cut(small: Small) -> str:
