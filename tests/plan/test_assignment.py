@@ -165,7 +165,7 @@ def test_of_many_errors_of_a_table_the_first_are_told_and_the_rest_counted() -> 
         read_table(text.encode(), "map.csv", SOURCES, root=Path())
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[0] for line in lines[:-1]] == [f"map.csv:{n}" for n in range(2, 22)]
-    assert lines[-1] == "map.csv: 330 further rows with something wrong"
+    assert lines[-1] == "map.csv: 330 further rows with something wrong; correct these first"
 
 
 def test_a_table_that_is_no_text_is_refused() -> None:

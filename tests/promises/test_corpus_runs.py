@@ -83,7 +83,10 @@ def test_every_name_that_a_disk_holds_is_made_and_what_is_no_file_is_passed_over
         with open(os.fsencode(folder) + b"/" + name, "wb") as file:
             data.save(file, "PNG")
     with kinds_of_entries(folder):
-        made = small.again()
+        # A link to nothing is a photograph that can't be reached.
+        made = small.again(code=3)
+        (failure,) = lines(small.out / "failures.jsonl")
+        assert failure["content"] == "photos/names/nowhere.png"
     names = {escaped(os.fsdecode(name)) for name in STRANGE_NAMES}
     # One of two that are told by one name is passed over.
     assert len(names) == len(STRANGE_NAMES) - 1
