@@ -167,6 +167,7 @@ class Loop:
         reached("claimed")
         for worker, jobs in handed.items():
             if jobs:
+                self._told_to_drop.discard(worker)
                 self._executor.submit(worker, jobs)
                 reached("submitted")
 
@@ -185,7 +186,7 @@ class Loop:
         return jobs
 
     def _drain_queue(self, worker: int) -> None:
-        """Let a worker forget what is in no slot; once, until it has answered."""
+        """Let a worker forget what is in no slot; once, until it has got more."""
         is_waiting = self._scheduler.num_in_flight(worker) > self.tally.running.get(worker, 0)
         if is_waiting and worker not in self._told_to_drop:
             self._told_to_drop.add(worker)
@@ -219,7 +220,6 @@ class Loop:
                 self._watchdog.heard(event.worker)
                 self._finish(event)
             case JobsDropped(worker, outputs):
-                self._told_to_drop.discard(worker)
                 self._scheduler.give_back(worker, outputs)
             case Progress():
                 self._progress(event)
