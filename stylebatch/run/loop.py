@@ -91,7 +91,7 @@ class Loop:
         self._watchdog = Watchdog(self._limits.image_timeout_s)
         self._looked_at = time.monotonic()
         self._unrecorded = Unrecorded(book, self._looked_at)
-        self._told_to_drop: set[int] = set()
+        self._told_to_drop, self._told = set[int](), set[str]()
         self._idle_deaths, self._is_draining = Counter[int](), False
         self.tally = Tally(scheduler.left)
 
@@ -225,6 +225,10 @@ class Loop:
                 self._progress(event)
             case WorkerLost(worker, reason, _):
                 self._bury(worker, reason)
+            case Notice(text=text) if text in self._told:
+                return  # every worker finds the same
+            case Notice(text=text):
+                self._told.add(text)
             case RunFailed(_, text, is_ours):
                 raise WorkerError(text) if is_ours else RunError.from_text(text)
         self._watcher.event(event)

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, file_digest
@@ -216,6 +217,15 @@ def lines_atomic(path: Path, beside: Path | None = None) -> Iterator[Callable[[s
 def _unfinished(path: Path) -> Path:
     """Name a file beside another; machines that share a folder may share process ids too."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def sweep_unfinished(folder: Path, older_than_s: float) -> None:
+    """Remove what a process left in a folder that was killed while it replaced a file there."""
+    now = time.time()
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if now - path.stat().st_mtime > older_than_s:
+                path.unlink()
 
 
 def move(source: Path, target: Path) -> None:
