@@ -16,7 +16,7 @@ from stylebatch import manifest
 from stylebatch.cli.annotations import annotation_parts
 from stylebatch.cli.arguments import Changes, one_of
 from stylebatch.cli.dry_run import dry_run
-from stylebatch.cli.durations import duration
+from stylebatch.cli.durations import duration, roughly
 from stylebatch.cli.several import Manifests, WrittenPlan, load_all, most_serious
 from stylebatch.cli.streams import stand_all
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
@@ -301,10 +301,21 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
         parts.append(f"{summary.outdated} {still} as earlier settings made them")
     parts += annotation_parts(summary)
     if summary.exit_code == 4:
-        parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
+        parts.append(f"stopped by {_stop_reason(summary)}: run it again to go on")
     elif summary.stopped_by:
         parts.append(f"stopped by {summary.stopped_by} with {summary.remaining} left to make")
     if summary.warnings and summary.done:
         parts.append(f"{counted(len(summary.warnings), 'warning')} in run.json")
     part = f"shard {summary.shard}: " if summary.shard else ""
     return f"{loaded.output / 'images'}: {part}{', '.join(parts)}"
+
+
+def _stop_reason(summary: RunSummary) -> str:
+    """Return what stopped a run, and of a deadline that is too short that it is."""
+    if summary.shortest_s is not None:
+        return (
+            f"deadline, which is shorter than an image takes (about {roughly(summary.shortest_s)})"
+        )
+    if summary.stopped_by == "deadline" and not (summary.evaluations or summary.done):
+        return "deadline, which was over before an image was begun"
+    return str(summary.stopped_by)

@@ -284,6 +284,8 @@ class _Run:
         summary.done, summary.failed = tally.done, tally.failed + self.failed_before
         summary.rejected = tally.rejected + self.rejected_before
         summary.evaluations = tally.evaluations
+        if tally.shortest_s is not None:
+            summary.shortest_s = round(tally.shortest_s, 1)
         for worker, spec in enumerate(summary.workers):
             spec["seconds"] = round(tally.there_s.get(worker, 0.0), 3)
             spec["busy_seconds"] = round(tally.busy_s.get(worker, 0.0), 3)
