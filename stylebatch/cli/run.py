@@ -18,6 +18,7 @@ from stylebatch.cli.arguments import Changes, one_of
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration, roughly
 from stylebatch.cli.several import Manifests, WrittenPlan, load_all, most_serious
+from stylebatch.cli.signals import hearing
 from stylebatch.cli.streams import stand_all
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.errors import UserError
@@ -58,7 +59,6 @@ ExecutorName = Annotated[
 ]
 # What is left of a deadline that is over.
 LEAST_S = 0.001
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEMO_NOTE = (
     "note: weights: random is a demonstration extractor (seeded random filters); "
     "for real results set `arch: slim`, or `weights: imagenet`, under `extractor`"
@@ -236,13 +236,8 @@ def _signals() -> Iterator[StopRequest]:
         if stop.count > 2:
             raise KeyboardInterrupt
 
-    heard = [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, request) for number in heard}
-    try:
+    with hearing(request):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) -> None:
