@@ -26,6 +26,7 @@ from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
 from stylebatch.run.start import (
+    check_one_disk,
     check_output,
     make_executor,
     prepare_all_weights,
@@ -160,6 +161,7 @@ class _Run:
         stopped_by = self._stopped_by()
         if any(count.pending for count in counts) and not stopped_by:
             # Before anything in the output is touched: weights or a device may be missing.
+            check_one_disk(self.dataset, run_id)
             self._doing("loading weights")
             waiting = {group.settings_id for group in planned.groups()}
             prepare_all_weights(self.manifest, self._note_download, waiting)

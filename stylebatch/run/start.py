@@ -16,12 +16,21 @@ from stylebatch.extractors.weights import (
     load_tensors,
 )
 from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_table import check_parquet
 from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.executors import EXECUTORS, Executor
+from stylebatch.system import listing
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
-from stylebatch.system.files import default_cache_folder, may_write, stat_file, why_unwritable
+from stylebatch.system.files import (
+    default_cache_folder,
+    make_folders_below,
+    may_write,
+    stat_file,
+    why_not_renamed,
+    why_unwritable,
+)
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
@@ -102,6 +111,26 @@ def check_output(output: Path) -> None:
         found = f"{output} can't be written ({reason})"
         allowed = "allowed is a folder in a place that you may write to"
         raise UserError("output", found, allowed, "choose another place")
+
+
+def check_one_disk(dataset: Dataset, run_id: str) -> None:
+    """Refuse an output whose parts lie on several file systems, before anything is made for it.
+
+    A finished file is renamed into its place, in one step; between two disks there is no such step.
+
+    Raises:
+        UserError: with the two places.
+    """
+    folder = dataset.temporary_folder(run_id)
+    make_folders_below(dataset.root, folder)
+    below = [dataset.images / name for name in listing.list_folders(dataset.images)]
+    apart = [each for each in below if each.is_symlink() or each.is_mount()]
+    for place in (dataset.images, dataset.losses, *apart):
+        if reason := why_not_renamed(folder, place):
+            found = f"lies on another file system than {dataset.state} ({reason})"
+            allowed = "an output lies on one, as finished files are renamed into their places"
+            todo = "mount or link the whole output there, or choose another output"
+            raise UserError(str(place), found, allowed, todo)
 
 
 def describe_download(named: NamedWeights) -> str:
