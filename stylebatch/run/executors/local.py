@@ -8,12 +8,10 @@ and write its pipe, and what does not end though it is killed is left to the sys
 """
 
 import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from queue import Empty, SimpleQueue
 
 from stylebatch.records import (
@@ -23,6 +21,7 @@ from stylebatch.records import (
     WorkerLost,
 )
 from stylebatch.run.executors.child import Child
+from stylebatch.system.processes import starting_another
 from stylebatch.worker.process import Message, run_child
 from stylebatch.worker.spec import WorkerSpec
 
@@ -52,7 +51,7 @@ class LocalExecutor:
         process = context.Process(
             target=run_child, args=(theirs,), name=f"stylebatch-{spec.device}", daemon=True
         )
-        with _signals_held(), _short_of_words():
+        with starting_another():
             process.start()
         theirs.close()
         self._children[worker] = child = Child(worker, process, ours, self._news)
@@ -131,34 +130,3 @@ class LocalExecutor:
         until = time.monotonic() + KILL_TIMEOUT_S
         for child in children:
             child.end_within(until - time.monotonic())
-
-
-@contextmanager
-def _short_of_words() -> Iterator[None]:
-    """Let a process that starts be told little: that is written into a pipe before it reads.
-
-    Of its parent's command line, which may be longer than a pipe holds, it has no use.
-    """
-    before = sys.argv
-    sys.argv = before[:1]
-    try:
-        yield
-    finally:
-        sys.argv = before
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let signals wait while a process starts, which inherits that they are blocked.
-
-    Ctrl-C reaches the whole process group, children that are still importing included; what is to
-    be done about it the parent decides.
-    """
-    # Started with the first process, and unblocks them: it has to be there before.
-    resource_tracker.ensure_running()
-    stopping = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
