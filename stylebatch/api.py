@@ -16,6 +16,7 @@ from stylebatch.device.choice import choose_devices
 from stylebatch.device.content import Content, decode_mask, make_content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import within_memory
+from stylebatch.device.forks import settle_after_fork
 from stylebatch.device.recolor import ColorTransfer
 from stylebatch.device.slots import Slots
 from stylebatch.device.style_images import StyleImages
@@ -105,7 +106,8 @@ def stylize(
     if not settings.needs_network:
         return _recolored(contents, masks, style, settings)
     items = _items(contents, masks, settings)
-    runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
+    settle_after_fork(chosen := choose_devices(device)[0])
+    runner = Device(chosen, Path.cwd(), default_cache_folder())
     loaded = _load_style(style, runner.targets.images)
     bar = EvaluationsBar(len(items), settings.recipe.max_evaluations, is_shown=progress)
     results: dict[int, Image.Image] = {}
