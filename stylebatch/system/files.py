@@ -34,8 +34,11 @@ def default_cache_folder() -> Path:
     """
     if told := os.environ.get("STYLEBATCH_CACHE"):
         return Path(told)
-    found = user_cache_path("stylebatch")
-    if not found.is_absolute():  # "~", which nobody could expand
+    try:
+        found = user_cache_path("stylebatch")
+    except RuntimeError:  # so newer versions of it say that there is none
+        found = Path("~")
+    if not found.is_absolute():
         return Path(tempfile.gettempdir()) / f"stylebatch-{os.getuid()}"
     return found
 
