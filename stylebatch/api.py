@@ -106,8 +106,7 @@ def stylize(
     if not settings.needs_network:
         return _recolored(contents, masks, style, settings)
     items = _items(contents, masks, settings)
-    settle_after_fork(chosen := choose_devices(device)[0])
-    runner = Device(chosen, Path.cwd(), default_cache_folder())
+    runner = _open(choose_devices(device)[0])
     loaded = _load_style(style, runner.targets.images)
     bar = EvaluationsBar(len(items), settings.recipe.max_evaluations, is_shown=progress)
     results: dict[int, Image.Image] = {}
@@ -118,6 +117,11 @@ def stylize(
                 results[item.index] = _image(item, result, settings.recipe)
                 bar.finished(item.index)
     return [results[index] for index in range(len(items))]
+
+
+def _open(device: str) -> Device:
+    settle_after_fork(device)
+    return Device(device, Path.cwd(), default_cache_folder())
 
 
 def _recolored(

@@ -20,7 +20,7 @@ DECODE_THREADS = 2
 # The images after those in the slots are decoded ahead, and no more: they wait in memory.
 DECODE_AHEAD = 4
 # What they may take together; a photograph of 24 megapixels takes 72 MB where it is kept whole.
-BYTES_AHEAD = 2**27
+BYTES_AHEAD = 2**28
 
 
 class DecodeAhead:
