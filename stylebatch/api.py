@@ -1,6 +1,5 @@
 """`stylize()`: images in, stylised images out, without a manifest or a data set."""
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,13 +16,14 @@ from stylebatch.device.choice import choose_devices
 from stylebatch.device.content import Content, decode_mask, make_content
 from stylebatch.device.device import Device
 from stylebatch.device.errors import within_memory
+from stylebatch.device.forks import settle_after_fork
 from stylebatch.device.recolor import ColorTransfer
 from stylebatch.device.slots import Slots
 from stylebatch.device.style_images import StyleImages
 from stylebatch.device.tensors import to_pixels
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.extractors.weights import Normalisation, check_layers, find_weights, layers_digest
-from stylebatch.pictures.given import ImageLike, StylizeError, as_list, read_image
+from stylebatch.pictures.given import ImageLike, StylizeError, as_list, check_weights, read_image
 from stylebatch.pictures.images import Picture, Pixels, decode
 from stylebatch.plan import draw_noise_seed
 from stylebatch.recipes import (
@@ -106,7 +106,7 @@ def stylize(
     if not settings.needs_network:
         return _recolored(contents, masks, style, settings)
     items = _items(contents, masks, settings)
-    runner = Device(choose_devices(device)[0], Path.cwd(), default_cache_folder())
+    runner = _open(choose_devices(device)[0])
     loaded = _load_style(style, runner.targets.images)
     bar = EvaluationsBar(len(items), settings.recipe.max_evaluations, is_shown=progress)
     results: dict[int, Image.Image] = {}
@@ -117,6 +117,11 @@ def stylize(
                 results[item.index] = _image(item, result, settings.recipe)
                 bar.finished(item.index)
     return [results[index] for index in range(len(items))]
+
+
+def _open(device: str) -> Device:
+    settle_after_fork(device)
+    return Device(device, Path.cwd(), default_cache_folder())
 
 
 def _recolored(
@@ -248,10 +253,7 @@ def _load_style(style: ImageLike | Mapping[str, float], read: StyleImages) -> St
     weighted: list[tuple[ImageLike, float]] = (
         list(style.items()) if isinstance(style, Mapping) else [(style, 1.0)]
     )
-    weights = [weight for _, weight in weighted]
-    if not weights or not min(weights) > 0 or not math.isfinite(sum(weights)):
-        found = "a blend has no image, or weights that are not above 0, or have no finite sum"
-        raise StylizeError("style", found, "allowed are images with weights above 0", "add some")
+    check_weights([weight for _, weight in weighted])
     images = []
     for image, weight in weighted:
         where, data = read_image(image)

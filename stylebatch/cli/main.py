@@ -4,6 +4,7 @@ import re
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -196,8 +197,16 @@ def _report_crash(error: Exception) -> None:
     text = str(error) if is_of_worker else traceback.format_exc()
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith(LOG_NOTE)]
     where = notes[-1].removeprefix(LOG_NOTE) if notes else _keep(text)
-    last = text.strip().splitlines()[-1]
+    # Not the last line of the traceback: notes stand there.
+    lines = text if is_of_worker else "".join(_without_notes(error))
+    last = lines.strip().splitlines()[-1]
     _say(f"an error of stylebatch's own: {last}\nthe traceback is in {where}")
+
+
+def _without_notes(error: Exception) -> Iterator[str]:
+    told = traceback.TracebackException.from_exception(error)
+    told.__notes__ = None
+    return told.format_exception_only()
 
 
 def _keep(text: str) -> str:

@@ -15,7 +15,7 @@ from stylebatch import manifest
 from stylebatch.cli.annotations import annotation_parts
 from stylebatch.cli.arguments import Changes, Rehash
 from stylebatch.cli.dry_run import dry_run
-from stylebatch.cli.durations import duration
+from stylebatch.cli.durations import duration, roughly
 from stylebatch.cli.inputs import all_passed_over, staying
 from stylebatch.cli.run_options import (
     AllowRemovals,
@@ -33,6 +33,7 @@ from stylebatch.cli.run_options import (
     Sheet,
 )
 from stylebatch.cli.several import Manifests, WrittenPlan, load_all, most_serious
+from stylebatch.cli.signals import hearing
 from stylebatch.cli.streams import stand_all
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.errors import UserError
@@ -45,7 +46,6 @@ from stylebatch.system.words import counted
 
 # What is left of a deadline that is over.
 LEAST_S = 0.001
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEMO_NOTE = (
     "note: weights: random is a demonstration extractor (seeded random filters); "
     "for real results set `arch: slim`, or `weights: imagenet`, under `extractor`"
@@ -212,13 +212,8 @@ def _signals() -> Iterator[StopRequest]:
         if stop.count > 2:
             raise KeyboardInterrupt
 
-    heard = [each for each in _STOPPING if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, request) for number in heard}
-    try:
+    with hearing(request):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) -> None:
@@ -282,10 +277,21 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     parts += all_passed_over(summary.passed_over)
     parts += annotation_parts(summary)
     if summary.exit_code == 4:
-        parts.append(f"stopped by {summary.stopped_by}: run it again to go on")
+        parts.append(f"stopped by {_stop_reason(summary)}: run it again to go on")
     elif summary.stopped_by:
         parts.append(f"stopped by {summary.stopped_by} with {summary.remaining} left to make")
     if summary.warnings and summary.done:
         parts.append(f"{counted(len(summary.warnings), 'warning')} in run.json")
     part = f"shard {summary.shard}: " if summary.shard else ""
     return f"{loaded.output / 'images'}: {part}{', '.join(parts)}"
+
+
+def _stop_reason(summary: RunSummary) -> str:
+    """Return what stopped a run, and of a deadline that is too short that it is."""
+    if summary.shortest_s is not None:
+        return (
+            f"deadline, which is shorter than an image takes (about {roughly(summary.shortest_s)})"
+        )
+    if summary.stopped_by == "deadline" and not (summary.evaluations or summary.done):
+        return "deadline, which was over before an image was begun"
+    return str(summary.stopped_by)

@@ -12,6 +12,11 @@ from stylebatch.errors import UserError
 STREAMS = {"stdout": 1, "stderr": 2}
 
 
+# So long a run waits for whoever reads what it tells: a pager, a terminal that Ctrl-S has stopped.
+PATIENCE_S = 5.0
+# A pipe that is ready takes so much at once: more would wait for its reader.
+_AT_ONCE = select.PIPE_BUF
+
 # How a system answers where nobody reads any more: a pipe that ended, a terminal or a stream gone.
 UNREAD = {errno.EPIPE, errno.EIO, errno.EBADF}
 
@@ -31,13 +36,14 @@ class StreamError(UserError):
 class LastingOutput(io.RawIOBase):
     """Writes to a descriptor until nobody reads it any more; what follows then is lost.
 
-    Whoever sets `stands_all` goes on whatever happens to it, a full disk included.
+    Whoever sets `stands_all` goes on whatever happens to it, a full disk included, and does not
+    wait for a reader that does not read: what follows is lost until it reads again.
     """
 
     stands_all = False
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor, self._is_lost = descriptor, False
+        self._descriptor, self._is_lost, self._is_stuck = descriptor, False, False
 
     def writable(self) -> bool:
         """Say that it is."""
@@ -58,16 +64,29 @@ class LastingOutput(io.RawIOBase):
             StreamError: a full disk and the like, once, unless all is stood.
         """
         while not self._is_lost:
+            if self.stands_all and not self._is_ready():
+                break
             try:
-                return os.write(self._descriptor, data)
+                return os.write(self._descriptor, data[:_AT_ONCE] if self.stands_all else data)
             except BlockingIOError:
                 # Whoever started us reads it, later.
-                select.select([], [self._descriptor], [])
+                if not self.stands_all:
+                    select.select([], [self._descriptor], [])
             except OSError as error:
                 self._is_lost = True
                 if not (self.stands_all or error.errno in UNREAD):
                     raise StreamError.from_os_error(self._descriptor, error) from error
         return len(data)
+
+    def _is_ready(self) -> bool:
+        """Whether it can be written to now, or soon where it could a moment ago."""
+        try:
+            wait_s = 0.0 if self._is_stuck else PATIENCE_S
+            _, ready, _ = select.select([], [self._descriptor], [], wait_s)
+        except OSError:
+            return True  # closed: writing tells
+        self._is_stuck = not ready
+        return bool(ready)
 
 
 def stand_all() -> None:

@@ -1,7 +1,7 @@
 """One device: its extractors, style targets and engines, made from settings and kept."""
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from stylebatch.device.memory import Peaks, free_bytes, max_images, measure_peak
 from stylebatch.device.style_targets import StyleTargets, TargetRequest
 from stylebatch.device.tensors import mask_tensor, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
-from stylebatch.extractors.weights import load_tensors
+from stylebatch.extractors.weights import load_planned
 from stylebatch.pictures.images import Pixels
 from stylebatch.pictures.sizes import style_size
 from stylebatch.recipes import Settings
@@ -38,15 +38,22 @@ class Device:
     Every extractor that its settings need is built once, no deeper than they need.
     """
 
-    def __init__(self, name: str, root: Path, cache: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        cache: Path,
+        tell: Callable[[str], object] = lambda text: None,
+    ) -> None:
         """Open a device.
 
         Args:
             root: the folder that style paths start from.
             cache: the folder of cached style targets.
+            tell: is told what is wrong with the cache, which stops nothing.
         """
         self.name = name
-        self.targets = StyleTargets(root, cache)
+        self.targets = StyleTargets(root, cache, tell)
         self._extractors: dict[tuple[object, ...], Extractor] = {}
         self._peaks: dict[tuple[object, ...], Peaks] = {}
         self._is_cuda = name.startswith("cuda")
@@ -118,7 +125,7 @@ class Device:
             mask: (H, W), 255 where the style applies, 0 where the content stays.
 
         Raises:
-            StyleError, ImageError, CacheError: as `StyleTargets.get`.
+            StyleError, ImageError: as `StyleTargets.get`.
         """
         recipe = settings.recipe
         requests = self._requests(settings, engine)
@@ -224,7 +231,7 @@ class Device:
         if (*key, dtype) not in self._extractors:
             self._extractors[*key, dtype] = Extractor(
                 ARCHITECTURES[weights.arch],
-                load_tensors(weights, recipe.layers),
+                load_planned(weights, recipe.layers, settings.layers_digest),
                 recipe.layers,
                 mean=mean,
                 std=std,

@@ -45,7 +45,7 @@ class Judge:
 
         Raises:
             ContentError: a photograph or mask that is gone, or has changed since.
-            StyleError, ImageError, CacheError: as `StyleTargets.get`.
+            StyleError, ImageError: as `StyleTargets.get`.
         """
         photograph = read_planned(
             self._root, job.content, job.content_digest, "image", ContentError

@@ -13,19 +13,17 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from stylebatch.device.style_images import StyleImages, StylePicture
+from stylebatch.device.target_files import Statistics, TargetFiles
 from stylebatch.device.tensors import mask_tensor, to_tensor
-from stylebatch.errors import RunError
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import Pixels
 from stylebatch.pictures.scores import fine_chroma
 from stylebatch.pictures.sizes import fit_pixels, work_size
 from stylebatch.records import Style, StyleImage
-from stylebatch.system.files import DIGEST_BYTES, read_bytes, write_atomic
+from stylebatch.system.files import DIGEST_BYTES
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.objective import ObjectiveSpec
@@ -39,12 +37,6 @@ FORMAT = 4
 # What is used last: as styles take turns, all of a night's have to fit. Of VGG-19 a style has
 # 2 to 7 MB at one size, of slim a tenth of that.
 MAX_BYTES_IN_MEMORY = 320 * 2**20
-
-Statistics = dict[str, Tensor]
-
-
-class CacheError(RunError):
-    """A cache folder that can't be written: any other style would fare the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +88,15 @@ class TargetRequest:
 class StyleTargets:
     """Style targets by style and request, from memory, disk or the extractor, in this order."""
 
-    def __init__(self, root: Path, cache: Path) -> None:
-        """Read style images below `root`; keep the files of Gram matrices in `cache`."""
-        self.images, self._cache = StyleImages(root), cache
+    def __init__(
+        self, root: Path, cache: Path, tell: Callable[[str], object] = lambda text: None
+    ) -> None:
+        """Read style images below `root`; keep the files of Gram matrices in `cache`.
+
+        Args:
+            tell: is told what is wrong with the cache, which only saves time.
+        """
+        self.images, self._files = StyleImages(root), TargetFiles(cache / "grams", tell)
         self._memory: OrderedDict[tuple[str, TargetRequest], Statistics] = OrderedDict()
         self._bytes = 0
         self._chroma: dict[tuple[str, TargetRequest], float] = {}
@@ -123,7 +121,6 @@ class StyleTargets:
         Raises:
             StyleError: an image that can't be read or has changed.
             ImageError: a file that is no image.
-            CacheError: the cache can't be written.
         """
         key = (style.digest, request)
         if colors is None and key in self._memory:
@@ -172,7 +169,7 @@ class StyleTargets:
     ) -> float:
         """Return `scores.fine_chroma` of a style at the size of a request; arguments as in `get`.
 
-        Of a blend it is the weighted mean of its images'. Errors as in `get`, but of the cache.
+        Of a blend it is the weighted mean of its images'. Errors as in `get`.
         """
         key = (style.digest, request)
         if colors is None and key in self._chroma:
@@ -203,12 +200,12 @@ class StyleTargets:
         extractor: Callable[[], Extractor],
         colors: Pixels | None,
     ) -> Statistics:
-        path = self._cache / "grams" / f"{request.cache_key(image.digest)}.safetensors"
-        stored = _read(path) if colors is None else None
+        key = request.cache_key(image.digest)
+        stored = self._files.read(key) if colors is None else None
         if stored is None:
             stored = compute_statistics(self._read(image, colors), request, extractor())
             if colors is None:
-                _write(path, stored)
+                self._files.write(key, stored)
         if request.statistic != "gram":
             return {layer: stored[layer] for layer in request.layers}
         return _for_each_position(stored, request.layers)
@@ -216,23 +213,6 @@ class StyleTargets:
 
 def _size_of(statistics: Statistics) -> int:
     return sum(tensor.nbytes for tensor in statistics.values())
-
-
-def _read(path: Path) -> Statistics | None:
-    """Read a cached file; a damaged one is as good as none, it will be written again."""
-    try:
-        return load(read_bytes(path))
-    except (OSError, SafetensorError):
-        return None
-
-
-def _write(path: Path, statistics: Statistics) -> None:
-    try:
-        write_atomic(path, save(statistics))
-    except OSError as error:
-        found = f"the cache of style targets can't be written ({error.strerror})"
-        todo = "free space there, or name another folder: run.cache or $STYLEBATCH_CACHE"
-        raise CacheError(str(path.parent), found, "", todo) from error
 
 
 def compute_statistics(

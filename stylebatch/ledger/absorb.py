@@ -70,8 +70,11 @@ def note_plan(database: Database, totals: dict[str, int], at_s: float) -> None:
     """Note how many jobs of each pair there are in all; within a transaction.
 
     Args:
-        at_s: seconds since 1970: of several ledgers the latest plan counts.
+        at_s: seconds since 1970: of several ledgers the latest plan counts. Where a clock was ahead
+            when one was made that is known here, this one counts as a moment later.
     """
+    for each in (database, *database.beneath):
+        at_s = max(at_s, (_meta(each, _PLANNED_AT) or 0.0) + 0.001)
     rows = [(_PLAN, json.dumps(totals)), (_PLANNED_AT, json.dumps(at_s))]
     database.connection.executemany("INSERT OR REPLACE INTO main.meta VALUES (?, ?)", rows)
 

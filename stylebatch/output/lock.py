@@ -24,12 +24,13 @@ from stylebatch.system.files import (
     write_atomic,
 )
 from stylebatch.system.folders import remove_tree
+from stylebatch.system.processes import birth_of
 
 # A shard that parts the output anew takes other shards' ledgers in at the gate.
 GATE_S = 120
 
 # How a file system without locks answers: Lustre without `-o flock`, NFS without its lock service.
-WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF}
 
 HOLDER_KEYS = {"run_id", "pid", "host", "since"}
 
@@ -112,6 +113,7 @@ class OutputLock:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "born": birth_of(os.getpid()),
         } | ({"shard": str(shard)} if shard else {})
         write_atomic(self._dataset.holder, json.dumps(holder).encode(), make_folders=False)
         reached("holder-written")
@@ -262,12 +264,15 @@ def find_running(dataset: Dataset) -> dict[str, object]:
     if holder.get("host") != socket.gethostname():
         return holder
     try:
-        os.kill(int(str(holder["pid"])), 0)
-    except ProcessLookupError:
+        pid = int(str(holder["pid"]))
+        os.kill(pid, 0)
+    except (ProcessLookupError, ValueError, OverflowError):
         return {}  # killed: it left its name behind
     except PermissionError:
         pass  # somebody else's process is one as well
-    return holder
+    # Numbers are given again: another process may have that one by now.
+    born = holder.get("born")
+    return {} if born and birth_of(pid) not in ("", born) else holder
 
 
 def check_owner(dataset: Dataset, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """Images as a caller has them: paths, Pillow images, arrays."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from os import PathLike, fspath
 from pathlib import Path
@@ -60,3 +61,14 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         todo = "of numbers in [0, 1]: (255 * array).round().astype('uint8')"
         raise StylizeError("array", found, allowed, todo)
     return Image.fromarray(np.ascontiguousarray(array))
+
+
+def check_weights(weights: Sequence[float]) -> None:
+    """Refuse weights of a blend's images that are no shares of a whole.
+
+    Raises:
+        StylizeError: none, or such as are not above 0, or with an infinite sum.
+    """
+    if not weights or not min(weights) > 0 or not math.isfinite(sum(weights)):
+        found = "a blend has no image, or weights that are not above 0, or have no finite sum"
+        raise StylizeError("style", found, "allowed are images with weights above 0", "add some")

@@ -19,7 +19,7 @@ from stylebatch.records import (
     WorkerJoined,
     WorkerLost,
 )
-from stylebatch.run.deadline import Deadline
+from stylebatch.run.deadline import Deadline, Room
 from stylebatch.run.eta import Forecast
 from stylebatch.run.executors import Executor
 from stylebatch.run.limits import Limits
@@ -91,7 +91,8 @@ class Loop:
         self._watchdog = Watchdog(self._limits.image_timeout_s)
         self._looked_at = time.monotonic()
         self._unrecorded = Unrecorded(book, self._looked_at)
-        self._told_to_drop: set[int] = set()
+        self._told_to_drop, self._told = set[int](), set[str]()
+        self._has_begun, self._anyway = False, -1
         self._idle_deaths, self._is_draining = Counter[int](), False
         self.tally = Tally(scheduler.left)
 
@@ -167,6 +168,8 @@ class Loop:
         reached("claimed")
         for worker, jobs in handed.items():
             if jobs:
+                self._has_begun = True
+                self._told_to_drop.discard(worker)
                 self._executor.submit(worker, jobs)
                 reached("submitted")
 
@@ -174,18 +177,38 @@ class Loop:
         """Take what a worker has room for and can finish in time."""
         in_flight = self._scheduler.shapes_in_flight(worker)
         room = self._deadline.room_of(worker, in_flight, time.monotonic())
-        if room.is_behind:
+        if room.is_behind and worker != self._anyway:
             # It has become slower. What it has not begun goes back, and may be too much.
             self._drain_queue(worker)
         jobs = self._scheduler.jobs_for(worker, room.free_s, room.takes_s)
         is_over = room.left_s <= 0 or self._scheduler.has_passed_over_all(worker)
         if not (jobs or in_flight) and is_over and self._scheduler.left:
+            if room.left_s > 0 and (job := self._begin_anyway(worker, room)):
+                return [job]
             self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
             self._scheduler.close(worker, others_come=self._watchdog.is_starting)
         return jobs
 
+    def _begin_anyway(self, worker: int, room: Room) -> Job | None:
+        """Begin one image that will not be finished in time, where else nothing would be begun.
+
+        Or every night would do the same nothing, and a speed that is told wrong be never put right.
+        """
+        if self._has_begun or self._watchdog.is_starting:
+            return None
+        if not self._scheduler.is_last_open(worker):
+            return None
+        job = self._scheduler.begin_anyway(worker, room.takes_s)
+        if job is not None:
+            self._anyway, self.tally.shortest_s = worker, room.takes_s(job.shape)
+            takes, left = (f"{each:.0f} s" for each in (self.tally.shortest_s, room.left_s))
+            text = f"no image takes less than about {takes}, the deadline leaves {left}"
+            text += ": one is made all the same"
+            self._watcher.event(Notice(worker, text))
+        return job
+
     def _drain_queue(self, worker: int) -> None:
-        """Let a worker forget what is in no slot; once, until it has answered."""
+        """Let a worker forget what is in no slot; once, until it has got more."""
         is_waiting = self._scheduler.num_in_flight(worker) > self.tally.running.get(worker, 0)
         if is_waiting and worker not in self._told_to_drop:
             self._told_to_drop.add(worker)
@@ -219,12 +242,15 @@ class Loop:
                 self._watchdog.heard(event.worker)
                 self._finish(event)
             case JobsDropped(worker, outputs):
-                self._told_to_drop.discard(worker)
                 self._scheduler.give_back(worker, outputs)
             case Progress():
                 self._progress(event)
             case WorkerLost(worker, reason, _):
                 self._bury(worker, reason)
+            case Notice(text=text) if text in self._told:
+                return  # every worker finds the same
+            case Notice(text=text):
+                self._told.add(text)
             case RunFailed(_, text, is_ours):
                 raise WorkerError(text) if is_ours else RunError.from_text(text)
         self._watcher.event(event)

@@ -31,6 +31,7 @@ from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
 from stylebatch.run.start import (
+    check_one_disk,
     check_output,
     make_executor,
     prepare_all_weights,
@@ -179,6 +180,7 @@ class _Run:
         stopped_by = self._stopped_by()
         if any(count.pending for count in counts) and not stopped_by:
             # Before anything in the output is touched: weights or a device may be missing.
+            check_one_disk(self.dataset, run_id)
             self._doing("loading weights")
             waiting = {group.settings_id for group in planned.groups()}
             prepare_all_weights(self.manifest, self._note_download, waiting)
@@ -312,6 +314,8 @@ class _Run:
         summary.done, summary.failed = tally.done, tally.failed + self.failed_before
         summary.rejected = tally.rejected + self.rejected_before
         summary.evaluations = tally.evaluations
+        if tally.shortest_s is not None:
+            summary.shortest_s = round(tally.shortest_s, 1)
         for worker, spec in enumerate(summary.workers):
             spec["seconds"] = round(tally.there_s.get(worker, 0.0), 3)
             spec["busy_seconds"] = round(tally.busy_s.get(worker, 0.0), 3)

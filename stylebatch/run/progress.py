@@ -47,6 +47,7 @@ class Tally:
         most_left_s: the same where no image ends early.
         furthest: the evaluation of the furthest image in a slot, and the most that it takes.
         finishing: what it takes to finish what is in slots, once the run is stopped.
+        shortest_s: what the shortest image takes, where the deadline left less than that.
     """
 
     total: int
@@ -64,6 +65,7 @@ class Tally:
     finishing: Finishing | None = None
     stopped_by: Stop | None = None
     rejected: int = 0
+    shortest_s: float | None = None
 
     @property
     def ended(self) -> int:

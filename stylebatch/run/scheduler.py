@@ -153,6 +153,30 @@ class Scheduler:
         are_closed = all(each.is_closed for each in self._workers.values())
         self._is_stopped |= are_closed and not others_come
 
+    def is_last_open(self, worker: int) -> bool:
+        """Whether all others have been handed their last."""
+        return all(each.is_closed for key, each in self._workers.items() if key != worker)
+
+    def begin_anyway(self, worker: int, takes_s: Callable[[Shape], float]) -> Job | None:
+        """Hand a worker that has nothing the job that takes least, however long that is.
+
+        What it was too slow for until now may fit once that has told how fast it is.
+        """
+        state = self._workers[worker]
+        state.passed_over.clear()
+        queues = [queue for queue in self._queues.values() if queue.left and self._left > 0]
+        queue = min(queues, key=lambda each: takes_s(each.group.shape), default=None)
+        suspect = min(self._suspects, key=lambda job: takes_s(job.shape), default=None)
+        jobs = [suspect] if suspect else []
+        if queue and not (suspect and takes_s(suspect.shape) <= takes_s(queue.group.shape)):
+            jobs = queue.pop(self._source, 1)
+            self._left -= len(jobs)
+        elif suspect:
+            self._suspects.remove(suspect)
+            state.has_suspect = True
+        state.in_flight.update((job.output, job) for job in jobs)
+        return jobs[0] if jobs else None
+
     def worker_lost(self, worker: int) -> Lost:
         """Count a worker out; what it had becomes suspects."""
         lost = self._workers.pop(worker, None)

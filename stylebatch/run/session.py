@@ -53,6 +53,8 @@ class RunSummary:
         outdated: images that stand at its end although the plan wants them otherwise, or not.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
+        shortest_s: about how long the shortest image takes, where the deadline left less than that
+            and one was begun all the same.
         warnings: what its plan came across that the user may not have meant.
         annotations: what was counted of them, by pair and kind.
         failed_annotations: what is wrong with them, and stands in `failures.jsonl`.
@@ -83,6 +85,7 @@ class RunSummary:
     evaluations: int = 0
     workers: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str | None = None
+    shortest_s: float | None = None
     exit_code: int = 0
     warnings: list[str] = field(default_factory=list)
     unreachable: dict[str, str] = field(default_factory=dict)

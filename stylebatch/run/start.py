@@ -1,14 +1,17 @@
 """What a run starts its workers with: weights that are there, devices, settings, styles."""
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import (
     DownloadError,
     NamedWeights,
     WeightsError,
+    WeightSet,
     fetch,
     find_named_set,
     is_checked_without_torch,
@@ -16,17 +19,29 @@ from stylebatch.extractors.weights import (
     load_tensors,
 )
 from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_table import check_parquet
 from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
+from stylebatch.run.elsewhere import ask_elsewhere
 from stylebatch.run.executors import EXECUTORS, Executor
+from stylebatch.system import listing
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
-from stylebatch.system.files import default_cache_folder, may_write, stat_file, why_unwritable
+from stylebatch.system.files import (
+    default_cache_folder,
+    make_folders_below,
+    may_write,
+    stat_file,
+    why_not_renamed,
+    why_unwritable,
+)
+from stylebatch.system.processes import may_have_gpu
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import WorkerSpec
 
 # Without a network `cpu_workers: auto` is one a core, up to what one run can feed and disks take.
 MOST_PLAIN_WORKERS = 8
+T = TypeVar("T")
 
 
 def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> list[NamedWeights]:
@@ -49,7 +64,7 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
     downloads, problems = _look_at_weights(manifest, waiting)
     try:
         if manifest.needs_network:
-            _check_devices(manifest.run.devices)
+            _devices(manifest, is_needed=False)
         if manifest.run.losses == "parquet":
             check_parquet()
     except UserError as problem:
@@ -80,7 +95,7 @@ def _look_at_weights(
                 if named.identifier not in downloads and not is_fetched(named):
                     downloads[named.identifier] = named
             elif not is_checked_without_torch(settings.weights):
-                load_tensors(settings.weights, settings.recipe.layers)
+                _where_torch_is(manifest, _read_weights, settings.weights, settings.recipe.layers)
         except WeightsError as problem:
             problems.append(problem)
     return list(downloads.values()), problems
@@ -102,6 +117,26 @@ def check_output(output: Path) -> None:
         found = f"{output} can't be written ({reason})"
         allowed = "allowed is a folder in a place that you may write to"
         raise UserError("output", found, allowed, "choose another place")
+
+
+def check_one_disk(dataset: Dataset, run_id: str) -> None:
+    """Refuse an output whose parts lie on several file systems, before anything is made for it.
+
+    A finished file is renamed into its place, in one step; between two disks there is no such step.
+
+    Raises:
+        UserError: with the two places.
+    """
+    folder = dataset.temporary_folder(run_id)
+    make_folders_below(dataset.root, folder)
+    below = [dataset.images / name for name in listing.list_folders(dataset.images)]
+    apart = [each for each in below if each.is_symlink() or each.is_mount()]
+    for place in (dataset.images, dataset.losses, *apart):
+        if reason := why_not_renamed(folder, place):
+            found = f"lies on another file system than {dataset.state} ({reason})"
+            allowed = "an output lies on one, as finished files are renamed into their places"
+            todo = "mount or link the whole output there, or choose another output"
+            raise UserError(str(place), found, allowed, todo)
 
 
 def describe_download(named: NamedWeights) -> str:
@@ -143,12 +178,39 @@ def _download(sets: Iterable[NamedWeights], tell: Callable[[Notice], object]) ->
             raise error.of_manifest() from error
 
 
-def _check_devices(asked: str | tuple[str, ...]) -> None:
-    if asked in ("auto", ("cpu",)):
-        return  # there is always one
+def _devices(manifest: Manifest, *, is_needed: bool = True) -> list[str]:
+    """Return the devices to use; see `choose_devices`, which only torch can answer.
+
+    Args:
+        is_needed: without it only named ones are looked at: there is always one.
+
+    Raises:
+        DeviceError: one that is not there.
+    """
+    asked = manifest.run.devices
+    if asked == ("cpu",) or (asked == "auto" and not (is_needed and may_have_gpu())):
+        return ["cpu"]
+    return _where_torch_is(manifest, _choose_devices, asked)
+
+
+def _choose_devices(asked: str | tuple[str, ...]) -> list[str]:
     from stylebatch.device.choice import choose_devices
 
-    choose_devices(asked)
+    try:
+        return choose_devices(asked)
+    except UserError as error:
+        # As one that another process can read without torch.
+        raise UserError(error.where, error.found, error.allowed, error.todo) from None
+
+
+def _read_weights(weights: WeightSet, layers: Iterable[str]) -> None:
+    load_tensors(weights, layers)
+
+
+def _where_torch_is(manifest: Manifest, function: Callable[..., T], *arguments: object) -> T:
+    """Call what brings torch: in a process of its own, unless this one is a worker itself."""
+    is_here = manifest.run.executor == "inline" or "torch" in sys.modules
+    return function(*arguments) if is_here else ask_elsewhere(function, *arguments)
 
 
 def worker_specs(
@@ -168,10 +230,8 @@ def worker_specs(
     options = manifest.run
     names, workers = ["cpu"], min(usable_cores(), MOST_PLAIN_WORKERS)
     if manifest.needs_network:
-        from stylebatch.device.choice import choose_devices
-
         # A network keeps all cores busy from one process.
-        names, workers = choose_devices(options.devices), 1
+        names, workers = _devices(manifest), 1
     if options.cpu_workers != "auto":
         workers = options.cpu_workers
     devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]

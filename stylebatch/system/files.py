@@ -6,6 +6,8 @@ import json
 import os
 import secrets
 import stat
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, file_digest
@@ -20,11 +22,26 @@ from stylebatch.system.paths import on_disk
 DIGEST_BYTES = 16
 # How a file system answers that has no second names, or no more of them.
 WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+# How one answers that does not sync folders: SMB, VirtualBox, some FUSE.
+_WITHOUT_FOLDER_SYNC = {
+    *(errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF),
+}
 
 
 def default_cache_folder() -> Path:
-    """Return the folder for what can be made again: $STYLEBATCH_CACHE, else the platform's."""
-    return Path(os.environ.get("STYLEBATCH_CACHE") or user_cache_path("stylebatch"))
+    """Return the folder for what can be made again: $STYLEBATCH_CACHE, else the platform's.
+
+    Of a user without a home folder, as in some containers, it is one for temporary files.
+    """
+    if told := os.environ.get("STYLEBATCH_CACHE"):
+        return Path(told)
+    try:
+        found = user_cache_path("stylebatch")
+    except RuntimeError:  # so newer versions of it say that there is none
+        found = Path("~")
+    if not found.is_absolute():
+        return Path(tempfile.gettempdir()) / f"stylebatch-{os.getuid()}"
+    return found
 
 
 def stat_file(path: Path) -> tuple[int, int] | None:
@@ -243,6 +260,15 @@ def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
+def sweep_unfinished(folder: Path, older_than_s: float) -> None:
+    """Remove what a process left in a folder that was killed while it replaced a file there."""
+    now = time.time()
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if now - path.stat().st_mtime > older_than_s:
+                path.unlink()
+
+
 def move(source: Path, target: Path) -> None:
     """Rename a file within a file system; the target's folder is made, an old target replaced."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -270,9 +296,35 @@ def remove_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until a folder's entries (new names, renames) are on the disk."""
+    """Wait until a folder's entries (new names, renames) are on the disk.
+
+    Where a file system refuses that of a folder, there is nothing to wait for.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _WITHOUT_FOLDER_SYNC:
+            raise
     finally:
         os.close(handle)
+
+
+def why_not_renamed(source: Path, target: Path) -> str | None:
+    """Return why no file of one folder can be renamed into another, None where it can.
+
+    It is tried, and nothing is left: two places of one disk may be mounted apart.
+    """
+    trial = _unfinished(source / "trial")
+    moved = target / trial.name
+    try:
+        trial.touch(exist_ok=False)
+        os.replace(trial, moved)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return error.strerror
+    finally:
+        for each in (trial, moved):
+            each.unlink(missing_ok=True)
+    return None

@@ -5,6 +5,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def _open_ahead(path: str) -> FileIO | None:
     except OSError:
         return None
     if sys.platform != "darwin":  # which has no such call
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        with suppress(OSError):  # a hint, which not every file system takes
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
     return file
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from stylebatch.device.content import Content, check_edges, read_content
@@ -18,6 +19,8 @@ Read = Content | Carried | Recolored
 DECODE_THREADS = 2
 # The images after those in the slots are decoded ahead, and no more: they wait in memory.
 DECODE_AHEAD = 4
+# What they may take together; a photograph of 24 megapixels takes 72 MB where it is kept whole.
+BYTES_AHEAD = 2**28
 
 
 class DecodeAhead:
@@ -35,6 +38,8 @@ class DecodeAhead:
         self._styles, self._colors = styles, ColorTransfer(StyleImages(root))
         self._waiting: deque[Job] = deque()
         self._decoding: dict[str, Future[Read]] = {}
+        # Bytes of the largest that was read so far: those to come are taken to be as large.
+        self._largest = 0
         self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     def __bool__(self) -> bool:
@@ -61,12 +66,19 @@ class DecodeAhead:
         return dropped
 
     def begin(self, free_slots: int) -> None:
-        """Let the threads begin with what soon gets a slot."""
-        for job, _ in zip(self._waiting, range(free_slots + DECODE_AHEAD), strict=False):
+        """Let the threads begin with what soon gets a slot: as many as fit, the first always."""
+        most = BYTES_AHEAD // self._largest if self._largest else DECODE_THREADS
+        count = min(free_slots + DECODE_AHEAD, max(1, most))
+        for job in islice(self._waiting, count):
             if job.output not in self._decoding:
                 self._decoding[job.output] = self._threads.submit(self._read, job)
 
     def _read(self, job: Job) -> Read:
+        read = self._read_one(job)
+        self._largest = max(self._largest, _size_of(read))
+        return read
+
+    def _read_one(self, job: Job) -> Read:
         """Read what is optimised, or has its colours by now, or, encoded, is only carried over."""
         settings = self._settings[job.settings_id]
         if job.is_original:
@@ -96,3 +108,11 @@ class DecodeAhead:
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _size_of(read: Read) -> int:
+    """Return how many bytes wait in memory with what was read."""
+    if isinstance(read, Carried):
+        return len(read.data)
+    parts = (read.pixels, read.canvas.content, read.canvas.alpha, read.canvas.mask)
+    return sum(part.nbytes for part in parts if part is not None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from stylebatch.records import Progress, Shape
+from stylebatch.system.stopped import StoppedClock
 
 PROGRESS_EVERY_S = 0.25
 T = TypeVar("T")
@@ -15,17 +16,22 @@ class Meter:
     """Counts since the last report, and the evaluations behind images that are not done."""
 
     def __init__(self, worker: int) -> None:
-        self._worker = worker
+        self._worker, self._clock = worker, StoppedClock()
         self._evaluations, self._seconds, self._reported_s = 0, 0.0, 0.0
         self._behind: Counter[str] = Counter()
 
     def timed(self, act: Callable[[], T]) -> T:
-        """Do what keeps the device busy."""
-        start = time.perf_counter()
+        """Do what keeps the device busy; while the process was stopped it was not."""
+        start, stopped_s = time.perf_counter(), self._clock.seconds()
         try:
             return act()
         finally:
-            self._seconds += time.perf_counter() - start
+            stopped_s = self._clock.seconds() - stopped_s
+            self._seconds += max(0.0, time.perf_counter() - start - stopped_s)
+
+    def close(self) -> None:
+        """Let its clock end."""
+        self._clock.close()
 
     def count(self, outputs: Iterable[str]) -> None:
         """Count one evaluation of each of some images."""

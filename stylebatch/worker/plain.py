@@ -83,6 +83,7 @@ class PlainWorker:
         """Commit what is finished and end the threads."""
         self._waiting.close()
         self._committer.close()
+        self._meter.close()
 
     def _lost_device(self, error: Exception) -> WorkerLost | None:
         """Return what there is to tell if an error means that a device can't be used any more."""

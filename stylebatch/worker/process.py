@@ -14,12 +14,22 @@ from stylebatch.system.processes import end_with_parent
 from stylebatch.worker.plain import PlainWorker
 from stylebatch.worker.spec import WorkerSpec
 
-Message = list[Job] | Literal["drain", "stop"]
+# The specification first, and once.
+Message = WorkerSpec | list[Job] | Literal["drain", "stop"]
 
 
-def run_child(pipe: "Connection[list[Event], Message]", spec: WorkerSpec) -> None:
-    """Run a worker in a process of its own until it is told to stop or its parent is gone."""
+def run_child(pipe: "Connection[list[Event], Message]") -> None:
+    """Run a worker in a process of its own until it is told to stop or its parent is gone.
+
+    What it is to be comes through the pipe as well: it may be long, and what is told a process
+    before it has started somebody waits for.
+    """
     end_with_parent()
+    try:
+        spec = pipe.recv()
+    except (EOFError, OSError):
+        os._exit(1)
+    assert isinstance(spec, WorkerSpec)
     if spec.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, spec.cores)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -14,6 +14,7 @@ from stylebatch.device.errors import is_device_error, within_memory
 from stylebatch.device.slots import Slots
 from stylebatch.device.tensors import to_pixels
 from stylebatch.errors import RunError, UserError
+from stylebatch.extractors.weights import WeightsError
 from stylebatch.output.acceptance import Acceptance, Scores, Try, tell_rejection
 from stylebatch.records import (
     Event,
@@ -45,7 +46,8 @@ class Worker(PlainWorker):
     def __init__(self, spec: WorkerSpec) -> None:
         if spec.threads:
             torch.set_num_threads(spec.threads)
-        self._device = Device(spec.device, spec.root, spec.cache)
+        self._news: list[str] = []
+        self._device = Device(spec.device, spec.root, spec.cache, self._news.append)
         self._running: dict[str, Running] = {}
         # Images that were not worth enough: each has left a slot, and gets one at once.
         self._again: deque[Running] = deque()
@@ -89,6 +91,8 @@ class Worker(PlainWorker):
         return WorkerLost(self._spec.worker, f"its device has failed ({found})")
 
     def _step(self, events: list[Event]) -> None:
+        events.extend(Notice(self._spec.worker, text) for text in self._news)
+        self._news.clear()
         if self._engine is not None and self._engine.running:
             report = self._meter.timed(partial(within_memory, self._engine.step))
             if report is None:
@@ -145,8 +149,11 @@ class Worker(PlainWorker):
             self._kind = job.kind
             # Its memory is free for the next one, and for the probe of what fits.
             self._engine = None
-            slots = self._slots.count(settings, job.kind)
-            self._engine = self._device.engine(settings, slots, job.width, job.height)
+            try:
+                slots = self._slots.count(settings, job.kind)
+                self._engine = self._device.engine(settings, slots, job.width, job.height)
+            except WeightsError as error:  # they were sound when it was planned, for all images
+                raise RunError(error.where, error.found, error.allowed, error.todo) from error
         style = self._spec.styles[job.style]
         beside = self._device.targets.picture(style) if settings.recipe.side_by_side else None
         chroma = self._device.style_chroma(settings, self._engine, content.pixels, style)

@@ -426,6 +426,23 @@ def test_an_error_of_our_own_is_exit_code_1_and_keeps_its_traceback() -> None:
     log.unlink()
 
 
+def test_an_error_of_our_own_in_a_run_tells_what_happened_and_where_its_log_is(
+    small: Small,
+) -> None:
+    code = (
+        "from stylebatch.run import pipeline\n"
+        "def broken(*args):\n    raise KeyError('what\\nhappened')\n"
+        "pipeline.note_thresholds = broken\n"
+        "from stylebatch.cli import main\nmain()"
+    )
+    ended = run_process(code, "run", str(small.manifest))
+    assert ended.code == 1
+    first, second = ended.err.splitlines()
+    assert first == "stylebatch: an error of stylebatch's own: KeyError: 'what\\nhappened'"
+    assert second == f"stylebatch: the traceback is in {small.out / '.stylebatch/run.log'}"
+    assert "KeyError" in small.log()
+
+
 def test_a_reader_that_leaves_early_is_no_error_of_ours(small: Small) -> None:
     shell = 'head -c 1 < <("$@" 2>err.txt); wait $!; echo $?'
     done = subprocess.run(["bash", "-c", shell, "-", *COMMAND, "schema"], capture_output=True)

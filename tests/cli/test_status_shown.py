@@ -4,18 +4,19 @@ import json
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.runs import Small, command, contents, end, small_project, start, wait_until
+from support.runs import Small, command, contents, end, needs_proc, small_project, start, wait_until
 from support.terminal import on_a_terminal
 
 from stylebatch.cli.status import SILENT_S, activity_text
 from stylebatch.cli.wording import stop_text
 from stylebatch.output.activity import read_activity, write_activity
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import OutputLock
+from stylebatch.output.lock import OutputLock, find_running
 from stylebatch.output.shard import Shard
 from stylebatch.run import Finishing, Tally
 from stylebatch.run.activity import Activity
@@ -130,6 +131,28 @@ def test_only_what_the_holder_says_counts(small: Small) -> None:
             assert "planning" not in status(small)
             dataset.activity.write_bytes(b'{"run_id": "run-1", "at"')
             assert "planning" not in status(small)
+
+
+@needs_proc
+def test_another_process_with_a_killed_runs_number_is_no_run(small: Small) -> None:
+    assert small.run().code == 0
+    dataset = Dataset(small.out)
+    with OutputLock(dataset, "run-1"):
+        assert find_running(dataset)["run_id"] == "run-1"
+        holder = json.loads(dataset.holder.read_bytes())
+    with subprocess.Popen(["sleep", "60"]) as other:
+        # As it is left by a run that was killed, whose number the system has given again.
+        dataset.holder.write_text(json.dumps({**holder, "pid": other.pid}))
+        assert find_running(dataset) == {}
+        # Of earlier versions nothing more is known than the number.
+        del holder["born"]
+        dataset.holder.write_text(json.dumps({**holder, "pid": other.pid}))
+        assert find_running(dataset)["pid"] == other.pid
+        other.kill()
+    for pid in (other.pid, "x", -(10**30)):
+        dataset.holder.write_text(json.dumps({**holder, "pid": pid}))
+        assert find_running(dataset) == {}
+    assert small.run().code == 0
 
 
 def test_a_run_writes_what_is_new_at_once_and_makes_no_folder(tmp_path: Path) -> None:

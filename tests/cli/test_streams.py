@@ -1,5 +1,6 @@
 """Standard streams that end, are closed, full or cannot say a letter: the run is what counts."""
 
+import fcntl
 import os
 import pty
 import signal
@@ -140,3 +141,21 @@ def test_a_pipe_that_would_block_is_waited_for() -> None:
         with os.fdopen(reading, "rb") as pipe:
             assert len(pipe.read()) == 300_001
         assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("is_blocking", [True, False])
+def test_a_run_does_not_wait_for_a_reader_that_never_reads(small: Small, is_blocking: bool) -> None:
+    for number in range(12):
+        name = f"{number:02}-{'x' * 150}.png"
+        (small.root / "photos/dogs" / name).write_bytes(b"no image")
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, is_blocking)
+    try:
+        arguments = [*RUN, str(small.write())]
+        with subprocess.Popen(arguments, stdout=writing, stderr=writing) as process:
+            assert process.wait(PATIENCE_S) == 3
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert len(small.images()) == 4

@@ -11,8 +11,10 @@ from PIL import Image, ImageEnhance
 from support.runs import picture
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
+from stylebatch.device import canvas
 from stylebatch.device.canvas import Canvas, finish, make_canvas, side_by_side
 from stylebatch.device.tensors import to_pixels
+from stylebatch.pictures.colors import keep_colors
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 
@@ -224,3 +226,14 @@ def test_8_bit_steps_survive_either_rounding() -> None:
     image = torch.from_numpy(steps).float().view(1, 1, 1, -1).expand(1, 3, 1, -1) / 255
     for rounding in ("nearest", "truncate"):
         assert np.array_equal(to_pixels(image, rounding)[0, :, 0], steps), rounding
+
+
+def test_colours_kept_a_few_rows_at_a_time_are_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        height, width = (int(number) for number in draw.integers(1, 300, 2))
+        made, content = draw.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+        monkeypatch.setattr(canvas, "_PIXELS_AT_ONCE", int(draw.integers(1, 5000)))
+        assert (canvas._keep_colors(made, content) == keep_colors(made, content)).all()

@@ -1,5 +1,7 @@
 """Style targets: what is cached under which name, and that the numbers are the textbook's."""
 
+import os
+import random
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load, save
 from support.runs import picture, run_process
 from support.style_folders import Folder, assert_equal, never
 from torch import Tensor
@@ -17,7 +20,6 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from stylebatch.device.style_images import StyleError
 from stylebatch.device.style_targets import (
-    CacheError,
     StyleTargets,
     TargetRequest,
     image_statistics,
@@ -446,16 +448,72 @@ def test_nothing_but_whole_files_is_in_the_cache(folder: Folder, extractor: Extr
     assert [path.suffix for path in folder.files()] == [".safetensors"]
 
 
-def test_a_cache_that_can_not_be_written_concerns_the_whole_run(
+def test_a_cache_that_can_not_be_written_is_told_of_once_and_done_without(
     folder: Folder, extractor: Extractor
 ) -> None:
     folder.cache.write_text("a file where the folder should be")
+    told: list[str] = []
+    targets = StyleTargets(folder.root, folder.cache, told.append)
+    for number in range(2):
+        style = folder.style(folder.image(f"{number}.png", number))
+        assert targets.get(style, REQUEST, lambda: extractor).keys() == set(LAYERS)
+    (line,) = told
+    assert "can't be cached there (" in line
+    assert "run.cache or $STYLEBATCH_CACHE" in line
+
+
+def test_any_bit_that_flips_in_a_file_is_found_and_told_of(
+    folder: Folder, extractor: Extractor
+) -> None:
     style = folder.style(folder.image("s.png", 1))
-    with pytest.raises(
-        CacheError, match=r"can't be written .*run\.cache or \$STYLEBATCH"
-    ) as caught:
-        folder.targets().get(style, REQUEST, lambda: extractor)
-    assert caught.value.exit_code == 5
+    first = folder.targets().get(style, REQUEST, lambda: extractor)
+    (path,) = folder.files()
+    good = path.read_bytes()
+    draw = random.Random(0)
+    # All of its header, and some of its numbers.
+    length = 8 + int.from_bytes(good[:8], "little")
+    places = [*range(length), *(draw.randrange(length, len(good)) for _ in range(50))]
+    for place in places:
+        told: list[str] = []
+        bad = bytearray(good)
+        bad[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(bad)
+        targets = StyleTargets(folder.root, folder.cache, told.append)
+        assert_equal(targets.get(style, REQUEST, lambda: extractor), first)
+        if told:
+            assert told == [f"{path}: cached style targets are damaged, and are computed again"]
+        else:
+            # A blank instead of another, or the digest's own name: nothing that is used.
+            assert place < length
+        path.write_bytes(good)
+
+
+def test_a_file_from_before_there_were_digests_is_computed_again_in_silence(
+    folder: Folder, extractor: Extractor
+) -> None:
+    style = folder.style(folder.image("s.png", 1))
+    first = folder.targets().get(style, REQUEST, lambda: extractor)
+    (path,) = folder.files()
+    good = path.read_bytes()
+    path.write_bytes(save({name: tensor + 1 for name, tensor in load(good).items()}))
+    told: list[str] = []
+    targets = StyleTargets(folder.root, folder.cache, told.append)
+    assert_equal(targets.get(style, REQUEST, lambda: extractor), first)
+    assert (path.read_bytes(), told) == (good, [])
+
+
+def test_what_killed_processes_left_beside_the_files_is_swept_once_it_is_old(
+    folder: Folder, extractor: Extractor
+) -> None:
+    folder.targets().get(folder.style(folder.image("s.png", 1)), REQUEST, lambda: extractor)
+    (path,) = folder.files()
+    old, new = (path.with_name(f".{path.name}.{pid}-abcd.tmp") for pid in (1, 2))
+    for each in (old, new):
+        each.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    folder.targets().get(folder.style(folder.image("t.png", 2)), REQUEST, lambda: extractor)
+    assert not old.exists()
+    assert new.exists()
 
 
 # --- the style image -------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from support.runs import color_project, picture
 from support.style_folders import Folder, assert_equal
 
 from stylebatch.device.style_images import StyleError, StyleImages
-from stylebatch.device.style_targets import Statistics, TargetRequest
+from stylebatch.device.style_targets import TargetRequest
+from stylebatch.device.target_files import Statistics
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.pictures.color_transfer import color_statistics, transfer_colors

@@ -278,6 +278,23 @@ def test_the_latest_plan_is_the_one_that_counts(project: Project, pair: Pair) ->
         assert whole.get("plan") == {"all": 28}
 
 
+def test_a_plan_that_was_made_tomorrow_does_not_outlast_the_next(
+    project: Project, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock was ahead, and is put right: a photograph that came since then counts."""
+    with monkeypatch.context() as ahead:
+        ahead.setattr("time.time", lambda: 4e9)
+        with project.ledger() as whole:
+            project.plan(whole, pair)
+    project.photo("cats/new.png", 200)
+    with open_shard(project, HALVES[0]) as ledger:
+        planned_jobs(project, ledger, HALVES[0], pair)
+    source = Dataset(project.dataset.root, HALVES[0]).ledger
+    with project.ledger() as whole, Ledger.open(source, read_only=True) as newer:
+        whole.absorb(newer)
+        assert whole.get("plan") == {"all": 28}
+
+
 # Whose temporaries are swept
 
 

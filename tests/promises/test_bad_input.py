@@ -390,6 +390,7 @@ def test_an_output_that_can_not_be_made(small: Small, blocked: str) -> None:
 def test_a_cache_that_can_not_be_written(small: Small) -> None:
     (small.root / "cache").write_text("a file in the way")
     ended = command("run", "pipeline.yaml")
-    assert ended.code == 5
-    assert "cache of style targets can't be written" in ended.err
-    assert small.images() == {}
+    assert ended.code == 0, "it only saves time"
+    log = small.out / ".stylebatch/run.log"
+    assert log.read_text(encoding="utf-8").count("style targets can't be cached there") == 1
+    assert len(small.images()) == 4

@@ -227,7 +227,7 @@ def test_a_run_that_was_left_behind_with_ctrl_c_ignored_goes_on(tmp_path: Path) 
 def test_a_deadline_stops_what_has_not_begun(small: Small, undisturbed: Small) -> None:
     ended = small.run("--executor", "inline", "--deadline", "0.01s")
     assert ended.code == 4
-    assert "stopped by deadline: run it again to go on" in ended.err
+    assert "stopped by deadline, which was over before an image was begun" in ended.err
     assert small.summary()["stopped_by"] == "deadline"
     assert small.summary()["remaining"] == NUM_IMAGES - len(small.images()) > 0
     assert_resumes(small, undisturbed)

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.runs import Small, children_of, needs_proc, small_project
+from support.pools import Work, has, held, poll_until, trackers
+from support.runs import children_of, needs_proc, small_project
 
-from stylebatch.ledger import Ledger
-from stylebatch.manifest import load_manifest
-from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import OutputLock
 from stylebatch.records import (
     Event,
     Job,
@@ -26,28 +23,11 @@ from stylebatch.records import (
     WorkerJoined,
     WorkerLost,
 )
-from stylebatch.run import EXECUTORS, make_plan, worker_specs
-from stylebatch.run.executors import Executor
+from stylebatch.run import EXECUTORS
 from stylebatch.worker.process import run_child
 from stylebatch.worker.spec import WorkerSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
-
-RUN = "run"
-
-
-class Work:
-    """A plan's jobs, and what a worker of theirs is started with."""
-
-    def __init__(self, small: Small) -> None:
-        manifest = load_manifest(small.write())
-        self.small, self.dataset = small, Dataset(manifest.output)
-        with Ledger.open(self.dataset.ledger, read_only=True) as ledger:
-            planned, _, styles = make_plan(manifest, ledger)
-            self.jobs: list[Job] = []
-            for group in planned.groups():
-                self.jobs += planned.take(group, 100)
-        (self.spec,) = worker_specs(manifest, styles, manifest.output, RUN)
 
 
 @pytest.fixture
@@ -57,9 +37,7 @@ def work(tmp_path: Path) -> Iterator[Work]:
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     small.pair["styles"] = ["styles/s.png"]
     small.photo("cats/c.png", 3)
-    work = Work(small)
-    work.dataset.make_folders()
-    with OutputLock(work.dataset, RUN):
+    with held(small) as work:
         yield work
 
 
@@ -76,18 +54,6 @@ def _ended(events: list[Event]) -> list[str]:
         elif isinstance(event, JobDone | JobFailed):
             ended.append(event.output)
     return ended
-
-
-def poll_until(executor: Executor, holds: Callable[[list[Event]], Any]) -> list[Event]:
-    """Collect events until they hold what is waited for; pytest's timeout ends it otherwise."""
-    events: list[Event] = []
-    while not holds(events):
-        events += executor.poll(0.1)
-    return events
-
-
-def has(kind: type[Event]) -> Callable[[list[Event]], bool]:
-    return lambda events: any(isinstance(event, kind) for event in events)
 
 
 def drive(kind: str, work: Work) -> set[Event | str]:
@@ -119,16 +85,7 @@ def test_inline_and_local_give_the_same_events_and_files(work: Work) -> None:
     work.dataset.make_folders()
     assert drive("local", work) == inline
     assert work.small.images() == images
-    assert children_of(os.getpid()) == _trackers()
-
-
-def _trackers() -> list[int]:
-    """Return multiprocessing's resource tracker, which stays while this process does."""
-    return [
-        pid
-        for pid in children_of(os.getpid())
-        if b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    assert children_of(os.getpid()) == trackers()
 
 
 def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work: Work) -> None:
@@ -152,7 +109,7 @@ def test_a_killed_process_is_told_and_can_be_replaced(work: Work) -> None:
     executor = EXECUTORS["local"]([work.spec])
     executor.start()
     poll_until(executor, has(WorkerJoined))
-    (worker,) = set(children_of(os.getpid())) - set(_trackers())
+    (worker,) = set(children_of(os.getpid())) - set(trackers())
     os.kill(worker, signal.SIGKILL)
     (lost,) = poll_until(executor, has(WorkerLost))
     assert lost == WorkerLost(0, "its process has ended (killed by SIGKILL)", worker)
@@ -161,7 +118,7 @@ def test_a_killed_process_is_told_and_can_be_replaced(work: Work) -> None:
     executor.replace(0)
     assert isinstance(poll_until(executor, has(WorkerJoined))[0], WorkerJoined)
     executor.stop(at_once=True)
-    assert children_of(os.getpid()) == _trackers()
+    assert children_of(os.getpid()) == trackers()
 
 
 def test_a_process_ends_by_itself_when_its_pipe_is_closed(work: Work) -> None:
@@ -176,9 +133,10 @@ def test_a_process_ends_by_itself_when_its_pipe_is_closed(work: Work) -> None:
 def _child(spec: WorkerSpec) -> tuple[Any, Any]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=run_child, args=(theirs, spec), daemon=True)
+    process = context.Process(target=run_child, args=(theirs,), daemon=True)
     process.start()
     theirs.close()
+    ours.send(spec)
     return process, ours
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.pools import Work
 from support.runs import Small, small_project
 
 from stylebatch.api import stylize
@@ -18,6 +19,7 @@ from stylebatch.device.errors import is_out_of_memory
 from stylebatch.pictures.given import StylizeError
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, StepReport
+from stylebatch.worker import decode_ahead
 from stylebatch.worker.decode_ahead import DecodeAhead
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
@@ -186,3 +188,30 @@ def stylise(small: Small, contents: list[np.ndarray]) -> list[bytes]:
 )
 def test_out_of_memory_is_known_by_what_torch_says(text: str, is_memory: bool) -> None:
     assert is_out_of_memory(RuntimeError(text)) == is_memory
+
+
+def test_only_so_many_are_decoded_ahead_as_memory_is_meant_for(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        small.photo(f"cats/{number}.png", 60 + number, 64, 64)
+    small.pair["override"]["color"] = "content"
+    work = Work(small)
+    one = 64 * 64 * 3 + 16 * 16 * 3
+    jobs = [job for job in work.jobs if "/a-" not in job.output and "/b-" not in job.output]
+    monkeypatch.setattr(decode_ahead, "BYTES_AHEAD", 3 * one + 1)
+    waiting = DecodeAhead(work.spec.root, work.spec.settings, work.spec.styles)
+    waiting.put(jobs)
+    waiting.begin(100)
+    assert len(waiting._decoding) == decode_ahead.DECODE_THREADS, "until it is known how large"
+    wait(waiting._decoding.values())
+    waiting.begin(100)
+    assert len(waiting._decoding) == 3
+    seen = []
+    while waiting:
+        wait(waiting._decoding.values())
+        seen.append(waiting.pop()[0])
+        waiting.begin(100)
+        assert len(waiting._decoding) <= 3
+    assert seen == jobs
+    waiting.close()

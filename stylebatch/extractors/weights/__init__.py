@@ -21,7 +21,7 @@ from stylebatch.extractors.weights.names import (
     Normalisation,
     hub_folder,
 )
-from stylebatch.extractors.weights.tensors import load_tensors
+from stylebatch.extractors.weights.tensors import ChangedWeightsError, load_planned, load_tensors
 from stylebatch.extractors.weights.weight_set import (
     NormalisationError,
     WeightsError,
@@ -38,6 +38,7 @@ __all__ = [
     "NAMED_WEIGHTS",
     "NORMALISATIONS",
     "SHIPPED_WEIGHTS",
+    "ChangedWeightsError",
     "DownloadError",
     "NamedWeights",
     "Normalisation",
@@ -56,6 +57,7 @@ __all__ = [
     "is_checked_without_torch",
     "is_fetched",
     "layers_digest",
+    "load_planned",
     "load_tensors",
     "read_normalisation",
 ]

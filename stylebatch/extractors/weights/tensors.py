@@ -5,6 +5,9 @@ from hashlib import blake2b
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError
+
+from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import ARCHITECTURES, Convolution
 from stylebatch.extractors.weights.downloads import fetch
 from stylebatch.extractors.weights.files import read_tensors
@@ -13,6 +16,7 @@ from stylebatch.extractors.weights.weight_set import (
     WeightsError,
     WeightSet,
     check_shape,
+    layers_digest,
     missing_layers,
     not_finite,
 )
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
 # A name of so many bytes is a seed by itself. Longer ones exceed torch's 64 bits, and of those its
 # generator on the CPU takes the last 32 only, in which long names are alike.
 MAX_PLAIN_NAME = 7
+
+
+class ChangedWeightsError(RunError):
+    """Weights that are no longer those that a run was planned with: every image would differ."""
 
 
 def load_tensors(weights: WeightSet, layers: Iterable[str]) -> "dict[str, tuple[Tensor, Tensor]]":
@@ -42,6 +50,35 @@ def load_tensors(weights: WeightSet, layers: Iterable[str]) -> "dict[str, tuple[
     if missing := [part.name for part in needed if part.name not in has]:
         raise missing_layers(weights, missing, has)
     return {part.name: _checked(weights, part, tensors) for part in needed}
+
+
+def load_planned(
+    weights: WeightSet, layers: Iterable[str], digest: str
+) -> "dict[str, tuple[Tensor, Tensor]]":
+    """Load what the layers need, if it is still what was planned with; see `load_tensors`.
+
+    Args:
+        digest: what `layers_digest` was then.
+
+    Raises:
+        ChangedWeightsError: a file that was replaced, or can't be read any more.
+        WeightsError: as `load_tensors`.
+    """
+    layers = tuple(layers)
+    if weights.path is None:  # drawn, or of torchvision's: `fetch` reads their own digest
+        return load_tensors(weights, layers)
+    try:
+        loaded = load_tensors(weights, layers)
+        # After it, so that what came into its place in between is found as well.
+        found = layers_digest(weights, layers)
+    except (OSError, SafetensorError) as error:
+        raise ChangedWeightsError(weights.source, f"can't be read any more ({error})") from error
+    if found != digest:
+        todo = "put them back, or run again: what they make is another image"
+        raise ChangedWeightsError(
+            weights.source, "these weights have changed since planning", "", todo
+        )
+    return loaded
 
 
 def load_all_tensors(weights: WeightSet) -> "dict[str, tuple[Tensor, Tensor]]":

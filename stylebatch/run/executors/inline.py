@@ -27,7 +27,8 @@ class InlineExecutor:
     def poll(self, timeout_s: float) -> list[Event]:
         assert self._worker is not None
         news, self._news = self._news, []
-        return news or [self._fatal(event) for event in self._worker.advance()]
+        # Whatever there is to tell: somebody may ask for news of that kind at every turn.
+        return news + [self._fatal(event) for event in self._worker.advance()]
 
     def _fatal(self, event: Event) -> Event:
         """A device that has failed is lost to this process: nothing else can take over here."""

@@ -2,15 +2,17 @@
 
 No multiprocessing queue, lock, manager or pool: a process that is killed inside one of those leaves
 it locked for the others. A pipe has one process at each end; half a message is a death.
+
+Nothing here waits without a limit for a process, which may be stopped at any point: threads read
+and write its pipe, and what does not end though it is killed is left to the system.
 """
 
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from multiprocessing import connection, get_context, resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing import get_context
+from queue import Empty, SimpleQueue
 
 from stylebatch.records import (
     Event,
@@ -18,17 +20,15 @@ from stylebatch.records import (
     SlotsReduced,
     WorkerLost,
 )
+from stylebatch.run.executors.child import Child
+from stylebatch.system.processes import starting_another
 from stylebatch.worker.process import Message, run_child
 from stylebatch.worker.spec import WorkerSpec
 
+# To finish what it is doing, of a worker that is told to stop.
 STOP_TIMEOUT_S = 60.0
-
-
-@dataclass(slots=True)
-class _Child:
-    process: BaseProcess
-    pipe: "Connection[Message, list[Event]]"
-    killed_for: str | None = None
+# To end, of one that is killed: whoever traces it, or a disk that hangs, can keep it for ever.
+KILL_TIMEOUT_S = 10.0
 
 
 class LocalExecutor:
@@ -36,7 +36,8 @@ class LocalExecutor:
 
     def __init__(self, specs: Sequence[WorkerSpec]) -> None:
         self._specs = {spec.worker: spec for spec in specs}
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, Child] = {}
+        self._news: SimpleQueue[tuple[Child, list[Event] | None]] = SimpleQueue()
 
     def start(self) -> list[int]:
         for worker in self._specs:
@@ -48,46 +49,47 @@ class LocalExecutor:
         ours, theirs = context.Pipe()
         spec = self._specs[worker]
         process = context.Process(
-            target=run_child, args=(theirs, spec), name=f"stylebatch-{spec.device}", daemon=True
+            target=run_child, args=(theirs,), name=f"stylebatch-{spec.device}", daemon=True
         )
-        with _signals_held():
+        with starting_another():
             process.start()
         theirs.close()
-        self._children[worker] = _Child(process, ours)
+        self._children[worker] = child = Child(worker, process, ours, self._news)
+        child.send(spec)
 
     def submit(self, worker: int, jobs: list[Job]) -> None:
-        self._send(worker, jobs)
+        self._tell(worker, jobs)
 
-    def _send(self, worker: int, message: Message) -> None:
-        child = self._children.get(worker)
-        if child is None:
-            return
+    def _tell(self, worker: int, message: Message) -> None:
         # One that has died is noticed by `poll`, at the end of its pipe.
-        with suppress(OSError):
-            child.pipe.send(message)
+        if child := self._children.get(worker):
+            child.send(message)
 
     def poll(self, timeout_s: float) -> list[Event]:
-        pipes = {child.pipe: worker for worker, child in self._children.items()}
-        events: list[Event] = []
-        for pipe in connection.wait(list(pipes), timeout_s):
-            assert isinstance(pipe, Connection)
-            events.extend(self._receive(pipes[pipe]))
-        return events
-
-    def _receive(self, worker: int) -> list[Event]:
-        child = self._children[worker]
+        for child in self._children.values():
+            if child.killed_at is not None:
+                child.hang_up_after(KILL_TIMEOUT_S)
         events: list[Event] = []
         try:
-            while child.pipe.poll():
-                for event in child.pipe.recv():
-                    if isinstance(event, WorkerLost):
-                        child.killed_for = event.reason
-                        raise EOFError
-                    if isinstance(event, SlotsReduced):
-                        self._remember(event)
-                    events.append(event)
-        except Exception:  # the end of the pipe, or whatever half a message unpickles to
-            events.append(self._bury(worker))
+            child, received = self._news.get(timeout=timeout_s)
+            while True:
+                if self._children.get(child.worker) is child:
+                    events += self._receive(child, received)
+                child, received = self._news.get_nowait()
+        except Empty:
+            return events
+
+    def _receive(self, child: Child, received: list[Event] | None) -> list[Event]:
+        if received is None:
+            return [self._bury(child)]
+        events: list[Event] = []
+        for event in received:
+            if isinstance(event, WorkerLost):
+                child.killed_for = event.reason
+                return [*events, self._bury(child)]
+            if isinstance(event, SlotsReduced):
+                self._remember(event)
+            events.append(event)
         return events
 
     def _remember(self, event: SlotsReduced) -> None:
@@ -96,54 +98,35 @@ class LocalExecutor:
         known = {**spec.max_slots, (event.shape, event.is_masked): event.slots}
         self._specs[event.worker] = replace(spec, max_slots=known)
 
-    def _bury(self, worker: int) -> WorkerLost:
-        child = self._children.pop(worker)
-        child.pipe.close()
+    def _bury(self, child: Child) -> WorkerLost:
+        del self._children[child.worker]
         child.process.kill()
-        child.process.join()
-        if child.killed_for:
-            return WorkerLost(worker, child.killed_for, child.process.pid)
-        code = child.process.exitcode
-        how = (
-            f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        )
-        return WorkerLost(worker, f"its process has ended ({how})", child.process.pid)
+        code = child.end_within(KILL_TIMEOUT_S)
+        how = "killed, and still there" if code is None else f"exit code {code}"
+        if code is not None and code < 0:
+            how = f"killed by {signal.Signals(-code).name}"
+        reason = child.killed_for or f"its process has ended ({how})"
+        return WorkerLost(child.worker, reason, child.process.pid)
 
     def kill(self, worker: int, reason: str) -> None:
         if child := self._children.get(worker):
-            child.killed_for = reason
+            child.killed_for, child.killed_at = reason, time.monotonic()
             child.process.kill()
 
     def drain(self, worker: int) -> None:
-        self._send(worker, "drain")
+        self._tell(worker, "drain")
 
     def stop(self, at_once: bool) -> None:
-        for worker, child in self._children.items():
-            if at_once:
-                child.process.kill()
-            else:
-                self._send(worker, "stop")
-        for child in self._children.values():
-            child.process.join(None if at_once else STOP_TIMEOUT_S)
-            if child.process.is_alive():
-                child.process.kill()
-                child.process.join()
-            child.pipe.close()
+        children = list(self._children.values())
         self._children.clear()
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let signals wait while a process starts, which inherits that they are blocked.
-
-    Ctrl-C reaches the whole process group, children that are still importing included; what is to
-    be done about it the parent decides.
-    """
-    # Started with the first process, and unblocks them: it has to be there before.
-    resource_tracker.ensure_running()
-    stopping = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if not at_once:
+            for child in children:
+                child.send("stop")
+            until = time.monotonic() + STOP_TIMEOUT_S
+            for child in children:
+                child.process_ends_within(until - time.monotonic())
+        for child in children:
+            child.process.kill()
+        until = time.monotonic() + KILL_TIMEOUT_S
+        for child in children:
+            child.end_within(until - time.monotonic())
