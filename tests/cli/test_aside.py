@@ -48,6 +48,7 @@ def told(small: Small) -> dict[str, object]:
 
 def remove_cat(small: Small) -> None:
     (small.root / "photos/cats/a.png").rename(small.root / "a.png")
+    (small.root / "photos/cats").rmdir()
     assert small.again() == set()
     assert small.stale() == A
 
@@ -84,6 +85,7 @@ def test_a_manifest_that_wants_none_of_it_sets_it_aside_again(small: Small) -> N
 def test_a_manifest_that_wants_it_finds_it_done(small: Small) -> None:
     remove_cat(small)
     restore(small)
+    (small.root / "photos/cats").mkdir()
     (small.root / "a.png").rename(small.root / "photos/cats/a.png")
     assert small.again() == set()
     assert small.summary()["done_before"] == 4
