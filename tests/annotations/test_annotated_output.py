@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.drawn import Drawn, read_csv, read_voc
+from support.paths import remove_with_folder
 from support.runs import command, contents, lines
 
 pytestmark = pytest.mark.slow
@@ -94,7 +95,7 @@ def test_what_belongs_to_images_that_are_set_aside_goes_and_comes_back(project: 
     before = made(project)
     photo = project.root / "photos/dogs/b.png"
     data = photo.read_bytes()
-    photo.unlink()
+    remove_with_folder(photo)
     for path in ("labels/dogs/b.txt", "Annotations/dogs/b.xml", "seg/dogs/b.png"):
         (project.root / path).rename(project.root / path.replace("/", "_"))
     project.annotations["malformed"] = "warn"
@@ -104,6 +105,7 @@ def test_what_belongs_to_images_that_are_set_aside_goes_and_comes_back(project: 
     assert not (project.out / "labels/dogs").exists()
     assert "dogs" not in after["annotations_coco.json"].decode()
     assert read_csv(project.out / "annotations.csv").keys() == {"cats/o1-s.png"}
+    photo.parent.mkdir()
     photo.write_bytes(data)
     for path in ("labels/dogs/b.txt", "Annotations/dogs/b.xml", "seg/dogs/b.png"):
         (project.root / path.replace("/", "_")).rename(project.root / path)

@@ -394,6 +394,8 @@ def test_without_its_ledger_an_output_is_not_written_over(small: Small) -> None:
     before = small.images()
     for path in (small.out / ".stylebatch").glob("ledger*"):
         path.unlink()
+    # By which it would be known again.
+    (small.out / "metadata.jsonl").unlink()
     assert small.run().code == 2
     assert small.images() == before
 

@@ -23,7 +23,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     small.photo("birds/gone.png", 3)
     small.photo("dogs/two.dots.in.it.png", 4)
     assert small.run().code == 0
-    (small.root / "photos/birds/gone.png").unlink()
+    small.remove_photo("birds/gone.png")
     (small.root / "photos/cats/broken.png").write_bytes(b"no image")
     assert small.run().code == 3
     return small
