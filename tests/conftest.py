@@ -45,12 +45,13 @@ def pytest_configure() -> None:
 
 
 def _let_ctrl_c_reach_what_is_started() -> None:
-    """Go on ignoring Ctrl-C where that was inherited, as in a job that a script left behind it.
+    """Go on ignoring Ctrl-C and hang-ups where that was inherited, as with `&` in a script, nohup.
 
     A handler, unlike SIG_IGN, is not handed down: what tests start can be interrupted.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda number, frame: None)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
 
 
 def pytest_unconfigure() -> None:

@@ -21,6 +21,8 @@ _TABLES = {
 # What a ledger knows of a job: a shard's, once it has any of it, has all.
 _OF_A_JOB = ("jobs", "facts", "successors")
 _PLAN, _PLANNED_AT = "plan", "planned_at"
+# Whose the pairs are, which each ledger knows of its own.
+_MANIFESTS = "manifests"
 # Of these, the ledger that was planned last is believed.
 _LATEST = (_PLAN, _PLANNED_AT, "pace", "annotations", "acceptances")
 _BLOCK = 10_000
@@ -62,6 +64,10 @@ def absorb(database: Database, source: Database) -> None:
                     f"SELECT key, value FROM main.meta WHERE key IN {_LATEST}"
                 ),
             )
+        manifests = (_meta(database, _MANIFESTS) or {}) | (_meta(source, _MANIFESTS) or {})
+        if manifests:
+            insert = "INSERT OR REPLACE INTO main.meta VALUES (?, ?)"
+            database.connection.execute(insert, (_MANIFESTS, json.dumps(manifests)))
         database.count_change()
         reached("absorbing")
 

@@ -35,29 +35,34 @@ class AdoptedImage:
 
 
 def adopt(database: Database, images: Iterable[AdoptedImage]) -> None:
-    """Take images into a ledger that does not have them, in one transaction."""
+    """Take images into a ledger that does not have them so, in one transaction."""
     columns = (*KEPT_COLUMNS, "state", "deaths", "size")
-    insert = f"INSERT OR IGNORE INTO main.jobs ({', '.join(columns)}) VALUES ({marks(columns)})"
+    insert = f"INSERT OR REPLACE INTO main.jobs ({', '.join(columns)}) VALUES ({marks(columns)})"
     with database.transaction():
         for image in images:
             folder, _, name = image.output.rpartition("/")
             state = "done" if image.is_proven else "outdated"
             row = (folder, name, *_kept(image), state, 0, image.size)
-            if database.connection.execute(insert, row).rowcount:
-                facts = json.dumps(_facts(image.told), sort_keys=True, ensure_ascii=False)
-                add = "INSERT OR REPLACE INTO main.facts VALUES (?, ?, ?)"
-                database.connection.execute(add, (folder, name, facts))
+            database.connection.execute(insert, row)
+            drop = "DELETE FROM main.successors WHERE folder = ? AND name = ?"
+            database.connection.execute(drop, (folder, name))
+            facts = json.dumps(_facts(image.told), sort_keys=True, ensure_ascii=False)
+            add = "INSERT OR REPLACE INTO main.facts VALUES (?, ?, ?)"
+            database.connection.execute(add, (folder, name, facts))
         database.count_change()
 
 
-def known_images(database: Database, outputs: Iterable[str]) -> set[str]:
-    """Return those of some outputs of which a ledger knows that an image stands."""
-    query = f"SELECT 1 FROM main.jobs WHERE folder = ? AND name = ? AND state IN {STANDING}"
-    return {
-        output
+def known_images(database: Database, outputs: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Return size and fingerprint of those of some outputs that stand, as a ledger knows."""
+    query = (
+        "SELECT size, fingerprint FROM main.jobs WHERE folder = ? AND name = ? "
+        f"AND state IN {STANDING}"
+    )
+    rows = (
+        (output, database.connection.execute(query, output.rpartition("/")[::2]).fetchone())
         for output in outputs
-        if database.connection.execute(query, output.rpartition("/")[::2]).fetchone()
-    }
+    )
+    return {output: tuple(row) for output, row in rows if row}
 
 
 def _kept(image: AdoptedImage) -> tuple[object, ...]:
@@ -67,6 +72,11 @@ def _kept(image: AdoptedImage) -> tuple[object, ...]:
     )
     defaults |= {"variant": 1, "strength": 0.0}
     values = {key: told.get(key) for key in KEPT_COLUMNS[2:]}
+    # Of a line that somebody has edited, what no column holds.
+    values = {
+        key: value if isinstance(value, str | int | float | None) else None
+        for key, value in values.items()
+    }
     if not image.is_proven:
         # Of no plan: whatever a run wants in its place is another.
         values["fingerprint"] = ""

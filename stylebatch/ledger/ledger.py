@@ -172,8 +172,13 @@ class Ledger(InputFiles):
         """Take images in that it does not know, in one transaction."""
         adopt(self._database, images)
 
-    def known_images(self, outputs: Iterable[str]) -> set[str]:
-        """Return those of some outputs of which it knows that an image stands."""
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing of it is kept."""
+        return self._database.is_read_only
+
+    def known_images(self, outputs: Iterable[str]) -> dict[str, tuple[int, str]]:
+        """Return size and fingerprint of those of some outputs of which an image stands."""
         return known_images(self._database, outputs)
 
     # Shards

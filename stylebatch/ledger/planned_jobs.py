@@ -32,6 +32,7 @@ from stylebatch.ledger.planned_verdicts import PlannedVerdicts
 from stylebatch.ledger.stale import Stale, StaleFound
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.output.layout import Dataset
+from stylebatch.output.loss_log import is_log
 from stylebatch.plan import PlanError, Planned, PlannedFolder
 from stylebatch.records import REJECTED, Group, Job, Shape
 from stylebatch.system import listing
@@ -211,7 +212,8 @@ class PlannedJobs:
         path = self._dataset.log_path(below(folder, job.name))
         if self._logs is None or self._logs[0] != path.parent:
             self._logs = (path.parent, listing.list_sizes(path.parent).keys())
-        return path.name in self._logs[1]
+        # One of ours may be left of a ledger that is lost, or of an image that is gone.
+        return path.name in self._logs[1] and not is_log(path)
 
     def _many(self, table: str, rows: list[Row]) -> None:
         if rows:

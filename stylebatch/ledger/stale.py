@@ -11,7 +11,7 @@ from stylebatch.ledger.outcomes import STANDING
 from stylebatch.ledger.planned_names import Other, PlannedNames
 from stylebatch.manifest import base_name
 from stylebatch.system.paths import below
-from stylebatch.system.reach import Reaches
+from stylebatch.system.reach import Reach, Reaches
 
 _BLOCK = 1000
 # Images, jobs of which there is none, and images of inputs that are gone.
@@ -70,7 +70,8 @@ class Stale:
                 if other.state in STANDING:
                     table = self._judge(other, reaches, found, is_emptied=most is None)
                 else:
-                    table = "unmade"
+                    # What failed is told of as long as nobody knows that its input is gone.
+                    table = "" if self._barriers(other, reaches, most is None) else "unmade"
                 if table:
                     insert = f"INSERT OR IGNORE INTO temp.{table} VALUES (?, ?)"
                     self._connection.execute(insert, (other.folder, other.name))
@@ -89,18 +90,22 @@ class Stale:
     @staticmethod
     def _judge(other: Other, reaches: Reaches, found: StaleFound, *, is_emptied: bool) -> str:
         """Return the table for an image, "" where it stays, and count it."""
-        inputs = [other.content, *([] if other.style.startswith("blend:") else [other.style])]
-        looked = [reaches.of(path) for path in inputs if path]
-        for each in looked:
-            if each.barrier and not (each.is_empty and is_emptied):
-                found.unreachable[each.barrier] += 1
-                found.reasons[each.barrier] = each.reason
-                return ""
+        for each in Stale._barriers(other, reaches, is_emptied):
+            found.unreachable[each.barrier] += 1
+            found.reasons[each.barrier] = each.reason
+            return ""
+        looked = [reaches.of(path) for path in _inputs(other)]
         if all(each.is_there for each in looked):
             found.stale += 1
             return "stale"
         found.removed += 1
         return "removed"
+
+    @staticmethod
+    def _barriers(other: Other, reaches: Reaches, is_emptied: bool) -> list[Reach]:
+        """Return what stands between us and an output's inputs."""
+        looked = [reaches.of(path) for path in _inputs(other)]
+        return [each for each in looked if each.barrier and not (each.is_empty and is_emptied)]
 
     def _count_standing(self, pairs: list[str]) -> int:
         marks = ", ".join("?" * len(pairs))
@@ -114,6 +119,11 @@ class Stale:
         """Yield the paths in one of `stale` and `unmade`, a block at a time."""
         for rows in self._database.keys(f"temp.{table}", _BLOCK):
             yield [below(folder, name) for folder, name in rows]
+
+
+def _inputs(other: Other) -> list[str]:
+    style = [] if other.style.startswith("blend:") else [other.style]
+    return [path for path in (other.content, *style) if path]
 
 
 def _limit(most: int | str | None, found: StaleFound) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stylebatch.errors import UserError, raise_all
-from stylebatch.output.layout import IMAGES, Dataset
+from stylebatch.output.layout import Dataset
 
 
 class ForeignFileError(UserError):
@@ -37,19 +37,34 @@ def check_records(dataset: Dataset) -> None:
 
 
 def _first_value(path: Path) -> object:
-    """Return what a file of JSON, or the first line of one with a value a line, says."""
+    """Return what a file of JSON, or the first line of one with a value a line, says.
+
+    None of an empty file, "" of what is no JSON.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-        first = text if path.suffix == ".json" else text.partition("\n")[0]
-        return json.loads(first) if first.strip() else None
+        with path.open(encoding="utf-8") as file:
+            first = file.read() if path.suffix == ".json" else file.readline()
+        return json.loads(first) if first else None
     except (OSError, ValueError):
         return ""
 
 
+def is_line_of_ours(value: object) -> bool:
+    """Whether a line of `metadata.jsonl` or `failures.jsonl` is one that stylebatch has written.
+
+    A line with a path below `images/` alone is not: so are those of other people's image folders.
+    """
+    keys = value.keys() if isinstance(value, dict) else set()
+    return {"file_name", "pair", "content"} <= keys and bool({"settings_id", "reason"} & keys)
+
+
 def _tells_of_image(value: object) -> bool:
     # An output without images has a file without lines.
-    is_line = isinstance(value, dict) and str(value.get("file_name")).startswith(f"{IMAGES}/")
-    return value is None or is_line or (isinstance(value, dict) and "pair" in value)
+    return value is None or is_line_of_ours(value) or _is_annotation_failure(value)
+
+
+def _is_annotation_failure(value: object) -> bool:
+    return isinstance(value, dict) and {"annotation", "pair", "reason"} <= value.keys()
 
 
 def _are_settings(value: object) -> bool:

@@ -1,7 +1,10 @@
 """One CSV per image: the losses of every point that was evaluated."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
+
+from stylebatch.system.files import read_start
 
 COLUMNS = ("evaluation", "level", "total", "content", "style", "tv", "accepted", "seconds")
 
@@ -48,3 +51,12 @@ def encode_log(rows: Iterable[LossRow]) -> bytes:
         for row in rows
     ]
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def is_log(path: Path) -> bool:
+    """Whether there is a file that begins as a loss log does."""
+    header = f"{','.join(COLUMNS)}\n".encode("ascii")
+    try:
+        return read_start(path, len(header)) == header
+    except OSError:
+        return False

@@ -90,24 +90,35 @@ class InputReader:
         where = self.root / folder
         found: list[KnownFile | None] = []
         changed: list[int] = []
+        # Of files that an earlier version has read.
+        learnt: dict[str, KnownFile] = {}
         for stat, name in zip(stats, names, strict=True):
             file = known.get(name)
             if file is None or not file.is_as(stat):
                 changed.append(len(found))
+            elif not file.inode:
+                file = file._replace(ctime_ns=stat.ctime_ns, inode=stat.inode)
+                learnt[name] = file
             found.append(file)
         if changed:
             data = read_each(f"{where}/{names[index]}" for index in changed)
             for index, each in zip(changed, data, strict=True):
                 found[index] = self._examine(each, stats[index])
             read = {names[index]: file for index in changed if (file := found[index])}
-            self.known.remember_files(folder, read)
+            learnt |= read
+        if learnt:
+            self.known.remember_files(folder, learnt)
         return found
 
     def masks_of(self, folder: str, contents: Iterable[str]) -> list[Mask]:
         """Return the masks of a folder's content images: in `folder`, by the same stem."""
         stems = [_stem(content) for content in contents]
         wanted: dict[str, list[listing.FileStat]] = {stem: [] for stem in stems}
-        for stat in listing.list_files(self.root / folder, images.IMAGE_SUFFIXES):
+        try:
+            listed = listing.list_files(self.root / folder, images.IMAGE_SUFFIXES)
+        except OSError:
+            listed = []  # the jobs fail for want of their masks, and no others
+        for stat in listed:
             if (stem := _stem(stat.path)) in wanted:
                 wanted[stem].append(stat)
         alone = [found[0] for found in wanted.values() if len(found) == 1]

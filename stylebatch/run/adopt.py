@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylebatch.ledger import AdoptedImage, Ledger, LedgerError, open_together
-from stylebatch.output.foreign import check_records
+from stylebatch.ledger import AdoptedImage, Ledger, LedgerError, is_damage, open_together
+from stylebatch.output.foreign import check_records, is_line_of_ours
 from stylebatch.output.layout import IMAGES, Dataset
+from stylebatch.output.loss_log import is_log
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, output_errors
 from stylebatch.system import files, listing
 
 _BLOCK = 1000
+# Kept while images are taken in: whoever was killed meanwhile goes on.
+_ADOPTING = "adopting"
 # Before an image's path in a line of the metadata.
 _ABOVE = f"{IMAGES}/"
 
@@ -47,13 +50,15 @@ def adopt_output(dataset: Dataset) -> Adoption:
     Raises:
         UserError: a run of it goes on (10); it can't be written (5); a newer ledger (2).
     """
+    check_records(dataset)
     with output_errors(dataset):
         dataset.make_folders()
     with output_errors(dataset), hold(dataset, new_run_id()):
         damaged = _move_damaged(dataset.ledger)
         with Ledger.open(dataset.ledger) as ledger:
             found = _adopt(dataset, ledger, takes_unproven=True)
-            write_records(dataset, ledger)
+            if found.known or found.proven or found.unproven:
+                write_records(dataset, ledger)
         found.damaged = damaged
     return found
 
@@ -64,9 +69,17 @@ def adopt_lost(dataset: Dataset, ledger: Ledger) -> int:
     So an output that was copied without its `.stylebatch` goes on. A ledger that is only read has
     to be a copy of its own.
     """
-    if ledger.counts() or files.stat_file(dataset.metadata) is None:
+    if files.stat_file(dataset.metadata) is None:
         return 0
-    return _adopt(dataset, ledger, takes_unproven=False).proven
+    # One that was killed meanwhile has taken some in.
+    if ledger.counts() and not ledger.get(_ADOPTING):
+        return 0
+    if is_whole := not ledger.is_read_only:
+        ledger.put(_ADOPTING, True)
+    proven = _adopt(dataset, ledger, takes_unproven=False).proven
+    if is_whole:
+        ledger.put(_ADOPTING, False)
+    return proven
 
 
 def open_to_plan(dataset: Dataset) -> Ledger:
@@ -108,20 +121,28 @@ def _looked_at(
 ) -> Iterator[AdoptedImage]:
     for _, stats in listing.walk_files(dataset.images, IMAGE_SUFFIXES):
         known = ledger.known_images(stat.path for stat in stats)
-        found.known += len(known)
         for stat in stats:
-            if stat.path in known:
-                continue
             line = told.line_of(stat.path)
-            has_log = files.stat_file(dataset.log_path(stat.path)) is not None
-            if not line and not has_log:
+            if known.get(stat.path) in ((stat.size, line.get("fingerprint")), (stat.size, "")):
+                found.known += 1
+                continue
+            has_log = is_log(dataset.log_path(stat.path))
+            if stat.size < 0 or not (line or has_log or stat.path in known):
                 found.foreign += 1
                 continue
-            digest = line.get("digest")
-            is_proven = bool(digest) and bool(line.get("fingerprint")) and (
-                files.digest_file(dataset.image_path(stat.path)) == digest
-            )  # fmt: skip
+            is_proven = bool(line.get("fingerprint")) and bool(line.get("digest"))
+            is_proven = is_proven and _digest(dataset.image_path(stat.path)) == line["digest"]
+            if stat.path in known and not is_proven:
+                found.known += 1  # it is made again where that is wrong
+                continue
             yield AdoptedImage(stat.path, line, stat.size, is_proven)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return files.digest_file(path)
+    except OSError:
+        return ""
 
 
 class _Told:
@@ -131,8 +152,9 @@ class _Told:
         self._places: dict[str, int] = {}
         self._file = path.open("rb") if files.stat_file(path) is not None else None
         while self._file is not None and (text := self._file.readline()):
-            name = _parsed(text).get("file_name")
-            if isinstance(name, str) and name.startswith(_ABOVE):
+            line = _parsed(text)
+            name = line.get("file_name")
+            if is_line_of_ours(line) and isinstance(name, str) and name.startswith(_ABOVE):
                 self._places[name.removeprefix(_ABOVE)] = self._file.tell() - len(text)
 
     def __enter__(self) -> "_Told":
@@ -174,8 +196,10 @@ def _move_damaged(path: Path) -> Path | None:
     numbers = (path.with_name(f"{path.name}.damaged-{number}") for number in range(1, 1000))
     target = next(each for each in numbers if files.stat_file(each) is None)
     files.rename(path, target)
-    # It would be rolled back into the new one.
-    files.remove_file(path.with_name(f"{path.name}-journal"))
+    # It would be rolled back into the new one; beside the old it may still mend that.
+    journal = path.with_name(f"{path.name}-journal")
+    if files.stat_file(journal) is not None:
+        files.rename(journal, target.with_name(f"{target.name}-journal"))
     return target
 
 
@@ -186,8 +210,10 @@ def _is_sound(path: Path) -> bool:
         with closing(sqlite3.connect(path)) as connection:
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except LedgerError as error:
-        if isinstance(error.__cause__, sqlite3.DatabaseError):
+        if isinstance(error.__cause__, sqlite3.DatabaseError) and is_damage(error.__cause__):
             return False
         raise
-    except sqlite3.DatabaseError:
-        return False
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            return False
+        raise

@@ -26,10 +26,10 @@ def check_only_manifest(manifest: Manifest, ledger: Ledger) -> None:
     """
     mine = _from_output(manifest)
     for pair, place in (ledger.get(_KEY) or {}).items():
-        other = manifest.output / place
+        other = Path(os.path.normpath(manifest.output.absolute() / place))
         if pair in _pairs(manifest) and place != mine and _claims(other, pair, manifest):
             where = f"{manifest.path.name}: pair '{pair}'"
-            whose = f"the pair '{pair}' of {os.path.normpath(other)}"
+            whose = f"the pair '{pair}' of {other}"
             found = f"{manifest.output} has images of {whose}"
             todo = "give the pair another name, or the manifest another output"
             raise ManifestError(where, found, "one manifest for a pair of an output", todo)

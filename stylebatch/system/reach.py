@@ -44,10 +44,13 @@ class Reaches:
 
     def _of(self, path: str) -> Reach:
         """Return what there is at a POSIX path from the root, or an absolute one."""
+        # First: a folder that does not answer is asked once, and not each of its files.
+        above = self._above(path.rpartition("/")[0] or ".")
+        if above.barrier and not above.is_empty:
+            return above
         found = self._asked(path)
         if found == _THERE:
             return found
-        above = self._above(path.rpartition("/")[0] or ".")
         return found if found and not above.barrier else above
 
     def _above_of(self, folder: str) -> Reach:

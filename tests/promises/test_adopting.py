@@ -1,13 +1,17 @@
 """Outputs whose ledger is lost, damaged or behind: nothing that is proven is made again."""
 
+import json
 import shutil
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from support.runs import Small, color_project, command, contents, lines, small_project
+from support.runs import Small, color_project, command, contents, lines, picture, small_project
+
+from stylebatch.ledger import AdoptedImage, Ledger
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
@@ -220,3 +224,98 @@ def test_files_of_somebody_else_are_not_written_over(tmp_path: Path, name: str, 
         assert "stylebatch did not make it" in ended.err
     assert place.read_text() == text
     assert not (small.out / "images").exists() or not contents(small.out / "images")
+
+
+CAPTIONS = '{"file_name": "images/mine.png", "text": "my caption"}\n'
+
+
+@pytest.mark.parametrize("name", ["run", "adopt"])
+def test_somebody_elses_image_folder_is_left_as_it_is(tmp_path: Path, name: str) -> None:
+    small = color_project(tmp_path)
+    (small.out / "images").mkdir(parents=True)
+    picture(3).save(small.out / "images/mine.png")
+    (small.out / "metadata.jsonl").write_text(CAPTIONS)
+    before = contents(small.out)
+    ended = command(name, str(small.write()))
+    assert ended.code == 2
+    assert "metadata.jsonl" in ended.err
+    assert contents(small.out) == before
+
+
+def test_a_locked_ledger_is_not_taken_for_a_damaged_one(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylebatch.ledger.database._BUSY_TIMEOUT_S", 0.2)
+    with closing(sqlite3.connect(ledger(small), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        ended = command("adopt", str(small.out))
+    assert ended.code != 0
+    assert not [*(small.out / ".stylebatch").glob("*damaged*")]
+    assert small.again() == set()
+
+
+@pytest.mark.parametrize("state", ["pending", "failed"])
+def test_a_ledger_from_before_its_images_were_done_is_brought_up(small: Small, state: str) -> None:
+    before = small.identities()
+    told = small.metadata()
+    with closing(sqlite3.connect(ledger(small))) as connection, connection:
+        connection.execute("UPDATE jobs SET state = ?, size = NULL WHERE folder = 'cats'", (state,))
+    assert "3 images adopted, 3 known already" in adopt(small)
+    assert small.metadata() == told
+    assert small.again() == set()
+    assert small.identities() == before
+
+
+def test_a_run_that_was_killed_while_it_took_images_in_goes_on(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(small.out / ".stylebatch")
+    before = small.identities()
+    monkeypatch.setattr("stylebatch.run.adopt._BLOCK", 1)
+    real, calls = Ledger.adopt, list[object]()
+
+    def fail_late(self: Ledger, images: Iterable[AdoptedImage]) -> None:
+        calls.append(images)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(self, images)
+
+    monkeypatch.setattr(Ledger, "adopt", fail_late)
+    assert small.run().code == 4
+    assert small.again() == set()
+    assert small.identities() == before
+
+
+def test_a_loss_log_of_ours_is_in_nobodys_way(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    assert small.run().code == 0
+    shutil.rmtree(small.out / ".stylebatch")
+    (small.out / "images/cats/a-s.png").unlink()
+    assert small.again() == {"cats/a-s.png"}
+
+
+def test_a_link_to_nothing_among_the_images_stops_no_adoption(small: Small) -> None:
+    shutil.rmtree(small.out / ".stylebatch")
+    (small.out / "images/cats/own.png").symlink_to("nowhere")
+    assert small.again() == set()
+    assert (small.out / "images/cats/own.png").is_symlink()
+
+
+def test_an_edited_line_costs_itself_alone(small: Small) -> None:
+    path = small.out / "metadata.jsonl"
+    rows = lines(path)
+    rows[0]["label"] = {"mine": 1}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.rmtree(small.out / ".stylebatch")
+    before = small.identities()
+    assert small.again() == set()
+    assert small.identities() == before
+
+
+def test_manifests_are_told_apart_after_a_merge_as_well(small: Small) -> None:
+    small.document["output"] = "shared"
+    assert small.run("--shard", "0/1").code == 0
+    assert command("merge", str(small.manifest)).code == 0
+    other = small.root / "other.yaml"
+    other.write_bytes(small.manifest.read_bytes())
+    assert command("run", str(other)).code == 2

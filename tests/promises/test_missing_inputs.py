@@ -310,3 +310,38 @@ def test_what_is_passed_over_is_said_by_runs_and_kept(small: Small) -> None:
         "all: 1 folder holds no image that is read, but other files (such as birds: 2 × .heic, "
         "1 × .xyz)"
     ]
+
+
+def test_failures_of_what_cannot_be_reached_are_kept(small: Small) -> None:
+    (small.root / "photos/cats/bad.png").write_bytes(b"no image")
+    assert small.again(code=3) == set()
+    before = (small.out / "failures.jsonl").read_text()
+    (small.root / "photos/cats").rename(small.root / "away")
+    _link_to_nothing(small.root / "photos/cats", small.root)
+    assert small.again(code=3) == set()
+    assert (small.out / "failures.jsonl").read_text() == before
+
+
+def test_masks_that_cannot_be_listed_fail_their_own_jobs(small: Small) -> None:
+    small.pair["masks"] = "masks"
+    for path in ("cats/a.png", "dogs/b.png"):
+        (small.root / "masks" / path).parent.mkdir(parents=True)
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:] = 255
+        Image.fromarray(mask).save(small.root / "masks" / path)
+    assert small.again() == ALL
+    (small.root / "masks/cats").rename(small.root / "away")
+    _link_to_itself(small.root / "masks/cats", small.root)
+    small.photo("dogs/c.png", 9)
+    shutil.copy(small.root / "masks/dogs/b.png", small.root / "masks/dogs/c.png")
+    assert small.again(code=3) == {"dogs/c-s.png", "dogs/c-t.png"}
+    assert small.images().keys() >= ALL
+
+
+def test_a_ledger_without_inodes_learns_them(small: Small) -> None:
+    with closing(sqlite3.connect(small.out / ".stylebatch/ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE files SET ctime_ns = 0, inode = 0")
+    assert small.again() == set()
+    with closing(sqlite3.connect(small.out / ".stylebatch/ledger.sqlite")) as ledger:
+        rows = ledger.execute("SELECT count(*), sum(inode > 0) FROM files").fetchone()
+    assert rows == (4, 4)
