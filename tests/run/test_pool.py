@@ -146,7 +146,7 @@ def test_a_photograph_that_can_be_read_again_in_a_moment_is_made(small: Small) -
 
 
 @pytest.mark.skipif(not IS_EIO, reason="needs a file that can't be read with EIO")
-def test_attempts_have_an_end_and_then_the_failure_stays(small: Small) -> None:
+def test_attempts_have_an_end_and_the_next_run_tries_again(small: Small) -> None:
     photo = small.root / "photos/cats/a.png"
     small.document["run"]["max_retries"] = 1
     onlooker = Onlooker(lambda: unplug(photo))
@@ -156,8 +156,7 @@ def test_attempts_have_an_end_and_then_the_failure_stays(small: Small) -> None:
     reasons = {row["reason"] for row in lines(small.out / "failures.jsonl")}
     assert reasons == {"photos/cats/a.png: can't be read (Input/output error) (2 attempts)"}
     plug(photo)
-    assert go(small, Onlooker(int)).done == 0
-    assert go(small, Onlooker(int), retry_failed=True).done == 2
+    assert go(small, Onlooker(int)).done == 2
 
 
 def test_a_permanent_failure_is_not_tried_again(small: Small) -> None:
