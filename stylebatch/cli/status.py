@@ -189,7 +189,11 @@ def _show_status(found: Mapping[str, Any], console: Console) -> None:
 
 def _total_text(total: Mapping[str, int]) -> str:
     # By the ledger: a file that was deleted by hand since is found by `plan` and `run`.
-    parts = [f"{total['done']:,} of {counted(total['planned'], 'image', 'is', 'are')} done"]
+    beyond = max(0, total["done"] - total["planned"])
+    done = total["done"] - beyond
+    parts = [f"{done:,} of {counted(total['planned'], 'image', 'is', 'are')} done"]
+    if beyond:
+        parts.append(f"{counted(beyond, 'more image')} that the last plan did not have")
     if total["failed"]:
         parts.append(f"{total['failed']:,} failed")
     if total["rejected"]:

@@ -123,7 +123,7 @@ def _list(
 ) -> tuple[list[FileStat], list[str]]:
     """Return a folder's files and folders, and note what else is in it once all is seen."""
     found, folders = [], []
-    passed_over, unreachable = Counter[str](), {}
+    passed_over, unreachable, is_patient = Counter[str](), {}, True
     with _entries(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -137,8 +137,10 @@ def _list(
                 if name not in SYSTEM_FOLDERS:
                     folders.append(name)
             elif suffix in suffixes and kind is not _Kind.OTHER:
-                if stat := _stat(entry, prefix + told):
+                if stat := _stat(entry, prefix + told, is_patient=is_patient):
                     found.append(stat)
+                    # A share that does not answer would be waited for at each of its files.
+                    is_patient = is_patient and stat.size >= 0
             elif kind is _Kind.NOTHING and not suffix[1:].isalpha():
                 # It may well lead to a folder, on a disk that is not mounted now.
                 unreachable[prefix + told] = _why(entry)
@@ -170,10 +172,10 @@ def _kind(entry: os.DirEntry[str]) -> _Kind:
     return _Kind.OTHER
 
 
-def _stat(entry: os.DirEntry[str], path: str) -> FileStat | None:
+def _stat(entry: os.DirEntry[str], path: str, *, is_patient: bool = True) -> FileStat | None:
     """Return what the system says of a file; None if it has gone since the folder was listed."""
     try:
-        return FileStat.of(path, asked(entry.stat))
+        return FileStat.of(path, asked(entry.stat) if is_patient else entry.stat())
     except FileNotFoundError:
         return FileStat.unreachable(path) if entry.is_symlink() else None
     except OSError:

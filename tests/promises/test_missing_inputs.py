@@ -81,6 +81,8 @@ def test_a_class_that_cannot_be_reached_keeps_its_images_and_is_told(
     assert small.identities() == before
     assert small.stale() == set()
     assert small.metadata().keys() == ALL
+    shown = command("status", str(small.out)).out
+    assert "2 of 2 images are done, 2 more images that the last plan did not have" in shown
     told = small.summary()
     assert told["unreachable"] == {"photos/cats": reason}
     assert (told["kept"], told["set_aside"], told["exit_code"]) == (2, 0, 3)
