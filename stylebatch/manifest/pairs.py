@@ -277,6 +277,8 @@ def _folder_problem(folder: Path) -> str:
     try:
         if not folder.is_dir():
             return "is a file" if folder.exists() else "is no folder that exists"
+        if not any(folder.iterdir()):
+            return "is empty (is a disk missing?)"
         if next(walk_files(folder, IMAGE_SUFFIXES), None) is None:
             return f"holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})"
     except (OSError, ValueError) as error:

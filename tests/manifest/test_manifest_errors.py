@@ -330,7 +330,7 @@ MEANING_ERRORS = [
     (
         "content: photos",
         "content: empty",
-        f"10: pairs[0].content: 'empty' holds no image ({SUFFIXES}); allowed is a folder of "
+        f"10: pairs[0].content: 'empty' is empty (is a disk missing?); allowed is a folder of "
         f"images (searched recursively); {CORRECT}",
     ),
     (
@@ -463,8 +463,8 @@ MEANING_ERRORS = [
     (
         "size_px: 128",
         "masks: empty",
-        f"12: pairs[0].masks: 'empty' holds no image ({SUFFIXES}); allowed is a folder of images, "
-        f"each at the path of its content image; {CORRECT}",
+        "12: pairs[0].masks: 'empty' is empty (is a disk missing?); allowed is a folder of "
+        f"images, each at the path of its content image; {CORRECT}",
     ),
     (
         "recipe: balanced",
