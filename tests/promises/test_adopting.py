@@ -9,7 +9,18 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from support.runs import Small, color_project, command, contents, lines, picture, small_project
+from support.runs import (
+    Small,
+    color_project,
+    command,
+    contents,
+    end,
+    lines,
+    picture,
+    small_project,
+    start,
+    wait_until,
+)
 
 from stylebatch.ledger import AdoptedImage, Ledger
 
@@ -319,3 +330,21 @@ def test_manifests_are_told_apart_after_a_merge_as_well(small: Small) -> None:
     other = small.root / "other.yaml"
     other.write_bytes(small.manifest.read_bytes())
     assert command("run", str(other)).code == 2
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_removed_in_mid_run_ends_the_run(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    assert small.run().code == 0
+    small.photo("cats/c.png", 9)
+    small.pair["steps"] = 100_000
+    process = start("run", str(small.write()))
+    activity = small.out / ".stylebatch/activity.json"
+    wait_until(lambda: activity.exists() and '"total"' in activity.read_text(), "it is at work")
+    ledger(small).unlink()
+    ended = end(process)
+    assert ended.code == 5, ended
+    assert "was removed or replaced while a run goes on" in ended.err
+    # What stands is known again by the metadata.
+    small.pair["steps"] = 3
+    assert small.again() == {"cats/c-s.png", "cats/c-t.png"}
