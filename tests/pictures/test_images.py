@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
+from support.corpus import UPRIGHT
 from support.encoded import display_profile, encode, scene, srgb_encoded
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 from torchvision.transforms.functional import resize as torchvision_resize
@@ -42,19 +43,6 @@ def png_of(width: int, height: int, depth: int, colour_type: int, rows: bytes) -
 
 def rows_of(values: np.ndarray) -> bytes:
     return b"".join(b"\0" + row.tobytes() for row in values)
-
-
-# Rows and columns of the stored picture's first pixel within the upright one (EXIF 2.3, 4.6.4).
-UPRIGHT = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2),
-    6: lambda a: a.transpose(1, 0, 2)[:, ::-1],
-    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
-    8: lambda a: a.transpose(1, 0, 2)[::-1],
-}
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)

@@ -204,7 +204,7 @@ def test_a_listing_with_an_entry_that_cannot_be_told_of_is_no_empty_folder(
     assert os.path.islink(small.out / "images/cats/loop")
 
 
-def test_masks_beside_an_entry_that_cannot_be_told_of_are_still_found(small: Small) -> None:
+def _make_with_masks(small: Small) -> None:
     small.pair["masks"] = "masks"
     for path in ("cats/a.png", "dogs/b.png"):
         (small.root / "masks" / path).parent.mkdir(parents=True)
@@ -212,6 +212,10 @@ def test_masks_beside_an_entry_that_cannot_be_told_of_are_still_found(small: Sma
         mask[4:] = 255
         Image.fromarray(mask).save(small.root / "masks" / path)
     assert small.again() == ALL
+
+
+def test_masks_beside_an_entry_that_cannot_be_told_of_are_still_found(small: Small) -> None:
+    _make_with_masks(small)
     (small.root / "masks/cats/other.png").symlink_to("other.png")
     (small.root / "masks/cats/folder").symlink_to("x" * 300)
     assert small.again() == set()
@@ -325,13 +329,7 @@ def test_failures_of_what_cannot_be_reached_are_kept(small: Small) -> None:
 
 
 def test_masks_that_cannot_be_listed_fail_their_own_jobs(small: Small) -> None:
-    small.pair["masks"] = "masks"
-    for path in ("cats/a.png", "dogs/b.png"):
-        (small.root / "masks" / path).parent.mkdir(parents=True)
-        mask = np.zeros((16, 16), np.uint8)
-        mask[4:] = 255
-        Image.fromarray(mask).save(small.root / "masks" / path)
-    assert small.again() == ALL
+    _make_with_masks(small)
     (small.root / "masks/cats").rename(small.root / "away")
     _link_to_itself(small.root / "masks/cats", small.root)
     small.photo("dogs/c.png", 9)
