@@ -1,7 +1,7 @@
 """What planning comes across that its user may not have meant."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stylebatch.manifest import base_name
@@ -16,6 +16,12 @@ from stylebatch.system.words import counted
 # About 32 GB on a CPU: an image of these many pixels on its own.
 MAX_USUAL_PIXELS = 2**24
 MAX_EXAMPLES = 3
+
+
+def _some(examples: Sequence[str], count: int) -> str:
+    """Name the first of so many, and say how many more there are."""
+    rest = count - len(examples)
+    return ", ".join(examples) + (f" and {rest:,} more" if rest else "")
 
 
 @dataclass
@@ -60,12 +66,10 @@ class PairSummary:
     def warnings(self) -> Iterator[str]:
         """Say what a user may not have meant."""
         if self.unreadable:
-            first = ", ".join(self.unreadable_examples)
-            rest = self.unreadable - len(self.unreadable_examples)
-            more = f" and {rest:,} more" if rest else ""
+            some = _some(self.unreadable_examples, self.unreadable)
             photographs = counted(self.unreadable, "photograph")
             they = "it fails" if self.unreadable == 1 else "they fail"
-            yield f"{photographs} can't be read ({first}{more}): {they}"
+            yield f"{photographs} can't be read ({some}): {they}"
         if self.enlarged:
             photographs = counted(self.enlarged, "photograph", "comes", "come")
             yield (
@@ -130,11 +134,9 @@ class PlanSummary:
 
     def _style_warnings(self) -> Iterator[str]:
         if unreadable := self.unreadable_styles:
-            told = ", ".join(unreadable[:MAX_EXAMPLES])
-            rest = len(unreadable) - MAX_EXAMPLES
-            more = f" and {rest:,} more" if rest > 0 else ""
+            some = _some(unreadable[:MAX_EXAMPLES], len(unreadable))
             images = counted(len(unreadable), "style image")
-            yield f"{images} can't be read ({told}{more}): what is to be made of it fails"
+            yield f"{images} can't be read ({some}): what is to be made of it fails"
 
     def split_rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield a row for each split of each pair: pair, split, images, what becomes of them."""
