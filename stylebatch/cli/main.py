@@ -50,6 +50,10 @@ COMMANDS = {
         "adopt:adopt",
         "Let an output's images be known again whose ledger is damaged, lost or behind.",
     ),
+    "verify": (
+        "verify:verify",
+        "Hold every file of an output against its ledger and records; find what is not as it was.",
+    ),
     "restore": (
         "aside:restore",
         "Put images that were set aside back where none stands now, of each the last one.",
@@ -74,6 +78,7 @@ COMMANDS = {
 # What is said after Ctrl-C; a run writes as it goes.
 _GO_ON = "stopped; run it again to go on"
 STOPPED = {"run": _GO_ON, "merge": _GO_ON, "restore": _GO_ON, "clean": _GO_ON}
+STOPPED["verify"] = "stopped; nothing was changed"
 STOPPED["stylize"] = "stopped; nothing is kept of what was begun"
 
 

@@ -168,6 +168,12 @@ class Ledger(InputFiles):
             outcomes.forget(self._database, at)
             self._database.count_change()
 
+    def distrust(self, outputs: Iterable[str]) -> None:
+        """Note that images which stand are not as they were written: the next plan wants others."""
+        with self._database.transaction():
+            outcomes.distrust(self._database, [output.rpartition("/")[::2] for output in outputs])
+            self._database.count_change()
+
     def adopt(self, images: Iterable[AdoptedImage]) -> None:
         """Take images in that it does not know, in one transaction."""
         adopt(self._database, images)
@@ -225,6 +231,17 @@ class Ledger(InputFiles):
         for split, kind, count in self._connection.execute(f"{query} GROUP BY 1, 2"):
             found.setdefault(split, {})[kind] = count
         return found
+
+    def in_several_splits(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """Yield the digest of each photograph with images in several splits, with splits and paths.
+
+        A photograph that is there under two names has two paths.
+        """
+        standing = f"FROM jobs WHERE state IN {outcomes.STANDING} AND split IS NOT NULL"
+        query = f"SELECT content_digest {standing} GROUP BY 1 HAVING count(DISTINCT split) > 1"
+        places = f"SELECT DISTINCT split, content {standing} AND content_digest = ? ORDER BY 1, 2"
+        for (digest,) in self._connection.execute(query).fetchall():
+            yield digest, self._connection.execute(places, (digest,)).fetchall()
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of each job that failed, ordered by folder and name."""

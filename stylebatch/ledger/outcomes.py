@@ -116,6 +116,11 @@ def mark_outdated(database: Database, keys: Sequence[Key]) -> None:
     database.connection.executemany(_OUTDATED, keys)
 
 
+def distrust(database: Database, keys: Sequence[Key]) -> None:
+    """Note that images which stand are not what any plan wants; within a transaction."""
+    database.connection.executemany(_DISTRUSTED, keys)
+
+
 def settle_successors(database: Database) -> bool:
     """Drop the successors of images that are up to date, or put them where none stands any more.
 
@@ -141,6 +146,10 @@ _CLAIM = f"""
 """
 _OUTDATED = """
     UPDATE jobs SET state = 'outdated' WHERE folder = ? AND name = ? AND state = 'done'
+"""
+_DISTRUSTED = f"""
+    UPDATE jobs SET state = 'outdated', fingerprint = ''
+    WHERE folder = ? AND name = ? AND state IN {STANDING}
 """
 _DONE = """
     UPDATE jobs SET state = 'done', fingerprint = ?, size = ?, reason = NULL, deaths = 0,

@@ -7,19 +7,19 @@ below them.
 
 from stylebatch.run.adopt import Adoption, adopt_output, open_to_plan
 from stylebatch.run.annotation_survey import survey_annotations
-from stylebatch.run.annotations import annotation_failures
+from stylebatch.run.annotations import annotation_failures, forget_annotations
 from stylebatch.run.executors import EXECUTORS
 from stylebatch.run.judge import JudgedFile, Judgement, judge_output
 from stylebatch.run.limits import Limits
 from stylebatch.run.loop import Loop, WorkerError
 from stylebatch.run.merge import merge_output
-from stylebatch.run.metadata import write_records_beside
+from stylebatch.run.metadata import metadata_row, write_records, write_records_beside
 from stylebatch.run.pace import Pace
 from stylebatch.run.pipeline import RunRequest, make_plan, run
 from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
 from stylebatch.run.restore import Restored, clean_output, list_aside, restore_output
 from stylebatch.run.scheduler import Scheduler, cost_of
-from stylebatch.run.session import RunSummary, last_summary, new_run_id
+from stylebatch.run.session import RunSummary, hold, last_summary, new_run_id, output_errors
 from stylebatch.run.start import (
     check_output,
     check_start,
@@ -58,19 +58,24 @@ __all__ = [
     "clean_output",
     "cost_of",
     "describe_download",
+    "forget_annotations",
+    "hold",
     "judge_output",
     "last_summary",
     "list_aside",
     "make_executor",
     "make_plan",
     "merge_output",
+    "metadata_row",
     "new_run_id",
     "open_to_plan",
+    "output_errors",
     "prepare_all_weights",
     "prepare_weights",
     "restore_output",
     "run",
     "survey_annotations",
     "worker_specs",
+    "write_records",
     "write_records_beside",
 ]

@@ -1,6 +1,5 @@
 """Images that the ledger does not know, known again by what `metadata.jsonl` says of them."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.ledger import AdoptedImage, Ledger, LedgerError, is_damage, open_together
-from stylebatch.output.foreign import check_records, is_line_of_ours
-from stylebatch.output.layout import IMAGES, Dataset
+from stylebatch.output.foreign import check_records
+from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
+from stylebatch.output.metadata_lines import MetadataLines, parsed_line
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, output_errors
@@ -20,8 +20,6 @@ from stylebatch.system import files, listing
 _BLOCK = 1000
 # Kept while images are taken in: whoever was killed meanwhile goes on.
 _ADOPTING = "adopting"
-# Before an image's path in a line of the metadata.
-_ABOVE = f"{IMAGES}/"
 
 
 @dataclass(slots=True)
@@ -98,7 +96,7 @@ def open_to_plan(dataset: Dataset) -> Ledger:
 
 def _adopt(dataset: Dataset, ledger: Ledger, *, takes_unproven: bool) -> Adoption:
     found, waiting = Adoption(), list[AdoptedImage]()
-    with _Told(dataset.metadata) as told:
+    with MetadataLines(dataset.metadata) as told:
         for image in _looked_at(dataset, ledger, told, found):
             if image.is_proven:
                 found.proven += 1
@@ -117,7 +115,7 @@ def _adopt(dataset: Dataset, ledger: Ledger, *, takes_unproven: bool) -> Adoptio
 
 
 def _looked_at(
-    dataset: Dataset, ledger: Ledger, told: "_Told", found: Adoption
+    dataset: Dataset, ledger: Ledger, told: MetadataLines, found: Adoption
 ) -> Iterator[AdoptedImage]:
     for _, stats in listing.walk_files(dataset.images, IMAGE_SUFFIXES):
         known = ledger.known_images(stat.path for stat in stats)
@@ -145,45 +143,9 @@ def _digest(path: Path) -> str:
         return ""
 
 
-class _Told:
-    """The lines of `metadata.jsonl` by image; where each begins is kept, not the lines."""
-
-    def __init__(self, path: Path) -> None:
-        self._places: dict[str, int] = {}
-        self._file = path.open("rb") if files.stat_file(path) is not None else None
-        while self._file is not None and (text := self._file.readline()):
-            line = _parsed(text)
-            name = line.get("file_name")
-            if is_line_of_ours(line) and isinstance(name, str) and name.startswith(_ABOVE):
-                self._places[name.removeprefix(_ABOVE)] = self._file.tell() - len(text)
-
-    def __enter__(self) -> "_Told":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def line_of(self, output: str) -> dict[str, Any]:
-        """Return an image's line, {} where there is none."""
-        place = self._places.get(output)
-        if self._file is None or place is None:
-            return {}
-        self._file.seek(place)
-        return _parsed(self._file.readline())
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _settings(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        found = _parsed(files.read_bytes(path))
+        found = parsed_line(files.read_bytes(path))
     except OSError:
         return {}
     return {key: value for key, value in found.items() if isinstance(value, dict)}

@@ -92,6 +92,11 @@ def write_annotations(dataset: Dataset, ledger: Ledger, run_id: str) -> Report:
     return report
 
 
+def forget_annotations(ledger: Ledger) -> None:
+    """Let all annotations be looked at again by the next run, whatever has changed."""
+    ledger.put(_STATE, None)
+
+
 def annotation_failures(ledger: Ledger) -> Iterator[dict[str, Any]]:
     """Yield what `failures.jsonl` has to say of annotations."""
     if found := ledger.get(_REPORT):

@@ -219,8 +219,10 @@ class Committer:
         image = encode(made, item.canvas.alpha, item.file_format, item.provenance)
         # What was not optimised has no losses.
         losses = self._losses if item.rows else "none"
-        in_table = {"loss_log": self._table} if losses == "parquet" else {}
-        facts = {**item.facts, **item.measure(), **in_table, "digest": digest_bytes(image)}
+        table = self._table if losses == "parquet" else None
+        # Where there is none although there were losses, it is not missing.
+        logged = {"loss_log": table} if item.rows and losses != "csv" else {}
+        facts = {**item.facts, **item.measure(), **logged, "digest": digest_bytes(image)}
         event = JobDone(self._worker, output, item.job.fingerprint, len(image), facts)
         files = {}
         if losses == "csv":
@@ -237,7 +239,7 @@ class Committer:
             write_synced(temporary, data, make_folders=False)
             reached("temporary-written")
             moves[temporary] = target
-        return _Written(event, moves, item.job.is_replacement, item.rows if in_table else ())
+        return _Written(event, moves, item.job.is_replacement, item.rows if table else ())
 
     def _write_table(self, group: list[_Written]) -> dict[Path, Path]:
         """Write the loss logs of a group as one table, where that is asked for."""

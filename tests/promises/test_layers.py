@@ -34,11 +34,11 @@ TABLE = """
     plan worker
     ledger api
     run export
-    preview
+    preview verify
     cli
 """.strip()
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n"), 1) for name in names.split()}
-MAX_ROWS, MAX_ENTRIES = 9, 21
+MAX_ROWS, MAX_ENTRIES = 9, 22
 # The package's doors for Python itself, which are no rooms: only what they open is theirs.
 DOORS = {"stylebatch": {"api"}, "__main__": {"cli"}}
 
@@ -49,6 +49,7 @@ WITHOUT = {
     "ledger": {"device", "worker", "transfer"},
     "api": {"manifest", "worker"},
     "run": {"api", "transfer", "demo"},
+    "verify": {"api", "demo", "device", "manifest", "plan", "transfer", "worker"},
     "export": {
         *("api", "demo", "device", "extractors", "manifest", "pictures", "plan", "recipes"),
         *("transfer", "worker"),
@@ -56,7 +57,8 @@ WITHOUT = {
 }
 # Rooms that are entered by their `__init__` only.
 FRONT_DOORS = {
-    *("demo", "export", "extractors.weights", "ledger", "manifest", "plan", "recipes", "run")
+    *("demo", "export", "extractors.weights", "ledger", "manifest", "plan", "recipes", "run"),
+    "verify",
 }
 # Rooms whose `__init__` brings nothing, as something in them brings torch, or takes long.
 EMPTY = {
