@@ -275,6 +275,8 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     most = loaded.run.max_removals
     parts += staying(summary.unreachable, summary.kept, summary.withheld, most)
     parts += all_passed_over(summary.passed_over)
+    if summary.first_pages:
+        parts.append(f"{summary.first_pages} of the first page or frame of several")
     parts += annotation_parts(summary)
     if summary.exit_code == 4:
         parts.append(f"stopped by {_stop_reason(summary)}: run it again to go on")

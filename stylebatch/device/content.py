@@ -1,6 +1,7 @@
 """A job's content image: read, checked against the plan, and brought to its work size."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -27,13 +28,13 @@ class Content:
     Attributes:
         pixels: (h, w, 3).
         mask: (h, w), 255 where the style applies; None where it does everywhere.
-        bits: as of its `Picture`.
+        told: as of its `Picture`.
     """
 
     pixels: Pixels
     mask: Pixels | None
     canvas: Canvas
-    bits: int | None = None
+    told: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_content(root: Path, job: Job, settings: Settings) -> Content:
@@ -63,7 +64,7 @@ def make_content(
     )
     canvas = make_canvas(recipe, picture.rgb, picture.alpha, mask, width, height)
     fitted = None if mask is None else fit(mask)
-    return Content(fit(picture.rgb), fitted, canvas, picture.bits)
+    return Content(fit(picture.rgb), fitted, canvas, picture.told)
 
 
 def check_edges(canvas: Canvas, file_format: FileFormat, where: str) -> None:

@@ -1,7 +1,8 @@
 """Colour transfers of jobs: content and style read, statistics of a style made once; no torch."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -22,14 +23,14 @@ class Recolored:
         pixels: (height, width, 3), as large as the canvas.
         beside: the style image, where a picture of content, result and style is wanted.
         seconds: that the transfer took, without reading anything.
-        bits: as of the photograph's `Picture`.
+        told: as of the photograph's `Picture`.
     """
 
     pixels: Pixels
     canvas: Canvas
     beside: Pixels | None
     seconds: float
-    bits: int | None = None
+    told: Mapping[str, int] = field(default_factory=dict)
 
 
 class ColorTransfer:
@@ -83,7 +84,7 @@ class ColorTransfer:
         beside = self._images.read(style.images[0]).pixels if recipe.side_by_side else None
         # What it is cut from was cut before.
         whole = replace(canvas, covering=None)
-        return Recolored(pixels, whole, beside, seconds, picture.bits)
+        return Recolored(pixels, whole, beside, seconds, picture.told)
 
     def _statistics(self, image: StyleImage, method: str) -> ColorStatistics:
         key = (image.digest, method)

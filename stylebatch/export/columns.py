@@ -37,6 +37,7 @@ COLUMNS = {
     "accepted": "bool",
     "seconds": "float64",
     "levels": "int32",
+    "pages": "int32",
 }
 # What a column of the type `losses` is made of: float64 each.
 LOSSES = ("total", "content", "style", "tv")

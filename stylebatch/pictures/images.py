@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -88,12 +88,14 @@ class Picture:
     Attributes:
         rgb: (H, W, 3), 8-bit sRGB.
         alpha: (H, W), 8-bit, None where the file has none.
-        bits: that its grey was read with, where it has 16 and fewer were found or asked for.
+        told: how its file was read, where its user may have meant otherwise: `levels`, the bits
+            that its grey was read with, where it has 16 and fewer were found or asked for; `pages`,
+            how many pictures are in it, where there are several: it is the first.
     """
 
     rgb: Pixels
     alpha: Pixels | None
-    bits: int | None = None
+    told: Mapping[str, int] = field(default_factory=dict)
 
 
 def decode(data: bytes, where: str, levels: Levels = "auto") -> Picture:
@@ -138,7 +140,10 @@ def _decode(data: bytes, where: str, levels: Levels, whole: bytes | None = None)
         raise _unreadable(where, data) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
         raise _damaged(where, error) from error
-    return Picture(np.array(rgb), None if alpha is None else np.array(alpha), bits)
+    told = {} if bits is None else {"levels": bits}
+    if (pages := misread.num_pages(image, opened)) > 1:
+        told["pages"] = pages
+    return Picture(np.array(rgb), None if alpha is None else np.array(alpha), told)
 
 
 def upright_size(data: bytes, where: str) -> tuple[int, int]:

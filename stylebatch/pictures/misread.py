@@ -11,6 +11,8 @@ from PIL import ExifTags, Image, ImageFile
 from stylebatch.pictures.mending import profile_of_png, segments
 
 _PNG_GREY, _PNG_RGB = 0, 2
+# Formats in which further pictures are pages, or frames of an animation.
+_PAGED = {"GIF", "TIFF", "WEBP", "PNG", "AVIF"}
 _PLANAR_16 = {"RGB", "RGBA"}
 # The header of a BMP that may hold a profile, and what says so.
 _BMP_V5_BYTES, _BMP_EMBEDDED = 124, b"DEBM"
@@ -55,6 +57,23 @@ def profile_of(image: Image.Image, data: bytes) -> bytes | None:
         return None
     start, length = struct.unpack_from("<II", data, 14 + 112)
     return data[14 + start : 14 + start + length]
+
+
+def num_pages(image: Image.Image, data: bytes) -> int:
+    """Return how many pages or frames are in an image's file, 1 where nobody can tell.
+
+    Of a JPEG with several pictures they are smaller ones, maps of depth and the like: 1.
+    """
+    if image.format not in _PAGED:
+        return 1
+    try:
+        # Counting goes from one to the next: not in the image that is at work.
+        with Image.open(io.BytesIO(data), formats=[image.format]) as other:
+            return int(getattr(other, "n_frames", 1))
+    except MemoryError:
+        raise
+    except Exception:  # what stands behind a sound first picture may be damaged
+        return 1
 
 
 def is_inverted(image: Image.Image) -> bool:

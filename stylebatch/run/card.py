@@ -18,7 +18,7 @@ from stylebatch.system import files
 
 # Of a column that has null only. Others are what their first value is.
 _DTYPES = {
-    **dict.fromkeys(("variant", "seed", "evaluations", "retries", "levels"), "int64"),
+    **dict.fromkeys(("variant", "seed", "evaluations", "retries", "levels", "pages"), "int64"),
     **dict.fromkeys(("strength", "seconds", *SCORES), "float64"),
     **dict.fromkeys(("restored", "retried_with_adam", "accepted"), "bool"),
 }

@@ -2,7 +2,7 @@
 
 from stylebatch.records import Event, JobDone, JobFailed, Notice, WorkerJoined, WorkerLost
 from stylebatch.run.activity import Activity
-from stylebatch.run.grey_levels import GreyLevels
+from stylebatch.run.as_read import AsRead
 from stylebatch.run.loop import LoopWatcher
 from stylebatch.run.progress import Tally
 from stylebatch.system.log import logger
@@ -12,18 +12,18 @@ class Logged:
     """Passes events on, and writes to the log what somebody may look for there.
 
     Attributes:
-        levels: of what has been made.
+        as_read: of what has been made.
     """
 
     def __init__(self, watcher: LoopWatcher, activity: Activity) -> None:
         self._watcher, self._activity = watcher, activity
-        self.levels = GreyLevels()
+        self.as_read = AsRead()
 
     def event(self, event: Event) -> None:
         """Take an event."""
         match event:
             case JobDone():
-                self.levels.tell(event)
+                self.as_read.tell(event)
             case JobFailed(output=output, reason=reason, is_rejected=True):
                 logger.info("%s: %s", output, reason)
             case JobFailed(output=output, reason=reason):

@@ -279,7 +279,8 @@ class _Run:
             return loop.run()
         finally:
             self._note_tally(loop.tally)
-            self._warn(logged.levels.warnings())
+            self.summary.first_pages = logged.as_read.of_pages
+            self._warn(logged.as_read.warnings())
             with suppress(RunError):
                 measured = {kind: pace.to_json() for kind, pace in loop.paces.items()}
                 self.ledger.put("pace", measured)

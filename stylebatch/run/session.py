@@ -50,6 +50,7 @@ class RunSummary:
         kept: images that are not in the plan and stay, as their input can't be reached.
         withheld: likewise, as the inputs of more than `run.max_removals` are gone.
         passed_over: files that are no images (or of another kind), by pair and suffix.
+        first_pages: images that it made of files with several pages or frames: of the first.
         outdated: images that stand at its end although the plan wants them otherwise, or not.
         workers: the device of each, seconds that it was there, and those that the device was busy.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
@@ -82,6 +83,7 @@ class RunSummary:
     kept: int = 0
     withheld: int = 0
     outdated: int = 0
+    first_pages: int = 0
     evaluations: int = 0
     workers: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str | None = None

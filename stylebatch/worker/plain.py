@@ -193,7 +193,7 @@ class PlainWorker:
             **{"evaluations": 1, "seconds": round(made.seconds, 4), "device": "cpu"},
             **{"retries": num_retries, **scores},
             **({"strength": job.strength} if num_retries else {}),
-            **({} if made.bits is None else {"levels": made.bits}),
+            **made.told,
         }
         self._committer.put(
             Finished(

@@ -53,7 +53,6 @@ def facts_of(result: Result, running: Running, device: str, precision: str) -> d
         # What `auto` was here: other machines of the same run may have computed otherwise.
         "precision": precision_name(precision, device),
     }
-    if running.content.bits is not None:
-        facts["levels"] = running.content.bits
+    facts |= running.content.told
     # One that was not made again has its job's.
     return facts | ({"strength": running.strength} if retries else {})

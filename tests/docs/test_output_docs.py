@@ -45,7 +45,7 @@ PLACEHOLDERS = {
 
 
 # Keys of the metadata that only some runs, and some photographs, have.
-SOMETIMES = {"loss_log", "levels"}
+SOMETIMES = {"loss_log", "levels", "pages"}
 ANNOTATIONS = {
     *("labels/CLASS/STEM-STYLE.txt", "labels/classes.txt", "data.yaml", "annotations_coco.json"),
     *("annotations_voc/CLASS/STEM-STYLE.xml", "masks/CLASS/STEM-STYLE.png", "annotations.csv"),

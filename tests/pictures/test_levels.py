@@ -20,7 +20,7 @@ def ramp(largest: int) -> np.ndarray:
 def grey(data: bytes, levels: Levels = "auto") -> tuple[np.ndarray, int | None]:
     picture = decode(data, "x", levels)
     assert (picture.rgb == picture.rgb[..., :1]).all()
-    return picture.rgb[..., 0], picture.bits
+    return picture.rgb[..., 0], picture.told.get("levels")
 
 
 # The largest value and what is found. A dark photograph of 16 bits is not brightened.

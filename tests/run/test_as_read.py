@@ -1,7 +1,8 @@
-"""`levels:` in a manifest: what a run makes of 16-bit grey, and says of it."""
+"""What a run says of photographs that it reads otherwise than may be meant: `levels:`, pages."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,3 +88,45 @@ def test_photographs_that_are_carried_over_have_the_same_levels(small: Small) ->
         grey = np.asarray(image) // 16
     carried = np.asarray(Image.open(small.out / "images/cats/ct.png").convert("RGB"))
     assert np.array_equal(carried, np.stack([grey] * 3, axis=2))
+
+
+def several(path: Path, pages: int, **options: Any) -> None:
+    """Write a file of several pages or frames, the first of them red."""
+    first, *others = (
+        Image.new("RGB", (16, 16), color) for color in ["red", "green", "blue", "white"][:pages]
+    )
+    first.save(path, save_all=True, append_images=others, **options)
+
+
+def test_pages_that_are_passed_over_are_said(tmp_path: Path) -> None:
+    small = color_project(tmp_path)
+    cats = small.root / "photos/cats"
+    several(cats / "scan.tif", 3)
+    several(cats / "moving.gif", 4, duration=50)
+    several(cats / "moving.webp", 2, duration=50, lossless=True)
+    several(cats / "moving.png", 2, duration=50)
+    several(cats / "one.tif", 1)
+    # The second picture of a camera's file is none that anybody would miss.
+    several(cats / "camera.mpo", 2)
+    assert len(small.again()) == 16
+    ended = small.summary()["warnings"]
+    (warning,) = (each for each in ended if "pages" in each)
+    assert warning.startswith("8 images are of files with several pages or frames (such as cats/")
+    rows = small.metadata().items()
+    assert {name: row["pages"] for name, row in rows if "pages" in row} == pages_in(small)
+    several(cats / "another.tif", 2)
+    ended = small.run()
+    assert "2 of the first page or frame of several" in ended.out
+    assert small.summary()["first_pages"] == 2
+    assert "first page" not in small.run().out
+
+
+def pages_in(small: Small) -> dict[str, int]:
+    """Return what Pillow itself counts in the photograph of each image, where there are several."""
+    found = {}
+    for name, row in small.metadata().items():
+        with Image.open(small.root / row["content"]) as image:
+            frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            found[name] = frames
+    return found
