@@ -45,6 +45,8 @@ class Dataset:
         # In which folders of the images there are tables for loaders, and where they are written.
         self.tables = self.state / "tables.json"
         self.unfinished_table = self.state / "table.jsonl"
+        # What the records were when they were written last: others are somebody's edit.
+        self.written = self.state / "written.json"
         # Held while anybody takes a lock on the output.
         self.gate = self.state / "gate"
         # Held while the records of the whole output are read from its ledgers and written.
@@ -162,7 +164,7 @@ class Dataset:
             if name != run_id and not self._is_of_sibling(name):
                 self.remove_temporaries(name)
         records = (self.metadata, self.settings, self.failures, self.card, self.whole.summary)
-        for target in (*records, self.tables, self.unfinished_table):
+        for target in (*records, self.tables, self.unfinished_table, self.written):
             folders.sweep_unfinished(target)
         folders.sweep_unfinished_like(self.root, "metadata-*.jsonl")
         for target in (self.holder, self.summary):

@@ -1,7 +1,7 @@
 """What a run writes about its output: metadata, settings, failures, its card."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -15,9 +15,11 @@ from stylebatch.output.lock import writing_records
 from stylebatch.recipes import Settings
 from stylebatch.run.annotations import annotation_failures
 from stylebatch.run.card import Card
+from stylebatch.run.edited import note_written, set_edited_aside
 from stylebatch.run.loader_tables import has_loader_tables, loader_tables
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
+from stylebatch.system.log import logger
 
 # How often a run writes the records; never more than a share of its time, nor of more images than a
 # second or two are enough for: `stylebatch metadata` does that beside it.
@@ -38,10 +40,15 @@ _FACTS = (
 PACKAGES = ("stylebatch", "torch", "torchvision", "pillow", "numpy")
 
 
-def write_records(dataset: Dataset, ledger: Ledger) -> bool:
+def write_records(
+    dataset: Dataset, ledger: Ledger, tell: Callable[[str], object] = logger.warning
+) -> bool:
     """Write `metadata.jsonl`, `settings.json`, `failures.jsonl`, card and loaders' tables.
 
     Only if anything has changed since they were written.
+
+    Args:
+        tell: is told of those that somebody has edited meanwhile, and where they are now.
 
     Returns:
         whether they were written.
@@ -51,7 +58,7 @@ def write_records(dataset: Dataset, ledger: Ledger) -> bool:
     if is_there and has_loader_tables(dataset) and ledger.get("written") == changes:
         return False
     with writing_records(dataset):
-        _write_all(dataset, ledger)
+        _write_all(dataset, ledger, tell)
         ledger.put("written", changes)
     reached("records-noted")
     return True
@@ -70,7 +77,7 @@ def write_records_beside(dataset: Dataset) -> int:
     for is_last in (False, False, True):
         with writing_records(dataset), copy_together(dataset) as ledger:
             try:
-                return _write_all(dataset, ledger)
+                return _write_all(dataset, ledger, logger.warning)
             except FileNotFoundError:
                 # A run that began at this moment has swept what it took for a killed one's.
                 if is_last:
@@ -78,7 +85,9 @@ def write_records_beside(dataset: Dataset) -> int:
     raise AssertionError
 
 
-def _write_all(dataset: Dataset, ledger: Ledger) -> int:
+def _write_all(dataset: Dataset, ledger: Ledger, tell_edited: Callable[[str], object]) -> int:
+    for text in set_edited_aside(dataset):
+        tell_edited(text)
     card = Card(dataset, ledger.splits())
     rows = map(metadata_row, ledger.done())
     with loader_tables(dataset) as tell:
@@ -91,6 +100,7 @@ def _write_all(dataset: Dataset, ledger: Ledger) -> int:
     _write_failures(dataset, ledger)
     reached("failures-written")
     card.write(map(metadata_row, ledger.done()), settings)
+    note_written(dataset)
     reached("card-written")
     return card.count
 

@@ -338,7 +338,7 @@ class _Run:
         self._doing("writing the records")
         if self.dataset.shard is None:
             annotate(self.dataset, self.ledger, summary)
-            write_records(self.dataset, self.ledger)
+            write_records(self.dataset, self.ledger, lambda text: self._warn([text]))
         summary.seconds = round(time.monotonic() - self.started_s, 3)
         write_summary(self.dataset, summary)
         reached("summary-written")
