@@ -38,7 +38,7 @@ from stylebatch.manifest import load_manifest
 from stylebatch.pictures.images import decode
 from stylebatch.pictures.sizes import resize
 from stylebatch.records import num_slots
-from stylebatch.run import RunRequest, StopRequest, pipeline
+from stylebatch.run import RunRequest, StopRequest, make_plan, pipeline
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import default_cache_folder
 from stylebatch.transfer.engine import Engine
@@ -171,7 +171,7 @@ def run_bare(path: Path) -> Measured:
     manifest, found = load_manifest(path), Measured()
     device = Device("cpu", manifest.root, (manifest.run.cache or default_cache_folder()))
     with Ledger.open(path.parent / "bare.sqlite") as ledger:
-        planned, _, styles = pipeline.make_plan(manifest, ledger)
+        planned, _, styles = make_plan(manifest, ledger)
         groups = {group: list(planned.take(group, 10**6)) for group in planned.groups()}
     decoded = {
         job.output: resize(

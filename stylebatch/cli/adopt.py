@@ -8,6 +8,7 @@ from stylebatch.cli.arguments import DEFAULT_MANIFEST, ArgumentError, OutputPath
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.run import adopt_output
+from stylebatch.system.bars import passing_bar
 from stylebatch.system.words import counted
 
 
@@ -18,7 +19,8 @@ def adopt(path: OutputPath = DEFAULT_MANIFEST) -> None:
     by a run is made again, and the old set aside. Nothing is removed.
     """
     dataset = _output(path)
-    found = adopt_output(dataset)
+    with passing_bar() as tell:
+        found = adopt_output(dataset, lambda count: tell("looking at images", count, None))
     if found.damaged:
         typer.echo(f"{dataset.ledger} is damaged: it is {found.damaged.name} now")
     told = [f"{counted(found.proven, 'image')} adopted"]

@@ -1,16 +1,14 @@
 """`stylebatch export`: an output as other programs read it."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stylebatch.cli.arguments import OutputPath, find_output, one_of
 from stylebatch.export import KINDS, TASKS, Exported, Request, export, parse_shard_size
+from stylebatch.system.bars import passing_bar
 from stylebatch.system.words import counted
 
 app = typer.Typer(
@@ -138,22 +136,10 @@ def _checked(read: Callable[[str], T], text: str, option: str) -> T:
 
 def _export(path: Path, destination: Path, request: Request) -> None:
     dataset = find_output(path)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not sys.stderr.isatty()
-    ) as bar:
-        task = bar.add_task("listing", total=None)
-
-        def tell(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total or None)
-
-        done = export(dataset, destination, request, tell)
+    with passing_bar() as tell:
+        done = export(
+            dataset, destination, request, lambda what, done, total: tell(what, done, total or None)
+        )
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)
     if done.num_left:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stylebatch.cli.arguments import (
     DEFAULT_MANIFEST,
@@ -33,6 +31,7 @@ from stylebatch.output.acceptance import SCORES
 from stylebatch.output.layout import Dataset
 from stylebatch.run import JudgedFile, Judgement, judge_output, last_summary, prepare_weights
 from stylebatch.system import files
+from stylebatch.system.bars import passing_bar
 from stylebatch.system.words import counted
 
 # Which end of a score is the worse one; of the colour neither is.
@@ -79,17 +78,13 @@ def judge(
     target = table or dataset.root / "scores.csv"
     check_writable(target)
     network = _network(manifest, arch, weights)
-    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as bar:
-        task = bar.add_task("", total=None)
+    with passing_bar() as tell:
         found = judge_output(
             dataset,
             manifest,
             network,
             device=device,
-            tell=lambda done, total: bar.update(task, completed=done, total=total),
+            tell=lambda done, total: tell("judging", done, total),
         )
     files.write_atomic(target, _csv(found.images).encode())
     _print(found, target, num_worst, as_json=as_json)

@@ -1,16 +1,15 @@
 """`stylebatch verify`."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, ArgumentError, OutputPath, find_output
 from stylebatch.cli.tables import print_table, say
 from stylebatch.output.layout import Dataset
+from stylebatch.system.bars import passing_bar
 from stylebatch.system.words import counted, size_text
 from stylebatch.verify import KINDS, Difference, Found, repair_output, verify_output
 
@@ -43,25 +42,16 @@ def verify(
     """
     dataset = find_output(path)
     if is_repair and (shards := dataset.shards()):
-        found = f"{counted(len(shards), 'shard')} not merged"
-        raise ArgumentError(str(dataset.root), found, "", "`stylebatch merge` first")
+        told = f"{counted(len(shards), 'shard')} not merged"
+        raise ArgumentError(str(dataset.root), told, "", "`stylebatch merge` first")
     look = repair_output if is_repair else verify_output
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(what: str, done: int, total: int | None) -> None:
-            text = f"looking at {what}: {done:,}" + (f" of {total:,}" if total else "")
-            bar.update(task, description=text, completed=done, total=total)
-
-        found_there = look(dataset, tell, is_quick=is_quick)
+    with passing_bar() as tell:
+        found = look(dataset, tell, is_quick=is_quick)
     if as_json:
-        typer.echo(_json(dataset, found_there))
+        typer.echo(_json(dataset, found))
     else:
-        _print(dataset, found_there, most=None if is_all else _MOST_OF_A_KIND)
-    raise typer.Exit(_FOUND if found_there.differences else 0)
+        _print(dataset, found, most=None if is_all else _MOST_OF_A_KIND)
+    raise typer.Exit(_FOUND if found.differences else 0)
 
 
 def _json(dataset: Dataset, found: Found) -> str:

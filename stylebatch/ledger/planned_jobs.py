@@ -323,7 +323,7 @@ class PlannedJobs:
         """Yield what stands and is not accepted, as `PlannedVerdicts.outside` does."""
         return self._verdicts.outside()
 
-    def find_stale(self, *, allow_removals: bool = False) -> StaleFound:
+    def find_stale(self, *, allow_removals: bool = False, is_noted: bool = True) -> StaleFound:
         """Find the outputs made for this manifest's pairs that the plan no longer has.
 
         The points of a sweep, also those that are no longer there, are their pair's. A ledger that
@@ -332,9 +332,11 @@ class PlannedJobs:
 
         Args:
             allow_removals: so many may be gone, and what is empty was emptied.
+            is_noted: whether a ledger that is written notes so.
         """
         most = None if allow_removals else self._manifest.run.max_removals
-        return self._stale.find({base_name(pair) for pair in self.counts}, self._names, most)
+        bases = {base_name(pair) for pair in self.counts}
+        return self._stale.find(bases, self._names, most, is_noted=is_noted)
 
     def stale(self) -> Iterator[list[str]]:
         """Yield the images that `find_stale` found, a block at a time."""

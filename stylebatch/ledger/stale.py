@@ -52,7 +52,14 @@ class Stale:
                 "PRIMARY KEY (folder, name)) WITHOUT ROWID"
             )
 
-    def find(self, bases: set[str], names: PlannedNames, most: int | str | None) -> StaleFound:
+    def find(
+        self,
+        bases: set[str],
+        names: PlannedNames,
+        most: int | str | None,
+        *,
+        is_noted: bool = True,
+    ) -> StaleFound:
         """Find it; a ledger that is written notes that the images are out of date.
 
         Args:
@@ -60,6 +67,7 @@ class Stale:
             names: what the plan has.
             most: images, or a share of all such as `20%`, above which those whose inputs are gone
                 stay; None: any number, and what was in a folder that is empty now was removed.
+            is_noted: whether it does.
         """
         known = self._connection.execute("SELECT DISTINCT pair FROM main.counts").fetchall()
         ours = [pair for (pair,) in known if base_name(pair) in bases]
@@ -79,7 +87,7 @@ class Stale:
             if not found.is_withheld:
                 self._connection.execute("INSERT INTO temp.stale SELECT * FROM temp.removed")
                 found.stale += found.removed
-        if found.stale and not self._database.is_read_only:
+        if found.stale and is_noted and not self._database.is_read_only:
             with self._database.transaction():
                 self._connection.execute(
                     "UPDATE main.jobs SET state = 'outdated' FROM temp.stale AS s WHERE "

@@ -15,7 +15,8 @@ from stylebatch.run.loop import Loop, WorkerError
 from stylebatch.run.merge import merge_output
 from stylebatch.run.metadata import metadata_row, write_records, write_records_beside
 from stylebatch.run.pace import Pace
-from stylebatch.run.pipeline import RunRequest, make_plan, run
+from stylebatch.run.pipeline import RunRequest, run
+from stylebatch.run.planning import make_plan
 from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
 from stylebatch.run.restore import Restored, clean_output, list_aside, restore_output
 from stylebatch.run.scheduler import Scheduler, cost_of

@@ -1,7 +1,7 @@
 """Images that the ledger does not know, known again by what `metadata.jsonl` says of them."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, output_errors
 from stylebatch.system import files, listing
 
-_BLOCK = 1000
+_BLOCK, _EVERY = 1000, 100
 # Kept while images are taken in: whoever was killed meanwhile goes on.
 _ADOPTING = "adopting"
 
@@ -42,8 +42,11 @@ class Adoption:
     damaged: Path | None = None
 
 
-def adopt_output(dataset: Dataset) -> Adoption:
+def adopt_output(dataset: Dataset, check: Callable[[int], object] = lambda count: None) -> Adoption:
     """Take what an output holds into its ledger; one that is damaged is kept beside a new one.
+
+    Args:
+        check: is told now and then how many images were looked at, and may raise.
 
     Raises:
         UserError: a run of it goes on (10); it can't be written (5); a newer ledger (2).
@@ -54,18 +57,23 @@ def adopt_output(dataset: Dataset) -> Adoption:
     with output_errors(dataset), hold(dataset, new_run_id()):
         damaged = _move_damaged(dataset.ledger)
         with Ledger.open(dataset.ledger) as ledger:
-            found = _adopt(dataset, ledger, takes_unproven=True)
+            found = _adopt(dataset, ledger, check, takes_unproven=True)
             if found.known or found.proven or found.unproven:
                 write_records(dataset, ledger)
         found.damaged = damaged
     return found
 
 
-def adopt_lost(dataset: Dataset, ledger: Ledger) -> int:
+def adopt_lost(
+    dataset: Dataset, ledger: Ledger, check: Callable[[int], object] = lambda count: None
+) -> int:
     """Take what is proven to be ours into a ledger that knows nothing; return how many images.
 
     So an output that was copied without its `.stylebatch` goes on. A ledger that is only read has
     to be a copy of its own.
+
+    Args:
+        check: is told now and then how many images were looked at, and may raise.
     """
     if files.stat_file(dataset.metadata) is None:
         return 0
@@ -74,7 +82,7 @@ def adopt_lost(dataset: Dataset, ledger: Ledger) -> int:
         return 0
     if is_whole := not ledger.is_read_only:
         ledger.put(_ADOPTING, True)
-    proven = _adopt(dataset, ledger, takes_unproven=False).proven
+    proven = _adopt(dataset, ledger, check, takes_unproven=False).proven
     if is_whole:
         ledger.put(_ADOPTING, False)
     return proven
@@ -94,10 +102,12 @@ def open_to_plan(dataset: Dataset) -> Ledger:
     return ledger
 
 
-def _adopt(dataset: Dataset, ledger: Ledger, *, takes_unproven: bool) -> Adoption:
+def _adopt(
+    dataset: Dataset, ledger: Ledger, check: Callable[[int], object], *, takes_unproven: bool
+) -> Adoption:
     found, waiting = Adoption(), list[AdoptedImage]()
     with MetadataLines(dataset.metadata) as told:
-        for image in _looked_at(dataset, ledger, told, found):
+        for image in _looked_at(dataset, ledger, told, found, check):
             if image.is_proven:
                 found.proven += 1
             elif takes_unproven:
@@ -115,11 +125,19 @@ def _adopt(dataset: Dataset, ledger: Ledger, *, takes_unproven: bool) -> Adoptio
 
 
 def _looked_at(
-    dataset: Dataset, ledger: Ledger, told: MetadataLines, found: Adoption
+    dataset: Dataset,
+    ledger: Ledger,
+    told: MetadataLines,
+    found: Adoption,
+    check: Callable[[int], object],
 ) -> Iterator[AdoptedImage]:
+    looked = 0
     for _, stats in listing.walk_files(dataset.images, IMAGE_SUFFIXES):
         known = ledger.known_images(stat.path for stat in stats)
         for stat in stats:
+            if not looked % _EVERY:
+                check(looked)
+            looked += 1
             line = told.line_of(stat.path)
             if known.get(stat.path) in ((stat.size, line.get("fingerprint")), (stat.size, "")):
                 found.known += 1

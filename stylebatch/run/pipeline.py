@@ -1,7 +1,6 @@
 """One run from start to end: plan, make what is missing, set aside what has no place, record."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,8 +12,8 @@ from stylebatch.output.foreign import check_records
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
-from stylebatch.plan import PlannedFolder, PlanSummary, plan_jobs, resolve_styles
-from stylebatch.records import Notice, Style
+from stylebatch.plan import PlanSummary
+from stylebatch.records import Notice
 from stylebatch.run.activity import Activity
 from stylebatch.run.adopt import adopt_lost
 from stylebatch.run.annotations import annotate, note_sources
@@ -24,9 +23,10 @@ from stylebatch.run.judging import note_thresholds, take_out
 from stylebatch.run.limits import COMMIT_S, Limits, count_failures
 from stylebatch.run.logged import Logged
 from stylebatch.run.loop import Loop
-from stylebatch.run.manifests import check_only_manifest, note_manifest
+from stylebatch.run.manifests import note_manifest
 from stylebatch.run.metadata import Refresher, describe_settings, write_records
 from stylebatch.run.pace import Pace
+from stylebatch.run.planning import make_plan
 from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
@@ -68,49 +68,6 @@ class RunRequest:
     shard: Shard | None = None
 
 
-def make_plan(
-    manifest: Manifest,
-    ledger: Ledger,
-    *,
-    retry_failed: bool = False,
-    rehash: bool = False,
-    redo: bool = False,
-    takes_out: bool = True,
-    shard: Shard | None = None,
-    check: Callable[[PlanSummary], object] = lambda summary: None,
-    note: Callable[[PlannedFolder], object] = lambda planned: None,
-) -> tuple[PlannedJobs, PlanSummary, dict[str, Style]]:
-    """Plan a manifest, or a shard of it, against a ledger: what is done, failed, to do.
-
-    Writes no output.
-
-    Args:
-        rehash: read all inputs again, also those that seem unchanged.
-        check: is called between folders with what was found so far, and may raise.
-        note: is told all jobs, some at a time.
-        takes_out: as of `PlannedJobs`.
-
-    Raises:
-        UserError: inputs that can't be read, outputs that collide or that are not ours.
-    """
-    check_only_manifest(manifest, ledger)
-    summary = PlanSummary()
-    if rehash:
-        ledger.read_anew()
-    styles = resolve_styles(manifest, ledger, summary.unreadable_styles)
-    dataset = Dataset(manifest.output, shard)
-    planned = ledger.begin_plan(
-        manifest, styles, dataset, retry_failed=retry_failed, redo=redo, takes_out=takes_out
-    )
-    tick = partial(check, summary)
-    for folder in plan_jobs(manifest, ledger, styles, summary, shard, tick):
-        planned.add(folder)
-        note(folder)
-        check(summary)
-    planned.finish()
-    return planned, summary, styles
-
-
 def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopRequest) -> RunSummary:
     """Make every image of a manifest that is not there yet.
 
@@ -127,10 +84,11 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
     with writing(dataset, summary) as started_s:
         beneath = dataset.whole.ledger if dataset.shard else None
         with Ledger.open(dataset.ledger, beneath=beneath) as ledger:
-            if not dataset.shard and (count := adopt_lost(dataset, ledger)):
+            run = _Run(manifest, request, watcher, stop, dataset, ledger, summary)
+            if not dataset.shard and (count := adopt_lost(dataset, ledger, run.check_adopting)):
                 summary.adopted = count
                 logger.info("%d images adopted: the ledger had been lost", count)
-            _Run(manifest, request, watcher, stop, dataset, ledger, summary).run(started_s)
+            run.run(started_s)
     return summary
 
 
@@ -218,6 +176,12 @@ class _Run:
         self._doing(notice.text)
         Logged(self.watcher, self.activity).event(notice)
 
+    def check_adopting(self, count: int) -> None:
+        """Let a signal end the taking in of images, with which the next run goes on."""
+        if self.stop.count:
+            raise KeyboardInterrupt
+        self._doing(f"knowing images again by metadata.jsonl: {counted(count, 'image')} so far")
+
     def _check_stop(self, found: PlanSummary) -> None:
         """Let a second signal end the planning, which may take minutes, at once."""
         if self.stop.count >= 2:
@@ -237,7 +201,9 @@ class _Run:
     def _look_aside(self, planned: PlannedJobs, *, is_stopped: bool) -> None:
         """Find what the plan no longer has, which stays for the time, and take back what it has."""
         summary = self.summary
-        if not (self.request.keep_stale or self.request.shard):
+        if self.request.keep_stale and not self.request.shard:
+            note_stale(summary, planned.find_stale(is_noted=False), keeps_all=True)
+        elif not self.request.shard:
             stale = planned.find_stale(allow_removals=self.request.allow_removals)
             self.num_stale = stale.stale
             note_stale(summary, stale)

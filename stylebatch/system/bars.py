@@ -1,12 +1,43 @@
-"""A progress bar for evaluations, on a terminal and in a notebook."""
+"""Progress bars: for evaluations, also in a notebook, and for all that takes a while."""
 
+import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from stylebatch.system.words import counted
+
+
+@contextmanager
+def passing_bar() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show on stderr how far something is, where that is a terminal; at its end nothing is left.
+
+    Yields:
+        what is to be told what is being done, how far it is, and of how much, None if nobody knows.
+    """
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn()),
+        *(MofNCompleteColumn(), TimeRemainingColumn()),
+    )
+    console, is_shown = Console(stderr=True), sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield tell
 
 
 class EvaluationsBar:

@@ -21,7 +21,7 @@ def look_at_annotations(
     for num_files, differences in in_parallel(look, _blocks(ledger.annotations.all())):
         found.annotations += num_files
         found.differences += differences
-        tell("annotations", found.annotations, None)
+        tell("looking at annotations", found.annotations, None)
 
 
 def _blocks(rows: Iterator[AnnotationFile]) -> Iterator[list[AnnotationFile]]:

@@ -44,7 +44,7 @@ def look_at_images(
                 found.loss_logs += 1
                 if "loss_log" in row["facts"]:
                     tables.add(row)
-        tell("images", found.images, total)
+        tell("looking at images", found.images, total)
     if not is_quick:
         _look_at_tables(dataset, tables, found)
     _forgive_none(dataset, found)
@@ -169,4 +169,4 @@ def look_for_others(dataset: Dataset, ledger: Ledger, found: Found, tell: Tell) 
                 told = "the ledger has it as not done" if output in begun else "no run has made it"
                 found.differences.append(Difference(kind, f"{IMAGES}/{output}", told, output))
             looked += len(outputs)
-            tell("files", looked, None)
+            tell("looking for others", looked, None)

@@ -30,7 +30,7 @@ def look_at_records(dataset: Dataset, ledger: Ledger, found: Found, tell: Tell) 
                 path = f"{dataset.metadata.name}: {row['file_name']}"
                 found.differences.append(Difference("records", path, trouble))
             if not number % _BLOCK:
-                tell("records", number, found.images)
+                tell("looking at records", number, found.images)
         found.differences += _others(dataset, ledger, lines)
     found.differences += _in_settings(dataset, settings_ids)
     found.differences += _in_failures(dataset, ledger)

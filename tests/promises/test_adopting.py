@@ -21,8 +21,11 @@ from support.runs import (
     start,
     wait_until,
 )
+from support.watchers import Quiet
 
 from stylebatch.ledger import AdoptedImage, Ledger
+from stylebatch.manifest import load_manifest
+from stylebatch.run import RunRequest, StopRequest, run
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
@@ -348,3 +351,31 @@ def test_a_ledger_that_is_removed_in_mid_run_ends_the_run(tmp_path: Path) -> Non
     # What stands is known again by the metadata.
     small.pair["steps"] = 3
     assert small.again() == {"cats/c-s.png", "cats/c-t.png"}
+
+
+def test_a_signal_while_images_are_taken_in_ends_it_and_the_next_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    small = color_project(tmp_path)
+    for number in range(110):
+        small.photo(f"cats/{number}.png", number)
+    assert len(small.again()) == 224
+    shutil.rmtree(small.out / ".stylebatch")
+    before = small.identities()
+
+    stop = StopRequest()
+
+    class Asking(Quiet):
+        """Asks for it, as a signal does, once a hundred images have been looked at."""
+
+        def doing(self, text: str) -> None:
+            if "100 images" in text:
+                stop.count = 1
+
+    with pytest.raises(KeyboardInterrupt):
+        run(load_manifest(small.write()), RunRequest(), Asking(), stop)
+    assert small.summary()["stopped_by"] == "signal"
+    assert small.summary()["adopted"] == 0
+    assert small.again() == set()
+    assert small.summary()["adopted"] > 0
+    assert small.identities() == before

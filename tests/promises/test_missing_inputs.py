@@ -345,3 +345,19 @@ def test_a_ledger_without_inodes_learns_them(small: Small) -> None:
     with closing(sqlite3.connect(small.out / ".stylebatch/ledger.sqlite")) as ledger:
         rows = ledger.execute("SELECT count(*), sum(inode > 0) FROM files").fetchone()
     assert rows == (4, 4)
+
+
+def test_keep_stale_keeps_what_is_gone_and_tells_what_cannot_be_reached(small: Small) -> None:
+    before = small.identities()
+    away = small.root / "away"
+    (small.root / "photos/cats").rename(away)
+    small.remove_photo("dogs/b.png")
+    small.photo("birds/c.png", 5)
+    assert small.again("--keep-stale") == {"birds/c-s.png", "birds/c-t.png"}
+    assert before.items() <= small.identities().items()
+    _mount_point(small.root / "photos/cats", away)
+    ended = small.run("--keep-stale", "--quiet")
+    assert ended.code == 3
+    assert "photos/cats: an empty folder; is a disk missing?" in ended.err
+    assert (small.summary()["kept"], small.summary()["withheld"]) == (2, 0)
+    assert before.items() <= small.identities().items()

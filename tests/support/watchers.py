@@ -10,21 +10,28 @@ from stylebatch.run import RunRequest, RunSummary, StopRequest, run
 from stylebatch.run.progress import Tally
 
 
-class _AfterPlanning:
-    def __init__(self, then: Callable[[], object]) -> None:
-        self._then = then
+class Quiet:
+    """Takes all that a run tells, and does nothing."""
 
     def doing(self, text: str) -> None:
         pass
 
     def planned(self, *_: object) -> None:
-        self._then()
+        pass
 
     def event(self, event: Event) -> None:
         pass
 
     def tick(self, tally: Tally) -> None:
         pass
+
+
+class _AfterPlanning(Quiet):
+    def __init__(self, then: Callable[[], object]) -> None:
+        self._then = then
+
+    def planned(self, *_: object) -> None:
+        self._then()
 
 
 def go_after_planning(small: Small, then: Callable[[], object]) -> RunSummary:
