@@ -75,14 +75,16 @@ class Database:
 
         Raises:
             LedgerError: no ledger, a newer one, or one that can't be opened.
-            RunError: the disk is full, or it can't be written.
+            RunError: the disk is full, it can't be written, or others have it locked.
         """
         try:
             if read_only:
                 return cls(path, _connect_to_read(path, migrations), True)
             return cls(path, _connect_to_write(path, migrations), False)
         except sqlite3.Error as error:
-            if not read_only and error.sqlite_errorcode & 0xFF in _DISK_ERRORS_ON_OPENING:
+            code = error.sqlite_errorcode & 0xFF
+            is_of_disk = not read_only and code in _DISK_ERRORS_ON_OPENING
+            if is_of_disk or code == sqlite3.SQLITE_BUSY:
                 raise _unwritable(path, error) from error
             raise LedgerError(str(path), f"can't be opened ({error})", "", REMEDY) from error
 

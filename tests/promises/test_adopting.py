@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from hashlib import blake2b
@@ -266,6 +267,25 @@ def test_a_locked_ledger_is_not_taken_for_a_damaged_one(
     assert ended.code != 0
     assert not [*(small.out / ".stylebatch").glob("*damaged*")]
     assert small.again() == set()
+
+
+@pytest.mark.parametrize("lock", ["EXCLUSIVE", "IMMEDIATE"])
+def test_a_ledger_that_stays_locked_is_waited_for_then_told_as_what_it_is(
+    small: Small, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    monkeypatch.setattr("stylebatch.ledger.database._BUSY_TIMEOUT_S", 0.5)
+    small.photo("cats/new.png", 9)
+    with closing(sqlite3.connect(ledger(small), isolation_level=None)) as other:
+        other.execute(f"BEGIN {lock}")
+        began = time.monotonic()
+        ended = small.run()
+        waited_s = time.monotonic() - began
+    assert waited_s >= 0.5
+    assert ended.code == 5
+    assert "is locked by another process" in ended.err
+    assert "end what has it open" in ended.err
+    assert "adopt" not in ended.err
+    assert small.again() == {"cats/new-s.png", "cats/new-t.png", "cats/new.png"}
 
 
 @pytest.mark.parametrize("state", ["pending", "failed"])

@@ -2,7 +2,7 @@
 
 Whole files are changed at a few places: bytes lost, doubled, or replaced by what programs stumble
 over. `hypothesis` looks for the places; what it once found stays in `.hypothesis`.
-STYLEBATCH_FUZZ=5000 looks at so many of each.
+STYLEBATCH_FUZZ=5000 looks at so many of each; `python -m support.fuzzing` lets coverage lead.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -32,6 +32,9 @@ from stylebatch.manifest import Split, StyleSource, load_manifest
 from stylebatch.pictures.masks import read_mask
 from stylebatch.plan.split_lists import SplitLists
 from stylebatch.plan.style_table import read_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # What numbers, texts and structures may be that nobody expects.
 TOKENS = (
@@ -298,6 +301,39 @@ def test_weights(weights: Path, choice: st.DataObject, tmp_path: Path) -> None:
         load_tensors(found, ["conv1_1"])
 
     ours(read)
+
+
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from stylebatch.device.target_files import TargetFiles
+
+    folder = tmp_path_factory.mktemp("targets")
+    TargetFiles(folder, print).write("key", sound_targets())
+    return folder / "key.safetensors"
+
+
+def sound_targets() -> "dict[str, Tensor]":
+    import torch
+
+    gram = torch.arange(16, dtype=torch.float32).reshape(4, 4)
+    return {"conv1_1": gram, "conv1_1.positions": torch.tensor(7)}
+
+
+@FUZZ
+@given(choice=st.data())
+def test_cached_targets(targets: Path, choice: st.DataObject, tmp_path: Path) -> None:
+    """They are what they were, or none."""
+    from stylebatch.device.target_files import TargetFiles
+
+    path, told = tmp_path / "key.safetensors", list[str]()
+    path.write_bytes(choice.draw(damaged(targets.read_bytes())))
+    found = TargetFiles(tmp_path, told.append).read("key")
+    sound = sound_targets()
+    if found is None:
+        assert told or b"blake2b" not in path.read_bytes()
+    else:
+        assert found.keys() == sound.keys()
+        assert all(bool((found[name] == sound[name]).all()) for name in sound)
 
 
 # --- what was found so
