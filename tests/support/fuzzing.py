@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def _fuzz(name: str, seconds: int) -> None:
     (corpus / "sound").write_bytes(_seeds(folder)[name])
     test = getattr(module, name).hypothesis.inner_test
     asked = test.__code__.co_varnames[: test.__code__.co_argcount]
-    drawn = {"data": lambda data: data, "choice": _Drawn, "geometry": lambda _: module.GEOMETRY}
+    drawn: dict[str, Callable[[bytes], object]]
+    drawn = {"data": bytes, "choice": _Drawn, "geometry": lambda _: module.GEOMETRY}
     fixtures = {each: _fixture(module, each, folder) for each in asked if each not in drawn}
 
     def take(data: bytes) -> None:
