@@ -136,11 +136,18 @@ def num_slots(width: int, height: int, pixel_budget: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WorkerJoined:
-    """A worker is ready for jobs; its device optimises so many pixels at once."""
+    """A worker is ready for jobs; its device optimises so many pixels at once.
+
+    Attributes:
+        where: on which machine, and in which process of it; "" for this one.
+        model: of its device, where it was asked for.
+    """
 
     worker: int
     device: str
     pixel_budget: int
+    where: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +157,13 @@ class WorkerLost:
     Attributes:
         reason: the same for all that die in one way.
         pid: of its process, where it had one of its own.
+        is_blameless: no image can have been the cause: its machine has gone, say.
     """
 
     worker: int
     reason: str
     pid: int | None = None
+    is_blameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

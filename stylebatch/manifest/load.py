@@ -10,8 +10,9 @@ from stylebatch.manifest.model import Manifest
 from stylebatch.manifest.pairs import PairReader
 from stylebatch.manifest.paths import NAME_RULE, path_problem
 from stylebatch.manifest.problems import Findings
+from stylebatch.manifest.run_fields import Run
 from stylebatch.manifest.run_options import read_run_options
-from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields, Run
+from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields
 from stylebatch.manifest.settings import SettingsResolver
 from stylebatch.manifest.validate import check_shape
 from stylebatch.manifest.yaml_lines import Loc, read_document

@@ -1,8 +1,9 @@
 """A manifest that was read and checked: what the plan works from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from stylebatch.annotations.sources import Annotations
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
@@ -127,6 +128,24 @@ def base_name(pair: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class RayOptions:
+    """Where a Ray cluster is, and what of it a worker gets.
+
+    Attributes:
+        address: `auto`, `local`, or HOST:PORT of its head.
+        workers: how many are asked for; `auto`: one for each GPU, or node without any.
+        cpus, gpus: of each worker.
+        runtime_env: as Ray takes it.
+    """
+
+    address: str = "auto"
+    workers: Literal["auto"] | int = "auto"
+    cpus: Literal["auto"] | float = "auto"
+    gpus: Literal["auto"] | float = "auto"
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """How and where it runs.
 
@@ -150,6 +169,7 @@ class RunOptions:
     max_failures: int | str | None = None
     max_removals: int | str = "20%"
     image_timeout_s: float = 1800.0
+    ray: RayOptions = field(default_factory=RayOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from stylebatch.manifest.model import RunOptions
+from stylebatch.manifest.model import RayOptions, RunOptions
 from stylebatch.manifest.problems import Findings
-from stylebatch.manifest.schema import DURATION, SHARE, Run
+from stylebatch.manifest.run_fields import DURATION, SHARE, Run
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -26,6 +26,7 @@ def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
         max_failures=run.max_failures,
         max_removals=run.max_removals,
         image_timeout_s=_seconds("image_timeout", run.image_timeout, findings) or 0.0,
+        ray=RayOptions(**run.ray.model_dump()) if run.ray else RayOptions(),
     )
 
 

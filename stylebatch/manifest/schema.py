@@ -16,13 +16,11 @@ from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.manifest.acceptance_fields import AcceptFields
 from stylebatch.manifest.annotation_fields import AnnotationFields
 from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
-from stylebatch.manifest.section import Place, Section, key
+from stylebatch.manifest.run_fields import Run
+from stylebatch.manifest.section import Place, Positive, Section, key
 from stylebatch.recipes import LAYER_FIELDS, PROSE, Recipe, recipe_names
 from stylebatch.system.paths import expand_home
 
-DURATION = r"^([0-9]+(\.[0-9]+)?[wdhms])+$"
-SHARE = r"^[0-9]+(\.[0-9]+)?%$"
-DEVICE = r"^(cuda(:[0-9]+)?|mps|cpu)$"
 DEFAULT_RECIPE = "balanced"
 OF_RECIPE = "the recipe's"
 # Stands in a list for an entry whose problem is already noted.
@@ -45,7 +43,6 @@ _ARCH, _ARCH_ENUM = _one_of(ARCHITECTURES)
 _RECIPE, _RECIPE_ENUM = _one_of(recipe_names())
 _NORMALISATION, _NORMALISATION_ENUM = _one_of(NORMALISATIONS)
 
-Positive = Annotated[float, Field(gt=0)]
 # What a pair and its recipe both name has one set of bounds: the recipe's.
 Strength = Annotated[float, Recipe.model_fields["strength"]]
 Triple = tuple[float, float, float]
@@ -253,68 +250,6 @@ class PairFields(Defaults):
 
     name: Annotated[str, Field(min_length=1)] | None = key("paintings")
     """unique, and a name that a file could have: no slash, no leading dot, no colon"""
-
-
-class Run(Section):
-    """How and where it runs; decides no pixel but by `precision`."""
-
-    executor: Literal["inline", "local"] = key("inline", "local")
-    """inline: in the calling process; local: one process for each device"""
-    devices: (
-        Literal["auto"]
-        | Annotated[
-            list[
-                Annotated[
-                    str,
-                    Field(pattern=DEVICE, json_schema_extra={"examples": ["cuda:0", "mps", "cpu"]}),
-                ]
-            ],
-            Field(min_length=1),
-        ]
-    ) = key(["cuda:0", "cuda:1"], "auto")
-    """auto: every GPU, else the CPU"""
-    cpu_workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = key(4, "auto")
-    """so many processes share the CPU's usable cores (affinity and control group's quota), each
-    pinned to its own; auto: one with all of them, and where nothing needs a network one for each
-    core, 8 at most"""
-    precision: Literal["auto", "float32", "bfloat16"] = key("float32", "auto")
-    """of the convolutions; all else is float32; auto: bfloat16 where a device multiplies it"""
-    deadline: (
-        Positive
-        | Annotated[
-            str, Field(pattern=DURATION, json_schema_extra={"examples": ["8h", "90m", "1h30m"]})
-        ]
-        | None
-    ) = key("8h")
-    """stop after this time, to be continued; a plain number is in seconds"""
-    cache: Place | None = key(
-        "/scratch/stylebatch", otherwise="$STYLEBATCH_CACHE, else the platform's"
-    )
-    """folder for style targets, which can be made again"""
-    losses: Literal["csv", "parquet", "none"] = key("none", "csv")
-    """of every evaluation: csv: a file for each image; parquet: one for some dozens, for very many
-    images (`pip install 'stylebatch[export]'`); none: none"""
-    max_deaths: Annotated[int, Field(ge=1, le=100)] = key(3, 2)
-    """an image that ends so many workers on its own is failed"""
-    max_retries: Annotated[int, Field(ge=0, le=100)] = key(5, 2)
-    """how often an image is tried again whose failure may pass (a network folder, memory)"""
-    max_failures: (
-        Annotated[int, Field(ge=1)]
-        | Annotated[str, Field(pattern=SHARE, json_schema_extra={"examples": ["5%"]})]
-        | None
-    ) = key("5%")
-    """begin nothing more after so many failed images, or such a share of those to make"""
-    max_removals: (
-        Annotated[int, Field(ge=0)]
-        | Annotated[str, Field(pattern=SHARE, json_schema_extra={"examples": ["20%"]})]
-    ) = key("100%", "20%")
-    """where the photographs or styles of more images than that are gone, their images stay until a
-    run is told `--allow-removals`"""
-    image_timeout: (
-        Positive
-        | Annotated[str, Field(pattern=DURATION, json_schema_extra={"examples": ["30m", "90s"]})]
-    ) = key("2h", "30m")
-    """a worker that makes no evaluation for so long is ended and replaced"""
 
 
 class ManifestFields(Section):

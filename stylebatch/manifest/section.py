@@ -8,6 +8,7 @@ from stylebatch.system.paths import expand_home
 
 # A path that is read or written; of weights, names are too, and `find_weights` tells them apart.
 Place = Annotated[str, Field(min_length=1), AfterValidator(expand_home)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):

@@ -92,6 +92,10 @@ class Dataset:
         """Where a run's workers write before they rename: on the file system of the images."""
         return self.state / "tmp" / run_id
 
+    def worker_folder(self, run_id: str, worker: int, incarnation: int) -> Path:
+        """Where one worker of a run writes, and no other that has its number before or after."""
+        return self.temporary_folder(run_id) / f"worker{worker}-{incarnation}"
+
     def stale_folder(self, run_id: str) -> Path:
         """Where a run moves what has no place any more."""
         return self.stale / run_id
@@ -181,6 +185,10 @@ class Dataset:
         files.remove_file(self.ledger)
         files.sync_folder(self.home)
         folders.remove_tree(self.home)
+
+    def shut_out(self, run_id: str, worker: int, incarnation: int) -> None:
+        """Remove where a worker writes: one that is still there can't put anything in place."""
+        folders.remove_tree(self.worker_folder(run_id, worker, incarnation))
 
     def remove_temporaries(self, run_id: str) -> None:
         """Remove what a run that has ended wrote and did not rename."""

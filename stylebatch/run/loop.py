@@ -245,8 +245,8 @@ class Loop:
                 self._scheduler.give_back(worker, outputs)
             case Progress():
                 self._progress(event)
-            case WorkerLost(worker, reason, _):
-                self._bury(worker, reason)
+            case WorkerLost():
+                self._bury(event)
             case Notice(text=text) if text in self._told:
                 return  # every worker finds the same
             case Notice(text=text):
@@ -259,6 +259,7 @@ class Loop:
         self._watchdog.joined(event.worker)
         self._scheduler.worker_joined(event.worker, event.pixel_budget)
         self.tally.devices[event.worker] = event.device
+        self.tally.joined[event.worker] = event
         self._forecast.joined(event.worker, event.device)
         self.tally.pace = self._forecast.pace(min(self.tally.devices))
 
@@ -303,8 +304,9 @@ class Loop:
         if most is not None and self.tally.failed >= most:
             self._drain(Stop.MAX_FAILURES)
 
-    def _bury(self, worker: int, reason: str) -> None:
+    def _bury(self, event: WorkerLost) -> None:
         """Take a dead worker's jobs back and start another; a job that kills workers fails."""
+        worker, reason = event.worker, event.reason
         # Its last events are older than its death: the ledger must have them first.
         self._unrecorded.record(time.monotonic())
         self._forecast.left(worker)
@@ -313,17 +315,18 @@ class Loop:
         self.tally.running.pop(worker, None)
         self._told_to_drop.discard(worker)
         lost = self._scheduler.worker_lost(worker)
-        if lost.was_alone:
+        if lost.was_alone and not event.is_blameless:
             self._count_death(worker, lost.jobs[0], reason)
-        self._idle_deaths[worker] += not lost.jobs
+        self._idle_deaths[worker] += not (lost.jobs or event.is_blameless)
         is_given_up = self._idle_deaths[worker] > MAX_IDLE_DEATHS
         if is_given_up and not self._watchdog.is_expecting:
             found = f"workers end before they have made an image ({reason})"
             raise WorkersLostError("workers", found, "", "see `stylebatch doctor`, then run again")
         if is_given_up:
             self._watcher.event(Notice(worker, "its worker is given up: others go on without it"))
-        elif not (self._scheduler.is_finished or self._is_draining):
-            self._executor.replace(worker)
+        elif self._scheduler.is_finished or self._is_draining:
+            pass
+        elif self._executor.replace(worker):
             self._watchdog.started(worker)
 
     def _count_death(self, worker: int, job: Job, reason: str) -> None:

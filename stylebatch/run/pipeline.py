@@ -4,6 +4,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 from stylebatch.errors import RunError
 from stylebatch.ledger import Ledger, PlannedJobs
@@ -13,7 +14,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
-from stylebatch.records import Notice
+from stylebatch.records import Notice, WorkerJoined
 from stylebatch.run.activity import Activity
 from stylebatch.run.adopt import adopt_lost
 from stylebatch.run.annotations import annotate, note_sources
@@ -222,7 +223,6 @@ class _Run:
 
     def _make(self, planned: PlannedJobs, specs: list[WorkerSpec]) -> Tally:
         settings = self.manifest.all_settings()
-        self.summary.workers = [{"device": spec.device} for spec in specs]
         scheduler = Scheduler(
             planned,
             cost=partial(cost_of, settings, is_limited=self.request.limit is not None),
@@ -283,9 +283,7 @@ class _Run:
         summary.evaluations = tally.evaluations
         if tally.shortest_s is not None:
             summary.shortest_s = round(tally.shortest_s, 1)
-        for worker, spec in enumerate(summary.workers):
-            spec["seconds"] = round(tally.there_s.get(worker, 0.0), 3)
-            spec["busy_seconds"] = round(tally.busy_s.get(worker, 0.0), 3)
+        summary.workers = [_described(tally, *each) for each in sorted(tally.joined.items())]
 
     def _finish(self, planned: PlannedJobs, tally: Tally) -> None:
         summary = self.summary
@@ -309,3 +307,13 @@ class _Run:
         write_summary(self.dataset, summary)
         reached("summary-written")
         logger.info("run %s ended: %s", summary.run_id, asdict(summary))
+
+
+def _described(tally: Tally, worker: int, joined: WorkerJoined) -> dict[str, Any]:
+    """Return what `run.json` says of a worker."""
+    told = {"device": joined.device, "model": joined.model, "where": joined.where}
+    return {
+        **{key: value for key, value in told.items() if value},
+        "seconds": round(tally.there_s.get(worker, 0.0), 3),
+        "busy_seconds": round(tally.busy_s.get(worker, 0.0), 3),
+    }

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from stylebatch.records import WorkerJoined
 from stylebatch.run.pace import Pace
 
 
@@ -40,6 +41,7 @@ class Tally:
         evaluations: of single images.
         running: images in slots, by worker.
         devices: of the workers that are there.
+        joined: how each worker, also one that has gone, has announced itself last.
         there_s, busy_s: seconds that a worker was there, and those in which its device had
             something to do; of those that died too. Known once the loop has ended.
         pace: how fast the first worker's kind of device is, from earlier runs too.
@@ -56,6 +58,7 @@ class Tally:
     evaluations: int = 0
     running: dict[int, int] = field(default_factory=dict)
     devices: dict[int, str] = field(default_factory=dict)
+    joined: dict[int, WorkerJoined] = field(default_factory=dict)
     there_s: dict[int, float] = field(default_factory=dict)
     busy_s: dict[int, float] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)

@@ -24,7 +24,7 @@ from stylebatch.output.loss_table import check_parquet
 from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.elsewhere import ask_elsewhere
-from stylebatch.run.executors import EXECUTORS, Executor
+from stylebatch.run.executors import EXECUTORS, Executor, check_executor
 from stylebatch.system import listing
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import (
@@ -63,7 +63,8 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
     """
     downloads, problems = _look_at_weights(manifest, waiting)
     try:
-        if manifest.needs_network:
+        check_executor(manifest.run.executor)
+        if manifest.needs_network and manifest.run.executor != "ray":
             _devices(manifest, is_needed=False)
         if manifest.run.losses == "parquet":
             check_parquet()
@@ -229,7 +230,10 @@ def worker_specs(
     """
     options = manifest.run
     names, workers = ["cpu"], min(usable_cores(), MOST_PLAIN_WORKERS)
-    if manifest.needs_network:
+    if options.executor == "ray":
+        # Each finds its own where it comes to be.
+        names, workers = ["auto" if manifest.needs_network else "cpu"], 1
+    elif manifest.needs_network:
         # A network keeps all cores busy from one process.
         names, workers = _devices(manifest), 1
     if options.cpu_workers != "auto":
@@ -263,4 +267,4 @@ def worker_specs(
 
 def make_executor(manifest: Manifest, specs: list[WorkerSpec]) -> Executor:
     """Make the executor that a manifest asks for; it has started nothing yet."""
-    return EXECUTORS[manifest.run.executor](specs)
+    return EXECUTORS[manifest.run.executor](specs, manifest.run)

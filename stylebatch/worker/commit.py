@@ -104,10 +104,17 @@ class Committer:
     raised by the next `done`.
     """
 
-    def __init__(self, dataset: Dataset, run_id: str, worker: int, losses: Losses = "csv") -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        run_id: str,
+        worker: int,
+        losses: Losses = "csv",
+        incarnation: int = 0,
+    ) -> None:
         self._losses, self._table = losses, ""
         self._dataset, self._worker, self._run_id = dataset, worker, run_id
-        self._folder = dataset.temporary_folder(run_id) / f"worker{worker}"
+        self._folder = dataset.worker_folder(run_id, worker, incarnation)
         self._inbox: queue.SimpleQueue[_Item | Progressed | _Mark] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[JobDone | BaseException] = queue.SimpleQueue()
         self._pending = 0

@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Literal
 
@@ -16,6 +17,8 @@ from stylebatch.worker.spec import WorkerSpec
 
 # The specification first, and once.
 Message = WorkerSpec | list[Job] | Literal["drain", "stop"]
+Inbox = queue.SimpleQueue[Message]
+Send = Callable[[list[Event]], object]
 
 
 def run_child(pipe: "Connection[list[Event], Message]") -> None:
@@ -32,24 +35,38 @@ def run_child(pipe: "Connection[list[Event], Message]") -> None:
     assert isinstance(spec, WorkerSpec)
     if spec.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, spec.cores)
-    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    inbox = Inbox()
     threading.Thread(target=_listen, args=(pipe, inbox), name="listen", daemon=True).start()
     try:
-        worker = _start_worker(spec, pipe)
-        if worker is None:
-            return
-        pipe.send([WorkerJoined(spec.worker, spec.device, worker.pixel_budget)])
-        while _take_messages(worker, inbox, pipe):
-            if events := worker.advance():
-                pipe.send(events)
-                reached("events-sent")
-                if any(isinstance(event, RunFailed | WorkerLost) for event in events):
-                    break
-        worker.close()
+        serve(spec, inbox, pipe.send)
     except OSError:
         os._exit(1)  # the parent is gone
     # Nothing is left to write, and torch takes a second to be torn down.
     os._exit(0)
+
+
+def serve(
+    spec: WorkerSpec,
+    inbox: Inbox,
+    send: Send,
+    welcome: Callable[[WorkerJoined], WorkerJoined] = lambda event: event,
+) -> None:
+    """Run a worker until it is told to stop, or fails as a whole: events come out by `send`.
+
+    Args:
+        welcome: makes of the first event what is to be told of where it is.
+    """
+    worker = _start_worker(spec, send)
+    if worker is None:
+        return
+    send([welcome(WorkerJoined(spec.worker, spec.device, worker.pixel_budget))])
+    while _take_messages(worker, inbox, send):
+        if events := worker.advance():
+            send(events)
+            reached("events-sent")
+            if any(isinstance(event, RunFailed | WorkerLost) for event in events):
+                break
+    worker.close()
 
 
 def make_worker(spec: WorkerSpec) -> PlainWorker:
@@ -62,7 +79,7 @@ def make_worker(spec: WorkerSpec) -> PlainWorker:
     return Worker(spec)
 
 
-def _start_worker(spec: WorkerSpec, pipe: "Connection[list[Event], Message]") -> PlainWorker | None:
+def _start_worker(spec: WorkerSpec, send: Send) -> PlainWorker | None:
     """Make the worker.
 
     What goes wrong concerns the whole run, as any other would fare the same; but for its device,
@@ -71,13 +88,13 @@ def _start_worker(spec: WorkerSpec, pipe: "Connection[list[Event], Message]") ->
     try:
         return make_worker(spec)
     except UserError as error:
-        pipe.send([RunFailed(spec.worker, str(error), is_ours=False)])
+        send([RunFailed(spec.worker, str(error), is_ours=False)])
     except Exception as error:
         if spec.needs_network and _is_of_device(error):
             found = str(error).strip().partition("\n")[0]
-            pipe.send([WorkerLost(spec.worker, f"its device can't be opened ({found})")])
+            send([WorkerLost(spec.worker, f"its device can't be opened ({found})")])
         else:
-            pipe.send([RunFailed(spec.worker, traceback.format_exc(), is_ours=True)])
+            send([RunFailed(spec.worker, traceback.format_exc(), is_ours=True)])
     return None
 
 
@@ -87,7 +104,7 @@ def _is_of_device(error: Exception) -> bool:
     return is_device_error(error) or is_out_of_memory(error)
 
 
-def _listen(pipe: "Connection[list[Event], Message]", inbox: "queue.SimpleQueue[Message]") -> None:
+def _listen(pipe: "Connection[list[Event], Message]", inbox: Inbox) -> None:
     """Pass messages on; end the process when the parent's end of the pipe closes."""
     try:
         while True:
@@ -96,18 +113,14 @@ def _listen(pipe: "Connection[list[Event], Message]", inbox: "queue.SimpleQueue[
         os._exit(1)
 
 
-def _take_messages(
-    worker: PlainWorker,
-    inbox: "queue.SimpleQueue[Message]",
-    pipe: "Connection[list[Event], Message]",
-) -> bool:
+def _take_messages(worker: PlainWorker, inbox: Inbox, send: Send) -> bool:
     """Give a worker its messages, waiting while it has nothing to do; return whether to go on."""
     while worker.is_idle or not inbox.empty():
         message = inbox.get()
         if message == "stop":
             return False
         if message == "drain":
-            pipe.send([worker.drop_waiting()])
+            send([worker.drop_waiting()])
         elif isinstance(message, list):
             worker.submit(message)
     return True

@@ -1,13 +1,13 @@
 """What a worker is started with; no torch, so that whoever starts one needs none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stylebatch.output.acceptance import Acceptance
 from stylebatch.output.shard import Shard
 from stylebatch.recipes import Settings
-from stylebatch.records import Kind, Losses, Style
+from stylebatch.records import Kind, Losses, SlotsReduced, Style
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class WorkerSpec:
         threads: for torch on the CPU; None leaves torch's own choice.
         cores: that a process of its own keeps to; () leaves the system's choice.
         pixel_budget: pixels optimised at once; None: what suits the device.
+        incarnation: how many workers of its number were there before: each has a temporary folder
+            of its own, as one that is given up may go on for a while.
         max_slots: how many images of a shape, with masks or without, its memory suffices for,
             where that is known from another worker on its device.
     """
@@ -42,10 +44,16 @@ class WorkerSpec:
     cores: tuple[int, ...] = ()
     pixel_budget: int | None = None
     shard: Shard | None = None
+    incarnation: int = 0
     max_slots: Mapping[Kind, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     acceptances: Mapping[str, Acceptance] = field(default_factory=dict)
     losses: Losses = "csv"
+
+    def knowing(self, event: SlotsReduced) -> "WorkerSpec":
+        """Let whoever replaces a worker know what its device's memory suffices for."""
+        known = {**self.max_slots, (event.shape, event.is_masked): event.slots}
+        return replace(self, max_slots=known)
 
     @property
     def needs_network(self) -> bool:

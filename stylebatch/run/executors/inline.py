@@ -37,7 +37,7 @@ class InlineExecutor:
         todo = "run again: it continues; with run.executor: local another process takes over"
         return RunFailed(event.worker, f"{self._spec.device}: {event.reason}; {todo}", False)
 
-    def replace(self, worker: int) -> None:
+    def replace(self, worker: int) -> bool:
         raise AssertionError("a worker in this process can't die alone")
 
     def kill(self, worker: int, reason: str) -> None:

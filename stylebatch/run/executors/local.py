@@ -14,6 +14,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
 
+from stylebatch.output.layout import Dataset
 from stylebatch.records import (
     Event,
     Job,
@@ -44,10 +45,12 @@ class LocalExecutor:
             self.replace(worker)
         return list(self._specs)
 
-    def replace(self, worker: int) -> None:
+    def replace(self, worker: int) -> bool:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         spec = self._specs[worker]
+        # Of whoever comes next.
+        self._specs[worker] = replace(spec, incarnation=spec.incarnation + 1)
         process = context.Process(
             target=run_child, args=(theirs,), name=f"stylebatch-{spec.device}", daemon=True
         )
@@ -56,6 +59,7 @@ class LocalExecutor:
         theirs.close()
         self._children[worker] = child = Child(worker, process, ours, self._news)
         child.send(spec)
+        return True
 
     def submit(self, worker: int, jobs: list[Job]) -> None:
         self._tell(worker, jobs)
@@ -88,18 +92,14 @@ class LocalExecutor:
                 child.killed_for = event.reason
                 return [*events, self._bury(child)]
             if isinstance(event, SlotsReduced):
-                self._remember(event)
+                self._specs[event.worker] = self._specs[event.worker].knowing(event)
             events.append(event)
         return events
 
-    def _remember(self, event: SlotsReduced) -> None:
-        """Let whoever replaces a worker know what its device's memory suffices for."""
-        spec = self._specs[event.worker]
-        known = {**spec.max_slots, (event.shape, event.is_masked): event.slots}
-        self._specs[event.worker] = replace(spec, max_slots=known)
-
     def _bury(self, child: Child) -> WorkerLost:
         del self._children[child.worker]
+        spec = self._specs[child.worker]
+        Dataset(spec.output, spec.shard).shut_out(spec.run_id, spec.worker, spec.incarnation - 1)
         child.process.kill()
         code = child.end_within(KILL_TIMEOUT_S)
         how = "killed, and still there" if code is None else f"exit code {code}"
