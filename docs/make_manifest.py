@@ -36,6 +36,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "override": (*PAIR, "override"),
     "second_pass": (*PAIR, "override", "second_pass"),
     "run": ("run",),
+    "ray": ("run", "ray"),
 }
 # Recipes are complete: what a field is without being written stands in the recipe.
 RECIPE = "balanced"

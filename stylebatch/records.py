@@ -140,7 +140,7 @@ class WorkerJoined:
 
     Attributes:
         where: on which machine, and in which process of it; "" for this one.
-        model: of its device, where it was asked for.
+        model: what its GPU calls itself; "" of a CPU.
     """
 
     worker: int

@@ -171,7 +171,7 @@ class AtOnce:
         events, self._events = self._events, []
         return events
 
-    def replace(self, worker: int) -> None:
+    def replace(self, worker: int) -> bool:
         raise AssertionError("no worker dies here")
 
     def kill(self, worker: int, reason: str) -> None:

@@ -49,7 +49,7 @@ pairs:
     # override: {{color: content}}  # any field of the recipe: `stylebatch recipes balanced`
 
 run:
-  executor: local             # inline | local
+  executor: local             # inline | local | ray
 """
 
 

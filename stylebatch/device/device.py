@@ -61,6 +61,11 @@ class Device:
             set_cuda_policy()
 
     @property
+    def model(self) -> str:
+        """What a GPU calls itself; "" of a CPU."""
+        return torch.cuda.get_device_name(self.name) if self._is_cuda else ""
+
+    @property
     def pixel_budget(self) -> int:
         """How many pixels to optimise at once at most, whatever their images' shape."""
         if not self._is_cuda:

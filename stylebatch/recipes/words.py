@@ -62,6 +62,8 @@ def _describe_bounds(schema: Schema) -> str:
 def _describe_mapping(schema: Schema) -> str:
     if known := ", ".join(schema.get("properties", {})):
         return f"a mapping with {known}"
+    if schema.get("additionalProperties") is True:
+        return "a mapping"
     keys = ", ".join(keys_of(schema)) or "names"
     return f"a mapping of {keys} to {describe(*_expand(schema.get('additionalProperties') or {}))}"
 

@@ -30,8 +30,9 @@ class Logged:
                 logger.warning("failed: %s: %s", output, reason)
             case WorkerLost(worker, reason, pid):
                 logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
-            case WorkerJoined(worker, device):
-                logger.info("worker %d is there, on %s", worker, device)
+            case WorkerJoined(worker, device, where=where):
+                at = f" of {where}" if where else ""
+                logger.info("worker %d is there, on %s%s", worker, device, at)
             case Notice(worker, text):
                 logger.info("worker %d: %s", worker, text)
         self._watcher.event(event)

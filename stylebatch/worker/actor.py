@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 import traceback
-from contextlib import suppress
 from dataclasses import replace
 
 from stylebatch.errors import UserError
@@ -101,10 +100,4 @@ def _fetch_weights(spec: WorkerSpec) -> None:
 
 
 def _tell_where(event: WorkerJoined) -> WorkerJoined:
-    where, model = f"{socket.gethostname()}:{os.getpid()}", ""
-    if event.device.startswith("cuda"):
-        import torch
-
-        with suppress(RuntimeError):
-            model = torch.cuda.get_device_name(event.device)
-    return replace(event, where=where, model=model)
+    return replace(event, where=f"{socket.gethostname()}:{os.getpid()}")

@@ -41,6 +41,9 @@ class PlainWorker:
     many pixels it has at hand at once.
     """
 
+    # Of the device.
+    model = ""
+
     def __init__(self, spec: WorkerSpec, pixel_budget: int | None = None) -> None:
         self._spec = spec
         self.pixel_budget = pixel_budget or spec.pixel_budget or PIXEL_BUDGET

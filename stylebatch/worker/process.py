@@ -59,7 +59,8 @@ def serve(
     worker = _start_worker(spec, send)
     if worker is None:
         return
-    send([welcome(WorkerJoined(spec.worker, spec.device, worker.pixel_budget))])
+    joined = WorkerJoined(spec.worker, spec.device, worker.pixel_budget, model=worker.model)
+    send([welcome(joined)])
     while _take_messages(worker, inbox, send):
         if events := worker.advance():
             send(events)

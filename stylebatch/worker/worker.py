@@ -55,6 +55,7 @@ class Worker(PlainWorker):
         self._engine: Engine | None = None
         self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
         super().__init__(spec, spec.pixel_budget or self._device.pixel_budget)
+        self.model = self._device.model
 
     def submit(self, jobs: list[Job]) -> None:
         """Queue jobs behind those already there."""

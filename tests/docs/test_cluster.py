@@ -1,4 +1,4 @@
-"""The Slurm scripts of docs/cluster.md: read by bash, and run task by task without a Slurm."""
+"""The scripts of docs/cluster.md: read by bash, and run task by task without their clusters."""
 
 import os
 import re
@@ -7,15 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from support.paths import ROOT
 from support.runs import PATIENCE_S, Ended, Small, one_core, small_project
 
+from stylebatch.manifest import load_manifest
 from stylebatch.output.shard import Shard
 
 pytestmark = pytest.mark.slow
 
 TEXT = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
-ARRAY, MERGE, SUBMIT = re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+ARRAY, MERGE, SUBMIT, RAY = re.findall(r"^```bash\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+YAMLS = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 # What the scripts expect beside the manifest.
 INSTALLED = f"""#!/bin/sh
 exec {sys.executable} -c 'from stylebatch.cli import main; main()' "$@"
@@ -51,7 +54,9 @@ def run_script(text: str, small: Small, task: int | None = None) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("script", [ARRAY, MERGE, SUBMIT], ids=["array", "merge", "submit"])
+@pytest.mark.parametrize(
+    "script", [ARRAY, MERGE, SUBMIT, RAY], ids=["array", "merge", "submit", "ray"]
+)
 def test_bash_can_read_the_scripts(script: str, tmp_path: Path) -> None:
     (tmp_path / "script").write_text(script)
     subprocess.run(["bash", "-n", str(tmp_path / "script")], check=True)
@@ -88,3 +93,43 @@ def test_a_script_outside_of_an_array_stops_at_once(small: Small) -> None:
     assert ended.code != 0
     assert "SLURM_ARRAY_TASK_ID" in ended.err
     assert not small.out.exists()
+
+
+def test_each_index_of_a_kubernetes_job_makes_its_part(small: Small) -> None:
+    (job,) = (each for each in map(yaml.safe_load, YAMLS) if each.get("kind") == "Job")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    count = job["spec"]["completions"]
+    for index in range(count):
+        environment = {
+            **os.environ,
+            "JOB_COMPLETION_INDEX": str(index),
+            "PATH": f"{small.root / '.venv/bin'}:{os.environ['PATH']}",
+        }
+        with one_core():
+            done = subprocess.run(
+                container["command"],
+                env=environment,
+                cwd=small.root,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+            )
+        assert done.returncode == 0, done
+        assert f"shard {index}/{count}: " in done.stdout
+    assert len(small.images()) == 4
+
+
+def test_the_other_files_are_yaml_that_names_what_the_text_does(tmp_path: Path) -> None:
+    small = small_project(tmp_path)
+    kinds = set()
+    for text in YAMLS:
+        document = yaml.safe_load(text)
+        kinds |= {document.get("kind") or next(iter(document))}
+        if "run" in document:
+            small.document["run"] |= document["run"]
+            assert load_manifest(small.write()).run.executor == "ray"
+        if "available_node_types" in document:
+            assert document["head_node_type"] in document["available_node_types"]
+        if document.get("kind") == "RayJob":
+            assert document["spec"]["entrypoint"].endswith("--executor ray")
+    assert kinds == {"Job", "run", "cluster_name", "RayJob"}

@@ -20,13 +20,13 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.manifest.annotation_fields import AnnotationFields, TableFields
 from stylebatch.manifest.file_fields import FormatFields, OriginalsFields
+from stylebatch.manifest.run_fields import Run
 from stylebatch.manifest.schema import (
     Choice,
     Extractor,
     ManifestFields,
     NormalisationFields,
     PairFields,
-    Run,
     SplitBy,
     StyleFields,
 )

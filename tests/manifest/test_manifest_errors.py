@@ -245,7 +245,7 @@ SHAPE_ERRORS = [
     (
         "executor: inline",
         "executor: cluster",
-        "14: run.executor: found 'cluster'; allowed is one of inline, local; change it",
+        "14: run.executor: found 'cluster'; allowed is one of inline, local, ray; change it",
     ),
     (
         "executor: inline",
@@ -504,15 +504,10 @@ MEANING_ERRORS = [
     ),
     (
         "executor: inline",
-        "executor: ray",
-        "14: run.executor: found 'ray'; allowed is one of inline, local; change it",
-    ),
-    (
-        "executor: inline",
         "report: true",
         "14: run.report: unknown key 'report'; known are cache, cpu_workers, deadline, devices, "
         "executor, image_timeout, losses, max_deaths, max_failures, max_removals, max_retries, "
-        "precision; remove it",
+        "precision, ray; remove it",
     ),
     (
         "executor: inline",

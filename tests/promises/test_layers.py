@@ -1,6 +1,7 @@
 """The house: who may import whom, who brings torch, and how long things may be."""
 
 import ast
+import importlib.util
 import re
 import statistics
 from collections.abc import Iterable, Iterator
@@ -77,6 +78,7 @@ EMPTY = {
 BRINGS_TORCH = "--help, plan, status and a run with nothing to do start without torch"
 ONLY_AT_AN_ERROR = "`--version` needs nothing of it"
 WITHOUT_NETWORK = "a worker that only transfers colours starts without torch"
+AN_EXTRA = "Ray is an extra"
 ALLOWED_LATE = {
     ("stylebatch.cli.main", "stylebatch.ledger"): ONLY_AT_AN_ERROR,
     ("stylebatch", "stylebatch.api"): BRINGS_TORCH,
@@ -86,6 +88,7 @@ ALLOWED_LATE = {
     ("stylebatch.preview.estimate", "stylebatch.preview.speed_probe"): BRINGS_TORCH,
     ("stylebatch.run.executors", "stylebatch.run.executors.inline"): BRINGS_TORCH,
     ("stylebatch.run.executors", "stylebatch.run.executors.local"): BRINGS_TORCH,
+    ("stylebatch.run.executors", "stylebatch.run.executors.on_ray"): AN_EXTRA,
     ("stylebatch.run.judge", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.run.judge", "stylebatch.device.judge"): BRINGS_TORCH,
     ("stylebatch.run.start", "stylebatch.device.choice"): BRINGS_TORCH,
@@ -285,7 +288,8 @@ TELL_TORCH = 'print(sorted({"torch", "torchvision"} & sys.modules.keys()))'
 
 
 def test_no_module_but_those_brings_torch_when_it_is_imported() -> None:
-    light = [name for name in MODULES if not brings_torch(name) and not name.endswith("__main__")]
+    without = ("__main__", *(() if importlib.util.find_spec("ray") else ("on_ray",)))
+    light = [name for name in MODULES if not (brings_torch(name) or name.endswith(without))]
     assert {"stylebatch.cli.main", "stylebatch.run", "stylebatch.worker.spec"} <= set(light)
     code = f"import sys, {', '.join(light)}\n{TELL_TORCH}"
     assert run_process(code) == (0, "[]\n", "")

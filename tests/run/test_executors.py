@@ -12,6 +12,7 @@ import pytest
 from support.pools import Work, has, held, poll_until, trackers
 from support.runs import children_of, needs_proc, small_project
 
+from stylebatch.manifest import RunOptions
 from stylebatch.records import (
     Event,
     Job,
@@ -58,7 +59,7 @@ def _ended(events: list[Event]) -> list[str]:
 
 def drive(kind: str, work: Work) -> set[Event | str]:
     """Run all jobs and return what does not depend on time and number of polls."""
-    executor = EXECUTORS[kind]([work.spec])
+    executor = EXECUTORS[kind]([work.spec], RunOptions())
     executor.start()
     joined = poll_until(executor, has(WorkerJoined))
     executor.submit(work.spec.worker, work.jobs)
@@ -89,7 +90,7 @@ def test_inline_and_local_give_the_same_events_and_files(work: Work) -> None:
 
 
 def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work: Work) -> None:
-    executor = EXECUTORS["inline"]([replace(work.spec, pixel_budget=2 * 16 * 16)])
+    executor = EXECUTORS["inline"]([replace(work.spec, pixel_budget=2 * 16 * 16)], RunOptions())
     executor.start()
     executor.submit(0, work.jobs)
     events = poll_until(executor, lambda events: any(isinstance(e, Progress) for e in events))
@@ -106,7 +107,7 @@ def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work: Work) -> None:
 
 @needs_proc
 def test_a_killed_process_is_told_and_can_be_replaced(work: Work) -> None:
-    executor = EXECUTORS["local"]([work.spec])
+    executor = EXECUTORS["local"]([work.spec], RunOptions())
     executor.start()
     poll_until(executor, has(WorkerJoined))
     (worker,) = set(children_of(os.getpid())) - set(trackers())
