@@ -1,6 +1,5 @@
 """Every recipe's images, taken out of the engine and put into another: the same bits."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,8 +69,8 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    yield Bench(tmp_path_factory.mktemp("bench"))
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("bench"))
 
 
 @pytest.mark.parametrize("name", NAMES)
