@@ -276,6 +276,8 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     parts += staying(summary.unreachable, summary.kept, summary.withheld, most)
     parts += all_passed_over(summary.passed_over)
     parts += annotation_parts(summary)
+    if summary.saved:
+        parts.append(f"{summary.saved} saved half-made")
     if summary.exit_code == 4:
         parts.append(f"stopped by {_stop_reason(summary)}: run it again to go on")
     elif summary.stopped_by:

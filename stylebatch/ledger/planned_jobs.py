@@ -315,6 +315,10 @@ class PlannedJobs:
         )
         return [job_of(*row) for row in rows.fetchall()]
 
+    def waiting_for(self, fingerprints: Collection[str]) -> list[Job]:
+        """Return the jobs that wait and have one of some fingerprints."""
+        return self._order.waiting_for(fingerprints)
+
     def returning(self) -> Iterator[list[tuple[Job, AsideImage]]]:
         """Yield the jobs whose images lie aside already, with these, a block at a time."""
         return self._returning.blocks()
