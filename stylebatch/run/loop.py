@@ -94,7 +94,7 @@ class Loop:
         self._looked_at = time.monotonic()
         self._unrecorded = Unrecorded(book, self._looked_at)
         self._told_to_drop, self._told = set[int](), set[str]()
-        self._has_begun, self._anyway = False, -1
+        self._has_begun, self._anyway = False, set[int]()
         self._idle_deaths, self._is_draining, self._is_ending = Counter[int](), False, False
         self.tally = Tally(scheduler.left)
 
@@ -178,7 +178,7 @@ class Loop:
         """Take what a worker has room for and can finish in time."""
         in_flight = self._scheduler.shapes_in_flight(worker)
         room = self._deadline.room_of(worker, in_flight, time.monotonic())
-        if room.is_behind and worker != self._anyway:
+        if room.is_behind and worker not in self._anyway:
             # It has become slower. What it has not begun goes back, and may be too much.
             self._drain_queue(worker)
         jobs = self._scheduler.jobs_for(worker, room.free_s, room.takes_s)
@@ -204,7 +204,8 @@ class Loop:
             return []
         jobs = self._scheduler.begin_anyway(worker, room.takes_s, fills_slots=is_worth)
         if jobs:
-            self._anyway, takes_s = worker, room.takes_s(jobs[0].shape)
+            self._anyway.add(worker)
+            takes_s = room.takes_s(jobs[0].shape)
             takes, left = (f"{each:.0f} s" for each in (takes_s, room.left_s))
             text = f"no image takes less than about {takes}, the deadline leaves {left}: "
             text += f"{counted(len(jobs), 'image')} begun all the same"

@@ -17,7 +17,7 @@ class Stop(StrEnum):
 
 @dataclass(slots=True)
 class StopRequest:
-    """Set from outside (a signal handler): once to finish what is in the slots, twice to stop."""
+    """Set from outside (a signal handler): once to end soon, twice to stop at once."""
 
     count: int = 0
 

@@ -122,7 +122,7 @@ class Worker(PlainWorker):
         One at a time: whoever listens may stop it in between.
         """
         assert self._engine is not None
-        if not self._ending.due(self._engine.progress()):
+        if not (self._ending.has_begun and self._ending.due(self._engine.progress())):
             return False
         report = within_memory(self._engine.settle)
         if report is None:
