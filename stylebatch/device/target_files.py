@@ -1,21 +1,15 @@
 """Style targets in files that vouch for what they hold: a cache, without which all goes on."""
 
-import json
 from collections.abc import Callable
-from hashlib import blake2b
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
-from stylebatch.system.files import DIGEST_BYTES, read_bytes, sweep_unfinished, write_atomic
+from stylebatch.device.tensor_files import UnvouchedError, decode_tensors, encode_tensors
+from stylebatch.system.files import read_bytes, sweep_unfinished, write_atomic
 
 Statistics = dict[str, Tensor]
 
-# The name of the digest in a file's metadata.
-DIGEST = "blake2b"
 # What is being written takes a moment: what is older, nobody will finish.
 UNFINISHED_S = 3600.0
 
@@ -37,26 +31,20 @@ class TargetFiles:
         what its digest says is told of.
         """
         try:
-            data = read_bytes(self._path(key))
+            statistics, _ = decode_tensors(read_bytes(self._path(key)))
         except OSError:
             return None
-        try:
-            statistics, told = load(data), _metadata(data).get(DIGEST)
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
-            statistics, told = {}, ""
-        if told is None:
-            return None
-        if told != _digest(statistics):
-            text = "cached style targets are damaged, and are computed again"
-            self._tell(f"{self._path(key)}: {text}")
+        except UnvouchedError as error:
+            if not error.is_older:
+                text = "cached style targets are damaged, and are computed again"
+                self._tell(f"{self._path(key)}: {text}")
             return None
         return statistics
 
     def write(self, key: str, statistics: Statistics) -> None:
         """Keep statistics, if that can be done."""
-        data = save(statistics, {DIGEST: _digest(statistics)})
         try:
-            write_atomic(self._path(key), data)
+            write_atomic(self._path(key), encode_tensors(statistics))
             if not self._is_swept:
                 self._is_swept = True
                 sweep_unfinished(self._folder, UNFINISHED_S)
@@ -66,19 +54,3 @@ class TargetFiles:
                 found = f"style targets can't be cached there ({error.strerror})"
                 todo = "each process computes them again; name another folder: run.cache or "
                 self._tell(f"{self._folder}: {found}; {todo}$STYLEBATCH_CACHE")
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """Return a safetensors file's metadata; its header's length stands before it."""
-    length = int.from_bytes(data[:8], "little")
-    found: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    return found
-
-
-def _digest(statistics: Statistics) -> str:
-    """Return a digest of tensors with their names, kinds and shapes."""
-    state = blake2b(digest_size=DIGEST_BYTES)
-    for name, tensor in sorted(statistics.items()):
-        state.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
-        state.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return state.hexdigest()

@@ -315,6 +315,10 @@ class PlannedJobs:
         )
         return [job_of(*row) for row in rows.fetchall()]
 
+    def waiting_for(self, fingerprints: Collection[str]) -> list[Job]:
+        """Return the jobs that wait and have one of some fingerprints."""
+        return self._order.waiting_for(fingerprints)
+
     def returning(self) -> Iterator[list[tuple[Job, AsideImage]]]:
         """Yield the jobs whose images lie aside already, with these, a block at a time."""
         return self._returning.blocks()
@@ -326,13 +330,12 @@ class PlannedJobs:
     def find_stale(self, *, allow_removals: bool = False, is_noted: bool = True) -> StaleFound:
         """Find the outputs made for this manifest's pairs that the plan no longer has.
 
-        The points of a sweep, also those that are no longer there, are their pair's. A ledger that
-        is written notes that they are out of date. Images whose input can't be reached stay, and
-        where the inputs of more than `run.max_removals` are gone, these as well.
+        Points of a sweep, also such as are no longer there, are their pair's. Images whose input
+        can't be reached stay, and those of more gone inputs than `run.max_removals` as well.
 
         Args:
             allow_removals: so many may be gone, and what is empty was emptied.
-            is_noted: whether a ledger that is written notes so.
+            is_noted: whether a ledger that is written notes that they are out of date.
         """
         most = None if allow_removals else self._manifest.run.max_removals
         bases = {base_name(pair) for pair in self.counts}

@@ -37,7 +37,7 @@ from stylebatch.system.files import (
 )
 from stylebatch.system.processes import may_have_gpu
 from stylebatch.system.words import size_text
-from stylebatch.worker.spec import WorkerSpec
+from stylebatch.worker.spec import SAVE_AFTER_S, WorkerSpec
 
 # Without a network `cpu_workers: auto` is one a core, up to what one run can feed and disks take.
 MOST_PLAIN_WORKERS = 8
@@ -253,6 +253,7 @@ def worker_specs(
         losses=manifest.run.losses,
         cache=manifest.run.cache or default_cache_folder(),
         threads=threads,
+        save_after_s=SAVE_AFTER_S,
     )
     cores = iter(share_cores(allowed_cores(), shares) if shares > 1 else [])
     return [

@@ -15,7 +15,7 @@ from stylebatch.worker.plain import PlainWorker
 from stylebatch.worker.spec import WorkerSpec
 
 # The specification first, and once.
-Message = WorkerSpec | list[Job] | Literal["drain", "stop"]
+Message = WorkerSpec | list[Job] | Literal["drain", "save", "stop"]
 
 
 def run_child(pipe: "Connection[list[Event], Message]") -> None:
@@ -108,6 +108,8 @@ def _take_messages(
             return False
         if message == "drain":
             pipe.send([worker.drop_waiting()])
+        elif message == "save":
+            pipe.send([worker.save_slots()])
         elif isinstance(message, list):
             worker.submit(message)
     return True

@@ -100,7 +100,9 @@ BRING_TORCH = (
     "stylebatch.preview.comparison",
     "stylebatch.preview.speed_probe",
     "stylebatch.transfer",
+    "stylebatch.worker.ending",
     "stylebatch.worker.running",
+    "stylebatch.worker.saved_images",
     "stylebatch.worker.scoring",
     "stylebatch.worker.worker",
 )
