@@ -2,22 +2,17 @@
 
 import json
 from collections.abc import Callable
-from hashlib import blake2b
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylebatch.system.files import DIGEST_BYTES, read_bytes, sweep_unfinished, write_atomic
+from stylebatch.library.cached import DIGEST, Of, note_use
+from stylebatch.library.digests import digest_arrays, in_order
+from stylebatch.system.files import UNFINISHED_S, read_bytes, sweep_unfinished, write_atomic
 
 Statistics = dict[str, Tensor]
-
-# The name of the digest in a file's metadata.
-DIGEST = "blake2b"
-# What is being written takes a moment: what is older, nobody will finish.
-UNFINISHED_S = 3600.0
 
 
 class TargetFiles:
@@ -50,22 +45,31 @@ class TargetFiles:
             text = "cached style targets are damaged, and are computed again"
             self._tell(f"{self._path(key)}: {text}")
             return None
+        note_use(self._path(key))
         return statistics
 
-    def write(self, key: str, statistics: Statistics) -> None:
-        """Keep statistics, if that can be done."""
-        data = save(statistics, {DIGEST: _digest(statistics)})
+    def write(self, key: str, statistics: Statistics, of: Of) -> None:
+        """Keep statistics, with what they are of, if that can be done; else all goes on."""
         try:
-            write_atomic(self._path(key), data)
-            if not self._is_swept:
-                self._is_swept = True
-                sweep_unfinished(self._folder, UNFINISHED_S)
+            self.keep(key, statistics, of)
         except OSError as error:
             if not self._is_unwritable:
                 self._is_unwritable = True
                 found = f"style targets can't be cached there ({error.strerror})"
                 todo = "each process computes them again; name another folder: run.cache or "
                 self._tell(f"{self._folder}: {found}; {todo}$STYLEBATCH_CACHE")
+
+    def keep(self, key: str, statistics: Statistics, of: Of) -> None:
+        """Keep statistics, with what they are of.
+
+        Raises:
+            OSError: that can't be done.
+        """
+        data = in_order(save(statistics, {DIGEST: _digest(statistics), **of.metadata()}))
+        write_atomic(self._path(key), data)
+        if not self._is_swept:
+            self._is_swept = True
+            sweep_unfinished(self._folder, UNFINISHED_S)
 
 
 def _metadata(data: bytes) -> dict[str, str]:
@@ -76,9 +80,4 @@ def _metadata(data: bytes) -> dict[str, str]:
 
 
 def _digest(statistics: Statistics) -> str:
-    """Return a digest of tensors with their names, kinds and shapes."""
-    state = blake2b(digest_size=DIGEST_BYTES)
-    for name, tensor in sorted(statistics.items()):
-        state.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
-        state.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return state.hexdigest()
+    return digest_arrays({name: tensor.numpy() for name, tensor in statistics.items()})

@@ -296,6 +296,10 @@ class PlannedJobs:
         """Return what is to be done, by settings and shape."""
         return self._order.groups()
 
+    def shapes_of(self, style: str) -> list[Shape]:
+        """Return the shapes of what is to be done of a style, by its key."""
+        return self._order.shapes_of(style)
+
     def middles(self) -> dict[Shape, float]:
         """Return where, from 0 to 1, the jobs of each group lie in the mean, of all jobs."""
         return self._order.middles()

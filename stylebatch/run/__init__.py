@@ -30,6 +30,12 @@ from stylebatch.run.start import (
     worker_specs,
 )
 from stylebatch.run.stopping import Stopping
+from stylebatch.run.style_files import (
+    export_of_entry,
+    export_of_manifest,
+    plan_styles,
+    warm_manifest,
+)
 from stylebatch.run.watcher import Watcher
 
 __all__ = [
@@ -58,6 +64,8 @@ __all__ = [
     "clean_output",
     "cost_of",
     "describe_download",
+    "export_of_entry",
+    "export_of_manifest",
     "judge_output",
     "last_summary",
     "list_aside",
@@ -66,11 +74,13 @@ __all__ = [
     "merge_output",
     "new_run_id",
     "open_to_plan",
+    "plan_styles",
     "prepare_all_weights",
     "prepare_weights",
     "restore_output",
     "run",
     "survey_annotations",
+    "warm_manifest",
     "worker_specs",
     "write_records_beside",
 ]

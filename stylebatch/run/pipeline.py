@@ -37,6 +37,7 @@ from stylebatch.run.start import (
     prepare_all_weights,
     worker_specs,
 )
+from stylebatch.run.targets import check_library
 from stylebatch.run.watcher import Watcher
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
@@ -91,7 +92,8 @@ def make_plan(
         takes_out: as of `PlannedJobs`.
 
     Raises:
-        UserError: inputs that can't be read, outputs that collide or that are not ours.
+        UserError: inputs that can't be read, outputs that collide or that are not ours, styles of
+            the library that lack what is needed.
     """
     check_only_manifest(manifest, ledger)
     summary = PlanSummary()
@@ -108,6 +110,7 @@ def make_plan(
         note(folder)
         check(summary)
     planned.finish()
+    check_library(manifest, styles, planned)
     return planned, summary, styles
 
 

@@ -1,4 +1,4 @@
-"""A progress bar for evaluations, on a terminal and in a notebook."""
+"""Progress bars: of evaluations, on a terminal and in a notebook; of anything that is counted."""
 
 from collections import Counter
 from types import TracebackType
@@ -7,6 +7,37 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stylebatch.system.words import counted
+
+
+class CountBar:
+    """Counts things on stderr, on a terminal."""
+
+    def __init__(self, noun: str, *, is_shown: bool) -> None:
+        """Begin with nothing; how many there are is told later."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,} of {task.total:,}"),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, console=Console(stderr=True), disable=not is_shown)
+        self._task = self._progress.add_task(noun, total=0)
+
+    def update(self, done: int, total: int) -> None:
+        """Tell how many are done, of how many."""
+        self._progress.update(self._task, completed=done, total=total)
+
+    def __enter__(self) -> "CountBar":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
 
 
 class EvaluationsBar:
