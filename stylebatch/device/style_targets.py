@@ -188,7 +188,8 @@ class StyleTargets:
         stored = compute_statistics(picture, request, extractor())
         of = self._described(image, request)
         self._files.keep(request.cache_key(image.digest), stored, of)
-        self._keep_thumbnail(image, picture)
+        with suppress(OSError):
+            self._keep_thumbnail(image, picture)
         return True
 
     def _known(self, image: StyleImage, request: TargetRequest) -> Statistics | None:

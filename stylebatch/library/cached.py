@@ -129,13 +129,13 @@ class PruneRule:
     Attributes:
         digests: of these style images only, all if None.
         older_than_s: not used for so long.
-        needed: keys that are kept, as a manifest needs them.
+        needed: keys that are kept, as a manifest needs them; None: nobody was asked.
         max_bytes: then of what is left the longest unused, until it takes no more than this.
     """
 
     digests: frozenset[str] | None = None
     older_than_s: float = 0.0
-    needed: frozenset[str] = frozenset()
+    needed: frozenset[str] | None = None
     max_bytes: int | None = None
 
     def choose(self, cached: Iterable[Cached], now_s: float) -> list[Cached]:
@@ -152,20 +152,24 @@ class PruneRule:
             for each in known:
                 if left <= self.max_bytes:
                     break
-                if each.key not in gone and each.key not in self.needed:
+                if each.key not in gone and not self._is_needed(each):
                     chosen.append(each)
                     left -= each.size
         return chosen
 
     @property
     def _chooses(self) -> bool:
-        return bool(self.digests is not None or self.older_than_s or self.needed)
+        asked = (self.digests, self.needed)
+        return bool(self.older_than_s) or any(each is not None for each in asked)
+
+    def _is_needed(self, each: Cached) -> bool:
+        return self.needed is not None and each.key in self.needed
 
     def _meets(self, each: Cached, now_s: float) -> bool:
         return (
             (self.digests is None or each.of.digest in self.digests)
             and now_s - each.used_s >= self.older_than_s
-            and each.key not in self.needed
+            and not self._is_needed(each)
         )
 
 

@@ -33,6 +33,7 @@ from stylebatch.run.stopping import Stopping
 from stylebatch.run.style_files import (
     export_of_entry,
     export_of_manifest,
+    needed_targets,
     plan_styles,
     warm_manifest,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "make_executor",
     "make_plan",
     "merge_output",
+    "needed_targets",
     "new_run_id",
     "open_to_plan",
     "plan_styles",

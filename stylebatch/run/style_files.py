@@ -10,13 +10,13 @@ from stylebatch.device.style_images import StyleImages
 from stylebatch.errors import UserError, raise_all
 from stylebatch.library.errors import LibraryError
 from stylebatch.library.overview import Entry
-from stylebatch.library.shelf import first_of
+from stylebatch.library.shelf import first_of, is_of_library
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.records import Notice, Style, StyleImage
 from stylebatch.run.adopt import open_to_plan
 from stylebatch.run.pipeline import make_plan
-from stylebatch.run.targets import Needs, Warmed, warm_targets
+from stylebatch.run.targets import KINDS, Needs, Warmed, warm_targets
 
 
 @dataclass
@@ -124,3 +124,20 @@ def export_of_entry(entry: Entry, cache: Path, label: Label) -> bytes:
     image = StyleImage(source, 1.0, entry.digest)
     images = StyleImages(Path("/"), cache)
     return export_style(image, entry.name, entry.requests, images, cache, label)
+
+
+def needed_targets(manifest: Manifest) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the keys of all targets that a manifest's images need, on any device; no torch.
+
+    Returns:
+        with them the styles of the library that it names.
+    """
+    planned = plan_styles(manifest)
+    images = [(key, image) for key, style in planned.styles.items() for image in style.images]
+    keys = {
+        request.cache_key(image.digest)
+        for key, image in images
+        for request in planned.needs.requests(key, KINDS)
+    }
+    named = {image.path for _, image in images if is_of_library(image.path)}
+    return frozenset(keys), frozenset(named)
