@@ -20,7 +20,7 @@ from stylebatch.system import files
 
 FOLDER, THUMBNAILS = "grams", "thumbnails"
 # Names of what a file's metadata hold: the digest of its tensors; what they are of, as JSON.
-DIGEST, STYLE = "blake2b", "style"
+DIGEST, OF = "blake2b", "of"
 # A file's time tells when it was used last, no finer than this: not every use writes to the disk.
 NOTED_S = 86_400.0
 
@@ -45,7 +45,7 @@ class Of:
 
     def metadata(self) -> dict[str, str]:
         """Return it as a file's metadata hold it."""
-        return {STYLE: json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)}
+        return {OF: json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def list_cached(cache: Path) -> Iterator[Cached]:
 def _read_of(path: Path) -> Of:
     try:
         with safe_open(path, framework="np") as file:
-            told = json.loads((file.metadata() or {}).get(STYLE, "{}"))
+            told = json.loads((file.metadata() or {}).get(OF, "{}"))
         return Of(**told)
     except (OSError, SafetensorError, ValueError, TypeError):
         return Of()
