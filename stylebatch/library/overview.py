@@ -80,7 +80,8 @@ def _of_library(library: Library) -> Iterator[Entry]:
         try:
             file = library.open(PREFIX + name)
         except LibraryError as error:
-            yield Entry("library", name, "", [], size, used_s, problem=error.found)
+            problem = error.found.removeprefix(f"{library.place(name)} ")
+            yield Entry("library", name, "", [], size, used_s, problem=problem)
             continue
         told = file.told
         requests = [target.request for target in told.targets.values()]

@@ -58,7 +58,8 @@ class Library:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise LibraryError(str(self.folder), f"can't be read ({error.strerror})") from error
+            why, todo = f"can't be read ({error.strerror})", "let yourself read it"
+            raise LibraryError(str(self.folder), why, "", todo) from error
         return sorted(name.removesuffix(SUFFIX) for name in found if not name.startswith("."))
 
     def place(self, name: str) -> Path:
@@ -79,12 +80,16 @@ class Library:
             raise self._unknown(reference, told)
         return StyleFile.open(path, reference)
 
+    @property
+    def _how_to_import(self) -> str:
+        return f"`stylebatch styles import FILE --cache {self.folder.parent}`"
+
     def _unknown(self, reference: str, told: str) -> LibraryError:
         if told.endswith(SUFFIX):
             return LibraryError(reference, f"no file {self._root / told}", "", "correct the path")
         names = self.names()
         near = get_close_matches(told, names, n=1)
-        todo = f"did you mean '{PREFIX}{near[0]}'?" if near else "`stylebatch styles import FILE`"
+        todo = f"did you mean '{PREFIX}{near[0]}'?" if near else self._how_to_import
         there = f"there are {first_of(names)}" if names else "there is none"
         return LibraryError(reference, f"no style '{told}' in {self.folder}", there, todo)
 

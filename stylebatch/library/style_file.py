@@ -104,7 +104,8 @@ class StyleFile:
         except FileNotFoundError:
             raise LibraryError(where, f"no file {path}", "", "import it") from None
         except OSError as error:
-            raise LibraryError(where, f"{path} can't be read ({error})") from error
+            todo = "let yourself read it"
+            raise LibraryError(where, f"{path} can't be read ({error})", "", todo) from error
         except SafetensorError as error:
             found = f"{path} is no whole safetensors file ({error})"
             raise DamagedError(where, found, "", _AGAIN) from error
@@ -223,7 +224,7 @@ def _told(text: str, where: str, path: Path) -> Told:
         told = Told(**{name: value for name, value in document.items() if name in known})
         targets = {key: Target(**each) for key, each in document["targets"].items()}
     except (ValueError, KeyError, TypeError) as error:
-        raise LibraryError(where, f"{path} holds no style ({error})") from error
+        raise LibraryError(where, f"{path} holds no style ({error})", "", _AGAIN) from error
     return _with_targets(told, targets)
 
 

@@ -75,10 +75,7 @@ class StyleFinder:
             try:
                 self._told[reference] = self._library.open(reference).told
             except LibraryError as error:
-                todo = error.todo
-                if todo.startswith("`stylebatch styles import"):
-                    todo += f" --cache {self._library.folder.parent}"
-                self.findings.add(loc, error.found, error.allowed, todo)
+                self.findings.add(loc, error.found, error.allowed, error.todo)
                 return False
         return True
 

@@ -143,8 +143,8 @@ class _Noting:
 
 def _not_kept(cache: Path, error: OSError, number: int, total: int) -> RunError:
     found = f"style targets can't be kept there ({error.strerror}): {number} of {total} are"
-    todo = "free some room, or name another folder: run.cache or $STYLEBATCH_CACHE; then once more"
-    return RunError(str(cache / FOLDER), found, "", f"{todo}: it goes on")
+    todo = "free some room, or name another folder (run.cache); once more, and it goes on"
+    return RunError(str(cache / FOLDER), found, "", todo)
 
 
 def check_library(manifest: Manifest, styles: Mapping[str, Style], planned: PlannedJobs) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 from support.runs import Ended, Small, command, small_project
 
+from stylebatch.library.style_file import IMAGE, Told, as_array, encode_style
+from stylebatch.system.files import digest_bytes
+
 
 class Shelf:
     """A small project, its cache, and files of its styles."""
@@ -54,6 +57,13 @@ class Shelf:
         """Let the manifest's pair have these styles."""
         self.small.pair["styles"] = list(styles)
         return self.small
+
+
+def named_style(name: str) -> bytes:
+    """Return a file that stands for a style, without targets."""
+    data = b"stands for an image"
+    facts = Told(name, digest_bytes(data), f"{name}.jpg", 1, 1, len(data), "2026-11-27", {})
+    return encode_style(facts, {}, {IMAGE: as_array(data)})
 
 
 def header(data: bytes) -> tuple[dict[str, Any], int]:
