@@ -23,7 +23,7 @@ from stylebatch.library.shelf import Library, is_of_library, unwritable
 from stylebatch.library.style_file import SUFFIX, StyleFile
 from stylebatch.manifest import load_manifest
 from stylebatch.records import Notice
-from stylebatch.run import export_of_entry, export_of_manifest, warm_manifest
+from stylebatch.run import choose_to_export, export_of_entry, warm_manifest
 from stylebatch.system.bars import CountBar
 from stylebatch.system.files import default_cache_folder, read_bytes, write_atomic
 from stylebatch.system.words import counted, size_text
@@ -89,24 +89,26 @@ def export(
     """Write styles as files of their own: targets, image, where they come from."""
     label = Label(note, licence, with_image=not is_without_image)
     if path is None:
-        if not names:
-            raise typer.BadParameter("name styles, or a --manifest", param_hint="NAME")
+        if not names or changes:
+            hint = "--set" if names else "NAME"
+            raise typer.BadParameter("goes with a --manifest", param_hint=hint)
         folder = cache or default_cache_folder()
         entries = list_entries(folder)
         chosen = [find_entry(entries, name) for name in names]
         places = _places([entry.name for entry in chosen], output, is_forced)
-        made: Iterable[tuple[str, bytes]] = (
-            (entry.name, export_of_entry(entry, folder, label)) for entry in chosen
-        )
-        for place, (_, data) in zip(places, made, strict=True):
-            _write(place, data)
+        _write_all(places, (export_of_entry(entry, folder, label) for entry in chosen))
         return
-    manifest = load_manifest(path, changes=changes or ())
+    if cache is not None:
+        raise typer.BadParameter("is the manifest's: --set run.cache=…", param_hint="--cache")
+    to_export = choose_to_export(load_manifest(path, changes=changes or ()), names or [])
+    places = _places(to_export.names, output, is_forced)
     with CountBar("targets", is_shown=sys.stderr.isatty()) as bar:
-        found = list(export_of_manifest(manifest, names or [], label, _tell, bar.update))
-    for place, (_, data) in zip(
-        _places([name for name, _ in found], output, is_forced), found, strict=True
-    ):
+        _write_all(places, to_export.files(label, _tell, bar.update))
+
+
+def _write_all(places: Iterable[Path], files: Iterable[bytes]) -> None:
+    """Write files one by one: all at once may be more than fits into memory."""
+    for place, data in zip(places, files, strict=True):
         _write(place, data)
 
 

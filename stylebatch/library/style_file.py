@@ -84,8 +84,8 @@ class Told:
 class StyleFile:
     """A file that is read part by part: each is compared with its digest when it is asked for."""
 
-    def __init__(self, path: Path, where: str, told: Told) -> None:
-        self.path, self.where, self.told = path, where, told
+    def __init__(self, path: Path, where: str, told: Told, digest: str) -> None:
+        self.path, self.where, self.told, self._digest = path, where, told, digest
 
     @classmethod
     def open(cls, path: Path, where: str) -> "StyleFile":
@@ -113,9 +113,10 @@ class StyleFile:
         if text is None:
             allowed = "allowed is what `stylebatch styles export` writes"
             raise LibraryError(where, f"{path} holds no style", allowed)
-        if metadata.get(_DIGEST) != digest_bytes(text.encode()):
+        digest = digest_bytes(text.encode())
+        if metadata.get(_DIGEST) != digest:
             raise DamagedError(where, f"{path} is damaged: what it tells of itself", "", _AGAIN)
-        return cls(path, where, _told(text, where, path))
+        return cls(path, where, _told(text, where, path), digest)
 
     def image(self) -> bytes | None:
         """Return the bytes of the style image's file; None where it was left out.
@@ -172,10 +173,17 @@ class StyleFile:
         if found != told:
             raise DamagedError(self.where, f"{self.path} is damaged: {what}", "", _AGAIN)
 
+    def _check_same(self, metadata: Mapping[str, str]) -> None:
+        """Refuse what somebody has put in the file's place since it was opened."""
+        if metadata.get(_DIGEST) != self._digest:
+            found = f"{self.path} was replaced by another while it was read"
+            raise LibraryError(self.where, found, "", "run again: the new one is read then")
+
     def _read(self, names: list[str] | None, start: str = "") -> dict[str, NDArray[Any]]:
         """Return tensors by name, or all whose names begin so."""
         try:
             with safe_open(self.path, framework="np") as file:
+                self._check_same(file.metadata() or {})
                 there = list(file.keys())
                 wanted = names or [name for name in there if name.startswith(start)]
                 return {name: np.array(file.get_tensor(name)) for name in wanted}

@@ -31,8 +31,8 @@ from stylebatch.run.start import (
 )
 from stylebatch.run.stopping import Stopping
 from stylebatch.run.style_files import (
+    choose_to_export,
     export_of_entry,
-    export_of_manifest,
     needed_targets,
     plan_styles,
     warm_manifest,
@@ -62,11 +62,11 @@ __all__ = [
     "annotation_failures",
     "check_output",
     "check_start",
+    "choose_to_export",
     "clean_output",
     "cost_of",
     "describe_download",
     "export_of_entry",
-    "export_of_manifest",
     "judge_output",
     "last_summary",
     "list_aside",

@@ -54,33 +54,53 @@ def warm_manifest(
     return planned, warm_targets(manifest, planned.needs, planned.styles, tell, tick)
 
 
-def export_of_manifest(
-    manifest: Manifest,
-    names: Sequence[str],
-    label: Label,
-    tell: Callable[[Notice], object],
-    tick: Callable[[int, int], object] = lambda done, total: None,
-) -> Iterator[tuple[str, bytes]]:
-    """Yield styles of a manifest by name, each as a file; what it needs is computed first.
+@dataclass(frozen=True, slots=True)
+class ToExport:
+    """Styles of a manifest that are to be files.
+
+    Attributes:
+        names: of their files, in the order in which these are made.
+    """
+
+    manifest: Manifest
+    planned: Planned
+    chosen: dict[str, Style]
+    names: list[str]
+
+    def files(
+        self,
+        label: Label,
+        tell: Callable[[Notice], object],
+        tick: Callable[[int, int], object] = lambda done, total: None,
+    ) -> Iterator[bytes]:
+        """Yield them one by one, as files; what is missing of their targets is computed first.
+
+        Raises:
+            UserError: as `warm_targets`, and styles that can't be read.
+        """
+        manifest, needs = self.manifest, self.planned.needs
+        warmed = warm_targets(manifest, needs, self.chosen, tell, tick)
+        raise_all(warmed.problems)
+        images = StyleImages(manifest.root, manifest.cache)
+        for name, style in zip(self.names, self.chosen.values(), strict=True):
+            requests = [each.described for each in needs.requests(style.key, warmed.kinds)]
+            yield export_style(style.images[0], name, requests, images, manifest.cache, label)
+
+
+def choose_to_export(manifest: Manifest, names: Sequence[str]) -> ToExport:
+    """Choose styles of a manifest; no torch.
 
     Args:
         names: names or keys of style entries, none for all.
 
     Raises:
         LibraryError: no such style, a blend, or two of one name.
-        UserError: as `warm_targets`, and styles that can't be read.
+        UserError: what a plan is refused for.
     """
     planned = plan_styles(manifest)
     chosen = _choose(manifest, planned.styles, names)
-    warmed = warm_targets(manifest, planned.needs, chosen, tell, tick)
-    raise_all(warmed.problems)
-    images = StyleImages(manifest.root, manifest.cache)
-    for style in chosen.values():
-        (image,) = style.images
-        requests = planned.needs.requests(style.key, warmed.kinds)
-        described = [request.described for request in requests]
-        name = export_name(image, style.name)
-        yield name, export_style(image, name, described, images, manifest.cache, label)
+    called = [export_name(style.images[0], style.name) for style in chosen.values()]
+    return ToExport(manifest, planned, chosen, called)
 
 
 def _choose(manifest: Manifest, styles: dict[str, Style], names: Sequence[str]) -> dict[str, Style]:

@@ -203,3 +203,33 @@ def test_a_file_of_a_newer_stylebatch_is_refused(exported: Shelf, tmp_path: Path
     path.write_bytes(encode_style(newer, {}, {"image": as_array(b"x")}))
     with pytest.raises(LibraryError, match=r"newer stylebatch \(format 2\); known is 1; update"):
         StyleFile.open(path, "newer")
+
+
+def test_what_is_replaced_while_it_is_read_is_not_taken_for_damaged(
+    exported: Shelf, tmp_path: Path
+) -> None:
+    path = tmp_path / "wave.safetensors"
+    path.write_bytes((exported.files / "s.safetensors").read_bytes())
+    file = StyleFile.open(path, "library:wave")
+    path.write_bytes((exported.files / "t.safetensors").read_bytes())
+    for read in (file.image, file.thumbnail, lambda: file.targets(next(iter(file.told.targets)))):
+        with pytest.raises(LibraryError, match="was replaced by another while it was read"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["s", "--manifest", "MANIFEST", "--cache", "somewhere"],
+        ["s", "--set", "seed=1"],
+        [],
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(
+    exported: Shelf, tmp_path: Path, arguments: list[str]
+) -> None:
+    told = [str(exported.small.manifest) if each == "MANIFEST" else each for each in arguments]
+    ended = command("styles", "export", *told, "-o", str(tmp_path))
+    assert ended.code == 2
+    assert "manifest" in ended.err
+    assert not list(tmp_path.iterdir())

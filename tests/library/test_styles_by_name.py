@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.libraries import Shelf, flip, header, told
-from support.runs import Small, color_project
+from support.runs import SHALLOW, Small, color_project, command
 from support.styles_computed import no_computing
 
-PNG_TEXT = ("tEXt", "iTXt", "zTXt")
+from stylebatch import stylize
+from stylebatch.library.errors import LibraryError
 
 
 @pytest.fixture
@@ -442,3 +443,36 @@ def test_a_damaged_header_is_refused_with_the_manifest(shelf: Shelf) -> None:
     assert "is damaged: what it tells of itself" in ended.err
     path.write_bytes(data[:-3])
     assert "no whole safetensors file" in shelf.small.run().err
+
+
+# --- as a library
+
+
+def test_stylize_takes_styles_by_name(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields: dict[str, Any] = {"weights": "random", "size_px": 16, "steps": 2, "override": SHALLOW}
+    photo = shelf.root / "photos/cats/a.png"
+    (wanted,) = stylize(photo, shelf.root / "styles/s.png", **fields)
+    shelf.export()
+    shelf.forget_images()
+    shelf.bring("s")
+    monkeypatch.setenv("STYLEBATCH_CACHE", str(shelf.cache))
+    (made,) = stylize(photo, "library:s", **fields)
+    assert made.tobytes() == wanted.tobytes()
+    (by_colours,) = stylize(photo, {"library:s": 1.0}, recipe="color-transfer")
+    assert by_colours.size == wanted.size
+    with pytest.raises(LibraryError, match="no style 'wave' in .*; there are s; "):
+        stylize(photo, "library:wave", **fields)
+
+
+def test_so_does_the_command(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.export()
+    shelf.bring("s")
+    monkeypatch.setenv("STYLEBATCH_CACHE", str(shelf.cache))
+    for style in ("library:s", str(shelf.root / "styles/s.png")):
+        target = shelf.root / f"{len(style)}.png"
+        photo = str(shelf.root / "photos/cats/a.png")
+        arguments = ("stylize", photo, style, "-o", str(target), "--recipe", "color-transfer")
+        ended = command(*arguments)
+        assert ended.code == 0, ended
+    one, two = (path.read_bytes() for path in shelf.root.glob("*.png"))
+    assert one == two
