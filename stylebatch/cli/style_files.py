@@ -46,8 +46,8 @@ def warm(
         _, warmed = warm_manifest(manifest, _tell, bar.update)
     for problem in warmed.problems:
         typer.echo(f"stylebatch: {problem}", err=True)
-    lacking = warmed.total - warmed.computed
-    told = f"{counted(warmed.computed, 'set')} of targets computed, {lacking:,} were there"
+    there = warmed.total - warmed.computed
+    told = f"{counted(warmed.computed, 'set')} of targets computed, {there:,} were there"
     if warmed.problems:
         styles = counted(len(warmed.problems), "style", "can't be read", "can't be read")
         told = f"{counted(warmed.computed, 'set')} of targets computed; {styles}"

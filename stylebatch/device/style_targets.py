@@ -178,19 +178,23 @@ class StyleTargets:
     ) -> bool:
         """Have the targets of one style image kept; return whether they were computed for it.
 
+        Those of earlier versions, which don't tell what they are of, are told.
+
         Raises:
             OSError: they can't be kept.
             StyleError, LibraryError, ImageError: as `get`.
         """
-        if self._known(image, request) is not None:
-            return False
-        picture = self.images.read(image)
-        stored = compute_statistics(picture, request, extractor())
-        of = self._described(image, request)
-        self._files.keep(request.cache_key(image.digest), stored, of)
-        with suppress(OSError):
-            self._keep_thumbnail(image, picture)
-        return True
+        key, of = request.cache_key(image.digest), self._described(image, request)
+        stored, picture = self._known(image, request), None
+        if is_new := stored is None:
+            picture = self.images.read(image)
+            stored = compute_statistics(picture, request, extractor())
+        if is_new or self._files.is_untold(key):
+            self._files.keep(key, stored, of)
+            picture = picture or self.images.read(image)
+            with suppress(OSError):
+                self._keep_thumbnail(image, picture)
+        return is_new
 
     def _known(self, image: StyleImage, request: TargetRequest) -> Statistics | None:
         """Return what the cache has, or the library's file; None where it is to be computed."""

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylebatch.library.cached import DIGEST, Of, note_use
+from stylebatch.library.cached import DIGEST, Of, note_use, read_of
 from stylebatch.library.digests import digest_arrays, in_order
 from stylebatch.system.files import UNFINISHED_S, read_bytes, sweep_unfinished, write_atomic
 
@@ -47,6 +47,10 @@ class TargetFiles:
             return None
         note_use(self._path(key))
         return statistics
+
+    def is_untold(self, key: str) -> bool:
+        """Whether there is a file that does not tell what it is of, as before November 2026."""
+        return self._path(key).exists() and not read_of(self._path(key)).digest
 
     def write(self, key: str, statistics: Statistics, of: Of) -> None:
         """Keep statistics, with what they are of, if that can be done; else all goes on."""

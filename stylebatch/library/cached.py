@@ -70,10 +70,11 @@ def list_cached(cache: Path) -> Iterator[Cached]:
             continue
         with suppress(OSError):  # it has been removed meanwhile
             found = path.stat()
-            yield Cached(path, found.st_size, found.st_mtime, _read_of(path))
+            yield Cached(path, found.st_size, found.st_mtime, read_of(path))
 
 
-def _read_of(path: Path) -> Of:
+def read_of(path: Path) -> Of:
+    """Return what a file tells that it is of; of one from before, or a damaged one, nothing."""
     try:
         with safe_open(path, framework="np") as file:
             told = json.loads((file.metadata() or {}).get(OF, "{}"))

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from stylebatch.device.requests import TargetRequest, find_requests
+from stylebatch.device.style_images import StyleError
 from stylebatch.errors import RunError, UserError, raise_all
 from stylebatch.ledger import PlannedJobs
 from stylebatch.library.cached import FOLDER
@@ -12,6 +14,7 @@ from stylebatch.library.errors import LibraryError
 from stylebatch.library.shelf import Library, is_of_library
 from stylebatch.library.style_file import SUFFIX, Told, sizes_text
 from stylebatch.manifest import Manifest
+from stylebatch.pictures.errors import ImageError
 from stylebatch.plan import PlannedFolder
 from stylebatch.recipes import Settings
 from stylebatch.records import Notice, Shape, Style, StyleImage, device_kind
@@ -109,6 +112,7 @@ def warm_targets(
     prepare_weights(manifest, tell)
     # Here and not above: it brings torch.
     from stylebatch.device.device import Device
+    from stylebatch.device.errors import within_memory
 
     note = _Noting(tell)
     devices = {
@@ -121,8 +125,11 @@ def warm_targets(
             continue
         try:
             device = devices[request.device_kind]
-            found.computed += device.warm(settings, image, request)
-        except UserError as problem:
+            is_new = within_memory(partial(device.warm, settings, image, request))
+            if is_new is None:
+                raise _too_large(image, request)
+            found.computed += is_new
+        except (StyleError, LibraryError, ImageError) as problem:
             unreadable.add(digest)
             found.problems.append(problem)
         except OSError as error:
@@ -139,6 +146,12 @@ class _Noting:
 
     def note(self, text: str) -> None:
         self._tell(Notice(worker=0, text=text))
+
+
+def _too_large(image: StyleImage, request: TargetRequest) -> StyleError:
+    found = f"memory does not suffice for its targets of {sizes_text([request.described])}"
+    todo = "free what other processes hold of it, or lower size_px"
+    return StyleError(image.path, found, "", todo)
 
 
 def _not_kept(cache: Path, error: OSError, number: int, total: int) -> RunError:

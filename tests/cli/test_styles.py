@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures.test_terminal import decode_sixel
 from PIL import Image
 from support.libraries import Shelf, flip
 from support.places import Disk, frozen
 from support.runs import COMMAND, command, end, needs_proc, run_process, start, wait_until
+from support.sixels import decode_sixel
 from support.terminal import on_a_terminal
 
 DA1 = "\x1b[c"

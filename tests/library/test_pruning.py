@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
 from support.libraries import Shelf
 from support.runs import command
 from support.styles_computed import no_computing
@@ -160,3 +162,19 @@ def test_what_would_prune_nothing_or_all_is_refused(
     assert ended.code == 2
     assert says in " ".join(ended.err.replace("│", " ").split())
     assert shelf.grams() == before
+
+
+def test_targets_of_earlier_versions_are_told_by_warming_again(shelf: Shelf) -> None:
+    for path in (shelf.cache / "grams").glob("*.saf*"):
+        with safe_open(path, framework="np") as file:
+            digest = {"blake2b": file.metadata()["blake2b"]}
+        path.write_bytes(save(load_file(path), digest))
+    for path in (shelf.cache / "thumbnails").iterdir():
+        path.unlink()
+    listed = json.loads(shelf.styles("list", "--json", "--cache", str(shelf.cache)).out)
+    assert [(each["name"], each["sets"]) for each in listed] == [("", 2)]
+    with no_computing():
+        assert "0 sets of targets computed, 2 were there" in shelf.warm().out
+    listed = json.loads(shelf.styles("list", "--json", "--cache", str(shelf.cache)).out)
+    assert [(each["name"], each["sets"]) for each in listed] == [("s", 1), ("t", 1)]
+    assert len(list((shelf.cache / "thumbnails").iterdir())) == 2

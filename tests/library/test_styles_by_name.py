@@ -460,7 +460,7 @@ def test_stylize_takes_styles_by_name(shelf: Shelf, monkeypatch: pytest.MonkeyPa
     assert made.tobytes() == wanted.tobytes()
     (by_colours,) = stylize(photo, {"library:s": 1.0}, recipe="color-transfer")
     assert by_colours.size == wanted.size
-    with pytest.raises(LibraryError, match="no style 'wave' in .*; there are s; "):
+    with pytest.raises(LibraryError, match=r"no style 'wave' in .*; there are s; "):
         stylize(photo, "library:wave", **fields)
 
 

@@ -89,6 +89,7 @@ ALLOWED_LATE = {
     ("stylebatch.run.judge", "stylebatch.device.judge"): BRINGS_TORCH,
     ("stylebatch.run.start", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.run.targets", "stylebatch.device.device"): BRINGS_TORCH,
+    ("stylebatch.run.targets", "stylebatch.device.errors"): BRINGS_TORCH,
     ("stylebatch.worker.process", "stylebatch.device.errors"): WITHOUT_NETWORK,
     ("stylebatch.worker.process", "stylebatch.worker.worker"): WITHOUT_NETWORK,
 }
