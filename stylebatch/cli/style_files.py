@@ -116,7 +116,7 @@ def _places(names: list[str], output: Path, is_forced: bool) -> list[Path]:
     """Return where each style is written, where that can be."""
     if output.suffix == SUFFIX:
         if len(names) > 1:
-            found = f"one file for {len(names)} styles"
+            found = f"one file for {counted(len(names), 'style')}"
             raise ArgumentError(str(output), found, "a file is one style's", "name a folder")
         places = [output]
     else:

@@ -17,6 +17,7 @@ from stylebatch.records import Notice, Style, StyleImage
 from stylebatch.run.adopt import open_to_plan
 from stylebatch.run.pipeline import make_plan
 from stylebatch.run.targets import KINDS, Needs, Warmed, warm_targets
+from stylebatch.system.words import counted
 
 
 @dataclass
@@ -119,7 +120,7 @@ def _choose(manifest: Manifest, styles: dict[str, Style], names: Sequence[str]) 
     by_name: dict[str, str] = {}
     for style in chosen.values():
         if len(style.images) > 1:
-            found_there = f"'{style.key}' is a blend of {len(style.images)} images"
+            found_there = f"'{style.key}' is a blend of {counted(len(style.images), 'image')}"
             todo = "export these, then blend `library:NAME`"
             problems.append(LibraryError(where, found_there, "a file is one image's", todo))
         if (other := by_name.setdefault(style.name, style.key)) != style.key:
