@@ -6,12 +6,10 @@ from pathlib import Path
 from torch import Tensor
 
 from stylebatch.device.tensor_files import UnvouchedError, decode_tensors, encode_tensors
-from stylebatch.system.files import read_bytes, sweep_unfinished, write_atomic
+from stylebatch.library.cached import Of, note_use, read_of
+from stylebatch.system.files import UNFINISHED_S, read_bytes, sweep_unfinished, write_atomic
 
 Statistics = dict[str, Tensor]
-
-# What is being written takes a moment: what is older, nobody will finish.
-UNFINISHED_S = 3600.0
 
 
 class TargetFiles:
@@ -39,18 +37,31 @@ class TargetFiles:
                 text = "cached style targets are damaged, and are computed again"
                 self._tell(f"{self._path(key)}: {text}")
             return None
+        note_use(self._path(key))
         return statistics
 
-    def write(self, key: str, statistics: Statistics) -> None:
-        """Keep statistics, if that can be done."""
+    def is_untold(self, key: str) -> bool:
+        """Whether there is a file that does not tell what it is of, as before November 2026."""
+        return self._path(key).exists() and not read_of(self._path(key)).digest
+
+    def write(self, key: str, statistics: Statistics, of: Of) -> None:
+        """Keep statistics, with what they are of, if that can be done; else all goes on."""
         try:
-            write_atomic(self._path(key), encode_tensors(statistics))
-            if not self._is_swept:
-                self._is_swept = True
-                sweep_unfinished(self._folder, UNFINISHED_S)
+            self.keep(key, statistics, of)
         except OSError as error:
             if not self._is_unwritable:
                 self._is_unwritable = True
                 found = f"style targets can't be cached there ({error.strerror})"
                 todo = "each process computes them again; name another folder: run.cache or "
                 self._tell(f"{self._folder}: {found}; {todo}$STYLEBATCH_CACHE")
+
+    def keep(self, key: str, statistics: Statistics, of: Of) -> None:
+        """Keep statistics, with what they are of.
+
+        Raises:
+            OSError: that can't be done.
+        """
+        write_atomic(self._path(key), encode_tensors(statistics, metadata=of.metadata()))
+        if not self._is_swept:
+            self._is_swept = True
+            sweep_unfinished(self._folder, UNFINISHED_S)

@@ -9,10 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from stylebatch.library.cached import DIGEST
+from stylebatch.library.digests import in_order
 from stylebatch.system.files import DIGEST_BYTES
 
-# The names of the digest and of a text in a file's metadata.
-DIGEST, TEXT = "blake2b", "told"
+# The name of a text in a file's metadata.
+TEXT = "told"
 # What reading bytes raises that are no such file.
 _UNREADABLE = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 
@@ -29,10 +31,17 @@ class UnvouchedError(ValueError):
         self.is_older = is_older
 
 
-def encode_tensors(tensors: Mapping[str, Tensor], text: str = "") -> bytes:
-    """Return a file of tensors on the CPU and a text, with a digest of both."""
+def encode_tensors(
+    tensors: Mapping[str, Tensor], text: str = "", *, metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """Return a file of tensors on the CPU and a text, with a digest of both.
+
+    Args:
+        metadata: what else the file is to tell; no digest vouches for it.
+    """
     told = {TEXT: text} if text else {}
-    return save(dict(tensors), {DIGEST: _digest(tensors, text), **told})
+    told |= {DIGEST: _digest(tensors, text), **(metadata or {})}
+    return in_order(save(dict(tensors), told))
 
 
 def decode_tensors(data: bytes) -> tuple[dict[str, Tensor], str]:

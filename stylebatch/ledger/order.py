@@ -79,6 +79,11 @@ class Order:
         )
         return [Group(*row) for row in rows]
 
+    def shapes_of(self, style: str) -> list[Shape]:
+        """Return the settings and sizes of what there is of a style."""
+        query = f"SELECT DISTINCT {_GROUP} FROM temp.waiting WHERE style = ?"
+        return [Shape(*row) for row in self._connection.execute(query, (style,))]
+
     def middles(self) -> dict[Shape, float]:
         """Return where, from 0 to 1, the jobs of each group lie in the mean."""
         rows = self._connection.execute(

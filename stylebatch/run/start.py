@@ -28,7 +28,6 @@ from stylebatch.run.executors import EXECUTORS, Executor
 from stylebatch.system import listing
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import (
-    default_cache_folder,
     make_folders_below,
     may_write,
     stat_file,
@@ -64,7 +63,7 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
     downloads, problems = _look_at_weights(manifest, waiting)
     try:
         if manifest.needs_network:
-            _devices(manifest, is_needed=False)
+            find_devices(manifest, is_needed=False)
         if manifest.run.losses == "parquet":
             check_parquet()
     except UserError as problem:
@@ -178,7 +177,7 @@ def _download(sets: Iterable[NamedWeights], tell: Callable[[Notice], object]) ->
             raise error.of_manifest() from error
 
 
-def _devices(manifest: Manifest, *, is_needed: bool = True) -> list[str]:
+def find_devices(manifest: Manifest, *, is_needed: bool = True) -> list[str]:
     """Return the devices to use; see `choose_devices`, which only torch can answer.
 
     Args:
@@ -231,7 +230,7 @@ def worker_specs(
     names, workers = ["cpu"], min(usable_cores(), MOST_PLAIN_WORKERS)
     if manifest.needs_network:
         # A network keeps all cores busy from one process.
-        names, workers = _devices(manifest), 1
+        names, workers = find_devices(manifest), 1
     if options.cpu_workers != "auto":
         workers = options.cpu_workers
     devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
@@ -251,7 +250,7 @@ def worker_specs(
         styles=dict(styles),
         acceptances=manifest.acceptances(),
         losses=manifest.run.losses,
-        cache=manifest.run.cache or default_cache_folder(),
+        cache=manifest.cache,
         threads=threads,
         save_after_s=SAVE_AFTER_S,
     )

@@ -28,6 +28,7 @@ from stylebatch.transfer.problem import (
     StepReport,
 )
 from stylebatch.transfer.readback import Readback
+from stylebatch.transfer.sizes import levels_of
 from stylebatch.transfer.slots import Batch, Flight, MakeReadback, Numbers
 from stylebatch.transfer.starts import make_start
 from stylebatch.transfer.suspended import Suspended, Underway, entry_of, numbers_of
@@ -284,15 +285,12 @@ def _with_adam(spec: SolverSpec) -> SolverSpec:
 
 def _levels(spec: SolverSpec, height: int, width: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Return (height, width) and evaluations of each level, coarsest first."""
-    if spec.second_pass is not None:
-        first_px, fit, steps = spec.second_pass
-        first = pyramid.first_pass_size(first_px, fit, height, width, spec.smallest_px)
-        if first != (height, width):
-            return [first, (height, width)], [spec.steps, steps]
-        # An image too small for a second size: it gets what it would without.
-        return [(height, width)], [spec.steps]
-    wanted = pyramid.num_levels(
-        spec.levels, height, width, spec.smallest_px, is_from_content=spec.start.is_content
+    return levels_of(
+        spec.levels,
+        spec.steps,
+        spec.second_pass,
+        height,
+        width,
+        spec.smallest_px,
+        is_from_content=spec.start.is_content,
     )
-    levels = min(wanted, spec.steps)
-    return pyramid.level_sizes(levels, height, width), pyramid.level_budgets(levels, spec.steps)

@@ -47,7 +47,9 @@ class PlainWorker:
         self.pixel_budget = pixel_budget or spec.pixel_budget or PIXEL_BUDGET
         dataset = Dataset(spec.output, spec.shard)
         self._committer = Committer(dataset, spec.run_id, spec.worker, spec.losses)
-        self._waiting = DecodeAhead(spec.root, spec.settings, spec.styles, spec.provenance)
+        self._waiting = DecodeAhead(
+            spec.root, spec.cache, spec.settings, spec.styles, spec.provenance
+        )
         self._meter = Meter(spec.worker)
         self._kind: Kind | None = None
         self._turn_ends_s = 0.0
