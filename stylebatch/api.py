@@ -80,7 +80,7 @@ def stylize(
 
     Args:
         contents: one image or several: paths, Pillow images or arrays (H, W[, 3 or 4]) in sRGB.
-        style: one image, or a blend as path → weight.
+        style: one image, `library:NAME`, or a blend as path → weight.
         recipe: name of a shipped recipe; see `stylebatch recipes`.
         weights: a named set, a path, or `random`; None: `imagenet`, of `slim` its own.
         arch: the extractor's network, a key of `architectures.ARCHITECTURES`.
@@ -131,7 +131,7 @@ def _recolored(
     settings: Settings,
 ) -> list[Image.Image]:
     """Transfer colours, which needs no device."""
-    read, recipe = StyleImages(Path.cwd()), settings.recipe
+    read, recipe = StyleImages(Path.cwd(), default_cache_folder()), settings.recipe
     transfer, loaded = ColorTransfer(read), _load_style(style, read)
     made = []
     for content, mask in _given(contents, masks):
@@ -256,9 +256,7 @@ def _load_style(style: ImageLike | Mapping[str, float], read: StyleImages) -> St
     check_weights([weight for _, weight in weighted])
     images = []
     for image, weight in weighted:
-        where, data = read_image(image)
-        digest = digest_bytes(data)
-        read.put(digest, data)
+        where, digest = read.take(image)
         images.append(StyleImage(where, weight, digest))
     digest = digest_bytes(repr([(image.digest, image.weight) for image in images]).encode())
     return Style("style", "style", tuple(images), digest)

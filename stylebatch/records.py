@@ -214,6 +214,28 @@ class JobsDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSaved:
+    """A job that a worker has saved half-made: the next run goes on with it.
+
+    Attributes:
+        evaluations: that its image has had.
+    """
+
+    worker: int
+    output: str
+    evaluations: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobResumed:
+    """A job that a worker goes on with where an earlier run has saved it; fields as there."""
+
+    worker: int
+    output: str
+    evaluations: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a worker is.
 
@@ -277,6 +299,8 @@ Event = (
     | JobDone
     | JobFailed
     | JobsDropped
+    | JobSaved
+    | JobResumed
     | Progress
     | Notice
     | SlotsReduced

@@ -24,7 +24,8 @@ from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.recipes import recipe_fields
 from stylebatch.system.files import sha256_file
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.scales import at_scale, halve
+from stylebatch.transfer.scales import halve
+from stylebatch.transfer.sizes import at_scale
 from training.crops import Crops, load_images
 from training.holdout import HOLDOUT, read_names
 from training.replay import Replay

@@ -22,12 +22,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from benchmarks.setting.inputs import (
@@ -52,7 +50,6 @@ from stylebatch.extractors.weights import find_weights
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings, recipe_fields, recipe_on
 from stylebatch.records import Style, StyleImage
-from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS
 
@@ -123,10 +120,7 @@ class Bench:
         return Settings("benchmark", recipe, weights, "random", "auto")
 
     def _random_style(self) -> Style:
-        buffer = BytesIO()
-        Image.fromarray(random_square(0, 256)).save(buffer, "PNG")
-        digest = digest_bytes(buffer.getvalue())
-        self._device.targets.images.put(digest, buffer.getvalue())
+        _, digest = self._device.targets.images.take(random_square(0, 256))
         return Style("random", "random", (StyleImage("random.png", 1.0, digest),), digest)
 
     def print_all(self, sizes: list[int], batches: list[int]) -> None:

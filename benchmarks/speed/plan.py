@@ -180,6 +180,9 @@ class AtOnce:
     def drain(self, worker: int) -> None:
         pass
 
+    def save(self, worker: int) -> None:
+        pass
+
     def stop(self, at_once: bool) -> None:
         pass
 

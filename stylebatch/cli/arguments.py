@@ -33,6 +33,15 @@ Changes = Annotated[
     ),
 ]
 
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="FOLDER",
+        help="As a manifest's run.cache; else $STYLEBATCH_CACHE, or the platform's.",
+    ),
+]
+
 Rehash = Annotated[
     bool,
     typer.Option("--rehash", help="Read all inputs again, also those that seem unchanged."),

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
-from stylebatch.cli.durations import roughly
+from stylebatch.cli.durations import age
 from stylebatch.cli.tables import print_table, say
 from stylebatch.manifest import parse_duration
 from stylebatch.output.layout import Dataset
@@ -46,11 +46,6 @@ def _restored(found: Restored, put: str) -> str:
     return told
 
 
-def _age(seconds: float) -> str:
-    days = round(seconds / 86_400)
-    return f"{days} d" if days > 1 else roughly(max(0.0, seconds))
-
-
 def _list(dataset: Dataset) -> None:
     found = list_aside(dataset)
     if not found:
@@ -58,7 +53,7 @@ def _list(dataset: Dataset) -> None:
         return
     console, now_s = Console(highlight=False), time.time()
     rows = [
-        (run_id, f"{size.num_files:,}", size_text(size.num_bytes), _age(now_s - begun_s))
+        (run_id, f"{size.num_files:,}", size_text(size.num_bytes), age(now_s - begun_s))
         for run_id, begun_s, size in found
     ]
     print_table(console, ("set aside by the run", "files", "size", "age"), rows)

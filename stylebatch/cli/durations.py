@@ -17,6 +17,12 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min"
 
 
+def age(seconds: float) -> str:
+    """Write how long ago something was: 40 s, 3 h, 12 d."""
+    days = round(seconds / 86_400)
+    return f"{days} d" if days > 1 else roughly(max(0.0, seconds))
+
+
 def roughly(seconds: float) -> str:
     """Write an estimated time no finer than it is known: 40 s, 3 min 20 s, 2 h 05 min, 13 h."""
     step = next(step for start, step in ROUGH_S if seconds >= start)

@@ -71,6 +71,10 @@ COMMANDS = {
     "recipes": ("recipes:recipes", "List the recipes, show some whole, or compare what they make."),
     "schema": ("inform:schema", "Print the manifest's JSON Schema, for editors."),
     "doctor": ("inform:doctor", "Check this machine: packages, devices, weights, folders."),
+    "styles": (
+        "styles:app",
+        "Compute style targets ahead of a run; keep, share and switch styles by name.",
+    ),
     "weights": ("weights:app", "List, download and convert weights."),
 }
 

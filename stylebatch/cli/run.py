@@ -278,6 +278,8 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     if summary.first_pages:
         parts.append(f"{summary.first_pages} of the first page or frame of several")
     parts += annotation_parts(summary)
+    if summary.saved:
+        parts.append(f"{summary.saved} saved half-made")
     if summary.exit_code == 4:
         parts.append(f"stopped by {_stop_reason(summary)}: run it again to go on")
     elif summary.stopped_by:

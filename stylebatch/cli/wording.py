@@ -1,8 +1,12 @@
 """What is said of a run that goes on, in its own view and by `status`."""
 
 from stylebatch.cli.durations import roughly
-from stylebatch.run import Finishing
+from stylebatch.run import Finishing, Stop
 from stylebatch.system.words import counted
+from stylebatch.worker.spec import SAVE_AFTER_S
+
+# What ends soon, whatever its images take.
+RESUMABLE = (Stop.DEADLINE, Stop.SIGNAL)
 
 
 def left_text(left_s: float | None, most_left_s: float | None) -> str:
@@ -19,9 +23,11 @@ def stop_text(stopped_by: str, finishing: Finishing | None) -> str:
     if not finishing.images:
         return f"{stopped_by}: no image is begun any more"
     text = f"{stopped_by}: finishing {counted(finishing.images, 'image')}"
-    if finishing.seconds is not None:
-        text += f", {'at most' if finishing.is_at_most else 'about'} {roughly(finishing.seconds)}"
     them = "it" if finishing.images == 1 else "them"
+    if stopped_by in RESUMABLE and (finishing.seconds or 0) > SAVE_AFTER_S:
+        text += f" within about {roughly(SAVE_AFTER_S)}, or saving {them} half-made"
+    elif finishing.seconds is not None:
+        text += f", {'at most' if finishing.is_at_most else 'about'} {roughly(finishing.seconds)}"
     return f"{text}; once more (Ctrl-C) stops at once and leaves {them} to the next run"
 
 

@@ -10,19 +10,19 @@ from torch import Tensor
 from stylebatch.device.choice import choose_precision, set_cuda_policy
 from stylebatch.device.from_recipe import input_constants, objective_spec, solver_spec
 from stylebatch.device.memory import Peaks, free_bytes, max_images, measure_peaks
-from stylebatch.device.style_targets import StyleTargets, TargetRequest
+from stylebatch.device.requests import Requests, TargetRequest, requests_at
+from stylebatch.device.style_targets import StyleTargets
 from stylebatch.device.tensors import mask_tensor, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import load_planned
 from stylebatch.pictures.images import Pixels
-from stylebatch.pictures.sizes import style_size
 from stylebatch.recipes import Settings
-from stylebatch.records import Style, device_kind
+from stylebatch.records import Style, StyleImage, device_kind
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem, SolverSpec
-from stylebatch.transfer.scales import at_scale
+from stylebatch.transfer.sizes import at_scale
 
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
@@ -164,6 +164,13 @@ class Device:
         colors = pixels if settings.recipe.color == "matched" else None
         return self.targets.fine_chroma(style, request, colors)
 
+    def warm(self, settings: Settings, image: StyleImage, request: TargetRequest) -> bool:
+        """Have targets of a style image kept; return whether they were computed for it.
+
+        Errors as `StyleTargets.warm`.
+        """
+        return self.targets.warm(image, request, lambda: self._extractor(settings, torch.float32))
+
     def _upload(self, tensor: Tensor) -> Tensor:
         """Bring a tensor to a GPU in the order of its other work, without waiting for it."""
         if not self._is_cuda:
@@ -191,43 +198,9 @@ class Device:
                 found[at_scale(layer, of_scale[0].halvings)] = self._upload(mean)
         return found
 
-    def _requests(self, settings: Settings, engine: Engine) -> list[list[list[TargetRequest]]]:
+    def _requests(self, settings: Settings, engine: Engine) -> Requests:
         """Return requests by level, by scale, by the style's sizes, which go with the level."""
-        recipe, finest = settings.recipe, max(engine.sizes[-1])
-        sizes: dict[object, int] = {"match": style_size(finest), "same": recipe.final_size_px}
-        full = sizes.get(recipe.style_size_px) or int(recipe.style_size_px)
-        spec = objective_spec(recipe)
-        return [
-            [
-                [
-                    self._request(
-                        settings, max(16, round(full * times * max(size) / finest)), scale
-                    )
-                    for times in (times * recipe.style_scale for times in recipe.style_scales)
-                ]
-                for scale in spec.style_scales_at(*size, settings.smallest_edge_px)
-            ]
-            for size in engine.sizes
-        ]
-
-    def _request(self, settings: Settings, size_px: int, halvings: int) -> TargetRequest:
-        recipe = settings.recipe
-        return TargetRequest(
-            size_px=size_px,
-            layers=tuple(recipe.style_layers),
-            layers_digest=settings.layers_digest,
-            pooling=recipe.pooling,
-            padding=recipe.padding,
-            device_kind=device_kind(self.name),
-            statistic=recipe.statistic,
-            normalisation=recipe.normalisation,
-            input_range=recipe.input_range,
-            input_stretch=recipe.input_stretch,
-            fit="longest" if recipe.style_size_px == "match" else recipe.fit,
-            aspect=recipe.aspect,
-            resampling=recipe.resampling,
-            halvings=halvings,
-        )
+        return requests_at(settings, engine.sizes, device_kind(self.name))
 
     def _extractor(self, settings: Settings, dtype: torch.dtype) -> Extractor:
         recipe, weights = settings.recipe, settings.weights

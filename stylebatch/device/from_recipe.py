@@ -5,7 +5,7 @@ from stylebatch.recipes import Recipe
 from stylebatch.transfer.objective import ObjectiveSpec
 from stylebatch.transfer.optimizers.protocol import OptimizerSpec
 from stylebatch.transfer.problem import SecondPassSpec, SolverSpec
-from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
+from stylebatch.transfer.sizes import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec
 
 Triple = tuple[float, float, float]

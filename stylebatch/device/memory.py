@@ -7,7 +7,7 @@ import torch
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.optimizers import OPTIMIZERS
 from stylebatch.transfer.optimizers.protocol import OptimizerSpec
-from stylebatch.transfer.scales import at_scale
+from stylebatch.transfer.sizes import at_scale
 from stylebatch.transfer.statistics import num_rows
 
 # Of what is free. The rest is for what the probe does not see: coarser levels' slots, a second try

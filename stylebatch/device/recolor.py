@@ -9,6 +9,7 @@ from threading import Lock
 from stylebatch.device.canvas import Canvas, make_canvas
 from stylebatch.device.content import check_edges, read_picture
 from stylebatch.device.style_images import StyleImages
+from stylebatch.library.shelf import is_of_library
 from stylebatch.pictures.color_transfer import ColorStatistics, color_statistics, transfer_colors
 from stylebatch.pictures.images import Picture, Pixels
 from stylebatch.recipes import Recipe, Settings
@@ -92,5 +93,13 @@ class ColorTransfer:
             # Whoever needs the same meanwhile waits for it, and does not make it again.
             with self._lock:
                 if key not in self._known:
-                    self._known[key] = color_statistics(self._images.read(image).counted, method)
+                    self._known[key] = self._find_statistics(image, method)
         return self._known[key]
+
+    def _find_statistics(self, image: StyleImage, method: str) -> ColorStatistics:
+        if is_of_library(image.path):
+            file = self._images.open(image)
+            # Where the image is there, it is asked: that needs no trust.
+            if not file.told.has_image and (known := file.colors(method)) is not None:
+                return known
+        return color_statistics(self._images.read(image).counted, method)

@@ -4,85 +4,39 @@ A file holds those of one style image at one size; Gram matrices undivided, so t
 differ in their divisor share files.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.device.style_images import StyleImages, StylePicture
+from stylebatch.device.requests import TargetRequest, fit_style
+from stylebatch.device.style_images import StyleError, StyleImages, StylePicture
 from stylebatch.device.target_files import Statistics, TargetFiles
 from stylebatch.device.tensors import mask_tensor, to_tensor
+from stylebatch.library.cached import FOLDER, Of, note_use, thumbnail_place, versions_of
+from stylebatch.library.errors import DamagedError
+from stylebatch.library.shelf import is_of_library, name_of
+from stylebatch.library.style_file import StyleFile, sizes_text
+from stylebatch.library.thumbnails import make_thumbnail
 from stylebatch.pictures.colors import match_colors
 from stylebatch.pictures.images import Pixels
-from stylebatch.pictures.scores import fine_chroma
-from stylebatch.pictures.sizes import fit_pixels, work_size
+from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.records import Style, StyleImage
-from stylebatch.system.files import DIGEST_BYTES
+from stylebatch.system.files import stat_file, write_atomic
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.objective import ObjectiveSpec
-from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
 from stylebatch.transfer.reductions import sum_pixels
-from stylebatch.transfer.scales import at_scale, halve
-from stylebatch.transfer.statistics import FROM_MOMENTS
+from stylebatch.transfer.scales import halve
+from stylebatch.transfer.sizes import SMALLEST_EDGE_PX, at_scale
 
-# Raised whenever the numbers in a cached file would change.
-FORMAT = 4
 # What is used last: as styles take turns, all of a night's have to fit. Of VGG-19 a style has
 # 2 to 7 MB at one size, of slim a tenth of that.
 MAX_BYTES_IN_MEMORY = 320 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class TargetRequest:
-    """What decides style targets, next to the style's bytes; fields as in `recipes.Recipe`.
-
-    Attributes:
-        size_px: edge of the style image, as `fit` and `aspect` mean it.
-        layers: paper names.
-        layers_digest: of the weights; names their normalisation too.
-        device_kind: cpu | cuda | mps: their float32 sums differ in the last bits.
-        halvings: how often the image is halved after it was brought to its size (`halve`).
-    """
-
-    size_px: int
-    layers: tuple[str, ...]
-    layers_digest: str
-    pooling: str
-    padding: str
-    device_kind: str
-    statistic: str = "gram"
-    normalisation: str = "weights"
-    input_range: float = 255
-    input_stretch: str = "none"
-    fit: str = "longest"
-    aspect: tuple[int, int] = (1, 1)
-    resampling: str = "lanczos"
-    halvings: int = 0
-
-    @property
-    def is_of_moments(self) -> bool:
-        """Whether means and second moments are what is kept."""
-        return self.statistic in FROM_MOMENTS
-
-    def cache_key(self, image_digest: str) -> str:
-        """Name the file for one style image."""
-        told = {**asdict(self), "layers": sorted(self.layers)}
-        if self.is_of_moments:
-            # What is made of them is made later.
-            told["statistic"] = "moments"
-        if not self.halvings:
-            # So that files from before there were any keep their names.
-            del told["halvings"]
-        parts = [FORMAT, image_digest, told]
-        text = json.dumps(parts, sort_keys=True)
-        return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 class StyleTargets:
@@ -96,7 +50,9 @@ class StyleTargets:
         Args:
             tell: is told what is wrong with the cache, which only saves time.
         """
-        self.images, self._files = StyleImages(root), TargetFiles(cache / "grams", tell)
+        self.images, self._files = StyleImages(root, cache), TargetFiles(cache / FOLDER, tell)
+        self._cache, self._tell = cache, tell
+        self._damaged: set[str] = set()
         self._memory: OrderedDict[tuple[str, TargetRequest], Statistics] = OrderedDict()
         self._bytes = 0
         self._chroma: dict[tuple[str, TargetRequest], float] = {}
@@ -177,14 +133,18 @@ class StyleTargets:
         total = sum(image.weight for image in style.images)
         found = 0.0
         for image in style.images:
-            picture = self._read(image, colors)
-            fitted = _fitted(picture.pixels, request, SMALLEST_EDGE_PX)
-            # What is transparent has one colour.
-            share = 1.0 if picture.visible is None else float(picture.visible.mean()) / 255
-            found += fine_chroma(fitted) / share * (image.weight / total)
+            found += self._chroma_of(image, request, colors) * (image.weight / total)
         if colors is None:
             self._chroma[key] = found
         return found
+
+    def _chroma_of(self, image: StyleImage, request: TargetRequest, colors: Pixels | None) -> float:
+        if colors is None and is_of_library(image.path):
+            told = self.images.open(image).told
+            # Where the image is not there, its targets have been found before.
+            if not told.has_image:
+                return told.targets[request.cache_key(image.digest)].fine_chroma
+        return self._read(image, colors).fine_chroma(request)
 
     def _read(self, image: StyleImage, colors: Pixels | None) -> StylePicture:
         picture = self.images.read(image)
@@ -200,15 +160,91 @@ class StyleTargets:
         extractor: Callable[[], Extractor],
         colors: Pixels | None,
     ) -> Statistics:
-        key = request.cache_key(image.digest)
-        stored = self._files.read(key) if colors is None else None
+        stored = self._known(image, request) if colors is None else None
         if stored is None:
-            stored = compute_statistics(self._read(image, colors), request, extractor())
+            picture = self._read(image, colors)
+            stored = compute_statistics(picture, request, extractor())
             if colors is None:
-                self._files.write(key, stored)
+                of = self._described(image, request)
+                self._files.write(request.cache_key(image.digest), stored, of)
+                with suppress(OSError):
+                    self._keep_thumbnail(image, picture)
         if request.statistic != "gram":
             return {layer: stored[layer] for layer in request.layers}
         return _for_each_position(stored, request.layers)
+
+    def warm(
+        self, image: StyleImage, request: TargetRequest, extractor: Callable[[], Extractor]
+    ) -> bool:
+        """Have the targets of one style image kept; return whether they were computed for it.
+
+        Those of earlier versions, which don't tell what they are of, are told.
+
+        Raises:
+            OSError: they can't be kept.
+            StyleError, LibraryError, ImageError: as `get`.
+        """
+        key, of = request.cache_key(image.digest), self._described(image, request)
+        stored, picture = self._known(image, request), None
+        if is_new := stored is None:
+            picture = self.images.read(image)
+            stored = compute_statistics(picture, request, extractor())
+        if is_new or self._files.is_untold(key):
+            self._files.keep(key, stored, of)
+            picture = picture or self.images.read(image)
+            with suppress(OSError):
+                self._keep_thumbnail(image, picture)
+        return is_new
+
+    def _known(self, image: StyleImage, request: TargetRequest) -> Statistics | None:
+        """Return what the cache has, or the library's file; None where it is to be computed."""
+        key = request.cache_key(image.digest)
+        stored = self._files.read(key)
+        if stored is not None or not is_of_library(image.path):
+            return stored
+        file = self.images.open(image)
+        note_use(file.path)
+        try:
+            found = file.targets(key)
+        except DamagedError as error:
+            error.unexpected_input = image.path
+            if not file.told.has_image:
+                raise
+            if key not in self._damaged:
+                self._damaged.add(key)
+                self._tell(f"{error.where}: {error.found}: computed again from its image")
+            return None
+        if found is None:
+            if not file.told.has_image:
+                raise _missing(image, request, file)
+            return None
+        return {name: torch.from_numpy(array) for name, array in found.items()}
+
+    def _described(self, image: StyleImage, request: TargetRequest) -> Of:
+        is_named = is_of_library(image.path)
+        return Of(
+            digest=image.digest,
+            name=name_of(image.path) if is_named else Path(image.path).stem,
+            source=image.path if is_named else str((self.images.root / image.path).absolute()),
+            request=request.described,
+            versions=versions_of("stylebatch", "torch"),
+        )
+
+    def _keep_thumbnail(self, image: StyleImage, picture: StylePicture) -> None:
+        place = thumbnail_place(self._cache, image.digest)
+        if stat_file(place) is None:
+            write_atomic(place, make_thumbnail(picture.pixels))
+
+
+def _missing(image: StyleImage, request: TargetRequest, file: StyleFile) -> StyleError:
+    told = file.told.targets.values()
+    there = sizes_text(each.request for each in told) if told else "none"
+    wanted = sizes_text([request.described])
+    found = f"its file holds no targets of {wanted} as needed here, and no image"
+    todo = "export it once more from this manifest, or with its image; import that"
+    problem = StyleError(image.path, found, f"it holds {there}", todo)
+    problem.unexpected_input = image.path
+    return problem
 
 
 def _size_of(statistics: Statistics) -> int:
@@ -225,25 +261,15 @@ def compute_statistics(
     """
     smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
     smallest = max(smallest, extractor.smallest_edge_px) * 2**request.halvings
-    fitted = _fitted(picture.pixels, request, smallest)
+    fitted = fit_style(picture.pixels, request, smallest)
     image, mask = to_tensor(fitted, request.input_stretch).to(extractor.device), None
     if picture.visible is not None:
-        visible = _fitted(picture.visible, request, smallest)
+        visible = fit_style(picture.visible, request, smallest)
         mask = mask_tensor(visible).to(extractor.device)
     for _ in range(request.halvings):
         image = halve(image)
         mask = None if mask is None else halve(mask)
     return _stored(image, request.statistic, request.layers, extractor, mask)
-
-
-def _fitted(pixels: Pixels, request: TargetRequest, smallest_px: int) -> Pixels:
-    """Bring a style image to the size of a request, with edges of so many pixels at least."""
-    height, width = pixels.shape[:2]
-    edges = work_size(
-        width, height, request.size_px, 1, fit=request.fit, aspect=request.aspect, enlarge=True
-    )
-    edges = (max(smallest_px, edges[0]), max(smallest_px, edges[1]))
-    return fit_pixels(pixels, *edges, fit=request.fit, resampling=request.resampling)
 
 
 def image_statistics(image: Tensor, spec: ObjectiveSpec, extractor: Extractor) -> Statistics:

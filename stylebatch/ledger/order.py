@@ -1,7 +1,9 @@
 """In which order what waits is made: wherever it stops, styles and classes have had their share."""
 
+import json
 import sqlite3
 from collections import defaultdict
+from collections.abc import Collection
 
 from stylebatch.ledger.columns import JOB_COLUMNS, job_of
 from stylebatch.records import Group, Job, Shape
@@ -77,6 +79,11 @@ class Order:
         )
         return [Group(*row) for row in rows]
 
+    def shapes_of(self, style: str) -> list[Shape]:
+        """Return the settings and sizes of what there is of a style."""
+        query = f"SELECT DISTINCT {_GROUP} FROM temp.waiting WHERE style = ?"
+        return [Shape(*row) for row in self._connection.execute(query, (style,))]
+
     def middles(self) -> dict[Shape, float]:
         """Return where, from 0 to 1, the jobs of each group lie in the mean."""
         rows = self._connection.execute(
@@ -92,6 +99,15 @@ class Order:
             "WHERE t.settings_id = ? AND t.width = ? AND t.height = ? AND t.turn > ? "
             "ORDER BY t.turn LIMIT ?",
             (*group.shape, taken, limit),
+        )
+        return [job_of(*row) for row in rows.fetchall()]
+
+    def waiting_for(self, fingerprints: Collection[str]) -> list[Job]:
+        """Return the jobs that have one of some fingerprints."""
+        rows = self._connection.execute(
+            f"SELECT {', '.join(JOB_COLUMNS)} FROM temp.waiting "
+            "WHERE fingerprint IN (SELECT value FROM json_each(?)) ORDER BY folder, name",
+            (json.dumps(list(fingerprints)),),
         )
         return [job_of(*row) for row in rows.fetchall()]
 

@@ -4,12 +4,11 @@ It lives in temporary tables on disk, so that memory doesn't grow with the numbe
 """
 
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylebatch.errors import UserError, raise_all
+from stylebatch.errors import raise_all
 from stylebatch.ledger import outcomes
 from stylebatch.ledger.absorb import copy_up, note_plan
 from stylebatch.ledger.aside import AsideImage, Returning
@@ -25,6 +24,7 @@ from stylebatch.ledger.columns import (
 )
 from stylebatch.ledger.database import Database
 from stylebatch.ledger.known_outputs import KnownOutput, known_outputs, noted_state
+from stylebatch.ledger.obstacles import FOREIGN, FOREIGN_LOG, Obstacles
 from stylebatch.ledger.order import Order
 from stylebatch.ledger.outcomes import STANDING
 from stylebatch.ledger.planned_names import PlannedNames
@@ -33,16 +33,12 @@ from stylebatch.ledger.stale import Stale, StaleFound
 from stylebatch.manifest import Manifest, base_name
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
-from stylebatch.plan import PlanError, Planned, PlannedFolder
+from stylebatch.plan import Planned, PlannedFolder
 from stylebatch.records import REJECTED, Group, Job, Shape
 from stylebatch.system import listing
 from stylebatch.system.paths import below
-from stylebatch.system.words import counted
 
 _BLOCK = 1000
-
-# Two pairs that collide are one kind of obstacle; a file that is not ours is another.
-_FOREIGN, _FOREIGN_LOG = ("", ""), ("", "log")
 
 # A plan lives as long as its connection.
 PLAN_TABLES = f"""
@@ -107,8 +103,7 @@ class PlannedJobs:
         self._dataset = dataset
         self._sizes: tuple[str, dict[str, int]] | None = None
         self._logs: tuple[Path, Collection[str]] | None = None
-        self._obstacles: Counter[tuple[str, str]] = Counter()
-        self._examples: dict[tuple[str, str], str] = {}
+        self._obstacles = Obstacles(manifest, dataset)
         self.counts = {pair.name: PairCounts() for pair in manifest.pairs}
         # With the jobs of other shards.
         self._totals = dict.fromkeys(self.counts, 0)
@@ -142,9 +137,9 @@ class PlannedJobs:
             state, is_replacement = "pending", False
             if row is None:
                 if job.name in sizes:
-                    self._note_obstacle(_FOREIGN, below(planned.folder, job.name))
+                    self._obstacles.note(FOREIGN, below(planned.folder, job.name))
                 elif self._has_log(planned.folder, job):
-                    self._note_obstacle(_FOREIGN_LOG, below(planned.folder, job.name))
+                    self._obstacles.note(FOREIGN_LOG, below(planned.folder, job.name))
             else:
                 state = self._state(row, planned, job, sizes)
                 noted = noted_state(row, job.fingerprint, sizes)
@@ -220,10 +215,6 @@ class PlannedJobs:
             insert = f"INSERT OR IGNORE INTO temp.{table} VALUES ({marks(rows[0])})"
             self._connection.executemany(insert, rows)
 
-    def _note_obstacle(self, kind: tuple[str, str], output: str) -> None:
-        self._obstacles[kind] += 1
-        self._examples.setdefault(kind, output)
-
     def finish(self) -> dict[str, PairCounts]:
         """Close the plan and return how many jobs of each pair are in which state.
 
@@ -231,8 +222,8 @@ class PlannedJobs:
             PlanError, Problems: two jobs with one output; outputs that stylebatch did not make.
         """
         for collision in self._names.collisions():
-            self._note_obstacle(collision[:2], collision.output)
-        raise_all(list(self._errors()))
+            self._obstacles.note(collision[:2], collision.output)
+        raise_all(list(self._obstacles.errors(allows_foreign=self._redo)))
         if not self._redo:
             for pair, count in self._returning.find().items():
                 self.counts[pair].returning += count
@@ -242,31 +233,6 @@ class PlannedJobs:
         if not self._database.is_read_only:
             self._note_plan()
         return self.counts
-
-    def _errors(self) -> Iterator[UserError]:
-        lines = {pair.name: pair.line for pair in self._manifest.pairs}
-        for kind, count in self._obstacles.items():
-            example, (one, other) = self._examples[kind], kind
-            if kind == _FOREIGN_LOG:
-                yield self._foreign_log(example, count)
-            elif kind != _FOREIGN:
-                where = f"{self._manifest.path.name}:{lines[other]}: pair '{other}'"
-                found = (
-                    f"{counted(count, 'output')} would also be those of '{one}', such as {example}"
-                )
-                todo = "give one of the two an `into:` folder of its own"
-                yield PlanError(where, found, "one path, one job (case ignored)", todo)
-            elif not self._redo:
-                more = f" (and {count - 1} more)" if count > 1 else ""
-                found = f"exists, but stylebatch did not make it{more}"
-                todo = "move it away, choose another output, or, if a run made it whose ledger is "
-                todo += "lost, `stylebatch adopt` the output"
-                yield PlanError(str(self._images / example), found, "", todo)
-
-    def _foreign_log(self, output: str, count: int) -> PlanError:
-        more = f" (and {count - 1} more)" if count > 1 else ""
-        found = f"is in the place of a loss log, and stylebatch did not make it{more}"
-        return PlanError(str(self._dataset.log_path(output)), found, "", "move it away")
 
     def _note_plan(self) -> None:
         """Note the plan's size, what is out of date, and what has another pair or input now."""
@@ -296,6 +262,10 @@ class PlannedJobs:
         """Return what is to be done, by settings and shape."""
         return self._order.groups()
 
+    def shapes_of(self, style: str) -> list[Shape]:
+        """Return the shapes of what is to be done of a style, by its key."""
+        return self._order.shapes_of(style)
+
     def middles(self) -> dict[Shape, float]:
         """Return where, from 0 to 1, the jobs of each group lie in the mean, of all jobs."""
         return self._order.middles()
@@ -315,6 +285,10 @@ class PlannedJobs:
         )
         return [job_of(*row) for row in rows.fetchall()]
 
+    def waiting_for(self, fingerprints: Collection[str]) -> list[Job]:
+        """Return the jobs that wait and have one of some fingerprints."""
+        return self._order.waiting_for(fingerprints)
+
     def returning(self) -> Iterator[list[tuple[Job, AsideImage]]]:
         """Yield the jobs whose images lie aside already, with these, a block at a time."""
         return self._returning.blocks()
@@ -326,13 +300,12 @@ class PlannedJobs:
     def find_stale(self, *, allow_removals: bool = False, is_noted: bool = True) -> StaleFound:
         """Find the outputs made for this manifest's pairs that the plan no longer has.
 
-        The points of a sweep, also those that are no longer there, are their pair's. A ledger that
-        is written notes that they are out of date. Images whose input can't be reached stay, and
-        where the inputs of more than `run.max_removals` are gone, these as well.
+        Points of a sweep, also such as are no longer there, are their pair's. Images whose input
+        can't be reached stay, and those of more gone inputs than `run.max_removals` as well.
 
         Args:
             allow_removals: so many may be gone, and what is empty was emptied.
-            is_noted: whether a ledger that is written notes so.
+            is_noted: whether a ledger that is written notes that they are out of date.
         """
         most = None if allow_removals else self._manifest.run.max_removals
         bases = {base_name(pair) for pair in self.counts}

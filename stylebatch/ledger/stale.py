@@ -130,7 +130,7 @@ class Stale:
 
 
 def _inputs(other: Other) -> list[str]:
-    style = [] if other.style.startswith("blend:") else [other.style]
+    style = [] if other.style.startswith(("blend:", "library:")) else [other.style]
     return [path for path in (other.content, *style) if path]
 
 

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from stylebatch.library.shelf import Library
 from stylebatch.manifest.changes import apply_changes
 from stylebatch.manifest.model import Manifest
 from stylebatch.manifest.pairs import PairReader
@@ -16,6 +17,7 @@ from stylebatch.manifest.schema import Extractor, ManifestFields, PairFields
 from stylebatch.manifest.settings import SettingsResolver
 from stylebatch.manifest.validate import check_shape
 from stylebatch.manifest.yaml_lines import Loc, read_document
+from stylebatch.system.files import default_cache_folder
 
 _REQUIRED = {"version": "1", "output": "a folder", "pairs": "a list of pairs"}
 
@@ -53,7 +55,8 @@ def _resolve(path: Path, fields: ManifestFields, findings: Findings) -> Manifest
     pairs, run = fields.pairs or [], fields.run or Run()
     _check_names(pairs, findings)
     settings = SettingsResolver(fields.extractor or Extractor(), run.precision, root, findings)
-    reader = PairReader(root, fields, settings, findings)
+    library = Library(root / run.cache if run.cache else default_cache_folder(), root)
+    reader = PairReader(root, fields, settings, findings, library)
     read = [reader.read(index, pair) for index, pair in enumerate(pairs)]
     return Manifest(
         path=path,

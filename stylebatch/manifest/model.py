@@ -10,6 +10,7 @@ from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.output.acceptance import Acceptance
 from stylebatch.recipes import Settings, carrying_settings
 from stylebatch.records import Losses
+from stylebatch.system.files import default_cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,11 @@ class Manifest:
     seed: int
     pairs: tuple[Pair, ...]
     run: RunOptions
+
+    @property
+    def cache(self) -> Path:
+        """The folder of style targets, and of the library."""
+        return self.run.cache or default_cache_folder()
 
     def all_settings(self) -> dict[str, Settings]:
         """Return the settings of all pairs by their id."""

@@ -5,6 +5,7 @@ import posixpath
 from pathlib import Path
 
 from stylebatch.annotations.sources import FOLDERS, WHOLE, Annotations
+from stylebatch.library.shelf import Library
 from stylebatch.manifest.acceptances import read_acceptance
 from stylebatch.manifest.annotations import AnnotationReader
 from stylebatch.manifest.assign import is_by_copies, read_assign
@@ -34,14 +35,19 @@ class PairReader:
     """Reads the pairs of one manifest. What comes back after a finding is never used."""
 
     def __init__(
-        self, root: Path, fields: ManifestFields, settings: SettingsResolver, findings: Findings
+        self,
+        root: Path,
+        fields: ManifestFields,
+        settings: SettingsResolver,
+        findings: Findings,
+        library: Library,
     ) -> None:
         self.root = root
         self.output = fields.output
         self.defaults = fields.defaults or Defaults()
         self.settings = settings
         self.findings = findings
-        self.styles = StyleFinder(root, findings)
+        self.styles = StyleFinder(root, findings, library)
         self.annotations = AnnotationReader(root, findings)
 
     def read(self, index: int, pair: PairFields) -> list[Pair]:
@@ -63,6 +69,7 @@ class PairReader:
             if (resolved := self._settings(written, point, assign)) is None:
                 continue
             settings, strength, variants = resolved
+            self.styles.check_images(styles, settings.recipe, written.place("styles"))
             self.annotations.check_recipe(
                 annotations, settings.recipe, written.place("annotations")
             )

@@ -67,7 +67,7 @@ class Run(Section):
     cache: Place | None = key(
         "/scratch/stylebatch", otherwise="$STYLEBATCH_CACHE, else the platform's"
     )
-    """folder for style targets, which can be made again"""
+    """folder for style targets, which can be made again, and for styles by name"""
     losses: Literal["csv", "parquet", "none"] = key("none", "csv")
     """of every evaluation: csv: a file for each image; parquet: one for some dozens, for very many
     images (`pip install 'stylebatch[export]'`); none: none"""

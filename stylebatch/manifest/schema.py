@@ -47,12 +47,11 @@ _NORMALISATION, _NORMALISATION_ENUM = _one_of(NORMALISATIONS)
 Strength = Annotated[float, Recipe.model_fields["strength"]]
 Triple = tuple[float, float, float]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+_STYLE_PATHS = ["styles/wave.jpg", "styles", "styles/*.jpg", "library:wave"]
 StylePath = Annotated[
     str,
     AfterValidator(expand_home),
-    Field(
-        min_length=1, json_schema_extra={"examples": ["styles/wave.jpg", "styles", "styles/*.jpg"]}
-    ),
+    Field(min_length=1, json_schema_extra={"examples": _STYLE_PATHS}),
 ]
 
 
@@ -126,14 +125,14 @@ class StyleFields(Section):
     """A style entry with more to say than a path: a blend, or a weight in the draw."""
 
     path: StylePath | None = key("styles/wave.jpg", otherwise="required, or name and blend")
-    """an image file, a folder or a glob"""
+    """an image file, a folder, a glob or library:NAME"""
     name: Annotated[str, Field(min_length=1)] | None = key("dusk", otherwise="of a blend required")
     """of a blend: what stands in file names and metadata"""
     blend: (
         Annotated[dict[Annotated[str, AfterValidator(expand_home)], Positive], Field(min_length=1)]
         | None
     ) = key({"styles/a.jpg": 0.7, "styles/b.jpg": 0.3})
-    """image files and their weights in it; only the weights' proportions count"""
+    """image files (or library:NAME) and their weights in it; only these' proportions count"""
     weight: Positive | None = key(2, otherwise="1")
     """how often each of its styles is drawn, beside 1 for the others"""
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from stylebatch.library.errors import LibraryError
+from stylebatch.library.shelf import Library, is_of_library, name_of, normalised
+from stylebatch.library.style_file import Told
 from stylebatch.manifest.model import StyleSource
 from stylebatch.manifest.paths import CORRECT, NAME_RULE, path_problem, relative_to
 from stylebatch.manifest.problems import Findings
@@ -14,20 +17,24 @@ from stylebatch.manifest.schema import StyleFields
 from stylebatch.manifest.schema_text import describe_place
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
+from stylebatch.recipes import Recipe
 from stylebatch.system.listing import walk_files
 from stylebatch.system.paths import escaped
 
 _GLOB = frozenset("*?[")
 _FILES = f"allowed are image files ({', '.join(sorted(IMAGE_SUFFIXES))})"
-_ALLOWED = f"{_FILES}, folders and globs"
+_ALLOWED = f"{_FILES}, folders, globs and library:NAME"
 
 
 class StyleFinder:
     """Finds the images of style entries; blends are remembered, as their names must be unique."""
 
-    def __init__(self, root: Path, findings: Findings) -> None:
+    def __init__(self, root: Path, findings: Findings, library: Library) -> None:
         self.root = root
         self.findings = findings
+        self._library = library
+        # What the files of styles from the library tell, by reference.
+        self._told: dict[str, Told] = {}
         self._blends: dict[str, StyleSource] = {}
 
     def find(self, entries: list[str | StyleFields], loc: Loc) -> tuple[StyleSource, ...]:
@@ -54,9 +61,32 @@ class StyleFinder:
                 yield self._blend(entry.name or "", entry.blend or {}, loc)
                 return
             entry, loc = entry.path, (*loc, "path")
+        if is_of_library(entry):
+            reference = normalised(entry)
+            if self._is_in_library(reference, loc):
+                yield StyleSource(reference, name_of(reference), ((reference, 1.0),))
+            return
         for path in self._images(entry, loc):
             key = relative_to(self.root, path)
             yield StyleSource(key, Path(path).stem, ((path, 1.0),))
+
+    def _is_in_library(self, reference: str, loc: Loc) -> bool:
+        if reference not in self._told:
+            try:
+                self._told[reference] = self._library.open(reference).told
+            except LibraryError as error:
+                self.findings.add(loc, error.found, error.allowed, error.todo)
+                return False
+        return True
+
+    def check_images(self, styles: tuple[StyleSource, ...], recipe: Recipe, place: Loc) -> None:
+        """Refuse styles whose file holds no image where a recipe needs one."""
+        needing = _needs_image(recipe)
+        for path in (path for source in styles for path, _ in source.images):
+            if needing and path in self._told and not self._told[path].has_image:
+                found = f"'{path}' has no image in its file, and {needing} needs it"
+                todo = "export it without --without-image, or change the recipe"
+                self.findings.add(place, found, "allowed are styles with their image", todo)
 
     def _is_refused(self, entry: StyleFields, loc: Loc) -> bool:
         """Refuse an entry that is neither a path nor a whole blend."""
@@ -104,6 +134,11 @@ class StyleFinder:
             self.findings.add((*loc, "blend"), found, allowed, "divide all by one number")
         images = []
         for written, weight in blend.items():
+            if is_of_library(written):
+                path = normalised(written)
+                self._is_in_library(path, (*loc, "blend", written))
+                images.append((path, weight / total))
+                continue
             path = posixpath.normpath(written)
             if problem := _file_problem(self.root / path):
                 place = (*loc, "blend", written)
@@ -115,6 +150,15 @@ class StyleFinder:
             found = f"'{name}' is another blend elsewhere"
             self.findings.add((*loc, "name"), found, "allowed is one blend per name", todo)
         return source
+
+
+def _needs_image(recipe: Recipe) -> str:
+    """Return the field by which a recipe looks at the pixels of a style, "" if none does."""
+    if recipe.color == "matched":
+        return "color: matched"
+    if "style" in recipe.start_shares:
+        return "a start from the style"
+    return "side_by_side" if recipe.side_by_side else ""
 
 
 def _below(root: Path, folder: str) -> Iterator[str]:

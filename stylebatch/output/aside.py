@@ -58,6 +58,14 @@ def keep_progress_aside(dataset: Dataset, output: str, run_id: str) -> None:
         files.make_folders_below(dataset.root, target)
 
 
+def claim_progress(dataset: Dataset, output: str, run_id: str) -> None:
+    """Let the pictures on the way that are in place be those of an image that this run goes on
+    with, not of the one that it replaces: an earlier run has moved these."""
+    if dataset.progress_folder(output).exists():
+        folder = _aside(dataset, run_id).progress_folder(output)
+        files.make_folders_below(dataset.root, folder)
+
+
 def put_back(dataset: Dataset, output: str, run_id: str) -> None:
     """Put what a run has kept aside of an image into its place, whatever is there."""
     aside = _aside(dataset, run_id)

@@ -12,6 +12,7 @@ from stylebatch.system import files, folders, listing
 IMAGES = "images"
 # Between what is a run's own id and the name of its shard.
 _OF_SHARD = "-shard-"
+_SAVED = ".safetensors"
 
 
 def _beside(output: str) -> str:
@@ -42,6 +43,8 @@ class Dataset:
         self.state = root / ".stylebatch"
         # A folder for each run that has set something aside.
         self.stale = self.state / "stale"
+        # Half-made images, for the next run to go on with.
+        self.saved = self.state / "saved"
         # In which folders of the images there are tables for loaders, and where they are written.
         self.tables = self.state / "tables.json"
         self.unfinished_table = self.state / "table.jsonl"
@@ -99,6 +102,15 @@ class Dataset:
     def stale_folder(self, run_id: str) -> Path:
         """Where a run moves what has no place any more."""
         return self.stale / run_id
+
+    def saved_path(self, fingerprint: str) -> Path:
+        """Where a job's half-made image is, if it was saved."""
+        return self.saved / f"{fingerprint}{_SAVED}"
+
+    def list_saved(self) -> set[str]:
+        """Return the fingerprints of the jobs whose images were saved half-made."""
+        found = listing.list_sizes(self.saved)
+        return {name.removesuffix(_SAVED) for name in found if name.endswith(_SAVED)}
 
     def image_path(self, output: str) -> Path:
         """Where a job's image is."""

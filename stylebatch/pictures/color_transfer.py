@@ -49,7 +49,7 @@ def color_statistics(pixels: Pixels, method: str) -> ColorStatistics:
         pixels: (H, W, 3), 8-bit sRGB.
         method: mean_std | covariance | histogram.
     """
-    return _METHODS[method][0](pixels)
+    return METHODS[method][0](pixels)
 
 
 def transfer_colors(pixels: Pixels, styles: Weighted, method: str, strength: float) -> Pixels:
@@ -64,7 +64,7 @@ def transfer_colors(pixels: Pixels, styles: Weighted, method: str, strength: flo
         return pixels
     total = sum(weight for _, weight in styles)
     shares = [(statistics, weight / total) for statistics, weight in styles]
-    return _METHODS[method][1](pixels, shares, strength)
+    return METHODS[method][1](pixels, shares, strength)
 
 
 def _mean(styles: Weighted) -> ColorStatistics:
@@ -218,7 +218,7 @@ def _to_pixels(pieces: Iterator[_Planes], shape: tuple[int, ...]) -> Pixels:
     return made.reshape(shape)
 
 
-_METHODS: Mapping[
+METHODS: Mapping[
     str,
     tuple[Callable[[Pixels], ColorStatistics], Callable[[Pixels, Weighted, float], Pixels]],
 ] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from stylebatch.errors import UserError
+from stylebatch.library.shelf import Library, is_of_library
 from stylebatch.manifest import Manifest, StyleSource
 from stylebatch.pictures import images
 from stylebatch.pictures.errors import ImageError
@@ -77,8 +78,11 @@ NO_MASK = Mask("", "")
 class InputReader:
     """Reads inputs, each changed one once: the same bytes give digest and size."""
 
-    def __init__(self, root: Path, known: KnownFiles, count: ReadCount) -> None:
+    def __init__(
+        self, root: Path, known: KnownFiles, count: ReadCount, library: Library | None = None
+    ) -> None:
         self.root, self.known, self.count = root, known, count
+        self.library = library or Library(root)
         self.unreadable: list[str] = []
 
     def files_of(self, folder: str, stats: Sequence[listing.FileStat]) -> list[KnownFile | None]:
@@ -135,7 +139,12 @@ class InputReader:
         """Return the digest of a style image, "" if it can't be opened.
 
         Its jobs fail where it is no image, or can't be opened: `unreadable` names those.
+
+        Raises:
+            LibraryError: one of the library that was there when the manifest was read.
         """
+        if is_of_library(path):
+            return self.library.open(path).told.digest
         folder, _, name = path.rpartition("/")
         (file,) = self.files_of(folder, [listing.stat_file(self.root / path, name)])
         if file is None or not file.width:
@@ -163,7 +172,7 @@ def resolve_styles(
     Args:
         unreadable: takes the paths of style images that can't be read: their jobs will fail.
     """
-    reader = InputReader(manifest.root, known, ReadCount())
+    reader = InputReader(manifest.root, known, ReadCount(), Library(manifest.cache, manifest.root))
     styles: dict[str, Style] = {}
     for source in (source for pair in manifest.pairs for source in pair.styles):
         if source.key not in styles:

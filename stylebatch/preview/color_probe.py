@@ -33,7 +33,7 @@ def measure_colors(spec: WorkerSpec, job: Job) -> Probed:
         UserError: a file that can't be read.
     """
     settings, style = spec.settings[job.settings_id], spec.styles[job.style]
-    transfer = ColorTransfer(StyleImages(spec.root))
+    transfer = ColorTransfer(StyleImages(spec.root, spec.cache))
     transfer.of_job(spec.root, job, settings, style)
     began = time.perf_counter()
     made = transfer.of_job(spec.root, job, settings, style)

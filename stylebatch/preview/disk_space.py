@@ -11,13 +11,12 @@ from pathlib import Path
 from stylebatch.device.canvas import finish
 from stylebatch.device.content import read_content
 from stylebatch.device.originals import carry_over
-from stylebatch.device.planned_file import read_planned
+from stylebatch.device.style_images import StyleImages
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger, MadeImage, PlannedJobs, Waiting
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.pictures.formats import encode
-from stylebatch.pictures.images import decode
 from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Recipe, Settings
@@ -52,13 +51,14 @@ def measure_space(
     unknown = [
         group for group in planned.groups() if group.width and not space.knows(group.settings_id)
     ]
+    images = StyleImages(manifest.root, manifest.cache)
     started_s, samples = time.monotonic(), []
     # Of each shape one before any has a second: contents of a shape may differ in their own size.
     turns = zip_longest(*(jobs for _, jobs in candidates(planned, unknown)))
     for job in filter(None, chain.from_iterable(turns)):
         of_job = settings[job.settings_id]
         with suppress(UserError):  # the next one can be read
-            sample = _encode_alike(manifest.root, job, of_job, styles)
+            sample = _encode_alike(images, job, of_job, styles)
             rows = of_job.recipe.max_evaluations if of_job.needs_network else 0
             samples.append((*sample, ROW_BYTES[manifest.run.losses] * rows))
         if time.monotonic() - started_s > LONGEST_S:
@@ -75,7 +75,7 @@ def measure_space(
 
 
 def _encode_alike(
-    root: Path, job: Job, settings: Settings, styles: Mapping[str, Style]
+    images: StyleImages, job: Job, settings: Settings, styles: Mapping[str, Style]
 ) -> tuple[Shape, int, int]:
     """Return a job's shape, and the pixels and bytes of a file such as it makes.
 
@@ -83,9 +83,8 @@ def _encode_alike(
         UserError: its content or style can't be read.
     """
     recipe = settings.recipe
-    content, image = read_content(root, job, settings), styles[job.style].images[0]
-    data = read_planned(root, image.path, image.digest, "style image", UserError)
-    style = decode(data, image.path).rgb
+    content, image = read_content(images.root, job, settings), styles[job.style].images[0]
+    style = images.read_small(image)
     grain = fit_pixels(style, job.width, job.height, fit="crop", resampling=recipe.resampling)
     canvas = content.canvas
     files = [

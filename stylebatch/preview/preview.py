@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from stylebatch.device.style_images import StyleImages
 from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import Manifest, SweepPoint, base_name
@@ -156,15 +157,17 @@ def _row(
 ) -> list[Cell]:
     """Content, style (of a blend the first image) and result, or the result of each point."""
     content, swept = jobs[0].content, points.get(jobs[0].pair)
-    sources = [
-        (manifest.root / content, f"{content}\n{swept.pair if swept else ''}"),
-        (manifest.root / style.images[0].path, f"{style.name}\n"),
-    ]
+    shown = StyleImages(manifest.root, manifest.cache).read_small(style.images[0])
     results = [(dataset.image_path(job.output), _caption(job, points)) for job in jobs]
     return [
-        Cell(decode(read_bytes(path), str(path)).rgb, caption)
-        for path, caption in [*sources, *results]
+        _cell(manifest.root / content, f"{content}\n{swept.pair if swept else ''}"),
+        Cell(shown, f"{style.name}\n"),
+        *(_cell(path, caption) for path, caption in results),
     ]
+
+
+def _cell(path: Path, caption: str) -> Cell:
+    return Cell(decode(read_bytes(path), str(path)).rgb, caption)
 
 
 def _caption(job: Job, points: Mapping[str, SweepPoint]) -> str:

@@ -31,6 +31,13 @@ from stylebatch.run.start import (
     worker_specs,
 )
 from stylebatch.run.stopping import Stopping
+from stylebatch.run.style_files import (
+    choose_to_export,
+    export_of_entry,
+    needed_targets,
+    plan_styles,
+    warm_manifest,
+)
 from stylebatch.run.watcher import Watcher
 
 __all__ = [
@@ -56,9 +63,11 @@ __all__ = [
     "annotation_failures",
     "check_output",
     "check_start",
+    "choose_to_export",
     "clean_output",
     "cost_of",
     "describe_download",
+    "export_of_entry",
     "forget_annotations",
     "hold",
     "judge_output",
@@ -68,14 +77,17 @@ __all__ = [
     "make_plan",
     "merge_output",
     "metadata_row",
+    "needed_targets",
     "new_run_id",
     "open_to_plan",
     "output_errors",
+    "plan_styles",
     "prepare_all_weights",
     "prepare_weights",
     "restore_output",
     "run",
     "survey_annotations",
+    "warm_manifest",
     "worker_specs",
     "write_records",
     "write_records_beside",

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, inf
 
+from stylebatch.manifest import Manifest
 from stylebatch.records import Shape
 from stylebatch.run.pace import Pace
+from stylebatch.worker.spec import SAVE_AFTER_S
 
 # Committing what is finished, and images that take longer than those before them.
 COMMIT_S, CAUTION = 2.0, 1.1
+# With half of that nothing would be won: it is as long as an image has to take to be saved.
+WORTH_BEGINNING_S = 2 * SAVE_AFTER_S
 
 
 def count_failures(limit: int | str | None, num_jobs: int) -> int | None:
@@ -31,6 +35,8 @@ class Limits:
         deadline_at: of `time.monotonic()`; None: none.
         most_evaluations: of an image, by settings.
         end_early: settings whose images may take fewer.
+        worth_beginning_s: to the deadline, in which also an image is begun that takes longer: it is
+            saved then.
         alike: by settings, what those have in common whose evaluations take as long.
     """
 
@@ -42,6 +48,7 @@ class Limits:
     deadline_at: float | None = None
     most_evaluations: Mapping[str, int] = field(default_factory=dict)
     end_early: frozenset[str] = frozenset()
+    worth_beginning_s: float = WORTH_BEGINNING_S
     alike: Mapping[str, str] = field(default_factory=dict)
 
     def left_s(self, now_s: float) -> float:
@@ -52,3 +59,30 @@ class Limits:
         """Return how many seconds of a device to allow for an image; 0 while nobody can tell."""
         each_s = pace.seconds_per_evaluation(shape) or 0.0
         return CAUTION * each_s * self.most_evaluations.get(shape.settings_id, 0)
+
+
+def limits_of(
+    manifest: Manifest,
+    num_jobs: int,
+    deadline_at: float | None,
+    max_failures: int | str | None = None,
+) -> Limits:
+    """Return what a run of a manifest puts up with.
+
+    Args:
+        num_jobs: to make.
+        deadline_at: as in `Limits`.
+        max_failures: in the place of the manifest's.
+    """
+    options, settings = manifest.run, manifest.all_settings()
+    return Limits(
+        max_deaths=options.max_deaths,
+        max_retries=options.max_retries,
+        max_failures=count_failures(max_failures or options.max_failures, num_jobs),
+        image_timeout_s=options.image_timeout_s,
+        deadline_at=deadline_at,
+        worth_beginning_s=WORTH_BEGINNING_S,
+        most_evaluations=manifest.most_evaluations(),
+        end_early=frozenset(key for key, each in settings.items() if each.recipe.ends_early),
+        alike={key: each.time_key for key, each in settings.items()},
+    )

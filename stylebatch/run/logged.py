@@ -1,6 +1,15 @@
 """What a run's events leave in its log."""
 
-from stylebatch.records import Event, JobDone, JobFailed, Notice, WorkerJoined, WorkerLost
+from stylebatch.records import (
+    Event,
+    JobDone,
+    JobFailed,
+    JobResumed,
+    JobSaved,
+    Notice,
+    WorkerJoined,
+    WorkerLost,
+)
 from stylebatch.run.activity import Activity
 from stylebatch.run.as_read import AsRead
 from stylebatch.run.loop import LoopWatcher
@@ -28,6 +37,10 @@ class Logged:
                 logger.info("%s: %s", output, reason)
             case JobFailed(output=output, reason=reason):
                 logger.warning("failed: %s: %s", output, reason)
+            case JobSaved(_, output, evaluations):
+                logger.info("%s: saved after evaluation %d", output, evaluations)
+            case JobResumed(_, output, evaluations):
+                logger.info("%s: goes on after evaluation %d", output, evaluations)
             case WorkerLost(worker, reason, pid):
                 logger.warning("worker %d (process %s) is lost: %s", worker, pid, reason)
             case WorkerJoined(worker, device, where=where):

@@ -12,6 +12,8 @@ from stylebatch.records import (
     Job,
     JobDone,
     JobFailed,
+    JobResumed,
+    JobSaved,
     JobsDropped,
     Notice,
     Progress,
@@ -92,8 +94,8 @@ class Loop:
         self._looked_at = time.monotonic()
         self._unrecorded = Unrecorded(book, self._looked_at)
         self._told_to_drop, self._told = set[int](), set[str]()
-        self._has_begun, self._anyway = False, -1
-        self._idle_deaths, self._is_draining = Counter[int](), False
+        self._has_begun, self._anyway = False, set[int]()
+        self._idle_deaths, self._is_draining, self._is_ending = Counter[int](), False, False
         self.tally = Tally(scheduler.left)
 
     @property
@@ -135,8 +137,7 @@ class Loop:
             self._drain(Stop.SIGNAL)
         for job in self._retries.due(time.monotonic()):
             self._scheduler.again(job)
-        if not self.tally.devices and self._deadline.is_over(time.monotonic()):
-            # Nobody is there yet who could be told that it is too late.
+        if self._deadline.is_over(time.monotonic()):
             self._drain(Stop.DEADLINE)
         self._feed({worker: self._jobs_for(worker) for worker in self.tally.devices})
         for event in self._executor.poll(POLL_S):
@@ -177,35 +178,41 @@ class Loop:
         """Take what a worker has room for and can finish in time."""
         in_flight = self._scheduler.shapes_in_flight(worker)
         room = self._deadline.room_of(worker, in_flight, time.monotonic())
-        if room.is_behind and worker != self._anyway:
+        if room.is_behind and worker not in self._anyway:
             # It has become slower. What it has not begun goes back, and may be too much.
             self._drain_queue(worker)
         jobs = self._scheduler.jobs_for(worker, room.free_s, room.takes_s)
         is_over = room.left_s <= 0 or self._scheduler.has_passed_over_all(worker)
         if not (jobs or in_flight) and is_over and self._scheduler.left:
-            if room.left_s > 0 and (job := self._begin_anyway(worker, room)):
-                return [job]
+            if room.left_s > 0 and (jobs := self._begin_anyway(worker, room)):
+                return jobs
             self.tally.stopped_by = self.tally.stopped_by or Stop.DEADLINE
             self._scheduler.close(worker, others_come=self._watchdog.is_starting)
         return jobs
 
-    def _begin_anyway(self, worker: int, room: Room) -> Job | None:
-        """Begin one image that will not be finished in time, where else nothing would be begun.
+    def _begin_anyway(self, worker: int, room: Room) -> list[Job]:
+        """Begin images that will not be finished in time, where else nothing would be begun.
 
-        Or every night would do the same nothing, and a speed that is told wrong be never put right.
+        Those that have not been finished at the deadline are saved: the next run goes on with them.
+        With less time than is worth that, one is begun all the same if else the run would begin
+        nothing: or every night would do the same nothing, and a speed that is told wrong be never
+        put right.
         """
-        if self._has_begun or self._watchdog.is_starting:
-            return None
-        if not self._scheduler.is_last_open(worker):
-            return None
-        job = self._scheduler.begin_anyway(worker, room.takes_s)
-        if job is not None:
-            self._anyway, self.tally.shortest_s = worker, room.takes_s(job.shape)
-            takes, left = (f"{each:.0f} s" for each in (self.tally.shortest_s, room.left_s))
-            text = f"no image takes less than about {takes}, the deadline leaves {left}"
-            text += ": one is made all the same"
+        is_worth = room.left_s >= self._limits.worth_beginning_s
+        is_first = not (self._has_begun or self._watchdog.is_starting)
+        if not is_worth and not (is_first and self._scheduler.is_last_open(worker)):
+            return []
+        jobs = self._scheduler.begin_anyway(worker, room.takes_s, fills_slots=is_worth)
+        if jobs:
+            self._anyway.add(worker)
+            takes_s = room.takes_s(jobs[0].shape)
+            takes, left = (f"{each:.0f} s" for each in (takes_s, room.left_s))
+            text = f"no image takes less than about {takes}, the deadline leaves {left}: "
+            text += f"{counted(len(jobs), 'image')} begun all the same"
             self._watcher.event(Notice(worker, text))
-        return job
+            if not self._has_begun:
+                self.tally.shortest_s = takes_s
+        return jobs
 
     def _drain_queue(self, worker: int) -> None:
         """Let a worker forget what is in no slot; once, until it has got more."""
@@ -215,13 +222,15 @@ class Loop:
             self._executor.drain(worker)
 
     def _drain(self, why: Stop) -> None:
-        if self._is_draining:
+        """Begin nothing more; of a run that is to go on, end soon what has begun as well."""
+        is_to_end = why is not Stop.MAX_FAILURES
+        if self._is_ending or (self._is_draining and not is_to_end):
             return
-        self._is_draining = True
-        self.tally.stopped_by = why
+        self._is_draining, self._is_ending = True, is_to_end
+        self.tally.stopped_by = self.tally.stopped_by or why
         self._scheduler.stop_admitting()
         for worker in self.tally.devices:
-            self._executor.drain(worker)
+            (self._executor.save if is_to_end else self._executor.drain)(worker)
         self._look_ahead()
         self._watcher.tick(self.tally)
 
@@ -243,6 +252,12 @@ class Loop:
                 self._finish(event)
             case JobsDropped(worker, outputs):
                 self._scheduler.give_back(worker, outputs)
+            case JobSaved(worker, output):
+                self._watchdog.heard(worker)
+                self._scheduler.give_back(worker, [output])
+                self.tally.saved += 1
+            case JobResumed():
+                self.tally.resumed += 1
             case Progress():
                 self._progress(event)
             case WorkerLost():
@@ -258,8 +273,7 @@ class Loop:
     def _welcome(self, event: WorkerJoined) -> None:
         self._watchdog.joined(event.worker)
         self._scheduler.worker_joined(event.worker, event.pixel_budget)
-        self.tally.devices[event.worker] = event.device
-        self.tally.joined[event.worker] = event
+        self.tally.join(event)
         self._forecast.joined(event.worker, event.device)
         self.tally.pace = self._forecast.pace(min(self.tally.devices))
 
@@ -324,10 +338,8 @@ class Loop:
             raise WorkersLostError("workers", found, "", "see `stylebatch doctor`, then run again")
         if is_given_up:
             self._watcher.event(Notice(worker, "its worker is given up: others go on without it"))
-        elif self._scheduler.is_finished or self._is_draining:
-            pass
-        elif self._executor.replace(worker):
-            self._watchdog.started(worker)
+        elif not (self._scheduler.is_finished or self._is_draining):
+            self._watchdog.started(worker, is_on_its_way=self._executor.replace(worker))
 
     def _count_death(self, worker: int, job: Job, reason: str) -> None:
         deaths = self._book.add_death(job.output)

@@ -1,7 +1,7 @@
 """Lots: how many jobs of one shape follow each other, and where the next of a group lies."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,6 +39,8 @@ class Queue:
         middle: where its jobs lie in the mean, from 0 to 1, of all.
         number: of the queue; of those that lie alike the first has its turn first.
         is_open: whether it waits for its next turn.
+        begun: outputs that an earlier run has begun, and that no worker has had yet: they lie ahead
+            from the start.
     """
 
     group: Group
@@ -48,6 +50,14 @@ class Queue:
     ahead: deque[Job] = field(default_factory=deque)
     read: int = 0
     is_open: bool = False
+    begun: set[str] = field(default_factory=set)
+    _put_first: frozenset[str] = frozenset()
+
+    def put_first(self, jobs: Iterable[Job]) -> None:
+        """Let jobs of the group, whose source has them as well, lie ahead of all others."""
+        self.ahead.extend(jobs)
+        self.begun = {job.output for job in self.ahead}
+        self._put_first = frozenset(self.begun)
 
     def place(self, lot: int, reserved: int = 0) -> float:
         """Return where the next lot lies, from 0 to 1; past that where all is in others' hands."""
@@ -59,12 +69,20 @@ class Queue:
     def pop(self, source: JobSource, count: int) -> list[Job]:
         jobs: list[Job] = []
         while len(jobs) < count and self.left:
-            if not self.ahead:
-                self.ahead.extend(source.take(self.group, _READ_AHEAD, self.read))
-                if not self.ahead:
-                    self.left = 0
-                    break
-                self.read += len(self.ahead)
+            if not (self.ahead or self._read_on(source)):
+                self.left = 0
+                break
             jobs.append(self.ahead.popleft())
+            self.begun.discard(jobs[-1].output)
             self.left -= 1
         return jobs
+
+    def _read_on(self, source: JobSource) -> bool:
+        """Take more of the source; return whether it had any."""
+        while not self.ahead:
+            found = source.take(self.group, _READ_AHEAD, self.read)
+            if not found:
+                return False
+            self.read += len(found)
+            self.ahead.extend(job for job in found if job.output not in self._put_first)
+        return True

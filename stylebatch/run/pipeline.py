@@ -14,14 +14,14 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
-from stylebatch.records import Notice, WorkerJoined
+from stylebatch.records import Job, Notice, WorkerJoined
 from stylebatch.run.activity import Activity
 from stylebatch.run.adopt import adopt_lost
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.inputs import note_inputs, note_stale
 from stylebatch.run.judging import note_thresholds, take_out
-from stylebatch.run.limits import COMMIT_S, Limits, count_failures
+from stylebatch.run.limits import COMMIT_S, Limits, limits_of
 from stylebatch.run.logged import Logged
 from stylebatch.run.loop import Loop
 from stylebatch.run.manifests import note_manifest
@@ -29,6 +29,7 @@ from stylebatch.run.metadata import Refresher, describe_settings, write_records
 from stylebatch.run.pace import Pace
 from stylebatch.run.planning import make_plan
 from stylebatch.run.progress import Stop, StopRequest, Tally
+from stylebatch.run.saved import find_begun, remove_saved
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
 from stylebatch.run.start import (
@@ -161,7 +162,9 @@ class _Run:
         # With --quiet these are all that tells of them.
         note_inputs(self.summary, found)
         self._warn(found.warnings())
-        tally = self._make(planned, specs) if specs else Tally(0, stopped_by=stopped_by)
+        is_all_there = not (self.summary.unreachable or self.summary.withheld)
+        begun = find_begun(self.dataset, planned, is_all_there=is_all_there)
+        tally = self._make(planned, specs, begun) if specs else Tally(0, stopped_by=stopped_by)
         self._finish(planned, tally)
 
     def _warn(self, texts: list[str]) -> None:
@@ -221,13 +224,14 @@ class _Run:
                 self.dataset, self.ledger, planned.stale(), self.summary.run_id
             )
 
-    def _make(self, planned: PlannedJobs, specs: list[WorkerSpec]) -> Tally:
+    def _make(self, planned: PlannedJobs, specs: list[WorkerSpec], begun: list[Job]) -> Tally:
         settings = self.manifest.all_settings()
         scheduler = Scheduler(
             planned,
             cost=partial(cost_of, settings, is_limited=self.request.limit is not None),
             limit=self.request.limit,
             num_workers=len(specs),
+            begun=begun,
         )
         known = self.ledger.get("pace") or {}
         loop = Loop(
@@ -259,21 +263,9 @@ class _Run:
         self._refresher.refresh(self.summary.done_before + done)
 
     def _limits(self, num_jobs: int) -> Limits:
-        options = self.manifest.run
-        deadline_s = self.request.deadline_s or options.deadline_s
-        settings = self.manifest.all_settings()
-        return Limits(
-            max_deaths=options.max_deaths,
-            max_retries=options.max_retries,
-            max_failures=count_failures(
-                self.request.max_failures or options.max_failures, num_jobs
-            ),
-            image_timeout_s=options.image_timeout_s,
-            deadline_at=None if deadline_s is None else self.started_s + deadline_s,
-            most_evaluations=self.manifest.most_evaluations(),
-            end_early=frozenset(key for key, each in settings.items() if each.recipe.ends_early),
-            alike={key: each.time_key for key, each in settings.items()},
-        )
+        request, deadline_s = self.request, self.request.deadline_s or self.manifest.run.deadline_s
+        deadline_at = None if deadline_s is None else self.started_s + deadline_s
+        return limits_of(self.manifest, num_jobs, deadline_at, request.max_failures)
 
     def _note_tally(self, tally: Tally) -> None:
         """Let the summary say how far it came, also where an error ended it."""
@@ -281,6 +273,7 @@ class _Run:
         summary.done, summary.failed = tally.done, tally.failed + self.failed_before
         summary.rejected = tally.rejected + self.rejected_before
         summary.evaluations = tally.evaluations
+        summary.saved, summary.resumed = tally.saved, tally.resumed
         if tally.shortest_s is not None:
             summary.shortest_s = round(tally.shortest_s, 1)
         summary.workers = [_described(tally, *each) for each in sorted(tally.joined.items())]
@@ -297,7 +290,12 @@ class _Run:
         if summary.remaining and tally.stopped_by:
             summary.stopped_by = str(tally.stopped_by)
         is_resumable = summary.stopped_by in (Stop.DEADLINE, Stop.SIGNAL)
-        is_whole = not (summary.failed or summary.unreachable or summary.withheld)
+        is_all_there = not (summary.unreachable or summary.withheld)
+        is_part = self.dataset.shard or self.request.limit is not None
+        if is_all_there and not (summary.remaining or is_part):
+            # Also of what has failed: once that is retried, it begins anew.
+            remove_saved(self.dataset)
+        is_whole = is_all_there and not summary.failed
         summary.exit_code = 4 if is_resumable else 0 if is_whole else 3
         self._doing("writing the records")
         if self.dataset.shard is None:

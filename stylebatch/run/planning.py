@@ -10,6 +10,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.plan import PlannedFolder, PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Style
 from stylebatch.run.manifests import check_only_manifest
+from stylebatch.run.targets import check_library
 
 
 def make_plan(
@@ -35,7 +36,8 @@ def make_plan(
         takes_out: as of `PlannedJobs`.
 
     Raises:
-        UserError: inputs that can't be read, outputs that collide or that are not ours.
+        UserError: inputs that can't be read, outputs that collide or that are not ours, styles of
+            the library that lack what is needed.
     """
     check_only_manifest(manifest, ledger)
     summary = PlanSummary()
@@ -52,4 +54,5 @@ def make_plan(
         note(folder)
         check(summary)
     planned.finish()
+    check_library(manifest, styles, planned)
     return planned, summary, styles

@@ -18,7 +18,7 @@ class Stop(StrEnum):
 
 @dataclass(slots=True)
 class StopRequest:
-    """Set from outside (a signal handler): once to finish what is in the slots, twice to stop."""
+    """Set from outside (a signal handler): once to end soon, twice to stop at once."""
 
     count: int = 0
 
@@ -49,6 +49,8 @@ class Tally:
         most_left_s: the same where no image ends early.
         furthest: the evaluation of the furthest image in a slot, and the most that it takes.
         finishing: what it takes to finish what is in slots, once the run is stopped.
+        saved: images that were saved half-made when the run was stopped.
+        resumed: images that were so before, and gone on with.
         shortest_s: what the shortest image takes, where the deadline left less than that.
     """
 
@@ -68,7 +70,14 @@ class Tally:
     finishing: Finishing | None = None
     stopped_by: Stop | None = None
     rejected: int = 0
+    saved: int = 0
+    resumed: int = 0
     shortest_s: float | None = None
+
+    def join(self, event: WorkerJoined) -> None:
+        """Take that a worker is there."""
+        self.devices[event.worker] = event.device
+        self.joined[event.worker] = event
 
     @property
     def ended(self) -> int:

@@ -1,15 +1,15 @@
 """Which jobs go next, together, under a pixel budget: plain numbers, no tensors."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
 
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Shape, num_slots
-from stylebatch.run.lots import MIN_LOT, JobSource, Queue, lot_of
+from stylebatch.run.lots import JobSource, Queue
+from stylebatch.run.turns import Turns
 
 MIN_SPARE = 2
 
@@ -74,6 +74,7 @@ class Scheduler:
         cost: Callable[[Group], float] = lambda group: group.width * group.height,
         limit: int | None = None,
         num_workers: int = 1,
+        begun: Collection[Job] = (),
     ) -> None:
         """Take the groups of a source.
 
@@ -81,14 +82,17 @@ class Scheduler:
             cost: of one job of a group, in any unit.
             limit: hand out so many jobs at most.
             num_workers: that are to be expected: few jobs are not all for the first to come.
+            begun: jobs of the source that an earlier run has begun: they go first.
         """
         groups = sorted(source.groups(), key=lambda group: (-cost(group), group))
-        self._source, self._cost, middles = source, cost, source.middles()
+        self._source, middles = source, source.middles()
         self._queues = {
             group.shape: Queue(group, group.num_jobs, middles[group.shape], number)
             for number, group in enumerate(groups)
         }
-        self._open: list[tuple[float, int, Queue]] | None = None
+        for shape, queue in self._queues.items():
+            queue.put_first(job for job in begun if job.shape == shape)
+        self._turns = Turns(self._queues.values(), cost)
         self._suspects: deque[Job] = deque()
         self._suspected: set[str] = set()
         self._num_held = 0
@@ -157,25 +161,34 @@ class Scheduler:
         """Whether all others have been handed their last."""
         return all(each.is_closed for key, each in self._workers.items() if key != worker)
 
-    def begin_anyway(self, worker: int, takes_s: Callable[[Shape], float]) -> Job | None:
+    def begin_anyway(
+        self, worker: int, takes_s: Callable[[Shape], float], *, fills_slots: bool = False
+    ) -> list[Job]:
         """Hand a worker that has nothing the job that takes least, however long that is.
 
         What it was too slow for until now may fit once that has told how fast it is.
+
+        Args:
+            fills_slots: hand it as many as it has slots for, if it can.
         """
         state = self._workers[worker]
         state.passed_over.clear()
         queues = [queue for queue in self._queues.values() if queue.left and self._left > 0]
-        queue = min(queues, key=lambda each: takes_s(each.group.shape), default=None)
+        queue = min(
+            queues, key=lambda each: (not each.begun, takes_s(each.group.shape)), default=None
+        )
         suspect = min(self._suspects, key=lambda job: takes_s(job.shape), default=None)
         jobs = [suspect] if suspect else []
         if queue and not (suspect and takes_s(suspect.shape) <= takes_s(queue.group.shape)):
-            jobs = queue.pop(self._source, 1)
+            group, budget = queue.group, state.pixel_budget
+            slots = num_slots(group.width, group.height, budget) if fills_slots else 1
+            jobs = queue.pop(self._source, min(slots, self._left))
             self._left -= len(jobs)
         elif suspect:
             self._suspects.remove(suspect)
             state.has_suspect = True
         state.in_flight.update((job.output, job) for job in jobs)
-        return jobs[0] if jobs else None
+        return jobs
 
     def worker_lost(self, worker: int) -> Lost:
         """Count a worker out; what it had becomes suspects."""
@@ -215,8 +228,7 @@ class Scheduler:
         queue = self._queues[job.shape]
         queue.left += 1
         self._left += 1
-        if self._open is not None and not queue.is_open:
-            self._wait(queue, queue.place(MIN_LOT))
+        self._turns.again(queue)
         return queue.ahead
 
     def hold(self, worker: int, output: str) -> Job | None:
@@ -278,7 +290,7 @@ class Scheduler:
             worker.lot -= len(taken)
             left_s -= len(taken) * each_s
             jobs.extend(taken)
-        if self._open is not None and not any(queue.left for _, _, queue in self._open):
+        if self._turns.are_over:
             # The source may hold fewer jobs than its groups say.
             self._left = 0
         return jobs
@@ -289,8 +301,11 @@ class Scheduler:
     def _room(self, worker: _Worker, group: Group, num_taken: int) -> int:
         """How many more jobs a worker may have: up to its capacity, and near the end its share."""
         has = len(worker.in_flight) + num_taken
-        most = capacity(group.width, group.height, worker.pixel_budget)
         slots = num_slots(group.width, group.height, worker.pixel_budget)
+        most = slots + num_spare(slots)
+        if self._queues[group.shape].begun:
+            # Those are long: who is free takes one, and none waits at a worker that is not.
+            most = slots
         if not num_taken and has > slots + num_spare(slots) // 2:
             # In lots: each is a transaction of the ledger, which waits for the disk.
             return 0
@@ -304,45 +319,5 @@ class Scheduler:
         queue = worker.queue
         if queue and queue.left and worker.lot > 0 and worker.takes(queue.group.shape):
             return queue
-        if self._open is None:
-            self._open = []
-            for each in self._queues.values():
-                self._wait(each, each.place(lot_of(each.group, worker.pixel_budget)))
-        worker.queue = queue = self._next(worker)
-        if queue is not None:
-            # Others may share what is left of it, where there is nothing else.
-            worker.lot = lot = lot_of(queue.group, worker.pixel_budget)
-            self._wait(queue, queue.place(lot, reserved=lot))
-        return queue
-
-    def _wait(self, queue: Queue, place: float) -> None:
-        """Let a queue wait for its next turn; of those that others are at, the longest first.
-
-        What takes no evaluation stands outside the order: before all, or behind; see `cost_of`.
-        """
-        assert self._open is not None
-        queue.is_open = True
-        order = place if place <= 1 else 2 + 1 / (1 + self._remaining_cost(queue))
-        if not queue.group.width:
-            order = -1.0 if self._cost(queue.group) == inf else 4.0
-        heappush(self._open, (order, queue.number, queue))
-
-    def _next(self, worker: _Worker) -> Queue | None:
-        """Take the queue out whose turn it is, of those that a worker is in time for."""
-        assert self._open is not None
-        others, found = [], None
-        while self._open and found is None:
-            entry = heappop(self._open)
-            queue = entry[-1]
-            if not queue.left:
-                queue.is_open = False
-            elif worker.takes(queue.group.shape):
-                found = queue
-            else:
-                others.append(entry)
-        for entry in others:
-            heappush(self._open, entry)
-        return found
-
-    def _remaining_cost(self, queue: Queue) -> float:
-        return queue.left * self._cost(queue.group)
+        worker.queue, worker.lot = self._turns.next(worker.pixel_budget, worker.takes) or (None, 0)
+        return worker.queue

@@ -53,6 +53,8 @@ class RunSummary:
         first_pages: images that it made of files with several pages or frames: of the first.
         outdated: images that stand at its end although the plan wants them otherwise, or not.
         workers: the device of each, seconds that it was there, and those that the device was busy.
+        saved: images that were begun, and that the next run goes on with.
+        resumed: images that were so in an earlier run, and that this one went on with.
         stopped_by: deadline, signal or max_failures; None where nothing is left to do.
         shortest_s: about how long the shortest image takes, where the deadline left less than that
             and one was begun all the same.
@@ -86,6 +88,8 @@ class RunSummary:
     first_pages: int = 0
     evaluations: int = 0
     workers: list[dict[str, Any]] = field(default_factory=list)
+    saved: int = 0
+    resumed: int = 0
     stopped_by: str | None = None
     shortest_s: float | None = None
     exit_code: int = 0

@@ -28,7 +28,6 @@ from stylebatch.run.executors import EXECUTORS, Executor, check_executor
 from stylebatch.system import listing
 from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import (
-    default_cache_folder,
     make_folders_below,
     may_write,
     stat_file,
@@ -37,7 +36,7 @@ from stylebatch.system.files import (
 )
 from stylebatch.system.processes import may_have_gpu
 from stylebatch.system.words import size_text
-from stylebatch.worker.spec import WorkerSpec
+from stylebatch.worker.spec import SAVE_AFTER_S, WorkerSpec
 
 # Without a network `cpu_workers: auto` is one a core, up to what one run can feed and disks take.
 MOST_PLAIN_WORKERS = 8
@@ -65,7 +64,7 @@ def check_start(manifest: Manifest, waiting: Collection[str] | None = None) -> l
     try:
         check_executor(manifest.run.executor)
         if manifest.needs_network and manifest.run.executor != "ray":
-            _devices(manifest, is_needed=False)
+            find_devices(manifest, is_needed=False)
         if manifest.run.losses == "parquet":
             check_parquet()
     except UserError as problem:
@@ -179,7 +178,7 @@ def _download(sets: Iterable[NamedWeights], tell: Callable[[Notice], object]) ->
             raise error.of_manifest() from error
 
 
-def _devices(manifest: Manifest, *, is_needed: bool = True) -> list[str]:
+def find_devices(manifest: Manifest, *, is_needed: bool = True) -> list[str]:
     """Return the devices to use; see `choose_devices`, which only torch can answer.
 
     Args:
@@ -235,7 +234,7 @@ def worker_specs(
         names, workers = ["auto" if manifest.needs_network else "cpu"], 1
     elif manifest.needs_network:
         # A network keeps all cores busy from one process.
-        names, workers = _devices(manifest), 1
+        names, workers = find_devices(manifest), 1
     if options.cpu_workers != "auto":
         workers = options.cpu_workers
     devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
@@ -255,8 +254,9 @@ def worker_specs(
         styles=dict(styles),
         acceptances=manifest.acceptances(),
         losses=manifest.run.losses,
-        cache=manifest.run.cache or default_cache_folder(),
+        cache=manifest.cache,
         threads=threads,
+        save_after_s=SAVE_AFTER_S,
     )
     cores = iter(share_cores(allowed_cores(), shares) if shares > 1 else [])
     return [

@@ -16,10 +16,11 @@ class Watchdog:
         self._starting: set[int] = set()
         self._last_s: float | None = None
 
-    def started(self, worker: int) -> None:
-        """Expect a worker."""
-        self._starting.add(worker)
-        self._silent_s[worker] = 0.0
+    def started(self, worker: int, *, is_on_its_way: bool = True) -> None:
+        """Expect a worker, unless it only waits for a place."""
+        if is_on_its_way:
+            self._starting.add(worker)
+            self._silent_s[worker] = 0.0
 
     def joined(self, worker: int) -> None:
         """Note that it is there."""

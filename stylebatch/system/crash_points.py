@@ -40,6 +40,7 @@ CRASH_POINTS = {
     # In a worker.
     "admitted": "an image is in a slot",
     "optimised": "an image is finished and not encoded",
+    "saved": "a half-made image is saved for the next run, and nobody has been told",
     "temporary-written": "some of an image's files are in the temporary folder",
     "group-written": "all files of a group are in the temporary folder",
     "owner-checked": "the output is this run's; nothing of the group is in place",

@@ -20,6 +20,8 @@ from stylebatch.system.crash_points import reached
 from stylebatch.system.paths import on_disk
 
 DIGEST_BYTES = 16
+# What is being written takes a moment: what is older, nobody will finish.
+UNFINISHED_S = 3600.0
 # How a file system answers that has no second names, or no more of them.
 WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 # How one answers that does not sync folders: SMB, VirtualBox, some FUSE.
@@ -216,6 +218,23 @@ def write_atomic(path: Path, data: bytes, *, make_folders: bool = True) -> None:
         reached("atomic-written")
         os.replace(temporary, path)
         reached("atomic-replaced")
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_first(path: Path, data: bytes) -> None:
+    """Write a file in one step, in a folder that is there, where none of that name is.
+
+    Raises:
+        FileExistsError: one is; it is left as it is.
+    """
+    if stat_file(path) is not None:
+        raise FileExistsError(errno.EEXIST, "is there already", str(path))
+    temporary = _unfinished(path)
+    try:
+        write_synced(temporary, data, make_folders=False)
+        link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

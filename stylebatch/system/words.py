@@ -1,5 +1,7 @@
 """Counts and sizes as people write them."""
 
+import re
+
 # Units and from how many bytes on they are used: a tenth of one is still read at a glance.
 _UNITS = ((2**30, "GiB", 2**30), (2**20, "MiB", 0.1 * 2**20), (2**10, "KiB", 0.1 * 2**10))
 
@@ -21,3 +23,18 @@ def size_text(num_bytes: float) -> str:
             size = num_bytes / unit
             return f"{size:.0f} {name}" if size >= 100 else f"{size:.3g} {name}"
     return counted(round(num_bytes), "byte")
+
+
+def parse_size(text: str) -> int:
+    """Return bytes from text such as 2GB, 500 MiB, 4096.
+
+    Raises:
+        ValueError: other text.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgt])(i?))?b?", text.strip().lower())
+    if not found:
+        raise ValueError(f"'{text}' is no size such as 2GB, 500MiB, 4096")
+    number, unit, is_binary = found.groups()
+    power = "_kmgt".index(unit) if unit else 0
+    base = 1024 if is_binary else 1000
+    return round(float(number) * float(base**power))

@@ -9,12 +9,13 @@ for it (`readback.py`): what the host learns late costs time, never a pixel.
 
 import time
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import replace
 
 from torch import Tensor
 
 from stylebatch.transfer import pyramid
-from stylebatch.transfer.objective import Objective, compose
+from stylebatch.transfer.objective import Objective, Targets, compose
 from stylebatch.transfer.optimizers.protocol import CARE
 from stylebatch.transfer.outcomes import STATUSES
 from stylebatch.transfer.problem import (
@@ -27,8 +28,10 @@ from stylebatch.transfer.problem import (
     StepReport,
 )
 from stylebatch.transfer.readback import Readback
+from stylebatch.transfer.sizes import levels_of
 from stylebatch.transfer.slots import Batch, Flight, MakeReadback, Numbers
 from stylebatch.transfer.starts import make_start
+from stylebatch.transfer.suspended import Suspended, Underway, entry_of, numbers_of
 
 
 class Engine:
@@ -88,18 +91,79 @@ class Engine:
         self._enter(entry, 0, self._budgets[0], start)
 
     def _enter(self, entry: Entry, level: int, budget: int, start: Tensor) -> None:
-        problem, size = entry.problem, self._sizes[level]
-        mask = problem.mask
-        content = pyramid.shrink(problem.content.to(start.device), size)
-        if mask is not None:
-            mask = pyramid.shrink(mask.to(start.device), size)
-        statistics = problem.statistics[level]
-        targets = self._objective.targets(content, statistics, problem.strength, mask)
+        targets = self._targets(entry.problem, level)
         # Where the content stays nothing moves a pixel, and what it began as would be left there.
         start = compose(start, targets)
         batch = self._batch(level, entry.retried)
         entry.enter(level, budget)
         batch.admit(entry, start, targets)
+
+    def _targets(self, problem: Problem, level: int) -> Targets:
+        size, device = self._sizes[level], self._objective.extractor.device
+        content, mask = pyramid.shrink(problem.content.to(device), size), problem.mask
+        if mask is not None:
+            mask = pyramid.shrink(mask.to(device), size)
+        statistics = problem.statistics[level]
+        return self._objective.targets(content, statistics, problem.strength, mask)
+
+    def progress(self) -> dict[Hashable, Underway]:
+        """Return how far each image is, by key, as far as that has arrived."""
+        now = time.perf_counter()
+        entries = [entry for batch in self._batches.values() for entry in batch.entries]
+        entries += [entry for entry, _ in self._between]
+        return {
+            entry.problem.key: Underway(now - entry.admitted_s, len(entry.rows), self._left(entry))
+            for entry in entries
+        }
+
+    def _left(self, entry: Entry) -> int:
+        """Return how many evaluations an image has to come at most."""
+        later = self._budgets[entry.level + 1 :]
+        return entry.budget - entry.done + (entry.unspent + sum(later) if later else 0)
+
+    def settle(self) -> StepReport:
+        """Wait for all that is under way, and report it; no evaluation is started.
+
+        Until the next step, any image that is in a slot then can be taken out.
+        """
+        report = StepReport([], [], [])
+        for key in sorted(self._batches, reverse=True):
+            while not self._batches[key].readback.is_empty:
+                self._receive(self._batches[key], report, is_waiting=True)
+        self._enter_those_between()
+        return report
+
+    def take_out(self, key: Hashable) -> Suspended:
+        """Take an image out before its end: what `resume` goes on from, here or elsewhere.
+
+        Everything has to be settled (`settle`), and the image in a slot.
+        """
+        assert not self._between, "settle first"
+        batch, entry = next(
+            (batch, entry)
+            for batch in self._batches.values()
+            for entry in batch.entries
+            if entry.problem.key == key
+        )
+        suspended = Suspended(batch.export(entry), numbers_of(entry))
+        batch.retire(entry)
+        return suspended
+
+    def resume(self, problem: Problem, suspended: Suspended) -> None:
+        """Put an image into a free slot that was taken out; it goes on where it was.
+
+        On the CPU it comes out with the same bits as if it had stayed.
+
+        Args:
+            problem: the same as it was taken out with.
+
+        Raises:
+            StateError: it was taken out of an engine of another kind.
+        """
+        assert self.running < self.capacity, "resume only where a slot is free"
+        entry = entry_of(problem, suspended.numbers, len(self._sizes))
+        batch = self._batch(entry.level, entry.retried)
+        batch.resume(entry, suspended.tensors, self._targets(problem, entry.level))
 
     def _batch(self, level: int, is_retry: bool) -> Batch:
         if (level, is_retry) not in self._batches:
@@ -122,10 +186,12 @@ class Engine:
         # Finest first: results are in that order.
         for key in sorted(self._batches, reverse=True):
             batch = self._batches[key]
-            is_waiting = bool(batch.entries) and not started[key]
-            for flight, numbers in batch.readback.receive(is_waiting=is_waiting):
-                self._take(batch, flight, [Numbers(*each) for each in numbers], report)
+            self._receive(batch, report, is_waiting=bool(batch.entries) and not started[key])
         return report
+
+    def _receive(self, batch: Batch, report: StepReport, *, is_waiting: bool) -> None:
+        for flight, numbers in batch.readback.receive(is_waiting=is_waiting):
+            self._take(batch, flight, [Numbers(*each) for each in numbers], report)
 
     def _enter_those_between(self) -> None:
         while self._between:
@@ -219,15 +285,12 @@ def _with_adam(spec: SolverSpec) -> SolverSpec:
 
 def _levels(spec: SolverSpec, height: int, width: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Return (height, width) and evaluations of each level, coarsest first."""
-    if spec.second_pass is not None:
-        first_px, fit, steps = spec.second_pass
-        first = pyramid.first_pass_size(first_px, fit, height, width, spec.smallest_px)
-        if first != (height, width):
-            return [first, (height, width)], [spec.steps, steps]
-        # An image too small for a second size: it gets what it would without.
-        return [(height, width)], [spec.steps]
-    wanted = pyramid.num_levels(
-        spec.levels, height, width, spec.smallest_px, is_from_content=spec.start.is_content
+    return levels_of(
+        spec.levels,
+        spec.steps,
+        spec.second_pass,
+        height,
+        width,
+        spec.smallest_px,
+        is_from_content=spec.start.is_content,
     )
-    levels = min(wanted, spec.steps)
-    return pyramid.level_sizes(levels, height, width), pyramid.level_budgets(levels, spec.steps)

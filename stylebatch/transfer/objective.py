@@ -20,7 +20,8 @@ from stylebatch.transfer.losses import (
     tv_divisor,
 )
 from stylebatch.transfer.reductions import sum_pixels
-from stylebatch.transfer.scales import at_scale, halve
+from stylebatch.transfer.scales import halve
+from stylebatch.transfer.sizes import FROM_MOMENTS, at_scale
 from stylebatch.transfer.terms import Look, Term, looks_at
 
 # Per-image tensors by name, each (B, …): slots are admitted to and moved within it row by row.
@@ -176,7 +177,7 @@ class Objective:
 
     def _of_style(self, layer: str, given: Tensor, scaled: Scaled) -> Tensor:
         """Bring a style's statistics to what `_statistic` gives of the image."""
-        if self.spec.statistic in statistics.FROM_MOMENTS:
+        if self.spec.statistic in FROM_MOMENTS:
             return statistics.centre(given)
         if self.spec.statistic == "mean_std":
             return given
@@ -188,7 +189,7 @@ class Objective:
     def _statistic(self, layer: str, scaled: Scaled, mask: Tensor | None) -> Tensor:
         """Return what of the images is matched: (B, rows, C)."""
         maps, extractor = scaled.maps[layer], self.extractor
-        if self.spec.statistic in statistics.FROM_MOMENTS:
+        if self.spec.statistic in FROM_MOMENTS:
             return statistics.centre(extractor.moments(layer, maps, mask))
         if self.spec.statistic == "mean_std":
             return mean_std(extractor.feature_maps(layer, maps), mask)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.by_slot import SlotState, copy_slot, read_slot, write_slot
 from stylebatch.transfer.objective import Losses
 from stylebatch.transfer.problem import SolverSpec, Status
 
@@ -75,15 +76,21 @@ class Bookkeeping:
         self._bests = like.new_zeros((spec.window, capacity))
         self._head = 0
 
-    def _states(self) -> tuple[Tensor, ...]:
-        counts = (self._status, self._left, self._age, self._refused, self._not_finite)
-        masks = (self._has_gained, self._has_failed, self._was_near)
-        losses = (self._best, self._first, self._lowest, self._lowest_before)
-        return (*counts, *masks, *losses)
+    def _states(self) -> dict[str, Tensor]:
+        counts = {"left": self._left, "age": self._age}
+        in_a_row = {"refused": self._refused, "not_finite": self._not_finite}
+        masks = {
+            "has_gained": self._has_gained,
+            "has_failed": self._has_failed,
+            "was_near": self._was_near,
+        }
+        losses = {"best": self._best, "first": self._first}
+        lowest = {"lowest": self._lowest, "lowest_before": self._lowest_before}
+        return {"status": self._status, **counts, **in_a_row, **masks, **losses, **lowest}
 
     def admit(self, slot: int, budget: int) -> None:
         """Reset a slot to an image with a budget of evaluations."""
-        for state in self._states():
+        for state in self._states().values():
             state[slot].zero_()
         self._left[slot].fill_(budget)
         for loss in (self._best, self._first, self._lowest, self._lowest_before):
@@ -91,9 +98,18 @@ class Bookkeeping:
 
     def move(self, source: int, target: int) -> None:
         """Copy a slot's whole state into another slot."""
-        for state in self._states():
-            state[target] = state[source]
+        copy_slot(self._states(), source, target)
         self._bests[:, target] = self._bests[:, source]
+
+    def export(self, slot: int) -> dict[str, Tensor]:
+        """Return copies of a slot's whole state, on the CPU, by name."""
+        bests = self._bests[:, slot].roll(-self._head, 0)
+        return read_slot(self._states(), slot) | {"bests": bests.cpu()}
+
+    def resume(self, slot: int, state: SlotState) -> None:
+        """Put what `export` gave into a slot, wherever this ring has turned to."""
+        write_slot(self._states(), slot, state)
+        self._bests[:, slot] = state["bests"].to(self._bests.device).roll(self._head, 0)
 
     def guard(self, losses: Losses) -> Tensor:
         """Return the totals (n,), infinite where a step takes the content term beyond its limit.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from stylebatch.transfer.optimizers.protocol import OptimizerSpec
-from stylebatch.transfer.pyramid import SMALLEST_EDGE_PX
+from stylebatch.transfer.sizes import SMALLEST_EDGE_PX
 from stylebatch.transfer.starts import StartSpec
 
 

@@ -95,6 +95,11 @@ class Readback(Generic[Subject]):
         """Whether every buffer is in use."""
         return len(self._under_way) == len(self._marks)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._under_way
+
     def send(self, numbers: Tensor, subject: Subject) -> None:
         """Start to copy numbers (R, n) to the host; `subject` comes back with them."""
         assert not self.is_full, "receive before sending more"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.by_slot import SlotState, copy_slot, named, part, read_slot, write_slot
 from stylebatch.transfer.frozen import format_of
 from stylebatch.transfer.objective import Losses, Objective, Targets
 from stylebatch.transfer.optimizers import OPTIMIZERS
@@ -13,6 +14,7 @@ from stylebatch.transfer.outcomes import Bookkeeping, Verdict
 from stylebatch.transfer.problem import Entry, Snapshot, SolverSpec
 from stylebatch.transfer.readback import Readback
 from stylebatch.transfer.reductions import max_abs_pixels
+from stylebatch.transfer.suspended import check_alike
 
 
 class Numbers(NamedTuple):
@@ -76,15 +78,51 @@ class Batch:
     def admit(self, entry: Entry, start: Tensor, targets: Targets) -> None:
         """Put an image into the next free slot; start (1, 3, H, W)."""
         slot = len(self.entries)
-        for name, value in targets.items():
-            if name not in self._targets:
-                self._targets[name] = _room_for(value, self._capacity)
-            self._targets[name][slot] = value[0]
+        self._aim(slot, targets)
         self._optimizer.admit(slot, start[0], entry.budget)
         self._book.admit(slot, entry.budget)
         self._best[slot] = start[0]
         self._kept[slot] = start[0]
         self.entries.append(entry)
+
+    def _aim(self, slot: int, targets: Targets) -> None:
+        for name, value in targets.items():
+            if name not in self._targets:
+                self._targets[name] = _room_for(value, self._capacity)
+            self._targets[name][slot] = value[0]
+
+    def export(self, entry: Entry) -> dict[str, Tensor]:
+        """Return copies of all that an image has to go on with but its targets, on the CPU.
+
+        Nothing of it may be under way.
+        """
+        assert entry.started == entry.done, "receive first what is under way"
+        return self._export(self.entries.index(entry))
+
+    def _export(self, slot: int) -> dict[str, Tensor]:
+        return (
+            read_slot(self._images(), slot)
+            | named("optimizer", self._optimizer.export(slot))
+            | named("book", self._book.export(slot))
+        )
+
+    def resume(self, entry: Entry, state: SlotState, targets: Targets) -> None:
+        """Put an image into the next free slot that goes on from what `export` gave.
+
+        Raises:
+            StateError: it is of another kind of batch; no slot is taken then.
+        """
+        slot = len(self.entries)
+        check_alike(state, self._export(slot))
+        self._aim(slot, targets)
+        write_slot(self._images(), slot, state)
+        self._optimizer.resume(slot, part("optimizer", state))
+        self._book.resume(slot, part("book", state))
+        self.entries.append(entry)
+
+    def _images(self) -> dict[str, Tensor]:
+        kept = {} if self._kept is self._best else {"kept": self._kept}
+        return {"best": self._best, **kept}
 
     @property
     def is_unspent(self) -> bool:
@@ -136,8 +174,7 @@ class Batch:
         if slot != last:
             self._optimizer.move(last, slot)
             self._book.move(last, slot)
-            for state in (self._best, self._kept, *self._targets.values()):
-                state[slot] = state[last]
+            copy_slot(self._images() | self._targets, last, slot)
             self.entries[slot] = self.entries[last]
         self.entries.pop()
         return image

@@ -14,8 +14,6 @@ from torch.autograd.function import once_differentiable
 from stylebatch.transfer.losses import loss_scale, power_distance
 from stylebatch.transfer.reductions import eigen, multiply, sum_pixels
 
-# Made of means and second moments, which are what is cached, blended and averaged.
-FROM_MOMENTS = frozenset({"mean_covariance", "wasserstein"})
 # Of the mean variance of the style's channels, added to every channel's on both sides: without it
 # the root of a covariance has no slope where channels are flat or alike.
 RIDGE = 1e-3

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stylebatch.transfer.scales import num_scales, weights_at
+from stylebatch.transfer.sizes import num_scales, weights_at
 
 
 @dataclass(frozen=True, slots=True)

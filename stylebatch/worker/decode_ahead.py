@@ -29,13 +29,14 @@ class DecodeAhead:
     def __init__(
         self,
         root: Path,
+        cache: Path,
         settings: Mapping[str, Settings],
         styles: Mapping[str, Style],
         provenance: Collection[str] = (),
     ) -> None:
         """Begin without jobs; arguments are those of `WorkerSpec`."""
         self._root, self._settings, self._provenance = root, settings, provenance
-        self._styles, self._colors = styles, ColorTransfer(StyleImages(root))
+        self._styles, self._colors = styles, ColorTransfer(StyleImages(root, cache))
         self._waiting: deque[Job] = deque()
         self._decoding: dict[str, Future[Read]] = {}
         # Bytes of the largest that was read so far: those to come are taken to be as large.

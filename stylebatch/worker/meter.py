@@ -39,6 +39,10 @@ class Meter:
         self._evaluations += len(outputs)
         self._behind.update(outputs)
 
+    def resume(self, output: str, evaluations: int) -> None:
+        """Take that an earlier run has made some evaluations of an image."""
+        self._behind[output] += evaluations
+
     def forget(self, output: str) -> None:
         """Count no more what lies behind an image that is done or has failed."""
         self._behind.pop(output, None)

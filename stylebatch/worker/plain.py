@@ -16,6 +16,7 @@ from stylebatch.pictures.formats import Provenance
 from stylebatch.records import (
     Event,
     Job,
+    JobDone,
     JobFailed,
     JobsDropped,
     Kind,
@@ -51,7 +52,9 @@ class PlainWorker:
         self._committer = Committer(
             dataset, spec.run_id, spec.worker, spec.losses, spec.incarnation
         )
-        self._waiting = DecodeAhead(spec.root, spec.settings, spec.styles, spec.provenance)
+        self._waiting = DecodeAhead(
+            spec.root, spec.cache, spec.settings, spec.styles, spec.provenance
+        )
         self._meter = Meter(spec.worker)
         self._kind: Kind | None = None
         self._turn_ends_s = 0.0
@@ -68,6 +71,13 @@ class PlainWorker:
     def drop_waiting(self) -> JobsDropped:
         """Forget the jobs that are in no slot yet."""
         return JobsDropped(self._spec.worker, self._waiting.drop())
+
+    def save_slots(self) -> JobsDropped:
+        """Bring what is in slots to an end soon: finish it, or save it for the next run.
+
+        Events tell which; what waits is forgotten, as by `drop_waiting`.
+        """
+        return self.drop_waiting()
 
     def advance(self) -> list[Event]:
         """Go on for a moment, and return what has happened since.
@@ -119,10 +129,14 @@ class PlainWorker:
             self._committer.flush()
             wait_s = 0.05
         for done in self._committer.done(wait_s):
-            self._meter.forget(done.output)
+            self._note_done(done)
             events.append(done)
         self._report_progress(events, is_due=self.is_idle)
         return events
+
+    def _note_done(self, done: JobDone) -> None:
+        """Forget what was known of an image that is in place."""
+        self._meter.forget(done.output)
 
     def _step(self, events: list[Event]) -> None:
         """Run one evaluation of what is in slots: nothing is."""

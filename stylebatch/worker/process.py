@@ -16,7 +16,7 @@ from stylebatch.worker.plain import PlainWorker
 from stylebatch.worker.spec import WorkerSpec
 
 # The specification first, and once.
-Message = WorkerSpec | list[Job] | Literal["drain", "stop"]
+Message = WorkerSpec | list[Job] | Literal["drain", "save", "stop"]
 Inbox = queue.SimpleQueue[Message]
 Send = Callable[[list[Event]], object]
 
@@ -122,6 +122,8 @@ def _take_messages(worker: PlainWorker, inbox: Inbox, send: Send) -> bool:
             return False
         if message == "drain":
             send([worker.drop_waiting()])
+        elif message == "save":
+            send([worker.save_slots()])
         elif isinstance(message, list):
             worker.submit(message)
     return True

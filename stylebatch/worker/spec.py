@@ -9,6 +9,10 @@ from stylebatch.output.shard import Shard
 from stylebatch.recipes import Settings
 from stylebatch.records import Kind, Losses, SlotsReduced, Style
 
+# What an image takes less time than is made anew rather than saved: a file of some dozen times its
+# pixels. A run that is stopped lasts so much longer at most.
+SAVE_AFTER_S = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
@@ -30,6 +34,7 @@ class WorkerSpec:
             of its own, as one that is given up may go on for a while.
         max_slots: how many images of a shape, with masks or without, its memory suffices for,
             where that is known from another worker on its device.
+        save_after_s: from when on an image is saved if the run is stopped.
     """
 
     worker: int
@@ -49,6 +54,7 @@ class WorkerSpec:
     provenance: Mapping[str, str] = field(default_factory=dict)
     acceptances: Mapping[str, Acceptance] = field(default_factory=dict)
     losses: Losses = "csv"
+    save_after_s: float = SAVE_AFTER_S
 
     def knowing(self, event: SlotsReduced) -> "WorkerSpec":
         """Let whoever replaces a worker know what its device's memory suffices for."""

@@ -19,6 +19,8 @@ from stylebatch.output.acceptance import Acceptance, Scores, Try, tell_rejection
 from stylebatch.records import (
     Event,
     Job,
+    JobDone,
+    JobResumed,
     JobsDropped,
     Notice,
     SlotsReduced,
@@ -27,11 +29,14 @@ from stylebatch.records import (
 from stylebatch.system.crash_points import reached
 from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
-from stylebatch.transfer.problem import Result, Snapshot, Status, StepReport
+from stylebatch.transfer.problem import Problem, Result, Snapshot, Status, StepReport
+from stylebatch.transfer.suspended import StateError, Suspended
 from stylebatch.worker.commit import Finished, Progressed
 from stylebatch.worker.decode_ahead import Read
+from stylebatch.worker.ending import Ending
 from stylebatch.worker.plain import PlainWorker
 from stylebatch.worker.running import Running, facts_of
+from stylebatch.worker.saved_images import SavedImages
 from stylebatch.worker.scoring import score
 from stylebatch.worker.spec import WorkerSpec
 
@@ -48,25 +53,32 @@ class Worker(PlainWorker):
             torch.set_num_threads(spec.threads)
         self._news: list[str] = []
         self._device = Device(spec.device, spec.root, spec.cache, self._news.append)
-        self._running: dict[str, Running] = {}
-        # Images that were not worth enough: each has left a slot, and gets one at once.
-        self._again: deque[Running] = deque()
+        self.model = self._device.model
+        self._running = dict[str, Running]()
+        self._again = deque[Running]()  # turned down: they get a slot at once
         self._is_draining = False
         self._engine: Engine | None = None
         self._slots = Slots(self._device, spec.pixel_budget, spec.max_slots)
         super().__init__(spec, spec.pixel_budget or self._device.pixel_budget)
-        self.model = self._device.model
+        self._saved = SavedImages(spec, self._news.append)
+        self._ending = Ending(spec.save_after_s)
 
     def submit(self, jobs: list[Job]) -> None:
         """Queue jobs behind those already there."""
         self._is_draining = False
+        self._ending.cancel()
         super().submit(jobs)
+
+    def save_slots(self) -> JobsDropped:
+        """Bring what is in slots to an end soon, as `Ending` has it."""
+        self._ending.begin()
+        return self.drop_waiting()
 
     def drop_waiting(self) -> JobsDropped:
         """Forget the jobs that are in no slot yet.
 
-        Until there are others, an image that would be made again is dropped as well, by an event:
-        whoever takes it up begins with its first strength, and comes to the same.
+        Until others come, what would be made again is dropped too, by an event: from its first
+        strength on it comes to the same.
         """
         self._is_draining = True
         again = tuple(running.job.output for running in self._again)
@@ -92,20 +104,54 @@ class Worker(PlainWorker):
         return WorkerLost(self._spec.worker, f"its device has failed ({found})")
 
     def _step(self, events: list[Event]) -> None:
-        events.extend(Notice(self._spec.worker, text) for text in self._news)
-        self._news.clear()
-        if self._engine is not None and self._engine.running:
+        self._tell_news(events)
+        if self._engine is not None and self._engine.running and not self._save_one(events):
             report = self._meter.timed(partial(within_memory, self._engine.step))
             if report is None:
                 self._halve_slots(events)
             else:
                 self._take(report, events)
 
+    def _tell_news(self, events: list[Event]) -> None:
+        events.extend(Notice(self._spec.worker, text) for text in self._news)
+        self._news.clear()
+
+    def _save_one(self, events: list[Event]) -> bool:
+        """Take one image out of its slot and save it, if any is due; return whether one was.
+
+        One at a time: whoever listens may stop it in between.
+        """
+        assert self._engine is not None
+        if not (self._ending.has_begun and self._ending.due(self._engine.progress())):
+            return False
+        report = within_memory(self._engine.settle)
+        if report is None:
+            self._halve_slots(events)
+            return True
+        self._take(report, events)
+        if due := self._ending.due(self._engine.progress()):
+            running, image = self._running.pop(due[0]), self._engine.take_out(due[0])
+            self._save(running, image, events)
+        return True
+
+    def _save(self, running: Running, image: Suspended | None, events: list[Event]) -> None:
+        """Save an image that has left its slot, or drop it."""
+        self._meter.forget(running.job.output)
+        save = partial(self._saved.write, running, image, has_time=self._ending.has_time)
+        events.append(self._ending.timed(save))
+        # There may be no other step.
+        self._tell_news(events)
+
+    def _note_done(self, done: JobDone) -> None:
+        super()._note_done(done)
+        self._saved.remove(done.fingerprint)
+
     def _admit(self, events: list[Event]) -> None:
         while self._again:
             running = self._again[0]
             try:
-                entered = self._meter.timed(partial(within_memory, partial(self._enter, running)))
+                enter = partial(within_memory, partial(self._enter, running, events))
+                entered = self._meter.timed(enter)
             except RunError:
                 raise
             except UserError as error:  # its style has changed meanwhile
@@ -137,13 +183,13 @@ class Worker(PlainWorker):
             # Beside what is optimised it takes no time to speak of, and is of another shape.
             self._hand_over(job, content, events)
             return True
-        admit = partial(within_memory, partial(self._admit_one, job, content))
+        admit = partial(within_memory, partial(self._admit_one, job, content, events))
         running = self._meter.timed(admit)
         if running is None:
             self._halve_slots(events, job)
         return running is not None
 
-    def _admit_one(self, job: Job, content: Content) -> int:
+    def _admit_one(self, job: Job, content: Content, events: list[Event]) -> int:
         """Put a job into a slot; return how many are running then."""
         settings = self._spec.settings[job.settings_id]
         if self._engine is None or self._kind != job.kind:
@@ -158,10 +204,16 @@ class Worker(PlainWorker):
         style = self._spec.styles[job.style]
         beside = self._device.targets.picture(style) if settings.recipe.side_by_side else None
         chroma = self._device.style_chroma(settings, self._engine, content.pixels, style)
-        return self._enter(Running(job, content, job.strength, beside, chroma))
+        fresh = Running(job, content, job.strength, beside, chroma)
+        running, image = self._saved.resume(fresh)
+        return self._enter(running, events, image)
 
-    def _enter(self, running: Running) -> int:
-        """Put an image into a slot of the engine of its kind; return how many are running then."""
+    def _enter(self, running: Running, events: list[Event], image: Suspended | None = None) -> int:
+        """Put an image into a slot of the engine of its kind; return how many are running then.
+
+        Args:
+            image: as an earlier run has saved it.
+        """
         assert self._engine is not None
         job, content = running.job, running.content
         problem = self._device.problem(
@@ -174,10 +226,24 @@ class Worker(PlainWorker):
             noise_seed=job.noise_seed,
             mask=content.mask,
         )
-        self._engine.admit(problem)
+        if image is None or not self._resume(job, problem, image, events):
+            self._engine.admit(problem)
         self._running[job.output] = running
         reached("admitted")
         return len(self._running)
+
+    def _resume(self, job: Job, problem: Problem, image: Suspended, events: list[Event]) -> bool:
+        """Let an image go on in a slot; return whether that could be done."""
+        assert self._engine is not None
+        try:
+            self._engine.resume(problem, image)
+        except StateError as error:
+            self._saved.refuse(job, f"does not fit ({error})")
+            return False
+        evaluations = len(image.numbers["rows"])
+        self._meter.resume(job.output, evaluations)
+        events.append(JobResumed(self._spec.worker, job.output, evaluations))
+        return True
 
     def _take(self, report: StepReport, events: list[Event]) -> None:
         self._meter.count(str(key) for key, _ in report.rows)
@@ -239,7 +305,8 @@ class Worker(PlainWorker):
             scores = measure()
             if not acceptance.is_met(scores):
                 tries = (*running.tries, Try(running.strength, scores))
-                self._turn_down(running._replace(tries=tries), acceptance, events)
+                seconds = result.rows[-1].seconds
+                self._turn_down(running._replace(tries=tries), seconds, acceptance, events)
                 return
             measure = partial(dict, scores)
         self._committer.put(
@@ -257,13 +324,17 @@ class Worker(PlainWorker):
             )
         )
 
-    def _turn_down(self, running: Running, acceptance: Acceptance, events: list[Event]) -> None:
-        """Let an image that is not worth enough be made again if it may be, else reject it."""
+    def _turn_down(
+        self, running: Running, seconds: float, acceptance: Acceptance, events: list[Event]
+    ) -> None:
+        """Let an image, not worth enough after so long, be made again if it may be, else reject."""
         job, tries = running.job, running.tries
         self._meter.forget(job.output)
         strength = acceptance.next_strength(tries, job.fingerprint)
         if strength is None:
             events.append(self._failed(job, tell_rejection(acceptance, tries)))
+        elif self._ending.has_begun and self._ending.is_worth(seconds):
+            self._save(running._replace(strength=strength), None, events)
         elif self._is_draining:
             events.append(JobsDropped(self._spec.worker, (job.output,)))
         else:

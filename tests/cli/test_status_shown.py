@@ -74,8 +74,8 @@ def status(small: Small) -> str:
             "making images; time left not known yet; nothing heard of it for 5 min",
         ),
         (
-            {"stopped_by": "signal", "finishing": Finishing(6, 40.0, False)._asdict()},
-            "signal: finishing 6 images, about 40 s",
+            {"stopped_by": "signal", "finishing": Finishing(6, 20.0, False)._asdict()},
+            "signal: finishing 6 images, about 20 s",
         ),
         ({"stopped_by": "deadline"}, "deadline: finishing what has begun"),
     ],
@@ -94,14 +94,17 @@ def test_before_there_are_workers_it_says_what_it_does() -> None:
 
 def test_who_stops_a_run_is_told_what_it_finishes_and_what_a_second_signal_does() -> None:
     once_more = "once more (Ctrl-C) stops at once"
-    text = stop_text("signal", Finishing(6, 41.2, False))
+    text = stop_text("signal", Finishing(6, 21.2, False))
     assert (
         text
-        == f"signal: finishing 6 images, about 41 s; {once_more} and leaves them to the next run"
+        == f"signal: finishing 6 images, about 21 s; {once_more} and leaves them to the next run"
     )
     text = stop_text("signal", Finishing(1, 200.0, True))
-    assert text.startswith("signal: finishing 1 image, at most 3 min 20 s; ")
+    assert text.startswith("signal: finishing 1 image within about 30 s, or saving it half-made; ")
     assert text.endswith("leaves it to the next run")
+    # Who stops for what goes wrong does not mean to go on as it is.
+    text = stop_text("max_failures", Finishing(1, 200.0, True))
+    assert text.startswith("max_failures: finishing 1 image, at most 3 min 20 s; ")
     assert stop_text("signal", Finishing(2, None, True)).startswith("signal: finishing 2 images; ")
     assert stop_text("deadline", Finishing(0, 0.0, False)) == "deadline: no image is begun any more"
 
@@ -228,7 +231,7 @@ def test_ctrl_c_on_a_terminal_tells_what_is_finished_and_a_second_one_leaves_it(
     code, written = on_a_terminal("run", str(small.write()), columns=160, on_written=interrupt)
     assert code == 4
     found = re.search(
-        r"signal: finishing (\d) images?, (at most|about) [\d a-z]+; (.*?)\x1b", written
+        r"signal: finishing (\d) images? (within about) 30 s, or saving .*?; (.*?)\x1b", written
     )
     assert found
     assert found[3].startswith("once more (Ctrl-C) stops at once and leaves")

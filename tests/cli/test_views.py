@@ -178,9 +178,9 @@ def test_a_run_that_was_stopped_says_so_and_tells_no_time(busy: Tally, speed: Sp
 
 
 def test_what_is_being_finished_is_told_and_how_long_it_takes(busy: Tally, speed: Speed) -> None:
-    busy.stopped_by, busy.finishing = Stop.SIGNAL, Finishing(17, 130.0, False)
+    busy.stopped_by, busy.finishing = Stop.SIGNAL, Finishing(17, 29.0, False)
     text = " ".join(" ".join(drawn(busy, speed, 60)).split())
-    assert "signal: finishing 17 images, about 2 min 10 s; once more (Ctrl-C) stops at once" in text
+    assert "signal: finishing 17 images, about 29 s; once more (Ctrl-C) stops at once" in text
 
 
 def test_before_the_first_image_it_says_how_far_the_furthest_is(speed: Speed) -> None:

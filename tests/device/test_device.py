@@ -22,7 +22,7 @@ from stylebatch.device.choice import (
     choose_precision,
 )
 from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
-from stylebatch.device.style_targets import TargetRequest
+from stylebatch.device.requests import TargetRequest
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings
 from stylebatch.records import Style, StyleImage

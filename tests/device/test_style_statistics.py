@@ -13,7 +13,8 @@ from support import naive, naive_scales
 from support.style_folders import Folder, assert_close, assert_equal, fitted, never
 from torch import Tensor
 
-from stylebatch.device.style_targets import TargetRequest, image_statistics
+from stylebatch.device.requests import TargetRequest
+from stylebatch.device.style_targets import image_statistics
 from stylebatch.device.tensors import to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.transfer.extractor import Extractor

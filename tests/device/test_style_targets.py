@@ -18,12 +18,9 @@ from support.style_folders import Folder, assert_equal, never
 from torch import Tensor
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
+from stylebatch.device.requests import TargetRequest
 from stylebatch.device.style_images import StyleError
-from stylebatch.device.style_targets import (
-    StyleTargets,
-    TargetRequest,
-    image_statistics,
-)
+from stylebatch.device.style_targets import StyleTargets, image_statistics
 from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
@@ -549,7 +546,7 @@ def test_the_bytes_of_a_style_can_be_given(folder: Folder, extractor: Extractor)
     image = folder.image("s.png", 1)
     from_file = folder.targets().get(folder.style(image), REQUEST, lambda: extractor)
     targets = StyleTargets(folder.root, folder.root / "another cache")
-    targets.images.put(image.digest, (folder.root / "s.png").read_bytes())
+    assert targets.images.take(folder.root / "s.png")[1] == image.digest
     (folder.root / "s.png").unlink()
     assert_equal(targets.get(folder.style(image), REQUEST, lambda: extractor), from_file)
 
@@ -562,7 +559,8 @@ from pathlib import Path
 import torch
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.pictures.images import decode
-from stylebatch.device.style_targets import StyleTargets, TargetRequest
+from stylebatch.device.requests import TargetRequest
+from stylebatch.device.style_targets import StyleTargets
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import digest_bytes
 from stylebatch.transfer.extractor import Extractor

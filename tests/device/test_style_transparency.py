@@ -12,8 +12,8 @@ from support.encoded import encode
 from support.runs import color_project, picture
 from support.style_folders import Folder, assert_equal
 
+from stylebatch.device.requests import TargetRequest
 from stylebatch.device.style_images import StyleError, StyleImages
-from stylebatch.device.style_targets import TargetRequest
 from stylebatch.device.target_files import Statistics
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors
@@ -115,7 +115,7 @@ def test_an_alpha_that_hides_nothing_is_none(
 
 def test_colours_are_matched_by_those_that_are_visible(folder: Folder) -> None:
     image = save(folder, "a.png", painting(), alpha())
-    read = StyleImages(folder.root).read(image)
+    read = StyleImages(folder.root, folder.cache).read(image)
     content = painting(3)
     matched = match_colors(read.pixels, content, read.counted)
     wanted = match_colors(painting()[:, :24], content)
@@ -125,7 +125,7 @@ def test_colours_are_matched_by_those_that_are_visible(folder: Folder) -> None:
 def test_a_style_that_is_all_transparent_is_refused(folder: Folder) -> None:
     image = save(folder, "a.png", painting(), alpha() * 0)
     with pytest.raises(StyleError, match=r"^a\.png: is transparent everywhere; choose another"):
-        StyleImages(folder.root).read(image)
+        StyleImages(folder.root, folder.cache).read(image)
 
 
 def test_a_colour_transfer_takes_the_colours_that_are_visible(tmp_path: Path) -> None:

@@ -9,21 +9,24 @@ import pytest
 import yaml
 from PIL import Image
 from support.documents import PAGES, anchors, blocks, code, prose, table
+from support.libraries import named_style
 from support.paths import ROOT
 from typer.main import get_command
 
 from stylebatch.cli.main import COMMANDS, app, load_command
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import NAMED_WEIGHTS, NORMALISATIONS, SHIPPED_WEIGHTS
+from stylebatch.library.shelf import Library
 from stylebatch.manifest import Manifest, load_manifest
 from stylebatch.manifest.run_fields import Run
 from stylebatch.manifest.schema import ManifestFields
 from stylebatch.recipes import recipe_fields, recipe_names, recipe_on
+from stylebatch.system.files import default_cache_folder, write_synced
 
 # Written in a pair, not in a recipe.
 OF_A_PAIR = {"masks", "name", "recipe"}
 RECIPES, WEIGHTS = "docs/recipes.md", "docs/weights.md"
-COMMAND = re.compile(r"(?:^|/|exec |&& )stylebatch ((?:weights |export )?[a-z]+)\b(.*)")
+COMMAND = re.compile(r"(?:^|/|exec |&& )stylebatch ((?:weights |export |styles )?[a-z]+)\b(.*)")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 FOLDERS = "stylebatch|tests|benchmarks|examples|training|docs"
 
@@ -133,7 +136,7 @@ def test_an_option_on_its_own_is_one_of_some_command(page: str) -> None:
 def test_commands_are_found() -> None:
     assert {name for name, _ in commands("README.md")} == {
         *("init", "run", "plan", "status", "merge", "stylize", "recipes", "clean", "export"),
-        *("judge",),
+        *("judge", "styles"),
     }
     weights = {name for name, _ in commands("docs/weights.md")}
     assert weights == {"weights list", "weights fetch", "weights convert", "doctor"}
@@ -177,6 +180,9 @@ def load(text: str, folder: Path) -> Manifest:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 32)).save(folder / path)
     (folder / "vgg19.pth").write_bytes(b"stands for weights")
+    library = Library(default_cache_folder())
+    for place in (library.place("wave"), folder / "shared/dusk.safetensors"):
+        write_synced(place, named_style(place.stem))
     for path in ("labels", "Annotations", "seg"):
         (folder / path).mkdir(exist_ok=True)
     for path in ("instances.json", "boxes.csv"):

@@ -40,6 +40,7 @@ PLACEHOLDERS = {
     "SUFFIX": r"\w+",
     "RUN": r"\d+T[\d.]+-\d+",
     "I-of-N": r"\d+-of-\d+",
+    "FINGERPRINT": r"[0-9a-f]{32}",
     "N.parquet": r"\d-[0-9a-f]{8}\.parquet",
 }
 
@@ -118,7 +119,7 @@ def test_every_file_that_a_run_leaves_is_told(ran: Small) -> None:
     later = {".stylebatch/holder.json", ".stylebatch/activity.json", ".stylebatch/tmp/RUN/"}
     later |= {"losses/RUN-N.parquet", "metadata-SPLIT.jsonl", "images/SPLIT/metadata.jsonl"}
     later |= {".stylebatch/stale/RUN/", ".stylebatch/shards/I-of-N/"}
-    later |= {"scores.csv"} | ANNOTATIONS
+    later |= {"scores.csv", ".stylebatch/saved/FINGERPRINT.safetensors"} | ANNOTATIONS
     assert told_of(ran.out) == files().keys() - later
 
 
@@ -145,6 +146,15 @@ def test_what_is_there_for_a_while_is_told_as_well(tmp_path: Path) -> None:
     end(process)
     assert set(names(row[1])) == holder.keys()
     assert not any(path.exists() for path in there)
+
+
+def test_half_made_images_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylebatch.run.start.SAVE_AFTER_S", 0.0)
+    small = small_project(tmp_path)
+    small.pair["steps"] = 100_000
+    assert small.run("--deadline", "4s").code == 4
+    assert ".stylebatch/saved/FINGERPRINT.safetensors" in told_of(small.out)
+    assert small.summary()["saved"] == 4
 
 
 def test_a_line_of_the_metadata_has_the_fields_that_are_told(ran: Small) -> None:

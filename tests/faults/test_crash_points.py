@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,8 @@ from support.faults import (
     Trial,
     describe,
 )
-from support.runs import COMMAND, PATIENCE_S, Ended, Small, contents, copy_tree, needs_proc
+from support.runs import COMMAND, PATIENCE_S, Ended, Small, contents, copy_tree, end, needs_proc
+from support.stopping import begin
 
 import stylebatch
 from stylebatch.system.crash_points import CRASH_POINTS, ENVIRONMENT_VARIABLE
@@ -70,6 +72,8 @@ REPLACING = {
     "group-renamed": (1,),
     "folders-synced": (1,),
 }
+# Of a worker whose run is stopped.
+SAVED = {"saved": (1, 2)}
 # Of a run whose annotations have changed.
 ANNOTATED = {"annotations-noted": (1,), "annotations-placed": (1,)}
 # In the run's own process: holder.json, metadata.jsonl, settings.json, failures.jsonl,
@@ -77,6 +81,7 @@ ANNOTATED = {"annotations-noted": (1,), "annotations-placed": (1,)}
 # in a worker: style targets, if they are not cached.
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
 ALL = PARENT | ANNOTATED | STALE | TAKEN_BACK | PUT_BACK | SHARDS | REPLACING | WORKER | EITHER
+ALL |= SAVED
 
 pytestmark = [pytest.mark.slow, needs_proc]
 
@@ -152,6 +157,22 @@ def test_a_worker_that_ends_there_is_replaced(
     _check_reached(marker, ended)
     assert "has ended (killed by SIGKILL)" in trial.small.log()
     trial.check(ended)
+
+
+@pytest.mark.parametrize(("point", "turn"), _cases(SAVED, 1))
+def test_what_a_worker_saved_that_ended_before_it_said_so_is_gone_on_with(
+    make_trial: MakeTrial, marker: Path, point: str, turn: int
+) -> None:
+    trial = make_trial(FEW._replace(steps=100))
+    process = begin(trial.small, 0.05, _crash(point, turn, marker))
+    os.kill(process.pid, signal.SIGTERM)
+    ended = end(process)
+    _check_reached(marker, ended)
+    assert ended.code == 4, ended
+    assert list((trial.small.out / ".stylebatch/saved").iterdir())
+    trial.finish()
+    assert trial.small.summary()["resumed"] >= turn
+    assert not (trial.small.out / ".stylebatch/saved").exists()
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from stylebatch.recipes import recipe_names
 
 SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
 CORRECT = "correct the path (relative to the manifest)"
-STYLES_ALLOWED = f"allowed are image files ({SUFFIXES}), folders and globs; {CORRECT}"
+STYLES_ALLOWED = f"allowed are image files ({SUFFIXES}), folders, globs and library:NAME; {CORRECT}"
 NAME_ALLOWED = "allowed is a name without /, with no leading dot, up to 80 bytes; rename it"
 
 
@@ -222,8 +222,8 @@ SHAPE_ERRORS = [
         "[styles/a.png]",
         "styles/a.png",
         "11: pairs[0].styles: found 'styles/a.png'; allowed is a list of: text like "
-        "styles/wave.jpg, styles, styles/*.jpg or a mapping with path, name, blend, weight; "
-        "change it",
+        "styles/wave.jpg, styles, styles/*.jpg, library:wave or a mapping with path, name, blend, "
+        "weight; change it",
     ),
     (
         "[styles/a.png]",

@@ -28,6 +28,7 @@ from stylebatch.data import StylisedDataset
 from stylebatch.errors import UserError
 from stylebatch.extractors.weights import find_weights, load_tensors
 from stylebatch.extractors.weights.names import NORMALISATIONS
+from stylebatch.library.cached import Of
 from stylebatch.manifest import Split, StyleSource, load_manifest
 from stylebatch.pictures.masks import read_mask
 from stylebatch.plan.split_lists import SplitLists
@@ -308,7 +309,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from stylebatch.device.target_files import TargetFiles
 
     folder = tmp_path_factory.mktemp("targets")
-    TargetFiles(folder, print).write("key", sound_targets())
+    TargetFiles(folder, print).write("key", sound_targets(), Of())
     return folder / "key.safetensors"
 
 

@@ -30,7 +30,7 @@ from support.runs import run_process, small_project
 TABLE = """
     errors records system
     pictures extractors output demo data
-    recipes transfer annotations
+    recipes transfer annotations library
     manifest device
     plan worker
     ledger api
@@ -39,7 +39,7 @@ TABLE = """
     cli
 """.strip()
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n"), 1) for name in names.split()}
-MAX_ROWS, MAX_ENTRIES = 9, 22
+MAX_ROWS, MAX_ENTRIES = 9, 24
 # The package's doors for Python itself, which are no rooms: only what they open is theirs.
 DOORS = {"stylebatch": {"api"}, "__main__": {"cli"}}
 
@@ -66,6 +66,7 @@ EMPTY = {
     "annotations",
     "device",
     "extractors",
+    "library",
     "output",
     "pictures",
     "preview",
@@ -92,6 +93,8 @@ ALLOWED_LATE = {
     ("stylebatch.run.judge", "stylebatch.device.choice"): BRINGS_TORCH,
     ("stylebatch.run.judge", "stylebatch.device.judge"): BRINGS_TORCH,
     ("stylebatch.run.start", "stylebatch.device.choice"): BRINGS_TORCH,
+    ("stylebatch.run.targets", "stylebatch.device.device"): BRINGS_TORCH,
+    ("stylebatch.run.targets", "stylebatch.device.errors"): BRINGS_TORCH,
     ("stylebatch.worker.process", "stylebatch.device.errors"): WITHOUT_NETWORK,
     ("stylebatch.worker.process", "stylebatch.worker.worker"): WITHOUT_NETWORK,
 }
@@ -103,7 +106,9 @@ BRING_TORCH = (
     "stylebatch.preview.comparison",
     "stylebatch.preview.speed_probe",
     "stylebatch.transfer",
+    "stylebatch.worker.ending",
     "stylebatch.worker.running",
+    "stylebatch.worker.saved_images",
     "stylebatch.worker.scoring",
     "stylebatch.worker.worker",
 )
@@ -111,6 +116,8 @@ BUT = {
     *("stylebatch.device", "stylebatch.transfer"),
     *(f"stylebatch.device.{name}" for name in ("canvas", "content", "originals", "planned_file")),
     *(f"stylebatch.device.{name}" for name in ("pixel_scores", "recolor", "style_images")),
+    *(f"stylebatch.device.{name}" for name in ("requests", "style_export")),
+    *("stylebatch.transfer.sizes", "stylebatch.transfer.terms"),
 }
 MAY_IMPORT_TORCH = {"api", "data", "device", "preview", "transfer", "worker"}
 MAY_IMPORT_TORCH_LATE = {"cli", "extractors"}

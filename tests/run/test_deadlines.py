@@ -14,9 +14,10 @@ def small(tmp_path: Path) -> Small:
 
 
 def test_images_too_large_for_the_time_left_do_not_keep_small_ones_from_being_made(
-    small: Small,
+    small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or no night would ever get anywhere: the largest go first."""
+    monkeypatch.setattr("stylebatch.run.limits.WORTH_BEGINNING_S", 3600)
     small.pair["size_px"] = 64
     small.photo("cats/large.png", 3, 64, 64)
     assert small.run().code == 0
@@ -70,8 +71,14 @@ def test_one_wrong_measurement_does_not_make_every_later_night_do_nothing(
     assert small.summary()["shortest_s"] > 3600
 
 
-def test_images_that_all_take_longer_than_the_deadline_are_made_one_a_night(small: Small) -> None:
-    """Each night tells that they do, as its measurements go on to say so."""
+def test_images_that_all_take_longer_than_the_deadline_are_made_one_a_night(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each night tells that they do, as its measurements go on to say so.
+
+    With more time than it takes to be worth a file, others would be begun and saved.
+    """
+    monkeypatch.setattr("stylebatch.run.limits.WORTH_BEGINNING_S", 3600)
     small.pair["override"]["side_by_side"] = True
     small.photo("cats/larger.png", 3, 64, 64)
     small.pair["size_px"] = 64
@@ -89,7 +96,17 @@ def test_images_that_all_take_longer_than_the_deadline_are_made_one_a_night(smal
         assert made.items() <= before.items()
         summary = small.summary()
         assert (summary["done"], summary["stopped_by"]) == (1, "deadline")
-        assert "one is made all the same" in small.log()
+        assert "1 image begun all the same" in small.log()
+
+
+def test_the_rest_of_a_night_is_used_for_what_does_not_fit_into_it(small: Small) -> None:
+    """What is not finished then would be saved; these are quicker than they are told to be."""
+    before = known(small, 3600)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stylebatch.run.eta.Forecast.progress", lambda self, event: None)
+        assert small.run("--deadline", "30m").code == 0
+    assert small.images() == before
+    assert "begun all the same" in small.log()
 
 
 def test_a_deadline_that_is_over_before_anything_begins_says_so(small: Small) -> None:

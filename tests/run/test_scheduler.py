@@ -376,3 +376,55 @@ def test_a_suspect_that_comes_back_stays_one() -> None:
         scheduler.finished(0, each.output)
         alone.append(each)
     assert sorted(each.output for each in alone) == sorted(each.output for each in jobs)
+
+
+def begun(counts: dict[tuple[int, int], int], *numbers: tuple[tuple[int, int], int]) -> Scheduler:
+    """Return a scheduler some of whose jobs an earlier run has begun."""
+    source = Jobs(counts)
+    jobs = [source.jobs[shape][number] for shape, number in numbers]
+    scheduler = Scheduler(source, begun=jobs)
+    scheduler.worker_joined(0, BUDGET)
+    return scheduler
+
+
+def test_what_was_begun_goes_first_once_and_the_rest_in_its_order() -> None:
+    counts = {(64, 64): 100, (32, 32): 40, (128, 64): 40}
+    late = [((32, 32), 39), ((128, 64), 20), ((128, 64), 39)]
+    scheduler = begun(counts, *late)
+    order = [each.output for each in drain(scheduler, 0)]
+    usual = [each.output for each in drain(begun(counts), 0)]
+    firsts = [f"{width}x{height}/{number:04d}.png" for (width, height), number in late]
+    assert set(order[:3]) == set(firsts)
+    assert sorted(order) == sorted(usual)
+    for shape in counts:
+        of_shape = [x for x in order[3:] if x.startswith("{}x{}/".format(*shape))]
+        assert of_shape == sorted(of_shape)
+    assert scheduler.is_finished
+
+
+def test_what_was_begun_waits_at_no_worker_while_another_is_free() -> None:
+    """With four slots each: the second gets its own, though the first would take more."""
+    scheduler = begun({(64, 64): 100}, *(((64, 64), 90 + number) for number in range(6)))
+    scheduler.worker_joined(1, BUDGET)
+    first, second = ([each.output for each in scheduler.jobs_for(worker)] for worker in (0, 1))
+    assert first == [f"64x64/{90 + number:04d}.png" for number in range(4)]
+    assert second[:2] == [f"64x64/{94 + number:04d}.png" for number in range(2)]
+
+
+def test_at_a_nights_end_what_was_begun_is_gone_on_with_and_slots_are_filled() -> None:
+    scheduler = begun({(64, 64): 100, (32, 32): 9}, ((64, 64), 50))
+    assert scheduler.jobs_for(0, 1.0, lambda shape: 10.0) == []
+    assert scheduler.has_passed_over_all(0)
+    jobs = scheduler.begin_anyway(0, lambda shape: float(shape.width), fills_slots=True)
+    names = ["0050", "0000", "0001", "0002"]
+    assert [each.output for each in jobs] == [f"64x64/{name}.png" for name in names]
+    assert scheduler.in_flight == 4
+
+
+def test_what_was_begun_and_is_given_back_is_handed_out_again() -> None:
+    scheduler = begun({(64, 64): 8}, ((64, 64), 5))
+    jobs = scheduler.jobs_for(0)
+    scheduler.give_back(0, [each.output for each in jobs])
+    assert sorted(each.output for each in drain(scheduler, 0)) == [
+        f"64x64/{number:04d}.png" for number in range(8)
+    ]

@@ -14,8 +14,9 @@ from stylebatch.transfer.objective import Losses, Objective, ObjectiveSpec
 from stylebatch.transfer.optimizers.lbfgs import ProjectedLBFGS
 from stylebatch.transfer.optimizers.protocol import OptimizerSpec
 from stylebatch.transfer.problem import Problem, Result, Row, SolverSpec
-from stylebatch.transfer.pyramid import level_sizes, shrink
+from stylebatch.transfer.pyramid import shrink
 from stylebatch.transfer.reductions import sum_pixels
+from stylebatch.transfer.sizes import level_sizes
 from stylebatch.transfer.starts import StartSpec
 
 MAX_REFUSED = ProjectedLBFGS.max_refused

@@ -47,14 +47,13 @@ def main() -> None:
 
 
 def _names() -> list[str]:
-    return list(_seeds(Path(tempfile.mkdtemp(prefix="fuzzing-"))))
+    return list(_seeds(_Fixtures(Path(tempfile.mkdtemp(prefix="fuzzing-")))))
 
 
-def _seeds(folder: Path) -> dict[str, bytes]:
+def _seeds(fixtures: "_Fixtures") -> dict[str, bytes]:
     """Return what each test begins with: a sound file."""
     import promises.test_fuzzed as module
 
-    made = {name: _fixture(module, name, folder) for name in ("metadata", "weights", "targets")}
     mask = encode(Image.new("LA", (24, 16)))
     return {
         "test_a_manifest": yaml.safe_dump(module.MANIFEST, sort_keys=False).encode(),
@@ -64,8 +63,8 @@ def _seeds(folder: Path) -> dict[str, bytes]:
         **{"test_yolo": module.YOLO, "test_voc": module.VOC, "test_csv": module.CSV},
         "test_coco": json.dumps(module.COCO).encode(),
         "test_segmentation": module.palette_mask(),
-        **{f"test_{name}": _bytes(made[name]) for name in ("metadata", "weights")},
-        "test_cached_targets": _bytes(made["targets"]),
+        **{f"test_{name}": _bytes(fixtures.get(name)) for name in ("metadata", "weights")},
+        "test_cached_targets": _bytes(fixtures.get("targets")),
     }
 
 
@@ -87,41 +86,52 @@ def _fuzz(name: str, seconds: int) -> None:
     atheris: Any = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["stylebatch"]):
         import promises.test_fuzzed as module
-    folder = Path(tempfile.mkdtemp(prefix="fuzzing-"))
-    corpus = folder / "corpus"
-    corpus.mkdir()
-    (corpus / "sound").write_bytes(_seeds(folder)[name])
+    fixtures = _Fixtures(Path(tempfile.mkdtemp(prefix="fuzzing-")))
+    corpus = fixtures.mktemp("corpus")
+    (corpus / "sound").write_bytes(_seeds(fixtures)[name])
     test = getattr(module, name).hypothesis.inner_test
-    asked = test.__code__.co_varnames[: test.__code__.co_argcount]
     drawn: dict[str, Callable[[bytes], object]]
     drawn = {"data": bytes, "choice": _Drawn, "geometry": lambda _: module.GEOMETRY}
-    fixtures = {each: _fixture(module, each, folder) for each in asked if each not in drawn}
+    asked = _arguments(test)
+    given = {each: fixtures.get(each) for each in asked if each not in drawn}
 
     def take(data: bytes) -> None:
-        test(**fixtures, **{each: drawn[each](data) for each in asked if each in drawn})
+        test(**given, **{each: drawn[each](data) for each in asked if each in drawn})
 
     limits = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=8192"]
+    limits.append(f"-artifact_prefix={corpus.parent}/")
     atheris.Setup([sys.argv[0], str(corpus), *limits], take)
     atheris.Fuzz()
 
 
-def _fixture(module: Any, name: str, folder: Path) -> object:
-    class Factory:
-        """As pytest's: folders of their own."""
+class _Fixtures:
+    """The tests' fixtures, each made once, in folders below one."""
 
-        @staticmethod
-        def mktemp(prefix: str) -> Path:
-            return Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=folder))
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._made = folder, dict[str, Any]()
 
-    if name == "tmp_path":
-        return Factory.mktemp("tmp")
-    made = getattr(module, name).__wrapped__
-    needed = made.__code__.co_varnames[: made.__code__.co_argcount]
-    arguments = {
-        each: Factory if each == "tmp_path_factory" else _fixture(module, each, folder)
-        for each in needed
-    }
-    return made(**arguments)
+    def mktemp(self, prefix: str) -> Path:
+        """Make a folder, as pytest's own factory does."""
+        return Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=self._folder))
+
+    def get(self, name: str) -> Any:
+        """Return a fixture by its name."""
+        import promises.test_fuzzed as module
+
+        if name not in self._made:
+            if name == "tmp_path_factory":
+                return self
+            if name == "tmp_path":
+                self._made[name] = self.mktemp("tmp")
+            else:
+                make = getattr(module, name).__wrapped__
+                self._made[name] = make(**{each: self.get(each) for each in _arguments(make)})
+        return self._made[name]
+
+
+def _arguments(function: Any) -> tuple[str, ...]:
+    names: tuple[str, ...] = function.__code__.co_varnames
+    return names[: function.__code__.co_argcount]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Folder:
         return StyleTargets(self.root, self.cache)
 
     def files(self) -> list[Path]:
-        return sorted(path for path in self.cache.rglob("*") if path.is_file())
+        return sorted(path for path in (self.cache / "grams").rglob("*") if path.is_file())
 
 
 def assert_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

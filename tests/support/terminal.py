@@ -7,7 +7,7 @@ import re
 import struct
 import subprocess
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from support.runs import (
@@ -24,25 +24,34 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def on_a_terminal(
-    *arguments: str, columns: int = 100, on_written: Callable[[str], object] = str
+    *arguments: str,
+    columns: int = 100,
+    on_written: Callable[[str], object] = str,
+    environment: Mapping[str, str] | None = None,
+    answers: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """Run a command on a terminal of its own; return its exit code and all that was written.
 
     Args:
         on_written: is told what was written so far, each time there is more.
+        environment: variables beside those that there are.
+        answers: what the terminal says when it is asked something, once each.
     """
+    unanswered = dict(answers or {})
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color"}
+    variables = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
     with one_core():
         process = subprocess.Popen(
-            [*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+            [*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=variables
         )
     os.close(theirs)
     written = b""
     try:
         while data := os.read(ours, 65536):
             written += data
+            for query in [each for each in unanswered if each.encode() in written]:
+                os.write(ours, unanswered.pop(query).encode())
             on_written(written.decode(errors="replace"))
     except OSError:
         pass  # how Linux says that the other end is closed

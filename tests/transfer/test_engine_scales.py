@@ -12,7 +12,8 @@ from stylebatch.device.style_targets import image_statistics
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
-from stylebatch.transfer.pyramid import level_sizes, shrink
+from stylebatch.transfer.pyramid import shrink
+from stylebatch.transfer.sizes import level_sizes
 
 SIZE = (64, 80)
 SPECS: list[dict[str, Any]] = [

@@ -4,14 +4,8 @@ import pytest
 import torch
 from support import naive
 
-from stylebatch.transfer.pyramid import (
-    enlarge,
-    level_budgets,
-    level_sizes,
-    next_start,
-    num_levels,
-    shrink,
-)
+from stylebatch.transfer.pyramid import enlarge, next_start, shrink
+from stylebatch.transfer.sizes import level_budgets, level_sizes, num_levels
 
 
 @pytest.mark.parametrize(

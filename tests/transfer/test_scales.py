@@ -17,7 +17,8 @@ from support.scaled import (
     make_objective,
 )
 
-from stylebatch.transfer.scales import at_scale, halve, num_scales, weights_at
+from stylebatch.transfer.scales import halve
+from stylebatch.transfer.sizes import at_scale, num_scales, weights_at
 
 STATISTICS = naive_scales.STATISTICS
 

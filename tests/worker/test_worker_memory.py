@@ -200,7 +200,7 @@ def test_only_so_many_are_decoded_ahead_as_memory_is_meant_for(
     one = 64 * 64 * 3 + 16 * 16 * 3
     jobs = [job for job in work.jobs if "/a-" not in job.output and "/b-" not in job.output]
     monkeypatch.setattr(decode_ahead, "BYTES_AHEAD", 3 * one + 1)
-    waiting = DecodeAhead(work.spec.root, work.spec.settings, work.spec.styles)
+    waiting = DecodeAhead(work.spec.root, work.spec.cache, work.spec.settings, work.spec.styles)
     waiting.put(jobs)
     waiting.begin(100)
     assert len(waiting._decoding) == decode_ahead.DECODE_THREADS, "until it is known how large"

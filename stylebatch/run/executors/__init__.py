@@ -42,6 +42,9 @@ class Executor(Protocol):
     def drain(self, worker: int) -> None:
         """Let a worker finish what is in its slots and forget what waits behind."""
 
+    def save(self, worker: int) -> None:
+        """Let a worker end soon: what is in its slots is finished or saved; else as `drain`."""
+
     def stop(self, at_once: bool) -> None:
         """End the workers: after what they are doing, or at once and without a trace."""
 

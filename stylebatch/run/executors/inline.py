@@ -47,6 +47,10 @@ class InlineExecutor:
         assert self._worker is not None
         self._news.append(self._worker.drop_waiting())
 
+    def save(self, worker: int) -> None:
+        assert self._worker is not None
+        self._news.append(self._worker.save_slots())
+
     def stop(self, at_once: bool) -> None:
         if self._worker is not None:
             self._worker.close()

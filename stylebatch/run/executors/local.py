@@ -116,6 +116,9 @@ class LocalExecutor:
     def drain(self, worker: int) -> None:
         self._tell(worker, "drain")
 
+    def save(self, worker: int) -> None:
+        self._tell(worker, "save")
+
     def stop(self, at_once: bool) -> None:
         children = list(self._children.values())
         self._children.clear()

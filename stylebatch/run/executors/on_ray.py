@@ -244,6 +244,9 @@ class RayExecutor:
     def drain(self, worker: int) -> None:
         self._tell(worker, "drain")
 
+    def save(self, worker: int) -> None:
+        self._tell(worker, "save")
+
     def stop(self, at_once: bool) -> None:
         actors = list(self._actors.values())
         self._actors.clear()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.by_slot import SlotState, copy_slot, read_slot, write_slot
 from stylebatch.transfer.optimizers.protocol import CARE, OptimizerSpec, unit_of
 from stylebatch.transfer.reductions import max_abs_pixels
 
@@ -38,9 +39,18 @@ class Adam:
         self._care[slot].fill_(1)
 
     def move(self, source: int, target: int) -> None:
-        moments = (self._x, self._first, self._second, self._age, self._unit)
-        for state in (*moments, self._count, self._budget, self._care):
-            state[target] = state[source]
+        copy_slot(self._states(), source, target)
+
+    def export(self, slot: int) -> dict[str, Tensor]:
+        return read_slot(self._states(), slot)
+
+    def resume(self, slot: int, state: SlotState) -> None:
+        write_slot(self._states(), slot, state)
+
+    def _states(self) -> dict[str, Tensor]:
+        moments = {"first": self._first, "second": self._second, "age": self._age}
+        schedule = {"count": self._count, "budget": self._budget}
+        return {"x": self._x, **moments, **schedule, "unit": self._unit, "care": self._care}
 
     def ask(self, active: int) -> Tensor:
         return self._x[:active]

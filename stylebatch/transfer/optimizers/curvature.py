@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.by_slot import SlotState, read_slot, write_slot
 from stylebatch.transfer.reductions import dots_pixels, sum_pixels
 
 
@@ -55,6 +56,28 @@ class CurvaturePairs:
             ring[:, target] = ring[:, source]
         self._inverse[target] = self._inverse[source]
         self._counts[target] = self._counts[source]
+
+    def export(self, slot: int) -> dict[str, Tensor]:
+        """Return copies of a slot's pairs, on the CPU, from the oldest to the newest."""
+        rings = {"s": self._s, "y": self._y}
+        # Row by row, not by rolling the ring: that would copy all slots'.
+        order = [(self._head + 1 + age) % self._history for age in range(self._history)]
+        found = {
+            name: torch.stack([ring[place, slot].cpu() for place in order])
+            for name, ring in rings.items()
+        }
+        return found | read_slot(self._by_age(), slot)
+
+    def resume(self, slot: int, state: SlotState) -> None:
+        """Put what `export` gave into a slot, wherever this ring has turned to."""
+        for name, ring in (("s", self._s), ("y", self._y)):
+            for age in range(self._history):
+                place = (self._head + 1 + age) % self._history
+                ring[place, slot] = state[name][age].to(ring.device)
+        write_slot(self._by_age(), slot, state)
+
+    def _by_age(self) -> dict[str, Tensor]:
+        return {"inverse": self._inverse, "counts": self._counts}
 
     def store(self, s: Tensor, y: Tensor, curvature: Tensor, is_stored: Tensor) -> None:
         """Turn the ring and put a new pair into it; where it is not stored, zeros.

@@ -3,6 +3,14 @@
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.by_slot import (
+    SlotState,
+    copy_slot,
+    named,
+    part,
+    read_slot,
+    write_slot,
+)
 from stylebatch.transfer.optimizers.curvature import CurvaturePairs
 from stylebatch.transfer.optimizers.preconditioner import precondition
 from stylebatch.transfer.optimizers.protocol import CARE, OptimizerSpec, unit_of
@@ -56,11 +64,20 @@ class ProjectedLBFGS:
             state[slot].fill_(1)
 
     def move(self, source: int, target: int) -> None:
-        for state in (self._x, self._gradient, self._trial, self._loss, self._gamma, self._step):
-            state[target] = state[source]
-        self._unit[target], self._care[target] = self._unit[source], self._care[source]
-        self._is_fresh[target] = self._is_fresh[source]
+        copy_slot(self._states(), source, target)
         self._pairs.move(source, target)
+
+    def export(self, slot: int) -> dict[str, Tensor]:
+        return read_slot(self._states(), slot) | named("pairs", self._pairs.export(slot))
+
+    def resume(self, slot: int, state: SlotState) -> None:
+        write_slot(self._states(), slot, state)
+        self._pairs.resume(slot, part("pairs", state))
+
+    def _states(self) -> dict[str, Tensor]:
+        points = {"x": self._x, "gradient": self._gradient, "trial": self._trial}
+        scales = {"gamma": self._gamma, "step": self._step, "unit": self._unit, "care": self._care}
+        return {**points, "loss": self._loss, **scales, "is_fresh": self._is_fresh}
 
     def ask(self, active: int) -> Tensor:
         fresh = self._is_fresh[:active].view(-1, 1, 1, 1)

@@ -2,8 +2,9 @@
 
 Each works by asking and telling: `ask(n)` gives the points to evaluate, `tell(n, losses,
 gradients)` takes what came out and says which were accepted; `restore` sends some of them back.
-Slots 0…n-1 are in use; `admit` resets one, `move` copies one into another's place. No number of one
-slot enters another's, and nothing waits for the device.
+Slots 0…n-1 are in use; `admit` resets one, `move` copies one into another's place, `export` and
+`resume` carry one's whole state to another optimiser. No number of one slot enters another's, and
+but for `export` nothing waits for the device.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from stylebatch.transfer.by_slot import SlotState
 from stylebatch.transfer.reductions import max_abs_pixels
 
 # By what every length of step is multiplied where an image is restored.
@@ -56,6 +58,12 @@ class Optimizer(Protocol):
 
     def move(self, source: int, target: int) -> None:
         """Copy a slot's whole state into another slot."""
+
+    def export(self, slot: int) -> dict[str, Tensor]:
+        """Return copies of all that a slot's image has to go on with, on the CPU, by name."""
+
+    def resume(self, slot: int, state: SlotState) -> None:
+        """Put what `export` gave into a slot, whichever: it goes on with the same bits."""
 
     def ask(self, active: int) -> Tensor:
         """Return the points (n, 3, H, W) at which the first n slots want an evaluation."""
