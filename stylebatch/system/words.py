@@ -1,4 +1,4 @@
-"""Counts and sizes as people write them."""
+"""Counts, sizes and times as people write them."""
 
 # Units and from how many bytes on they are used: a tenth of one is still read at a glance.
 _UNITS = ((2**30, "GiB", 2**30), (2**20, "MiB", 0.1 * 2**20), (2**10, "KiB", 0.1 * 2**10))
@@ -21,3 +21,14 @@ def size_text(num_bytes: float) -> str:
             size = num_bytes / unit
             return f"{size:.0f} {name}" if size >= 100 else f"{size:.3g} {name}"
     return counted(round(num_bytes), "byte")
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people do: 42 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"

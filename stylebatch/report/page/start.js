@@ -1,0 +1,41 @@
+// All of it, from the first picture on.
+
+function openTold(values) {
+  if (!values.image) return;
+  const at = images.file.indexOf(values.image);
+  if (at >= 0) openDetail(at);
+}
+
+async function start() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const at = Date.parse(time.dateTime);
+    if (!Number.isNaN(at)) time.textContent = moment(at / 1000);
+  }
+  for (const part of report.images) add(part);
+  if (report.image_scripts.length) {
+    byId("hits").textContent = "Reading…";
+    for (const [number, path] of report.image_scripts.entries()) {
+      const part = await bring("images", number, path);
+      if (part) add(part);
+      if (number === 0) {
+        showHits(); // something to see while the rest is read
+        byId("hits").textContent = "Reading…";
+      }
+    }
+  }
+  const values = readAddress();
+  fillForm();
+  startGallery();
+  startDetail();
+  showHits();
+  restoreScroll();
+  openTold(values);
+  startLive();
+  showTogether();
+  showHistograms();
+  showStyles();
+  showSpeed();
+  document.documentElement.dataset.ready = "yes";
+}
+
+start();
