@@ -57,7 +57,8 @@ def _read_log(path: Path) -> list[LogRow]:
 
 
 def _read_table(path: Path, names: set[str]) -> dict[str, list[LogRow]]:
-    from pyarrow import ArrowException, parquet
+    # Takes a while, and only an output with such tables has it.
+    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
 
     try:
         rows = parquet.read_table(path).to_pylist()
@@ -107,7 +108,8 @@ def _short(value: float) -> float | None:
 def together(images: Sequence[Row], curves: Mapping[str, Curve]) -> list[dict[str, Any]]:
     """Return each pair's medians: of its images' losses at each evaluation that most of them had.
 
-    Pairs have settings of their own, and losses of other settings are not comparable.
+    Pairs have settings of their own, and losses of other settings are not comparable. The pair with
+    most curves comes first.
     """
     by_pair: dict[str, list[Curve]] = {}
     for row in images:
@@ -115,7 +117,7 @@ def together(images: Sequence[Row], curves: Mapping[str, Curve]) -> list[dict[st
             by_pair.setdefault(row["pair"], []).append(curve)
     return [
         {"pair": pair, "images": len(found), **_medians(_spread(found))}
-        for pair, found in by_pair.items()
+        for pair, found in sorted(by_pair.items(), key=lambda item: -len(item[1]))
     ]
 
 

@@ -1,11 +1,12 @@
 """Numbers that the page draws: scores, styles, and how fast images came."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from stylebatch.output.acceptance import SCORES
+from stylebatch.records import REJECTED
 from stylebatch.report.records import Row
 
 NUM_BINS = 32
@@ -85,7 +86,9 @@ def throughput(finished: Sequence[tuple[float, str]]) -> dict[str, Any]:
         stretches[-1].append(each)
     shown = stretches[-MOST_SESSIONS:]
     total_s = sum(stretch[-1][0] - stretch[0][0] for stretch in shown)
-    width_s = next((w for w in _WIDTHS_S if w * NUM_BUCKETS >= total_s), total_s / NUM_BUCKETS)
+    # Of few images each bar would be one or none.
+    num_buckets = min(NUM_BUCKETS, max(1, sum(map(len, shown)) // 5))
+    width_s = next((w for w in _WIDTHS_S if w * num_buckets >= total_s), total_s / num_buckets)
     devices = sorted({device for _, device in finished})
     sessions = []
     for stretch in shown:
@@ -113,19 +116,23 @@ def busy_shares(runs: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def reasons(failures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def reasons(failures: Sequence[Row]) -> list[dict[str, Any]]:
     """Return why images failed, the most frequent reason first, each with its images.
 
     What a message begins with is the photograph or the image itself: it is left out, so that the
-    same trouble with many of them is one.
+    same trouble with many of them is one. So are the scores of an image that was rejected: what
+    was allowed is the reason, and `found` of its row has them.
     """
-    groups: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in failures:
-        reason = str(row.get("reason") or "no reason was given")
+        reason, found = str(row.get("reason") or "no reason was given"), ""
         for name in (row.get("content"), row.get("file_name")):
             if name:
                 reason = reason.removeprefix(f"{name}: ")
-        groups.setdefault(reason, []).append(row)
+        if reason.startswith(REJECTED):
+            found, _, allowed = reason.removeprefix(REJECTED).strip(": ").rpartition("; ")
+            reason = f"{REJECTED.strip(': ')}: {allowed}"
+        groups.setdefault(reason, []).append({**row, "found": found})
     most_first = sorted(groups.items(), key=lambda group: -len(group[1]))
     return [{"reason": reason, "rows": rows} for reason, rows in most_first]
 

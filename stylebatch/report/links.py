@@ -1,4 +1,4 @@
-"""Where the page finds photographs and styles: relative to it, so that all can be moved together."""
+"""Where the page finds photographs and styles: by paths from its folder, to be moved with it."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def base_of(inputs: Path, report: Path) -> str:
 
 
 def links_of(inputs: Path, images: Sequence[Row], report: Path) -> dict[str, str]:
-    """Return links of those inputs whose names, in bytes, are no text: the page can't write them."""
+    """Return links of inputs whose names are no text but bytes: the page can't write them."""
     found = {}
     for key in ("content", "style"):
         for told in {row[key] for row in images if "\\\\x" in (row.get(key) or "")}:

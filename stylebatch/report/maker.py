@@ -119,9 +119,7 @@ class _Making:
             **self._images(images, shown, curves),
             **self._curves(images, curves),
             "inputs": base_of(self.inputs, self.dataset.report),
-            "style_thumbnails": {
-                style: self.pictures.usable(key) for style, key in styles.items()
-            },
+            "style_thumbnails": {style: self.pictures.usable(key) for style, key in styles.items()},
             "links": links_of(self.inputs, images, self.dataset.report),
             "together": loss_curves.together(images, curves),
             "histograms": figures.histograms(images),

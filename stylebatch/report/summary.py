@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from stylebatch import __version__
 from stylebatch.output.layout import Dataset
 from stylebatch.report.figures import reasons
 from stylebatch.report.records import Records, Row
@@ -22,6 +22,8 @@ _ENDINGS = {
     5: ("bad", "Ended by trouble with the output"),
     10: ("bad", "Refused: another run held the output"),
 }
+# What of settings is no setting.
+_PROSE = {"recipe.notes", "recipe.source", "recipe.title"}
 _STOPS = {
     "deadline": "its deadline",
     "signal": "a signal or Ctrl-C",
@@ -32,9 +34,9 @@ _STOPS = {
 def page_context(dataset: Dataset, records: Records) -> dict[str, Any]:
     """Return what the template shows."""
     return {
-        "title": dataset.root.absolute().name,
+        "title": "/".join(dataset.root.absolute().parts[-2:]).lstrip("/"),
         "root": str(dataset.root.absolute()),
-        "version": __version__,
+        "version": _version(),
         "made_at": _time(records.made_at),
         "state": _state(records),
         "facts": list(_facts(records)),
@@ -90,8 +92,12 @@ def _facts(records: Records) -> Iterator[tuple[str, str, str]]:
     labels = {row["label"] for row in records.images if row.get("label") is not None}
     classes = f"in {len(labels):,} class{'' if len(labels) == 1 else 'es'}"
     yield f"{len(contents):,}", "photographs", classes if labels else "without classes"
-    styles = {row["style"] for row in records.images if row.get("style")}
-    yield f"{len(styles):,}", "styles", _splits(records)
+    styles = Counter(row["style"] for row in records.images if row.get("style"))
+    each = f"about {counted(round(styles.total() / len(styles)), 'image')} each" if styles else ""
+    yield f"{len(styles):,}", "styles", each
+    if splits := Counter(row["split"] for row in records.images if row.get("split")):
+        told = ", ".join(f"{count:,} in {split}" for split, count in splits.items())
+        yield f"{len(splits):,}", "splits", told
     failed = sum(pair["failed"] for pair in records.pairs.values())
     rejected = sum(pair["rejected"] for pair in records.pairs.values())
     if not records.pairs:
@@ -107,11 +113,6 @@ def _facts(records: Records) -> Iterator[tuple[str, str, str]]:
 
 def _of_kinds(styled: int, originals: int) -> str:
     return f"{styled:,} stylised, {originals:,} as they were" if originals else "all stylised"
-
-
-def _splits(records: Records) -> str:
-    splits = Counter(row["split"] for row in records.images if row.get("split"))
-    return ", ".join(f"{count:,} in {split}" for split, count in splits.items()) or "no splits"
 
 
 def _run(run: Row) -> Row:
@@ -166,30 +167,36 @@ def _settings(records: Records) -> Row:
     pairs: dict[Any, dict[str, None]] = {}
     for row in records.images:
         pairs.setdefault(row.get("settings_id"), {})[row["pair"]] = None
-    entries = []
-    for key, value in sorted(records.settings.items(), key=lambda item: -counts[item[0]]):
-        flat = dict(_flat(value))
-        recipe = value.get("recipe") or {}
-        entries.append(
-            {
-                "id": key,
-                "images": counts[key],
-                "pairs": list(pairs.get(key, ())),
-                "title": recipe.get("title") or f"photographs as they are ({value['originals']})"
-                if "originals" in value or recipe
-                else key,
-                "fields": flat,
-            }
-        )
-    optimised = [entry for entry in entries if "recipe.title" in entry["fields"]]
+    most_first = sorted(records.settings.items(), key=lambda item: -counts[item[0]])
+    entries = [
+        {
+            "id": key,
+            "images": counts[key],
+            "pairs": list(pairs.get(key, ())),
+            "title": _title(value) or key,
+            "fields": dict(_flat(value)),
+            "is_optimised": bool(value.get("extractor")),
+        }
+        for key, value in most_first
+    ]
+    optimised: list[Row] = [entry for entry in entries if entry["is_optimised"]]
     names = dict.fromkeys(name for entry in optimised for name in entry["fields"])
     differing = [
         name
         for name in names
-        if len({entry["fields"].get(name, "—") for entry in optimised}) > 1
-        and name not in ("recipe.notes", "recipe.source")
+        if name not in _PROSE and len({entry["fields"].get(name) for entry in optimised}) > 1
     ]
     return {"entries": entries, "optimised": optimised, "differing": differing}
+
+
+def _title(value: Row) -> str:
+    if "originals" in value:
+        return f"photographs as they are ({value['originals']})"
+    recipe, extractor = value.get("recipe") or {}, value.get("extractor") or {}
+    parts = [recipe.get("title"), extractor.get("arch")]
+    if extractor:
+        parts += [f"{recipe.get('size_px')} px", f"{recipe.get('steps')} evaluations at most"]
+    return "; ".join(str(part) for part in parts if part)
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -209,7 +216,9 @@ def _notes(records: Records) -> list[tuple[str, list[str]]]:
     for run in records.runs:
         warnings |= dict.fromkeys(map(str, run.get("warnings") or ()))
         for pair, counts in (run.get("passed_over") or {}).items():
-            told = ", ".join(f"{count:,} × {suffix or 'no suffix'}" for suffix, count in counts.items())
+            told = ", ".join(
+                f"{count:,} × {suffix or 'no suffix'}" for suffix, count in counts.items()
+            )
             passed.append(f"{pair}: {told}")
         for path, reason in (run.get("unreachable") or {}).items():
             unreachable[f"{path}: {reason}"] = None
@@ -242,3 +251,10 @@ def _iso(text: Any) -> tuple[str, str]:
         return _time(datetime.fromisoformat(str(text)).timestamp())
     except ValueError:
         return "", "not known"
+
+
+def _version() -> str:
+    try:
+        return version("stylebatch")
+    except PackageNotFoundError:  # a folder that is on the path, and was not installed
+        return ""

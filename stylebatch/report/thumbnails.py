@@ -75,9 +75,13 @@ def make_thumbnails(
         _write(folder.thumbnail(key), data)
 
     # Pillow lets other threads run while it decodes, resizes and encodes.
-    with ThreadPoolExecutor(usable_cores() if is_alone else 1) as pool:
+    pool = ThreadPoolExecutor(usable_cores() if is_alone else 1)
+    try:
         for done, _ in enumerate(pool.map(make, missing), 1):
             tell(done, len(missing))
+    finally:
+        # Whoever stops it waits for what has begun, not for thousands.
+        pool.shutdown(cancel_futures=True)
     return wrong
 
 

@@ -58,7 +58,7 @@ def page(context: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
     # Data are no script: a policy is for what runs.
     whole = {"policy": policy, "style": Markup(style), "code": Markup(code)}
     told = Markup(embedded(data))
-    text = _template().render({**context, **whole, "data": told})
+    text: str = _template().render({**context, **whole, "data": told})
     return text.encode("utf-8", errors="replace")
 
 

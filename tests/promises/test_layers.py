@@ -33,12 +33,12 @@ TABLE = """
     manifest device
     plan worker
     ledger api
-    run export
+    run export report
     preview
     cli
 """.strip()
 ROWS = {name: row for row, names in enumerate(TABLE.split("\n"), 1) for name in names.split()}
-MAX_ROWS, MAX_ENTRIES = 9, 21
+MAX_ROWS, MAX_ENTRIES = 9, 22
 # The package's doors for Python itself, which are no rooms: only what they open is theirs.
 DOORS = {"stylebatch": {"api"}, "__main__": {"cli"}}
 
@@ -53,10 +53,15 @@ WITHOUT = {
         *("api", "demo", "device", "extractors", "manifest", "pictures", "plan", "recipes"),
         *("transfer", "worker"),
     },
+    "report": {
+        *("annotations", "api", "data", "demo", "device", "extractors", "manifest", "plan"),
+        *("recipes", "transfer", "worker"),
+    },
 }
 # Rooms that are entered by their `__init__` only.
 FRONT_DOORS = {
-    *("demo", "export", "extractors.weights", "ledger", "manifest", "plan", "recipes", "run")
+    *("demo", "export", "extractors.weights", "ledger", "manifest", "plan", "recipes", "report"),
+    "run",
 }
 # Rooms whose `__init__` brings nothing, as something in them brings torch, or takes long.
 EMPTY = {

@@ -16,12 +16,31 @@ function ticks(low, high, about) {
 function logTicks(low, high) {
   const found = [];
   for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
-    for (const by of high / low < 20 ? [1, 2, 5] : [1]) {
+    for (const by of high / low < 200 ? [1, 2, 5] : [1]) {
       const at = by * 10 ** power;
       if (at >= low && at <= high) found.push(at);
     }
   }
   return found.length > 1 ? found : [low, high];
+}
+
+// A place whose chart is drawn anew for its width: text keeps its size on every screen.
+function drawn(draw) {
+  const place = el("div", { class: "drawn" });
+  let last = 0;
+  new ResizeObserver(([entry]) => {
+    const width = Math.round(entry.contentRect.width);
+    if (!width || width === last) return;
+    last = width;
+    place.replaceChildren(draw(width));
+  }).observe(place);
+  return place;
+}
+
+function canvas(box, label) {
+  const { width, height } = box;
+  const size = { viewBox: `0 0 ${width} ${height}`, width, height };
+  return svg("svg", { class: "chart", ...size, role: "img", "aria-label": label });
 }
 
 // The frame of a chart: where values are, and lines with numbers.
@@ -52,9 +71,9 @@ function frame(box, x, y) {
   return { across, up, lines };
 }
 
-function lineChart(told) {
+function lineChart(told, width) {
   const { at, lines, marks, band, isLog, label, what } = told;
-  const box = { width: 520, height: 230, left: 46, right: 12, top: 10, bottom: 36 };
+  const box = { width, height: Math.min(300, Math.max(190, width * 0.42)), left: 48, right: 12, top: 10, bottom: 36 };
   const isShown = (value) => value !== null && value !== undefined && (!isLog || value > 0);
   const every = [...lines.flatMap((line) => line.values), ...(band ? band.flat() : [])];
   const shown = every.filter(isShown);
@@ -64,12 +83,7 @@ function lineChart(told) {
   else low = Math.min(0, low);
   const y = { low, high: high > low ? high : low + 1, log: isLog };
   const { across, up, lines: grid } = frame(box, { low: at[0], high: at[at.length - 1] }, y);
-  const chart = svg("svg", {
-    class: "chart",
-    viewBox: `0 0 ${box.width} ${box.height}`,
-    role: "img",
-    "aria-label": label,
-  });
+  const chart = canvas(box, label);
   chart.append(...grid);
   const clamp = (value) => up(isLog ? Math.max(value, low) : value);
   for (const mark of marks || []) {
@@ -133,9 +147,9 @@ function withReadout(chart, box, told, across) {
 }
 
 // Bars in stretches beside each other, a gap between them; each bar has one part for each device.
-function timeChart(told) {
+function timeChart(told, across_px) {
   const { sessions, devices, width_s: width } = told;
-  const box = { width: 900, height: 220, left: 46, right: 12, top: 10, bottom: 40 };
+  const box = { width: across_px, height: 220, left: 48, right: 12, top: 10, bottom: 28 };
   const gap = 2.5;
   const lengths = sessions.map((session) => session.counts[0].length);
   const units = lengths.reduce((sum, each) => sum + each, 0) + gap * (sessions.length - 1);
@@ -146,16 +160,14 @@ function timeChart(told) {
   );
   const y = { low: 0, high: highest * perHour };
   const { across, up, lines } = frame(box, { low: 0, high: Math.max(units, 1), ticks: [] }, y);
-  const all = sessions.reduce((made, session, n) => made + lengths[n] && made + session.counts.flat().reduce((a, b) => a + b, 0), 0);
-  const chart = svg("svg", {
-    class: "chart",
-    viewBox: `0 0 ${box.width} ${box.height}`,
-    role: "img",
-    "aria-label": `Images an hour over time: ${counted(all, "image")}, at most ${short(y.high)} an hour`,
-  });
+  const all = sessions.flatMap((session) => session.counts.flat()).reduce((a, b) => a + b, 0);
+  const chart = canvas(
+    box,
+    `Images an hour over time: ${counted(all, "image")}, at most ${short(y.high)} an hour`,
+  );
   chart.append(...lines);
   let start = 0;
-  const labelled = Math.max(1, Math.ceil(sessions.length / 5));
+  const labelled = Math.max(1, Math.ceil((sessions.length * 160) / across_px));
   sessions.forEach((session, n) => {
     for (let bucket = 0; bucket < lengths[n]; bucket++) {
       let below = 0;
@@ -163,11 +175,12 @@ function timeChart(told) {
         if (!counts[bucket]) return;
         const [low, high] = [up(below * perHour), up((below + counts[bucket]) * perHour)];
         const [left, right] = [across(start + bucket), across(start + bucket + 1)];
-        const bar = { class: `bar d${device % 6}`, x: left, y: high, width: Math.max(0.5, right - left - 1), height: low - high };
+        const place = { x: left, y: high, width: Math.max(0.5, right - left - 1), height: low - high };
         const when = moment(session.start + bucket * width);
-        bar.tooltip = `${when}: ${counted(counts[bucket], "image")} on ${devices[device]}`;
-        const { tooltip, ...attributes } = bar;
-        chart.append(svg("rect", attributes, svg("title", null, tooltip)));
+        const tip = `${when}: ${counted(counts[bucket], "image")} on ${devices[device]}`;
+        chart.append(
+          svg("rect", { class: `bar d${device % 6}`, ...place }, svg("title", null, tip)),
+        );
         below += counts[bucket];
       });
     }
@@ -185,18 +198,14 @@ function timeChart(told) {
   return chart;
 }
 
-function histogram(told) {
+function histogram(told, width) {
   const { score, low, high, counts, median } = told;
-  const box = { width: 260, height: 120, left: 8, right: 8, top: 8, bottom: 22 };
+  const box = { width, height: 130, left: 8, right: 8, top: 8, bottom: 22 };
   const most = Math.max(...counts);
   const inner = box.width - box.left - box.right;
   const across = (value) => box.left + ((value - low) / (high - low || 1)) * inner;
-  const chart = svg("svg", {
-    class: "chart",
-    viewBox: `0 0 ${box.width} ${box.height}`,
-    role: "img",
-    "aria-label": `${score}: from ${short(low)} to ${short(high)}, median ${short(median)}`,
-  });
+  const range = `from ${short(low)} to ${short(high)}`;
+  const chart = canvas(box, `${score}: ${range}, median ${short(median)}`);
   const floor = box.height - box.bottom;
   counts.forEach((each, bin) => {
     const height = (each / most) * (floor - box.top);

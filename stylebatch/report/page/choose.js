@@ -112,6 +112,7 @@ function writeAddress(more) {
     if (value !== EMPTY[key]) told.set(key, value);
   }
   for (const [key, value] of Object.entries(more || {})) if (value) told.set(key, value);
+  if (isHeldStill()) told.set("still", "1");
   const text = told.toString();
   history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }

@@ -12,16 +12,16 @@ async function showCurve(at) {
   const draw = () => {
     isLogarithmic = box.checked;
     const last = curve.total.length - 1;
-    chart.replaceChildren(
-      lineChart({
-        at: curve.at,
-        lines: termLines(curve),
-        marks: curve.levels,
-        isLog: box.checked,
-        what: "evaluation",
-        label: `Losses: total from ${short(curve.total[0])} to ${short(curve.total[last])} in ${counted(curve.at[last], "evaluation")}`,
-      }),
-    );
+    const totals = `total from ${short(curve.total[0])} to ${short(curve.total[last])}`;
+    const told = {
+      at: curve.at,
+      lines: termLines(curve),
+      marks: curve.levels,
+      isLog: box.checked,
+      what: "evaluation",
+      label: `Losses: ${totals} in ${counted(curve.at[last], "evaluation")}`,
+    };
+    chart.replaceChildren(drawn((width) => lineChart(told, width)));
   };
   box.addEventListener("change", draw);
   place.append(el("div", { class: "row between" }, el("h3", null, "Losses"), el("label", { class: "check" }, box, " logarithmic")), chart);

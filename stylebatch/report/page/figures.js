@@ -22,7 +22,7 @@ function showHistograms() {
         "figure",
         null,
         el("figcaption", null, el("b", null, each.score), el("span", { class: "more" }, `median ${short(each.median)}`)),
-        histogram(each),
+        drawn((width) => histogram(each, width)),
       ),
     ),
   );
@@ -69,7 +69,7 @@ function showSpeed() {
     const left = told.left_out ? ` ${counted(told.left_out, "image")} of earlier stretches not drawn.` : "";
     byId("throughput").replaceChildren(
       el("h3", null, "Images an hour"),
-      timeChart(told),
+      drawn((width) => timeChart(told, width)),
       deviceKeys(told.devices),
       el("p", { class: "more" }, `By the times of the images’ files, ${bucket} a bar; pauses of more than half an hour are left out.${left}`),
     );
@@ -113,16 +113,16 @@ function showTogether() {
   const draw = () => {
     const each = report.together[select.value];
     const last = each.total.length - 1;
-    place.replaceChildren(
-      lineChart({
-        at: each.at,
-        lines: termLines(each),
-        band: [each.low, each.high],
-        isLog: isLog.checked,
-        what: "evaluation",
-        label: `Median losses of ${counted(each.images, "image")} of ${each.pair}: total from ${short(each.total[0])} to ${short(each.total[last])}`,
-      }),
-    );
+    const totals = `total from ${short(each.total[0])} to ${short(each.total[last])}`;
+    const told = {
+      at: each.at,
+      lines: termLines(each),
+      band: [each.low, each.high],
+      isLog: isLog.checked,
+      what: "evaluation",
+      label: `Median losses of ${counted(each.images, "image")} of ${each.pair}: ${totals}`,
+    };
+    place.replaceChildren(drawn((width) => lineChart(told, width)));
   };
   select.addEventListener("change", draw);
   isLog.addEventListener("change", draw);

@@ -1,37 +1,55 @@
 // While somebody makes the report again and again, the page loads itself again: gently.
 
 const SCROLL = "stylebatch-scroll";
+const SEEN = "stylebatch-seen";
 
-function keepScroll() {
+// What the last load left; in private windows there may be no such place.
+function remembered(key) {
   try {
-    sessionStorage.setItem(SCROLL, String(window.scrollY));
+    return sessionStorage.getItem(key);
   } catch {
-    // Without it the page begins at its top.
+    return null;
+  }
+}
+
+function remember(key, value) {
+  try {
+    sessionStorage.setItem(key, String(value));
+  } catch {
+    // The page then begins at its top.
   }
 }
 
 function restoreScroll() {
-  try {
-    const told = sessionStorage.getItem(SCROLL);
-    sessionStorage.removeItem(SCROLL);
-    if (told !== null) window.scrollTo(0, Number(told));
-  } catch {
-    // As above.
-  }
+  const told = remembered(SCROLL);
+  remember(SCROLL, "");
+  if (told) window.scrollTo({ top: Number(told), behavior: "instant" });
 }
 
-function startLive() {
+const isHeldStill = () => Boolean(report.refresh_s) && !byId("live-on").checked;
+
+// Nothing is taken away from whoever looks at a picture, or types.
+function isInUse() {
+  const focused = document.activeElement;
+  return opened !== null || focused?.matches("input[type=search], input[type=number], select");
+}
+
+function startLive(isStill) {
   if (!report.refresh_s) return;
-  const box = byId("live-on");
+  // Where it was not made again since the last load, whoever made it may have gone.
+  const [at, times] = (remembered(SEEN) || "0 0").split(" ").map(Number);
+  const isSame = at === report.made_at;
+  remember(SEEN, `${report.made_at} ${isSame ? times + 1 : 0}`);
+  const wait = report.refresh_s * (isSame ? Math.min(32, 2 ** (times + 1)) : 1);
   byId("live").hidden = false;
-  byId("live-text").textContent = `again every ${seconds(report.refresh_s)}`;
-  box.checked = !location.hash.includes("still=1");
-  // Nothing is taken away from whoever is looking at a picture, or typing.
-  const isBusy = () => opened !== null || document.activeElement?.matches("input[type=search], input[type=number], select");
+  byId("live-on").checked = !isStill;
+  byId("live-text").textContent = isSame
+    ? `not made again since; looks every ${seconds(wait)}`
+    : `looks again every ${seconds(wait)}`;
   setInterval(() => {
-    if (!box.checked || isBusy()) return;
-    keepScroll();
+    if (isHeldStill() || isInUse()) return;
+    remember(SCROLL, window.scrollY);
     location.reload();
-  }, report.refresh_s * 1000);
-  box.addEventListener("change", () => writeAddress());
+  }, wait * 1000);
+  byId("live-on").addEventListener("change", () => writeAddress());
 }

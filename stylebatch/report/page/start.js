@@ -29,8 +29,8 @@ async function start() {
   startDetail();
   showHits();
   restoreScroll();
+  startLive(values.still === "1");
   openTold(values);
-  startLive();
   showTogether();
   showHistograms();
   showStyles();
