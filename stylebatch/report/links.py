@@ -19,7 +19,7 @@ def links_of(inputs: Path, images: Sequence[Row], report: Path) -> dict[str, str
     """Return links of inputs whose names are no text but bytes: the page can't write them."""
     found = {}
     for key in ("content", "style"):
-        for told in {row[key] for row in images if "\\\\x" in (row.get(key) or "")}:
+        for told in {row[key] for row in images if "\\x" in (row.get(key) or "")}:
             path = find_file(inputs, told)
             relative = os.path.relpath(os.path.abspath(path), os.path.abspath(report))
             found[told] = quote_from_bytes(os.fsencode(relative))

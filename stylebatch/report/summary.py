@@ -166,7 +166,7 @@ def _settings(records: Records) -> Row:
     counts = Counter(row.get("settings_id") for row in records.images)
     pairs: dict[Any, dict[str, None]] = {}
     for row in records.images:
-        pairs.setdefault(row.get("settings_id"), {})[row["pair"]] = None
+        pairs.setdefault(row.get("settings_id"), {})[row.get("pair") or ""] = None
     most_first = sorted(records.settings.items(), key=lambda item: -counts[item[0]])
     entries = [
         {

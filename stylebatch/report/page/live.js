@@ -38,9 +38,11 @@ function startLive(isStill) {
   if (!report.refresh_s) return;
   // Where it was not made again since the last load, whoever made it may have gone.
   const [at, times] = (remembered(SEEN) || "0 0").split(" ").map(Number);
-  const isSame = at === report.made_at;
-  remember(SEEN, `${report.made_at} ${isSame ? times + 1 : 0}`);
-  const wait = report.refresh_s * (isSame ? Math.min(32, 2 ** (times + 1)) : 1);
+  const same = at === report.made_at ? times + 1 : 0;
+  remember(SEEN, `${report.made_at} ${same}`);
+  // It may just take longer than the last time.
+  const isSame = same > 2;
+  const wait = report.refresh_s * (isSame ? Math.min(32, 2 ** (same - 2)) : 1);
   byId("live").hidden = false;
   byId("live-on").checked = !isStill;
   byId("live-text").textContent = isSame
