@@ -56,7 +56,7 @@ def read_records(dataset: Dataset) -> Records:
     """Read all that an output tells of itself; what is not there is empty."""
     records = Records(time.time())
     _read_ledgers(dataset, records)
-    records.num_images = sum(1 for _ in _lines(dataset.metadata))
+    records.num_images = _count_lines(dataset.metadata)
     share = MOST_IMAGES / max(records.num_images, MOST_IMAGES)
     for row in _lines(dataset.metadata):
         if share == 1 or crc32(row["file_name"].encode()) < share * 2**32:
@@ -103,6 +103,12 @@ def name_of(row: Mapping[str, Any]) -> str:
     """Return an image's path below `images/`."""
     name: str = row["file_name"]
     return name.removeprefix(f"{IMAGES}/")
+
+
+def _count_lines(path: Path) -> int:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        return sum(1 for _ in file)
+    return 0
 
 
 def _lines(path: Path) -> Iterator[Row]:

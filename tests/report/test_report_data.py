@@ -45,8 +45,8 @@ def decoded(data: dict[str, Any], part: dict[str, Any]) -> list[dict[str, Any]]:
 
 def told(row: dict[str, Any]) -> dict[str, Any]:
     """Return a line of the metadata as `decoded` gives it."""
-    keys = ("file_name", "content", "pair", "label", "split", "kind", "style", "status", "device")
-    keys += ("settings_id", "strength", "variant", "evaluations", "seconds", "retries")
+    keys = [*("file_name", "content", "pair", "label", "split", "kind", "style", "status")]
+    keys += ["device", "settings_id", "strength", "variant", "evaluations", "seconds", "retries"]
     found = {key: row[key] for key in keys} | {key: row.get(key) for key in ("closed", "ssim")}
     losses = row["losses"] or {}
     found["losses"] = [losses.get(term) for term in ("total", "content", "style", "tv")]
@@ -107,7 +107,7 @@ def test_beyond_that_thumbnails_and_data_lie_beside_it(
     assert keys[:-1] == [""] * 60
     thumbnail = written.out / "report/thumbnails" / keys[-1][:2] / f"{keys[-1]}.webp"
     assert size_of(thumbnail) == (EDGE_PX, round(EDGE_PX * 400 / 500))
-    known = {}
+    known: dict[str, Any] = {}
     for number, path in enumerate(data["curve_scripts"]):
         known |= brought(written, path, "curves", number) if path else {}
     optimised = [row for row in written.rows[:-1] if row["losses"]]
@@ -223,7 +223,7 @@ def test_losses_in_tables_are_those_of_the_file_that_the_metadata_name(written: 
 
 def test_curves_of_a_pair_together_are_medians_of_their_last_points() -> None:
     rows = [{"file_name": f"images/{n}.png", "pair": "p"} for n in range(5)]
-    found = {
+    found: dict[str, dict[str, list[Any]]] = {
         f"{n}.png": {
             "at": list(range(1, 5 + n)),
             **{term: [10.0 * (n + 1) / at for at in range(1, 5 + n)] for term in curves.TERMS},

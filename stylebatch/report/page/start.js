@@ -14,8 +14,9 @@ async function start() {
   for (const part of report.images) add(part);
   if (report.image_scripts.length) {
     byId("hits").textContent = "Reading…";
-    for (const [number, path] of report.image_scripts.entries()) {
-      const part = await bring("images", number, path);
+    const parts = report.image_scripts.map((path, number) => bring("images", number, path));
+    for (const [number, coming] of parts.entries()) {
+      const part = await coming;
       if (part) add(part);
       if (number === 0) {
         showHits(); // something to see while the rest is read
