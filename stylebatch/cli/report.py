@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
 from stylebatch.errors import UserError
 from stylebatch.output.layout import Dataset
+from stylebatch.output.lock import LostOutputError
 from stylebatch.report import Report, make_report
 from stylebatch.run import write_records_beside
 from stylebatch.system.log import logger
@@ -33,8 +34,11 @@ def report(
     Also while a run goes on: it shows what is there. What has not changed is not read again.
     """
     dataset = find_output(path)
-    write_records_beside(dataset)
-    made = _make(dataset, is_shown=sys.stderr.isatty())
+    try:
+        write_records_beside(dataset)
+        made = _make(dataset, is_shown=sys.stderr.isatty())
+    except OSError as error:
+        raise LostOutputError.from_os_error(error, dataset.root) from error
     typer.echo(_line(made))
     if is_opened:
         webbrowser.open(made.path.absolute().as_uri())

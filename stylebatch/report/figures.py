@@ -87,7 +87,7 @@ def throughput(finished: Sequence[tuple[float, str]]) -> dict[str, Any]:
     shown = stretches[-MOST_SESSIONS:]
     total_s = sum(stretch[-1][0] - stretch[0][0] for stretch in shown)
     # Of few images each bar would be one or none.
-    num_buckets = min(NUM_BUCKETS, max(1, sum(map(len, shown)) // 5))
+    num_buckets = min(NUM_BUCKETS, max(20, sum(map(len, shown)) // 5))
     width_s = next((w for w in _WIDTHS_S if w * num_buckets >= total_s), total_s / num_buckets)
     devices = sorted({device for _, device in finished})
     sessions = []

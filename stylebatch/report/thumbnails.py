@@ -19,7 +19,7 @@ from stylebatch.system.paths import on_disk
 
 # The longest edge. A card shows a result at about that size.
 EDGE_PX = 256
-_QUALITY, _METHOD = 74, 2
+_QUALITY, _METHOD = 74, 0
 # Raised where the same file gets another thumbnail.
 _FORMAT = 1
 # A file that is no larger is its own thumbnail where thumbnails are linked: to read it costs a
@@ -71,8 +71,8 @@ def make_thumbnails(
             data = encode(missing[key])
         except (OSError, UserError, MemoryError):
             wrong.add(key)
-            return
-        _write(folder.thumbnail(key), data)
+        else:
+            _write(folder.thumbnail(key), data)
 
     # Pillow lets other threads run while it decodes, resizes and encodes.
     pool = ThreadPoolExecutor(usable_cores() if is_alone else 1)
@@ -92,7 +92,7 @@ def encode(path: Path) -> bytes:
         ImageError, OSError: it can't be read.
     """
     image = _open_small(files.read_regular(path), str(path))
-    image.thumbnail((EDGE_PX, EDGE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    image.thumbnail((EDGE_PX, EDGE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=_QUALITY, method=_METHOD)
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from support.runs import (
     wait_until,
 )
 from torchvision.datasets import ImageFolder
+
+from stylebatch.cli.report import report_at_end
+from stylebatch.output.layout import Dataset
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +122,53 @@ def test_where_no_report_can_be_made_the_run_warns_and_ends_as_it_would(small: S
     assert contents(small.out / "report") == {"mine.txt": b"mine"}
     assert len(small.images()) == 4
     assert command("report", str(small.out)).code == 2
+
+
+def test_a_disk_that_takes_no_more_ends_the_report_and_not_the_run(small: Small) -> None:
+    small.document["run"]["report"] = True
+    assert small.run().code == 0
+    before = page_of(small).read_bytes()
+    shutil.rmtree(small.out / "report/thumbnails")
+    (small.out / "report/thumbnails").touch()
+    small.photo("cats/c.png", 3)
+    ended = small.run()
+    assert ended.code == 0
+    assert "the report was not made: " in ended.err
+    assert "`stylebatch report " in ended.err
+    assert page_of(small).read_bytes() == before
+    ended = command("report", str(small.out))
+    assert (ended.code, "can't be written" in ended.err) == (5, True)
+
+
+def test_whoever_stops_a_report_at_the_end_of_a_run_is_told(
+    small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    assert small.run().code == 0
+    report_at_end(Dataset(small.out), is_quiet=True, check=stop)
+    assert "the report was not made: stopped" in capsys.readouterr().err
+    assert not page_of(small).exists()
+    report_at_end(Dataset(small.out), is_quiet=True)
+    assert capsys.readouterr() == ("", "")
+    assert len(files_of(small)) == 4
+
+
+def test_strange_names_of_real_files_are_all_found_again(small: Small) -> None:
+    names = ["<script>alert(1)<_script>", "a b#c?d%20&e=f", "naïve 😀", "quote\"s'", "line\nend"]
+    for number, name in enumerate(names):
+        small.photo(f"cats/{name}.png", 40 + number)
+    small.photo(f"cats/{os.fsdecode(b'caf' + bytes([0xE9]))}.png", 60)
+    ended = small.run()
+    assert ended.code == 0, ended
+    ended = command("report", str(small.out))
+    assert ended == (0, f"{page_of(small)}: {2 * (len(names) + 3)} images\n", "")
+    (part,) = data_of(small)["images"]
+    rows = list(small.metadata().values())
+    assert [part["contents"][at] for at in part["content_of"]] == [row["content"] for row in rows]
+    assert None not in part["content_thumbnails"]
+    assert None not in part["thumbnail"]
 
 
 def test_shards_have_one_before_they_are_merged_and_the_merge_makes_it_anew(small: Small) -> None:
