@@ -1,6 +1,6 @@
 """Images as columns: what the page filters, sorts and shows, in as few bytes as it goes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +47,14 @@ class Names:
 
 
 def columns(
-    images: Sequence[Row], names: Names, show: Callable[[Row], Shown], curves: Mapping[str, Any]
+    images: Sequence[Row], names: Names, show: Callable[[Row], Shown], logs: Sequence[int]
 ) -> dict[str, Any]:
     """Return some images as columns.
 
     Contents stand once: images of one lie beside each other.
 
     Args:
-        curves: which images have a curve, by their path below `images/`.
+        logs: what there is of each one's losses, as `curves.LogKind` has it.
     """
     contents: dict[str, int] = {}
     content_thumbnails: list[str | None] = []
@@ -77,7 +77,7 @@ def columns(
         "content_of": of_content,
         "thumbnail": [each.thumbnail for each in shown],
         "finished": [each.finished and round(each.finished) for each in shown],
-        "curve": [1 if name_of(row) in curves else 0 for row in images],
+        "log": list(logs),
         "accepted": [_flag(row.get("accepted")) for row in images],
         **{key: [names.number(key, status_of(row, key)) for row in images] for key in NAMED},
         **{key: _known([_short(row.get(key)) for row in images]) for key in (*NUMBERS, *SCORES)},

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +28,30 @@ Log = NDArray[np.float64]
 Curve = dict[str, list[Any]]
 # Is told how many logs were read of how many.
 Tell = Callable[[int, int], object]
+
+
+class LogKind(IntEnum):
+    """What there is of an image's losses: a curve, and a file that a reader may open."""
+
+    NONE = 0
+    CSV = 1
+    TABLE = 2
+    # More than `MOST_CURVES` come before it.
+    UNREAD = 3
+
+
+def log_kinds(images: Sequence[Row], curves: Mapping[str, Curve]) -> list[LogKind]:
+    """Return of each image what there is."""
+    kinds, num_optimised = [], 0
+    for row in images:
+        num_optimised += bool(row.get("losses"))
+        if name_of(row) in curves:
+            kinds.append(LogKind.TABLE if row.get("loss_log") else LogKind.CSV)
+        elif row.get("losses") and num_optimised > MOST_CURVES and not row.get("loss_log"):
+            kinds.append(LogKind.UNREAD)
+        else:
+            kinds.append(LogKind.NONE)
+    return kinds
 
 
 def read_curves(dataset: Dataset, images: Sequence[Row], tell: Tell) -> dict[str, Curve]:

@@ -144,8 +144,12 @@ class _Making:
         def show(row: Row) -> Shown:
             return self.pictures.checked(by_row[id(row)])
 
+        logs = loss_curves.log_kinds(images, curves)
         every = list(chunks(images, IMAGES_PER_SCRIPT)) or [images]
-        parts = [columns(part, names, show, curves) for part in every]
+        parts, start = [], 0
+        for part in every:
+            parts.append(columns(part, names, show, logs[start : start + len(part)]))
+            start += len(part)
         if len(parts) == 1:
             return {"names": names.values(), "images": parts, "image_scripts": []}
         told = [self._script("images", number, part) for number, part in enumerate(parts)]

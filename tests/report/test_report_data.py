@@ -190,7 +190,7 @@ def test_a_log_that_is_damaged_or_empty_gives_no_curve(written: Written, text: s
     written.report()
     data = written.data()
     assert data["curves"] == {}
-    assert data["images"][0]["curve"] == [0]
+    assert data["images"][0]["log"] == [0]
 
 
 def test_losses_that_are_no_numbers_leave_gaps() -> None:
@@ -219,6 +219,21 @@ def test_losses_in_tables_are_those_of_the_file_that_the_metadata_name(written: 
     assert found["a.png"]["total"] == [float(f"{8 / at:.4g}") for at in (1, 3, 4, 5)]
     assert found["b.png"]["total"] == [float(f"{200 / at:.4g}") for at in (1, 3, 4, 5)]
     assert found.keys() == {"a.png", "b.png"}
+    assert written.data()["images"][0]["log"] == [2, 2, 0]
+
+
+def test_of_very_many_images_the_first_have_curves_and_the_others_their_logs(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "MOST_CURVES", 10)
+    written.many(20)
+    written.report()
+    data = written.data()
+    optimised = [row["losses"] is not None for row in written.rows]
+    logs = data["images"][0]["log"]
+    assert [kind > 0 for kind in logs] == optimised
+    assert [kind for kind in logs if kind] == [1] * 10 + [3] * 8
+    assert len(data["curves"]) == 10
 
 
 def test_curves_of_a_pair_together_are_medians_of_their_last_points() -> None:

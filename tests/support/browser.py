@@ -40,7 +40,7 @@ def running_browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory(prefix="stylebatch-browser-") as home, sync_playwright() as it:
-        environment = {**os.environ, "HOME": home}
+        environment: dict[str, Any] = {**os.environ, "HOME": home}
         browser = it.chromium.launch(
             executable_path=path,
             # In containers everybody is root, and shared memory is small.
@@ -78,8 +78,17 @@ class Tab:
         dialog.dismiss()
 
     def ask(self, code: str, *argument: Any) -> Any:
-        """Return what JavaScript says."""
-        return self.page.evaluate(code, *argument)
+        """Return what JavaScript says: of the next page, where one loads itself meanwhile."""
+        from playwright.sync_api import Error
+
+        for _ in range(20):
+            try:
+                return self.page.evaluate(code, *argument)
+            except Error as error:
+                if "navigation" not in str(error):
+                    raise
+            self.page.wait_for_selector("html[data-ready]")
+        raise AssertionError("the page does nothing but load itself")
 
     def wait(self, code: str) -> None:
         """Wait until JavaScript says true; the page's own policy forbids the browser to ask."""

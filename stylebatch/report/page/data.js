@@ -73,8 +73,11 @@ function styleThumbnail(style) {
   return style === null ? null : thumbnailLink(report.style_thumbnails[style], inputLink(style));
 }
 
+// What there is of an image's losses; UNREAD has a file and no curve.
+const [CSV, TABLE, UNREAD] = [1, 2, 3];
+
 async function curveOf(at) {
-  if (!images.curve[at]) return null;
+  if (![CSV, TABLE].includes(images.log[at])) return null;
   const name = images.file[at];
   if (report.curves[name]) return report.curves[name];
   const number = Math.floor(at / report.curves_each);

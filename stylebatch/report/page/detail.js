@@ -34,8 +34,8 @@ function showFacts(at) {
     nameOf("style", at) && !nameOf("style", at).startsWith("blend:")
       ? ["style", inputLink(nameOf("style", at))]
       : null,
-    valueOf("loss_total", at) === null ? null : ["loss log", `../losses/${encoded(log)}.csv`],
-  ].filter((link) => link && !(link[0] === "loss log" && images.curve[at] === 0));
+    [CSV, UNREAD].includes(images.log[at]) ? ["loss log", `../losses/${encoded(log)}.csv`] : null,
+  ].filter(Boolean);
   byId("detail-links").replaceChildren(
     "Files: ",
     ...links.flatMap(([text, href], number) => [
