@@ -4,10 +4,10 @@
     python -m benchmarks.speed.report --images 10000
 
 "first" and "again", where nothing has changed, are CPU seconds: other work on the machine changes
-them less. The browser's times are those of a headless Chromium ($CHROMIUM, or the one that is installed) by
-playwright; without both they are left out. "usable" is from the navigation until all is read, the
-first page of pictures stands and filters answer; "filtered" from a choice until the page with its
-pictures' places is drawn anew.
+them less. The browser's times are those of a headless Chromium ($CHROMIUM, or the one that is
+installed) by playwright; without both they are left out. "usable" is from the navigation until all
+is read, the first page of pictures stands and filters answer; "filter" and "sort" from a choice
+until the page is drawn anew.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Images as columns: what the page filters, sorts and shows, in as few bytes as it goes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,25 +47,26 @@ class Names:
 
 
 def columns(
-    images: Sequence[Row], names: Names, show: Callable[[Row], Shown], logs: Sequence[int]
+    images: Sequence[Row], shown: Sequence[Shown], names: Names, logs: Sequence[int]
 ) -> dict[str, Any]:
     """Return some images as columns.
 
     Contents stand once: images of one lie beside each other.
 
     Args:
+        shown: of each image.
+        names: takes those of its values that many share.
         logs: what there is of each one's losses, as `curves.LogKind` has it.
     """
     contents: dict[str, int] = {}
     content_thumbnails: list[str | None] = []
-    of_content, shown = [], []
-    for row in images:
-        each, content = show(row), row.get("content") or ""
+    of_content = []
+    for row, each in zip(images, shown, strict=True):
+        content = row.get("content") or ""
         if content not in contents:
             contents[content] = len(contents)
             content_thumbnails.append(each.content_thumbnail)
         of_content.append(contents[content])
-        shown.append(each)
     losses: dict[str, list[Any]] = {
         f"loss_{term}": [_short((row.get("losses") or {}).get(term)) for row in images]
         for term in LOSSES
@@ -103,9 +104,3 @@ def _flag(value: Any) -> int | None:
 
 def _short(value: Any) -> Any:
     return float(f"{value:.5g}") if isinstance(value, float) else value
-
-
-def chunks(images: Sequence[Row], size: int) -> Iterable[Sequence[Row]]:
-    """Yield images, so many at a time."""
-    for start in range(0, len(images), size):
-        yield images[start : start + size]

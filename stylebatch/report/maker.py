@@ -1,7 +1,6 @@
 """The report from start to end: read, make thumbnails, write the page and what it loads."""
 
 import base64
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import writing_report
 from stylebatch.report import curves as loss_curves
 from stylebatch.report import figures
-from stylebatch.report.columns import Names, Shown, chunks, columns
+from stylebatch.report.columns import Names, Shown, columns
 from stylebatch.report.folder import ReportFolder
 from stylebatch.report.links import base_of, links_of
 from stylebatch.report.pictures import Pictures
@@ -38,16 +37,12 @@ class Report:
         path: the page.
         num_images: that it shows; of very many a part of `num_in_all`.
         num_missing: photographs and styles that were not found where the manifest says.
-        is_running: whether a run went on.
-        seconds: how long it took.
     """
 
     path: Path
     num_images: int
     num_in_all: int
     num_missing: int
-    is_running: bool
-    seconds: float
 
 
 def make_report(
@@ -67,21 +62,13 @@ def make_report(
         OutputHeldError: others have been making it for minutes.
         OSError: it can't be written.
     """
-    started = time.monotonic()
     with writing_report(dataset):
         folder = ReportFolder(dataset.report)
         folder.claim()
         made = _Making(dataset, folder, tell, refresh_s)
         made.write()
-    records = made.records
-    return Report(
-        folder.index,
-        len(records.images),
-        records.num_images,
-        made.pictures.num_missing,
-        records.is_running,
-        time.monotonic() - started,
-    )
+    shown, num_in_all = len(made.records.images), made.records.num_images
+    return Report(folder.index, shown, num_in_all, made.pictures.num_missing)
 
 
 class _Making:
@@ -109,6 +96,7 @@ class _Making:
             lambda done, total: self.tell("thumbnails", done, total),
             is_alone=not records.is_running,
         )
+        shown = [self.pictures.checked(each) for each in shown]
         curves = loss_curves.read_curves(
             self.dataset, images, lambda done, total: self.tell("loss logs", done, total)
         )
@@ -138,18 +126,11 @@ class _Making:
         self, images: Sequence[Row], shown: Sequence[Shown], curves: dict[str, Any]
     ) -> dict[str, Any]:
         """Return the images' columns: in the page, or as the names of scripts that bring them."""
-        names = Names()
-        by_row = {id(row): each for row, each in zip(images, shown, strict=True)}
-
-        def show(row: Row) -> Shown:
-            return self.pictures.checked(by_row[id(row)])
-
-        logs = loss_curves.log_kinds(images, curves)
-        every = list(chunks(images, IMAGES_PER_SCRIPT)) or [images]
-        parts, start = [], 0
-        for part in every:
-            parts.append(columns(part, names, show, logs[start : start + len(part)]))
-            start += len(part)
+        names, logs = Names(), loss_curves.log_kinds(images, curves)
+        parts = []
+        for start in range(0, max(1, len(images)), IMAGES_PER_SCRIPT):
+            part = slice(start, start + IMAGES_PER_SCRIPT)
+            parts.append(columns(images[part], shown[part], names, logs[part]))
         if len(parts) == 1:
             return {"names": names.values(), "images": parts, "image_scripts": []}
         told = [self._script("images", number, part) for number, part in enumerate(parts)]
@@ -160,7 +141,8 @@ class _Making:
         if self.is_one:
             return {"curves": curves, "curve_scripts": [], "curves_each": 0}
         told = []
-        for number, part in enumerate(chunks(images, CURVES_PER_SCRIPT)):
+        for number, start in enumerate(range(0, len(images), CURVES_PER_SCRIPT)):
+            part = images[start : start + CURVES_PER_SCRIPT]
             found = {name: curves[name] for row in part if (name := name_of(row)) in curves}
             told.append(self._script("curves", number, found) if found else None)
         return {"curves": {}, "curve_scripts": told, "curves_each": CURVES_PER_SCRIPT}

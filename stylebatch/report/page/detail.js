@@ -103,10 +103,10 @@ function showStage(at) {
 }
 
 function showOthers(at) {
-  const content = images.content_of[at];
+  const content = contentOf(at);
   const found = [];
   for (let other = 0; other < images.n; other++) {
-    if (images.content_of[other] === content) found.push(other);
+    if (contentOf(other) === content) found.push(other);
   }
   byId("others").hidden = found.length < 2;
   byId("others-list").replaceChildren(
