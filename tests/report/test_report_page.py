@@ -412,6 +412,17 @@ def test_figures_answer(tab: Tab, written: Written) -> None:
     assert all_shown(tab) == expected
 
 
+def test_links_to_sections_lead_there_and_keep_what_is_chosen(tab: Tab) -> None:
+    tab.choose("label", "cats")
+    shown = tab.shown()
+    for name in ("speed", "failures", "gallery"):
+        tab.page.click(f".strip a[href='#{name}']")
+        tab.wait(f"Math.abs(document.getElementById('{name}').getBoundingClientRect().top) < 900")
+        assert tab.ask("document.activeElement.id") == name
+        assert tab.ask("location.hash") == "#label=cats"
+    assert tab.shown() == shown
+
+
 # While a run goes on
 
 

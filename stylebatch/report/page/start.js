@@ -6,6 +6,19 @@ function openTold(values) {
   if (at >= 0) openDetail(at);
 }
 
+// A section's link leads there; the address goes on holding what is chosen.
+function startSections() {
+  for (const link of document.querySelectorAll(".skip, .strip a")) {
+    link.addEventListener("click", (event) => {
+      const section = byId(link.hash.slice(1));
+      event.preventDefault();
+      section.tabIndex = -1;
+      section.scrollIntoView({ block: "start" });
+      section.focus({ preventScroll: true });
+    });
+  }
+}
+
 async function start() {
   for (const time of document.querySelectorAll("time[datetime]")) {
     const at = Date.parse(time.dateTime);
@@ -28,6 +41,7 @@ async function start() {
   fillForm();
   startGallery();
   startDetail();
+  startSections();
   showHits();
   restoreScroll();
   startLive(values.still === "1");
