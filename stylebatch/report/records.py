@@ -1,6 +1,7 @@
 """What an output tells of itself: its records, read as other programs read them."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +17,13 @@ from stylebatch.system import files
 
 # More images than that are no gallery any more: a sample by a hash of their names is shown.
 MOST_IMAGES = 200_000
+
+_NOT_SHOWN = frozenset(
+    {
+        *("content_digest", "style_digest", "mask", "mask_digest", "fingerprint", "digest"),
+        *("seed", "precision", "restored", "retried_with_adam", "levels"),
+    }
+)
 
 Row = dict[str, Any]
 
@@ -60,7 +68,7 @@ def read_records(dataset: Dataset) -> Records:
     share = MOST_IMAGES / max(records.num_images, MOST_IMAGES)
     for row in _lines(dataset.metadata):
         if share == 1 or crc32(row["file_name"].encode()) < share * 2**32:
-            records.images.append(row)
+            records.images.append(_slim(row))
     for row in _lines(dataset.failures):
         (records.annotation_failures if "annotation" in row else records.failures).append(row)
     records.settings = _read_json(dataset.settings)
@@ -103,6 +111,15 @@ def name_of(row: Mapping[str, Any]) -> str:
     """Return an image's path below `images/`."""
     name: str = row["file_name"]
     return name.removeprefix(f"{IMAGES}/")
+
+
+def _slim(row: Row) -> Row:
+    """Return a line of the metadata without what no page shows; texts that recur stand once."""
+    return {
+        key: sys.intern(value) if isinstance(value, str) else value
+        for key, value in row.items()
+        if key not in _NOT_SHOWN
+    }
 
 
 def _count_lines(path: Path) -> int:
