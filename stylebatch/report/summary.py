@@ -195,7 +195,8 @@ def _title(value: Row) -> str:
     recipe, extractor = value.get("recipe") or {}, value.get("extractor") or {}
     parts = [recipe.get("title"), extractor.get("arch")]
     if extractor:
-        parts += [f"{recipe.get('size_px')} px", f"{recipe.get('steps')} evaluations at most"]
+        steps = counted(int(recipe.get("steps") or 0), "evaluation")
+        parts += [f"{recipe.get('size_px')} px", f"{steps} at most"]
     return "; ".join(str(part) for part in parts if part)
 
 
