@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
 from stylebatch.errors import UserError
@@ -16,6 +14,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import LostOutputError
 from stylebatch.report import Report, make_report
 from stylebatch.run import write_records_beside
+from stylebatch.system.bars import passing_bar
 from stylebatch.system.log import logger
 from stylebatch.system.words import counted
 
@@ -36,7 +35,7 @@ def report(
     dataset = find_output(path)
     try:
         write_records_beside(dataset)
-        made = _make(dataset, is_shown=sys.stderr.isatty())
+        made = _make(dataset)
     except OSError as error:
         raise LostOutputError.from_os_error(error, dataset.root) from error
     typer.echo(_line(made))
@@ -53,7 +52,7 @@ def report_at_end(
         check: is called again and again, and may raise KeyboardInterrupt: then there is none.
     """
     try:
-        made = _make(dataset, is_shown=not is_quiet and sys.stderr.isatty(), check=check)
+        made = _make(dataset, is_shown=not is_quiet, check=check)
     except KeyboardInterrupt:
         reason = "stopped"
     except (UserError, OSError) as error:
@@ -112,21 +111,13 @@ def _line(made: Report) -> str:
 
 
 def _make(
-    dataset: Dataset, *, is_shown: bool, check: Callable[[], object] = lambda: None
+    dataset: Dataset, *, is_shown: bool = True, check: Callable[[], object] = lambda: None
 ) -> Report:
     """Make a report, with a bar on stderr."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
-        task = bar.add_task("report", total=None)
+    with passing_bar(is_wanted=is_shown) as show:
 
         def tell(doing: str, done: int, total: int) -> None:
-            bar.update(task, description=doing, completed=done, total=total or None)
+            show(doing, done, total or None)
             check()
 
         return make_report(dataset, tell)
