@@ -2,19 +2,10 @@
 
 import math
 
+from stylebatch.system.words import duration as duration
+
 # An estimate's texts are no finer than this (from, step): its figures would jump about.
 ROUGH_S = ((36_000, 3600), (3600, 300), (600, 60), (60, 10), (0, 1))
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people do: 42 s, 3 min 20 s, 2 h 05 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min"
 
 
 def age(seconds: float) -> str:

@@ -38,6 +38,10 @@ COMMANDS = {
         "records:metadata",
         "Write metadata.jsonl and its like from what is there: also while a run goes on.",
     ),
+    "report": (
+        "report:report",
+        "Write report/index.html: all pictures, their losses, failures, speed, settings.",
+    ),
     "judge": (
         "judge:judge",
         "Measure every image from its file: how much style, structure, colour and speckle it has.",

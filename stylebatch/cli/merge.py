@@ -4,6 +4,8 @@ import typer
 
 from stylebatch.cli.annotations import annotation_parts
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
+from stylebatch.cli.report import report_at_end
+from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.run import RunSummary, merge_output
 from stylebatch.system.words import counted
@@ -16,6 +18,8 @@ def merge(
     dataset = find_output(path)
     summary = merge_output(dataset, str(path) if path.is_file() else "")
     typer.echo(_line(dataset, summary))
+    if path.is_file() and load_manifest(path).run.report:
+        report_at_end(dataset, is_quiet=False)
     raise typer.Exit(summary.exit_code)
 
 

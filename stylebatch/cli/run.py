@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from stylebatch.cli.arguments import Changes, Rehash
 from stylebatch.cli.dry_run import dry_run
 from stylebatch.cli.durations import duration, roughly
 from stylebatch.cli.inputs import all_passed_over, staying
+from stylebatch.cli.report import report_at_end
 from stylebatch.cli.run_options import (
     AllowRemovals,
     DeadlineText,
@@ -38,6 +39,7 @@ from stylebatch.cli.streams import stand_all
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.preview.preview import preview
 from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
@@ -125,8 +127,21 @@ def _run_all(manifests: Sequence[Manifest], request: RunRequest, quiet: bool) ->
                 codes.append(error.exit_code)
                 continue
             _tell(loaded, summary, view)
+            if loaded.run.report and summary.shard is None:
+                report_at_end(Dataset(loaded.output), is_quiet=quiet, check=_check_once_more(stop))
             codes.append(summary.exit_code)
     return most_serious(codes)
+
+
+def _check_once_more(stop: StopRequest) -> Callable[[], None]:
+    """Return what ends the report when Ctrl-C comes from now on: it is not what was asked for."""
+    count = stop.count
+
+    def check() -> None:
+        if stop.count > count:
+            raise KeyboardInterrupt
+
+    return check
 
 
 def _from_now(request: RunRequest, started_s: float) -> RunRequest:

@@ -13,6 +13,7 @@ from rich.console import Console
 from stylebatch.cli import watch
 from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, find_output
 from stylebatch.cli.durations import roughly
+from stylebatch.cli.report import Fresh
 from stylebatch.cli.tables import print_table, say
 from stylebatch.cli.wording import furthest_text, left_text, stop_text
 from stylebatch.ledger import Ledger, open_together, read_standing
@@ -53,14 +54,21 @@ def status(
             help=f"--watch looks as often, or less; else {WATCH_S:g}.",
         ),
     ] = None,
+    is_page: Annotated[
+        bool, typer.Option("--html", help="--watch keeps report/index.html fresh as well.")
+    ] = False,
     changes: Changes = None,
 ) -> None:
     """Show how far an output is. Reads the ledger only: also while a run goes on."""
     if every_s is not None and not is_watched:
         raise typer.BadParameter("is of watching: add --watch", param_hint="--every")
+    if is_page and not is_watched:
+        todo = "is of watching: add --watch, or call `stylebatch report`"
+        raise typer.BadParameter(todo, param_hint="--html")
     datasets = [find_output(path, changes or ()) for path in paths or [DEFAULT_MANIFEST]]
     if len(datasets) == 1:
-        _show_one(datasets[0], every_s or WATCH_S, as_json=as_json, is_watched=is_watched)
+        page = Fresh(datasets[0]) if is_page else None
+        _show_one(datasets[0], every_s or WATCH_S, page, as_json=as_json, is_watched=is_watched)
     elif is_watched:
         raise typer.BadParameter("watches one output: name one", param_hint="--watch")
     else:
@@ -79,16 +87,23 @@ def _show_several(datasets: Sequence[Dataset], *, as_json: bool) -> None:
             _show_status(found, console)
 
 
-def _show_one(dataset: Dataset, every_s: float, *, as_json: bool, is_watched: bool) -> None:
+def _show_one(
+    dataset: Dataset, every_s: float, page: Fresh | None, *, as_json: bool, is_watched: bool
+) -> None:
     def look() -> dict[str, Any]:
         return read_status(dataset, is_watched=is_watched)
+
+    def renew(found: Mapping[str, Any]) -> None:
+        if page:
+            page.renew(is_running=watch.is_running(found))
 
     if is_watched and as_json:
         with suppress(KeyboardInterrupt):
             for found in watch.looks(look, every_s, lambda error: None):
                 typer.echo(json.dumps(found, ensure_ascii=False))
+                renew(found)
     elif is_watched:
-        watch.watch(look, _show_status, every_s)
+        watch.watch(look, _show_status, every_s, renew)
     elif as_json:
         typer.echo(json.dumps(look(), ensure_ascii=False, indent=2))
     else:

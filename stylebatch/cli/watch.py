@@ -57,7 +57,10 @@ def is_running(found: Found) -> bool:
 
 
 def watch(
-    look: Callable[[], Found], show: Callable[[Found, Console], None], every_s: float
+    look: Callable[[], Found],
+    show: Callable[[Found, Console], None],
+    every_s: float,
+    then: Callable[[Found], object] = lambda found: None,
 ) -> None:
     """Show what is found until no run is going on, or until Ctrl-C.
 
@@ -66,12 +69,14 @@ def watch(
 
     Args:
         show: prints what is found.
+        then: is called after that.
     """
     screen, rate = _Screen(), Rate()
     try:
         with screen:
             for found in looks(look, every_s, screen.note):
                 screen.draw(found, show, rate.tell(found))
+                then(found)
     except KeyboardInterrupt:
         pass  # what was drawn last stays
 

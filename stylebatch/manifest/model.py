@@ -154,6 +154,7 @@ class RunOptions:
         devices: `auto`, or names such as `cuda:0`, `mps`, `cpu`.
         cache: folder for style targets, None for the usual one.
         losses: how every evaluation's losses are written.
+        report: write the report at the end of a run.
         max_failures: a number of images, or a share of them such as `5%`; None: any number.
         max_removals: likewise of images that stand and whose input is gone, as a number or share.
     """
@@ -165,6 +166,7 @@ class RunOptions:
     deadline_s: float | None = None
     cache: Path | None = None
     losses: Losses = "csv"
+    report: bool = False
     max_deaths: int = 2
     max_retries: int = 2
     max_failures: int | str | None = None

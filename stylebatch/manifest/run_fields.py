@@ -71,6 +71,8 @@ class Run(Section):
     losses: Literal["csv", "parquet", "none"] = key("none", "csv")
     """of every evaluation: csv: a file for each image; parquet: one for some dozens, for very many
     images (`pip install 'stylebatch[export]'`); none: none"""
+    report: bool = key(True, False)
+    """write `report/index.html` when a run ends, as `stylebatch report` does at any time"""
     max_deaths: Annotated[int, Field(ge=1, le=100)] = key(3, 2)
     """an image that ends so many workers on its own is failed"""
     max_retries: Annotated[int, Field(ge=0, le=100)] = key(5, 2)

@@ -21,6 +21,7 @@ def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
         deadline_s=_seconds("deadline", run.deadline, findings),
         cache=root / run.cache if run.cache else None,
         losses=run.losses,
+        report=run.report,
         max_deaths=run.max_deaths,
         max_retries=run.max_retries,
         max_failures=run.max_failures,

@@ -40,6 +40,8 @@ class Dataset:
         self.settings = root / "settings.json"
         self.failures = root / "failures.jsonl"
         self.card = root / "README.md"
+        # A page that shows all of it, on request.
+        self.report = root / "report"
         self.state = root / ".stylebatch"
         # A folder for each run that has set something aside.
         self.stale = self.state / "stale"
@@ -54,6 +56,8 @@ class Dataset:
         self.gate = self.state / "gate"
         # Held while the records of the whole output are read from its ledgers and written.
         self.records = self.state / "records"
+        # Held while the report is written.
+        self.reporting = self.state / "report"
         self._shards = self.state / "shards"
         self.home = self._shards / shard.name if shard else self.state
         self.summary = (self.home if shard else root) / "run.json"

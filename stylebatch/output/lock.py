@@ -181,11 +181,25 @@ def writing_records(dataset: Dataset) -> Iterator[None]:
     """
     if stat_file(dataset.state) is None:  # which taking the lock would bring back
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(dataset.state))
-    lock = _file_lock(dataset.records)
+    with _waited_for(dataset, dataset.records, "its records have been written"):
+        yield
+
+
+@contextmanager
+def writing_report(dataset: Dataset) -> Iterator[None]:
+    """Let nobody else write the report meanwhile; errors as in `writing_records`."""
+    make_folder(dataset.state)  # only images and records may have been copied
+    with _waited_for(dataset, dataset.reporting, "its report has been written"):
+        yield
+
+
+@contextmanager
+def _waited_for(dataset: Dataset, path: Path, doing: str) -> Iterator[None]:
+    lock = _file_lock(path)
     try:
         _acquire(dataset, lock, GATE_S)
     except Timeout:
-        found = f"its records have been written for {GATE_S} s by others"
+        found = f"{doing} for {GATE_S} s by others"
         raise OutputHeldError(str(dataset.root), found, "", "try again later") from None
     try:
         yield

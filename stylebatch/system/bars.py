@@ -20,8 +20,11 @@ from stylebatch.system.words import counted
 
 
 @contextmanager
-def passing_bar() -> Iterator[Callable[[str, int, int | None], None]]:
+def passing_bar(*, is_wanted: bool = True) -> Iterator[Callable[[str, int, int | None], None]]:
     """Show on stderr how far something is, where that is a terminal; at its end nothing is left.
+
+    Args:
+        is_wanted: without it nothing is shown on a terminal either.
 
     Yields:
         what is to be told what is being done, how far it is, and of how much, None if nobody knows.
@@ -30,7 +33,7 @@ def passing_bar() -> Iterator[Callable[[str, int, int | None], None]]:
         *(TextColumn("{task.description}"), BarColumn()),
         *(MofNCompleteColumn(), TimeRemainingColumn()),
     )
-    console, is_shown = Console(stderr=True), sys.stderr.isatty()
+    console, is_shown = Console(stderr=True), is_wanted and sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
         task = bar.add_task("", total=None)
 

@@ -1,4 +1,4 @@
-"""Counts and sizes as people write them."""
+"""Counts, sizes and times as people write them."""
 
 import re
 
@@ -38,3 +38,14 @@ def parse_size(text: str) -> int:
     power = "_kmgt".index(unit) if unit else 0
     base = 1024 if is_binary else 1000
     return round(float(number) * float(base**power))
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people do: 42 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"

@@ -111,6 +111,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Small:
     small.pair |= {"originals": "copy", "levels": "full"}
     fields = {"side_by_side": True, "progress_at": [2], "start": "noise", "levels": 1}
     small.pair["override"] |= {**fields, "tolerance": 0.9, "window": 3}
+    small.document["run"]["report"] = True
     assert small.run().code == 3
     return small
 
@@ -119,7 +120,8 @@ def test_every_file_that_a_run_leaves_is_told(ran: Small) -> None:
     later = {".stylebatch/holder.json", ".stylebatch/activity.json", ".stylebatch/tmp/RUN/"}
     later |= {"losses/RUN-N.parquet", "metadata-SPLIT.jsonl", "images/SPLIT/metadata.jsonl"}
     later |= {".stylebatch/stale/RUN/", ".stylebatch/shards/I-of-N/"}
-    later |= {"scores.csv", ".stylebatch/saved/FINGERPRINT.safetensors"} | ANNOTATIONS
+    later |= {"scores.csv", ".stylebatch/saved/FINGERPRINT.safetensors", "report/data/"}
+    later |= ANNOTATIONS
     assert told_of(ran.out) == files().keys() - later
 
 

@@ -504,10 +504,8 @@ MEANING_ERRORS = [
     ),
     (
         "executor: inline",
-        "report: true",
-        "14: run.report: unknown key 'report'; known are cache, cpu_workers, deadline, devices, "
-        "executor, image_timeout, losses, max_deaths, max_failures, max_removals, max_retries, "
-        "precision, ray; remove it",
+        "reports: true",
+        "14: run.reports: unknown key 'reports' (did you mean 'report'?); correct it",
     ),
     (
         "executor: inline",

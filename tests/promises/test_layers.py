@@ -34,7 +34,7 @@ TABLE = """
     manifest device
     plan worker
     ledger api
-    run export
+    run export report
     preview verify
     cli
 """.strip()
@@ -55,11 +55,15 @@ WITHOUT = {
         *("api", "demo", "device", "extractors", "manifest", "pictures", "plan", "recipes"),
         *("transfer", "worker"),
     },
+    "report": {
+        *("annotations", "api", "data", "demo", "device", "extractors", "manifest", "plan"),
+        *("recipes", "transfer", "worker"),
+    },
 }
 # Rooms that are entered by their `__init__` only.
 FRONT_DOORS = {
-    *("demo", "export", "extractors.weights", "ledger", "manifest", "plan", "recipes", "run"),
-    "verify",
+    *("demo", "export", "extractors.weights", "ledger", "manifest", "plan", "recipes", "report"),
+    *("run", "verify"),
 }
 # Rooms whose `__init__` brings nothing, as something in them brings torch, or takes long.
 EMPTY = {
