@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml Makefile tools/install.py $(if $(LOCKS),$(wildcard $(LOCKS)/*.txt))
 INSTALL = $(BIN)/python tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: run help demo test quick test-lowest fault-test lock lint format picture bench clean
+.PHONY: run help demo test test-ray quick test-lowest fault-test lock lint format picture bench clean
 
 run: $(VENV)/.installed ## install, write the demonstration into demo/, make what pipeline.yaml says
 	@$(BIN)/stylebatch demo demo > /dev/null
@@ -32,6 +32,10 @@ demo: $(VENV)/.installed ## photographs, styles and a manifest to try, in demo/
 
 test: $(VENV)/.installed-dev ## every test: what CI runs
 	$(BIN)/python -m pytest
+
+# Minutes, as clusters start and end: without Ray `make test` skips these.
+test-ray: $(VENV)/.installed-ray ## the tests on real Ray clusters of this machine
+	$(BIN)/python -m pytest tests/run/test_ray.py
 
 quick: lint ## check a change: lint and every test that is not slow
 	$(BIN)/python -m pytest $(QUICK)
@@ -80,6 +84,7 @@ lock: $(VENV)-uv/bin/uv ## lock the newest versions
 	printf '%s\n' $(TORCH) > $(VENV)-uv/torch.txt
 	$(COMPILE) $(LOCK) --constraint $(VENV)-uv/torch.txt --extra dev --output-file locks/dev.txt
 	$(COMPILE) $(LOCK) --constraint locks/dev.txt --extra demo --output-file locks/run.txt
+	$(COMPILE) $(LOCK) --constraint locks/dev.txt --extra dev --extra ray --output-file locks/ray.txt
 
 clean: ## remove .venv, demo/, out/ and what tools have left
 	rm -rf $(VENV) $(VENV)-uv $(VENV)-lowest demo out out-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -96,6 +101,10 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/bin/python
 $(VENV)/.installed-dev: $(SOURCES) | $(VENV)/bin/python
 	@$(INSTALL) --extra dev $(if $(LOCKS),--lock $(LOCKS)/dev.txt)
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-ray: $(SOURCES) | $(VENV)/bin/python
+	@$(INSTALL) --extra dev,ray $(if $(LOCKS),--lock $(LOCKS)/ray.txt)
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 $(VENV)-uv/bin/uv: | $(VENV)/bin/python
 	$(BIN)/python -m venv $(VENV)-uv

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ HEAR_S = 20.0
 # Of each worker, so that the driver takes so many messages a second of all together at most.
 MOST_MESSAGES_S = 200.0
 STOP_TIMEOUT_S = 60.0
+# In which a head answers that is there.
+ANSWER_S = 20.0
 # What waits for a place for so long is told of.
 PATIENCE_S = 10.0
 # What Ray says of a process that ended by itself: it may be its image's doing.
@@ -282,6 +285,7 @@ def _connect(options: RayOptions) -> None:
         UserError: there is none.
     """
     where = None if options.address == "local" else options.address
+    _check_address(options.address)
     with _own_signals():
         try:
             ray.init(
@@ -292,9 +296,22 @@ def _connect(options: RayOptions) -> None:
                 runtime_env=dict(options.runtime_env) or None,
             )
         except (ConnectionError, ValueError, RayError) as error:
-            found = f"no cluster at {options.address} ({str(error).partition(chr(10))[0]})"
-            todo = "start one (`ray start --head`), name its address, or `address: local`"
-            raise UserError("run.ray.address", found, "", todo) from error
+            raise _no_cluster(options.address, str(error).partition("\n")[0]) from error
+
+
+def _check_address(address: str) -> None:
+    """Ask whether anybody is at HOST:PORT: Ray itself would ask for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), ANSWER_S).close()
+        except OSError as error:
+            raise _no_cluster(address, error.strerror or str(error)) from error
+
+
+def _no_cluster(address: str, why: str) -> UserError:
+    todo = "start one (`ray start --head`), name its address, or `address: local`"
+    return UserError("run.ray.address", f"no cluster at {address} ({why})", "", todo)
 
 
 @contextmanager
