@@ -112,7 +112,8 @@ class SavedImages:
 
     def _put(self, data: bytes, fingerprint: str) -> None:
         # Beside what is committed: what a killed run leaves there is swept.
-        folder = self._dataset.temporary_folder(self._spec.run_id) / f"worker{self._spec.worker}"
+        spec = self._spec
+        folder = self._dataset.worker_folder(spec.run_id, spec.worker, spec.incarnation)
         temporary = folder / "saved.tmp"
         try:
             write_synced(temporary, data, make_folders=False)
