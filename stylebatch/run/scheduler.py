@@ -1,7 +1,7 @@
 """Which jobs go next, together, under a pixel budget: plain numbers, no tensors."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
@@ -98,6 +98,8 @@ class Scheduler:
         self._num_held = 0
         self._num_workers = num_workers
         self._workers: dict[int, _Worker] = {}
+        # Kept as they change: of ten thousand workers each is asked for at every turn.
+        self._num_in_flight = self._num_alone = 0
         total = sum(group.num_jobs for group in groups)
         self._left = total if limit is None else min(limit, total)
         self._is_stopped = False
@@ -105,7 +107,7 @@ class Scheduler:
     @property
     def in_flight(self) -> int:
         """How many jobs workers have now."""
-        return sum(len(worker.in_flight) for worker in self._workers.values())
+        return self._num_in_flight
 
     @property
     def left(self) -> int:
@@ -186,14 +188,26 @@ class Scheduler:
             self._left -= len(jobs)
         elif suspect:
             self._suspects.remove(suspect)
-            state.has_suspect = True
-        state.in_flight.update((job.output, job) for job in jobs)
+            self._leave_alone(state)
+        self._hand_over(state, jobs)
         return jobs
+
+    def _hand_over(self, state: _Worker, jobs: Sequence[Job]) -> None:
+        state.in_flight.update((job.output, job) for job in jobs)
+        self._num_in_flight += len(jobs)
+
+    def _leave_alone(self, state: _Worker, *, is_alone: bool = True) -> None:
+        """Note whether a worker has a suspect, and so nothing else."""
+        self._num_alone += is_alone - state.has_suspect
+        state.has_suspect = is_alone
 
     def worker_lost(self, worker: int) -> Lost:
         """Count a worker out; what it had becomes suspects."""
         lost = self._workers.pop(worker, None)
         jobs = list(lost.in_flight.values()) if lost else []
+        if lost:
+            self._leave_alone(lost, is_alone=False)
+        self._num_in_flight -= len(jobs)
         self._suspects.extend(jobs)
         self._suspected.update(job.output for job in jobs)
         return Lost(jobs, len(jobs) == 1)
@@ -212,7 +226,8 @@ class Scheduler:
         if state is None or output not in state.in_flight:
             self.drop(output)
             return None
-        state.has_suspect = False
+        self._leave_alone(state, is_alone=False)
+        self._num_in_flight -= 1
         return state.in_flight.pop(output)
 
     def give_back(self, worker: int, outputs: Iterable[str]) -> None:
@@ -265,11 +280,11 @@ class Scheduler:
                 state.passed_over.add(suspect.shape)
                 continue
             self._suspects.remove(suspect)
-            state.has_suspect = True
-            state.in_flight[suspect.output] = suspect
+            self._leave_alone(state)
+            self._hand_over(state, [suspect])
             return [suspect]
         jobs = self._fresh_jobs(state, left_s, takes_s)
-        state.in_flight.update((job.output, job) for job in jobs)
+        self._hand_over(state, jobs)
         return jobs
 
     def _fresh_jobs(
@@ -309,9 +324,9 @@ class Scheduler:
         if not num_taken and has > slots + num_spare(slots) // 2:
             # In lots: each is a transaction of the ledger, which waits for the disk.
             return 0
-        feeding = [each for each in self._workers.values() if not each.has_suspect]
-        rest = self._left + num_taken + sum(len(each.in_flight) for each in feeding)
-        share = -(-rest // max(len(feeding), self._num_workers))
+        feeding = len(self._workers) - self._num_alone
+        rest = self._left + num_taken + self._num_in_flight - self._num_alone
+        share = -(-rest // max(feeding, self._num_workers))
         return max(min(most, share) - has, 0 if has else 1)
 
     def _queue_of(self, worker: _Worker) -> Queue | None:
