@@ -56,7 +56,7 @@ COMMANDS = {
     ),
     "verify": (
         "verify:verify",
-        "Hold every file of an output against its ledger and records; find what is not as it was.",
+        "Hold every file of an output against its ledger and records.",
     ),
     "restore": (
         "aside:restore",

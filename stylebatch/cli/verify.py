@@ -96,7 +96,7 @@ def _looked_at(found: Found) -> str:
     if found.loss_logs:
         told.append(counted(found.loss_logs, "loss log"))
     if found.annotations:
-        told.append(f"{found.annotations:,} files of annotations")
+        told.append(counted(found.annotations, "annotation file"))
     return ", ".join(told)
 
 

@@ -13,6 +13,7 @@ from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.output.metadata_lines import MetadataLines, parsed_line
 from stylebatch.run import metadata_row
 from stylebatch.system import files
+from stylebatch.system.words import counted
 from stylebatch.verify.differences import Difference, Found, Tell
 
 _BLOCK = 1000
@@ -65,9 +66,11 @@ def _others(dataset: Dataset, ledger: Ledger, lines: MetadataLines) -> Iterator[
                 path = f"{name}: {IMAGES}/{output}"
                 yield Difference("records", path, "a line tells of it, the ledger does not")
     if lines.num_others:
-        yield Difference("records", name, f"{lines.num_others} lines that tell of no image")
+        yield Difference("records", name, f"{counted(lines.num_others, 'line')} of no image")
     if lines.num_again:
-        yield Difference("records", name, f"{lines.num_again} images with more than one line")
+        yield Difference(
+            "records", name, f"more than one line of {counted(lines.num_again, 'image')}"
+        )
 
 
 def _in_settings(dataset: Dataset, used: Iterable[str]) -> Iterator[Difference]:
@@ -126,4 +129,6 @@ def _in_tables(dataset: Dataset, tops: Counter[str]) -> Iterator[Difference]:
                 if not (below / told).is_file():
                     yield Difference("records", where, f"tells of {told}, which is not there")
         if names != tops[top]:
-            yield Difference("records", where, f"has {names} lines for {tops[top]} images")
+            yield Difference(
+                "records", where, f"has {counted(names, 'line')} for {counted(tops[top], 'image')}"
+            )
