@@ -46,7 +46,7 @@ def trouble_of_rows(
     if list(evaluations) != list(range(1, len(evaluations) + 1)):
         return "its evaluations are not 1, 2, …"
     if len(evaluations) != facts.get("evaluations"):
-        return f"it has {len(evaluations)} evaluations, the image {facts.get('evaluations')}"
+        return f"it has evaluations 1 to {len(evaluations)}, its image {facts.get('evaluations')}"
     kept = (facts.get("losses") or {}).get("total")
     if kept is None or any(math.isclose(total, kept, rel_tol=_NEAR) for total in totals):
         return ""

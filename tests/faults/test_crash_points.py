@@ -261,10 +261,10 @@ def test_outputs_that_the_plan_no_longer_has_are_set_aside_once(
     make_trial: MakeTrial, marker: Path, point: str, turn: int
 ) -> None:
     trial = make_trial(FEW)
-    more = trial.small.photo("birds/more.png", 97)
+    trial.small.photo("birds/more.png", 97)
     assert trial.small.run("--executor", "inline").code == 0
     removed = {path: data for path, data in trial.small.images().items() if "birds" in path}
-    more.unlink()
+    trial.small.remove_photo("birds/more.png")
     ended = trial.run(environment=_crash(point, turn, marker))
     _check_reached(marker, ended)
     assert ended.code == -9
