@@ -7,16 +7,17 @@ from typing import TypeVar
 
 from stylebatch.records import Progress, Shape
 from stylebatch.system.stopped import StoppedClock
+from stylebatch.worker.spec import PROGRESS_EVERY_S
 
-PROGRESS_EVERY_S = 0.25
 T = TypeVar("T")
 
 
 class Meter:
     """Counts since the last report, and the evaluations behind images that are not done."""
 
-    def __init__(self, worker: int) -> None:
-        self._worker, self._clock = worker, StoppedClock()
+    def __init__(self, worker: int, every_s: float = PROGRESS_EVERY_S) -> None:
+        """Begin to count for a worker that reports so often."""
+        self._worker, self._every_s, self._clock = worker, every_s, StoppedClock()
         self._evaluations, self._seconds, self._reported_s = 0, 0.0, 0.0
         self._behind: Counter[str] = Counter()
 
@@ -61,7 +62,7 @@ class Meter:
             shape: of those that the evaluations were of.
         """
         now = time.monotonic()
-        if not is_due and now - self._reported_s < PROGRESS_EVERY_S:
+        if not is_due and now - self._reported_s < self._every_s:
             return None
         made, seconds = self._evaluations, self._seconds
         self._evaluations, self._seconds, self._reported_s = 0, 0.0, now

@@ -55,7 +55,7 @@ class PlainWorker:
         self._waiting = DecodeAhead(
             spec.root, spec.cache, spec.settings, spec.styles, spec.provenance
         )
-        self._meter = Meter(spec.worker)
+        self._meter = Meter(spec.worker, spec.report_every_s)
         self._kind: Kind | None = None
         self._turn_ends_s = 0.0
 

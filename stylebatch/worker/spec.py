@@ -12,6 +12,8 @@ from stylebatch.records import Kind, Losses, SlotsReduced, Style
 # What an image takes less time than is made anew rather than saved: a file of some dozen times its
 # pixels. A run that is stopped lasts so much longer at most.
 SAVE_AFTER_S = 30.0
+# How often a worker reports its progress, where there are not very many.
+PROGRESS_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class WorkerSpec:
             of its own, as one that is given up may go on for a while.
         max_slots: how many images of a shape, with masks or without, its memory suffices for,
             where that is known from another worker on its device.
+        report_every_s: how often it tells of its progress.
         save_after_s: from when on an image is saved if the run is stopped.
     """
 
@@ -54,6 +57,7 @@ class WorkerSpec:
     provenance: Mapping[str, str] = field(default_factory=dict)
     acceptances: Mapping[str, Acceptance] = field(default_factory=dict)
     losses: Losses = "csv"
+    report_every_s: float = PROGRESS_EVERY_S
     save_after_s: float = SAVE_AFTER_S
 
     def knowing(self, event: SlotsReduced) -> "WorkerSpec":

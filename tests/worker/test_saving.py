@@ -410,7 +410,8 @@ def test_a_full_disk_costs_what_is_half_made_and_nothing_else(bench: Bench) -> N
     worker = Worker(replace(bench.spec, pixel_budget=ALONE))
     worker.submit(bench.jobs[:1])
     worker.advance()
-    (bench.project.dataset.temporary_folder("run") / "worker0/saved.tmp").symlink_to("/dev/full")
+    folder = bench.project.dataset.worker_folder("run", 0, 0)
+    (folder / "saved.tmp").symlink_to("/dev/full")
     worker.save_slots()
     events = follow(worker)
     assert [event.outputs for event in of(JobsDropped, events)] == [(job.output,)]

@@ -25,7 +25,7 @@ from stylebatch.records import Event, Job, Notice, SlotsReduced, WorkerLost
 from stylebatch.system.words import counted
 from stylebatch.worker.actor import ActorWorker
 from stylebatch.worker.process import Message
-from stylebatch.worker.spec import WorkerSpec
+from stylebatch.worker.spec import PROGRESS_EVERY_S, WorkerSpec
 
 # How often the cluster's nodes are looked at.
 LOOK_EVERY_S = 2.0
@@ -127,6 +127,8 @@ class RayExecutor:
 
     def _begin(self, worker: int, place: str) -> None:
         spec = self._specs.get(worker) or replace(self._spec, worker=worker)
+        every_s = max(PROGRESS_EVERY_S, len(self._specs) / MOST_MESSAGES_S)
+        spec = replace(spec, report_every_s=every_s)
         # Of whoever comes next.
         self._specs[worker] = replace(spec, incarnation=spec.incarnation + 1)
         self._places[worker] = place
