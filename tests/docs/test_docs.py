@@ -136,7 +136,7 @@ def test_an_option_on_its_own_is_one_of_some_command(page: str) -> None:
 def test_commands_are_found() -> None:
     assert {name for name, _ in commands("README.md")} == {
         *("init", "run", "plan", "status", "merge", "stylize", "recipes", "clean", "export"),
-        *("judge", "report", "styles"),
+        *("judge", "report", "styles", "verify"),
     }
     weights = {name for name, _ in commands("docs/weights.md")}
     assert weights == {"weights list", "weights fetch", "weights convert", "doctor"}

@@ -132,6 +132,22 @@ def wheres(small: Small) -> list[int]:
     return [int(pid) for pid in re.findall(r"worker \d+ is there, on cpu of .*:(\d+)", text)]
 
 
+def hold_until_there_are(small: Small, num_workers: int) -> None:
+    """Stop the workers that are there until others have come: however fast the machine is."""
+    stopped = set[int]()
+
+    def are_there() -> bool:
+        for pid in set(filter(is_alive, wheres(small))) - stopped:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.add(pid)
+        return len(wheres(small)) >= num_workers
+
+    wait_until(are_there, f"{num_workers} workers")
+    for pid in stopped:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
 def deaths(small: Small) -> int:
     with closing(sqlite3.connect(small.out / ".stylebatch/ledger.sqlite")) as connection:
         (count,) = connection.execute("SELECT sum(deaths) FROM jobs").fetchone()
@@ -141,7 +157,9 @@ def deaths(small: Small) -> int:
 @needs_ray
 def test_it_makes_what_one_process_makes(small: Small, nodes: Nodes, inline: Small) -> None:
     nodes.add()
-    ended = ran(small)
+    process = start("run", str(small.manifest))
+    hold_until_there_are(small, 2)
+    ended = end(process)
     assert ended.code == 0, ended
     assert "26 of 26 are there" in ended.out
     assert small.images() == inline.images()
@@ -161,10 +179,11 @@ def test_a_node_that_is_lost_costs_nothing_and_one_that_comes_is_used(
 ) -> None:
     second = nodes.add()
     process = start("run", "--quiet", str(small.manifest))
-    wait_until(lambda: len(wheres(small)) == 2 and num_made(small) >= 2, "both at work")
+    hold_until_there_are(small, 2)
+    wait_until(lambda: num_made(small) >= 2, "some images")
     nodes.kill(second)
     nodes.add()
-    wait_until(lambda: len(wheres(small)) == 3 or process.poll() is not None, "the new one")
+    hold_until_there_are(small, 3)
     ended = end(process)
     assert ended.code == 0, ended
     assert small.images() == inline.images()
@@ -235,7 +254,7 @@ def test_a_number_of_workers_is_asked_for_and_waits_for_its_place(
     wait_until(lambda: num_made(small) >= 1, "an image of the one that has a place")
     assert len(wheres(small)) == 1
     nodes.add()
-    wait_until(lambda: len(wheres(small)) == 2 or process.poll() is not None, "the second")
+    hold_until_there_are(small, 2)
     ended = end(process)
     assert ended.code == 0, ended
     assert len(wheres(small)) == 2
