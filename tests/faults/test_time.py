@@ -121,6 +121,8 @@ def test_workers_that_fall_silent_are_ended(make_trial: MakeTrial) -> None:
     trial.small.write()
     run = trial.start()
     wait_until(lambda: trial.small.images() or run.is_over, "images")
+    # One that has not started yet would be waited for longer, and may not be needed any more.
+    wait_until(lambda: trial.small.log().count("is there, on") == 2 or run.is_over, "both of them")
     assert not run.is_over
     for pid in run.workers():
         os.kill(pid, signal.SIGSTOP)
