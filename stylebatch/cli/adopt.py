@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, ArgumentError, OutputPath
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, ArgumentError, OutputPath, check_merged
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.run import adopt_output
@@ -38,7 +38,5 @@ def _output(path: Path) -> Dataset:
     if not dataset.images.is_dir():
         todo = "the argument is a manifest or an output folder"
         raise ArgumentError(str(dataset.root), "no images are there", "", todo)
-    if shards := dataset.shards():
-        found = f"{counted(len(shards), 'shard')} not merged"
-        raise ArgumentError(str(dataset.root), found, "", "`stylebatch merge` first")
+    check_merged(dataset)
     return dataset

@@ -14,6 +14,7 @@ from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.run import describe_download
 from stylebatch.system.files import why_unwritable
+from stylebatch.system.words import counted
 
 DEFAULT_MANIFEST = Path("pipeline.yaml")
 OutputPath = Annotated[
@@ -84,6 +85,17 @@ def find_output(path: Path, changes: Sequence[str] = ()) -> Dataset:
         todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
         raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
     return dataset
+
+
+def check_merged(dataset: Dataset) -> None:
+    """Refuse an output with parts that are not merged.
+
+    Raises:
+        ArgumentError: there are some.
+    """
+    if shards := dataset.shards():
+        found = f"{counted(len(shards), 'shard')} not merged"
+        raise ArgumentError(str(dataset.root), found, "", "`stylebatch merge` first")
 
 
 def check_arch(arch: str) -> None:

@@ -2,7 +2,7 @@
 
 import math
 
-from stylebatch.system.words import duration as duration
+from stylebatch.system.words import duration
 
 # An estimate's texts are no finer than this (from, step): its figures would jump about.
 ROUGH_S = ((36_000, 3600), (3600, 300), (600, 60), (60, 10), (0, 1))

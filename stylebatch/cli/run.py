@@ -15,7 +15,7 @@ from stylebatch import manifest
 from stylebatch.cli.annotations import annotation_parts
 from stylebatch.cli.arguments import Changes, Rehash
 from stylebatch.cli.dry_run import dry_run
-from stylebatch.cli.durations import duration, roughly
+from stylebatch.cli.durations import roughly
 from stylebatch.cli.inputs import all_passed_over, staying
 from stylebatch.cli.report import report_at_end
 from stylebatch.cli.run_options import (
@@ -44,7 +44,7 @@ from stylebatch.output.shard import Shard
 from stylebatch.preview.preview import preview
 from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
 from stylebatch.run import run as run_pipeline
-from stylebatch.system.words import counted
+from stylebatch.system.words import counted, duration
 
 # What is left of a deadline that is over.
 LEAST_S = 0.001

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, ArgumentError, OutputPath, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, check_merged, find_output
 from stylebatch.cli.tables import print_table, say
 from stylebatch.output.layout import Dataset
 from stylebatch.system.bars import passing_bar
@@ -41,9 +41,8 @@ def verify(
     Ends with 3 where anything differs. Also while a run goes on.
     """
     dataset = find_output(path)
-    if is_repair and (shards := dataset.shards()):
-        told = f"{counted(len(shards), 'shard')} not merged"
-        raise ArgumentError(str(dataset.root), told, "", "`stylebatch merge` first")
+    if is_repair:
+        check_merged(dataset)
     look = repair_output if is_repair else verify_output
     with passing_bar() as tell:
         found = look(dataset, tell, is_quick=is_quick)

@@ -1,6 +1,5 @@
 """Safetensors files that vouch for what they hold."""
 
-import json
 from collections.abc import Mapping
 from hashlib import blake2b
 
@@ -10,7 +9,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stylebatch.library.cached import DIGEST
-from stylebatch.library.digests import in_order
+from stylebatch.library.digests import in_order, read_header
 from stylebatch.system.files import DIGEST_BYTES
 
 # The name of a text in a file's metadata.
@@ -51,7 +50,7 @@ def decode_tensors(data: bytes) -> tuple[dict[str, Tensor], str]:
         UnvouchedError: other bytes than it gave.
     """
     try:
-        tensors, metadata = load(data), _metadata(data)
+        tensors, metadata = load(data), read_header(data)[0].get("__metadata__", {})
         told, text = metadata.get(DIGEST), metadata.get(TEXT, "")
         found = _digest(tensors, text)
     except _UNREADABLE as error:
@@ -61,13 +60,6 @@ def decode_tensors(data: bytes) -> tuple[dict[str, Tensor], str]:
     if told != found:
         raise UnvouchedError("damaged")
     return tensors, text
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """Return a safetensors file's metadata; its header's length stands before it."""
-    length = int.from_bytes(data[:8], "little")
-    found: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    return found
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:

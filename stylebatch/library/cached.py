@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load
 
-from stylebatch.library.digests import digest_arrays
+from stylebatch.library.digests import digest_arrays, read_header
 from stylebatch.library.style_file import SUFFIX
 from stylebatch.system import files
 
@@ -88,8 +88,7 @@ def read_cached(cache: Path, key: str) -> dict[str, NDArray[Any]] | None:
     try:
         data = files.read_bytes(cache / FOLDER / f"{key}{SUFFIX}")
         arrays = load(data)
-        length = int.from_bytes(data[:8], "little")
-        told = json.loads(data[8 : 8 + length])["__metadata__"][DIGEST]
+        told = read_header(data)[0]["__metadata__"][DIGEST]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
     return arrays if told == digest_arrays(arrays) else None

@@ -22,12 +22,21 @@ def digest_arrays(arrays: Arrays) -> str:
     return state.hexdigest()
 
 
+def read_header(data: bytes) -> tuple[dict[str, Any], int]:
+    """Return a safetensors file's header, and where its tensors begin.
+
+    Raises:
+        ValueError: there is none.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:end]), end
+
+
 def in_order(data: bytes) -> bytes:
     """Return a safetensors file's bytes with its metadata sorted: it is written in any order."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
+    header, end = read_header(data)
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     # Tensors begin at a multiple of eight bytes.
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+    return len(text).to_bytes(8, "little") + text + data[end:]

@@ -1,11 +1,11 @@
 """`metadata.jsonl` as it lies there: what it tells of an image, whoever has edited it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from stylebatch.output.foreign import is_line_of_ours
+from stylebatch.output.json_lines import parse_mapping
 from stylebatch.output.layout import IMAGES
 from stylebatch.system import files
 
@@ -26,7 +26,7 @@ class MetadataLines:
         self._places: dict[str, int] = {}
         self._file = path.open("rb") if files.stat_file(path) is not None else None
         while self._file is not None and (text := self._file.readline()):
-            line = parsed_line(text)
+            line = parse_mapping(text)
             name = line.get("file_name")
             if not (is_line_of_ours(line) and isinstance(name, str) and name.startswith(_ABOVE)):
                 self.num_others += 1
@@ -55,13 +55,4 @@ class MetadataLines:
 
     def line_of(self, output: str) -> dict[str, Any]:
         """Return an image's line, {} where there is none."""
-        return parsed_line(self.text_of(output))
-
-
-def parsed_line(text: bytes) -> dict[str, Any]:
-    """Return the mapping that a text of JSON holds, {} where it holds none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return parse_mapping(self.text_of(output))

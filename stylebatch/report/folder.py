@@ -10,8 +10,6 @@ from stylebatch.system import files
 # Says that the folder is ours: without it nothing in there is touched.
 MARKER = ".stylebatch-report"
 _MARKER_TEXT = b"Made by `stylebatch report`, which replaces and removes what is in this folder.\n"
-# What a process leaves that is killed while it writes.
-_UNFINISHED_S = 3600.0
 
 
 class ReportError(UserError):
@@ -48,7 +46,7 @@ class ReportFolder:
             files.write_atomic(marker, _MARKER_TEXT, make_folders=False)
         for folder in (self.data, self.thumbnails):
             folder.mkdir(exist_ok=True)
-        files.sweep_unfinished(self.root, _UNFINISHED_S)
+        files.sweep_unfinished(self.root, files.UNFINISHED_S)
 
     def _is_empty(self) -> bool:
         return self.root.is_dir() and not os.listdir(self.root)

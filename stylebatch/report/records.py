@@ -12,6 +12,7 @@ from zlib import crc32
 
 from stylebatch.ledger import read_standing
 from stylebatch.output.activity import read_activity
+from stylebatch.output.json_lines import read_mapping
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.system import files
 
@@ -71,8 +72,8 @@ def read_records(dataset: Dataset) -> Records:
             records.images.append(_slim(row))
     for row in _lines(dataset.failures):
         (records.annotation_failures if "annotation" in row else records.failures).append(row)
-    records.settings = _read_json(dataset.settings)
-    summaries = [_read_json(each.summary) for each in (dataset.whole, *dataset.shards())]
+    records.settings = read_mapping(dataset.settings)
+    summaries = [read_mapping(each.summary) for each in (dataset.whole, *dataset.shards())]
     records.runs = [each for each in summaries if each]
     return records
 
@@ -136,11 +137,3 @@ def _lines(path: Path) -> Iterator[Row]:
                 row = json.loads(line)
                 if isinstance(row, dict) and ("file_name" in row or "annotation" in row):
                     yield row
-
-
-def _read_json(path: Path) -> Row:
-    with suppress(OSError, ValueError):
-        found = json.loads(files.read_bytes(path))
-        if isinstance(found, dict):
-            return found
-    return {}

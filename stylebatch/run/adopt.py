@@ -9,9 +9,10 @@ from typing import Any
 
 from stylebatch.ledger import AdoptedImage, Ledger, LedgerError, is_damage, open_together
 from stylebatch.output.foreign import check_records
+from stylebatch.output.json_lines import read_mapping
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
-from stylebatch.output.metadata_lines import MetadataLines, parsed_line
+from stylebatch.output.metadata_lines import MetadataLines
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, output_errors
@@ -162,11 +163,7 @@ def _digest(path: Path) -> str:
 
 
 def _settings(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        found = parsed_line(files.read_bytes(path))
-    except OSError:
-        return {}
-    return {key: value for key, value in found.items() if isinstance(value, dict)}
+    return {key: value for key, value in read_mapping(path).items() if isinstance(value, dict)}
 
 
 def _move_damaged(path: Path) -> Path | None:

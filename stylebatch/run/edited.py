@@ -1,9 +1,9 @@
 """Records that somebody has edited are set aside before they are written anew."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from stylebatch.output.json_lines import read_mapping
 from stylebatch.output.layout import Dataset
 from stylebatch.run.session import new_run_id
 from stylebatch.system import files
@@ -15,7 +15,7 @@ def set_edited_aside(dataset: Dataset) -> Iterator[str]:
     What is known of them is forgotten: until `note_written` says otherwise they are being written,
     and what a kill leaves is nobody's edit.
     """
-    written = _written(dataset)
+    written = read_mapping(dataset.written)
     files.remove_file(dataset.written)
     folder = dataset.stale_folder(new_run_id())
     for path in _records(dataset):
@@ -39,11 +39,3 @@ def note_written(dataset: Dataset) -> None:
 
 def _records(dataset: Dataset) -> tuple[Path, ...]:
     return (dataset.metadata, dataset.settings, dataset.failures)
-
-
-def _written(dataset: Dataset) -> dict[str, str]:
-    try:
-        found = json.loads(files.read_bytes(dataset.written))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

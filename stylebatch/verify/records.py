@@ -8,9 +8,9 @@ from typing import Any
 
 from stylebatch.ledger import Ledger
 from stylebatch.output.by_names import table_folder
-from stylebatch.output.json_lines import json_line
+from stylebatch.output.json_lines import json_line, parse_mapping
 from stylebatch.output.layout import IMAGES, Dataset
-from stylebatch.output.metadata_lines import MetadataLines, parsed_line
+from stylebatch.output.metadata_lines import MetadataLines
 from stylebatch.run import metadata_row
 from stylebatch.system import files
 from stylebatch.system.words import counted
@@ -50,7 +50,7 @@ def _trouble_in_line(lines: MetadataLines, row: dict[str, Any]) -> str:
     expected = json_line(row)
     if text.rstrip(b"\n") == expected.encode():
         return ""
-    told, wanted = parsed_line(text), json.loads(expected)
+    told, wanted = parse_mapping(text), json.loads(expected)
     missing = object()
     keys = [key for key in (wanted | told) if told.get(key, missing) != wanted.get(key, missing)]
     return f"told otherwise than in the ledger: {', '.join(keys)}" if keys else ""
@@ -96,7 +96,7 @@ def _in_failures(dataset: Dataset, ledger: Ledger) -> Iterator[Difference]:
     told: Counter[str] = Counter()
     if dataset.failures.is_file():
         with dataset.failures.open("rb") as file:
-            rows = map(parsed_line, file)
+            rows = map(parse_mapping, file)
             told.update(str(row.get("file_name")) for row in rows if "annotation" not in row)
     failed = Counter(f"{IMAGES}/{row['output']}" for row in ledger.failures())
     for path in sorted((failed - told).keys()):
@@ -125,7 +125,7 @@ def _in_tables(dataset: Dataset, tops: Counter[str]) -> Iterator[Difference]:
         with path.open("rb") as file:
             for line in file:
                 names += 1
-                told = str(parsed_line(line).get("file_name"))
+                told = str(parse_mapping(line).get("file_name"))
                 if not (below / told).is_file():
                     yield Difference("records", where, f"tells of {told}, which is not there")
         if names != tops[top]:

@@ -29,10 +29,10 @@ from support.runs import (
 from support.terminal import listing, on_a_terminal, screen
 
 import stylebatch
-from stylebatch.cli.durations import duration
 from stylebatch.cli.main import COMMANDS as LISTED
 from stylebatch.pictures.contact_sheet import check_sheet_path, contact_sheet
 from stylebatch.recipes import needs_network, recipe_names
+from stylebatch.system.words import duration
 
 COMMANDS = ["run", "plan", "status", "stylize", "demo", "recipes", "schema", "doctor", "weights"]
 WEIGHTS_COMMANDS = ["list", "fetch", "convert"]

@@ -97,9 +97,7 @@ def test_a_night_needs_no_style_images_and_makes_the_same(shelf: Shelf) -> None:
     assert small.run().code == 0
     wanted = small.images()
     shelf.export()
-    shelf.forget_images()
-    shelf.bring("s")
-    shelf.bring("t")
+    shelf.move_to_library()
     shelf.use("library:s", "library:t")
     # The same fingerprints: nothing is made again, only what the records say of the style changes.
     assert small.again() == set()
@@ -118,9 +116,7 @@ def test_what_was_not_exported_is_computed_from_the_image_in_the_file(shelf: She
     small.pair["size_px"] = 60
     assert small.run().code == 0
     wanted = small.images()
-    shelf.forget_images()
-    shelf.bring("s")
-    shelf.bring("t")
+    shelf.move_to_library()
     shelf.use("library:s", "library:t")
     start_over(small)
     assert small.run().code == 0
@@ -144,9 +140,7 @@ def test_whatever_looks_at_a_style_sees_its_image(shelf: Shelf, override: dict[s
     wanted = small.images()
     beside = {path.name: path.read_bytes() for path in small.out.glob("side_by_side/**/*.png")}
     shelf.export()
-    shelf.forget_images()
-    shelf.bring("s")
-    shelf.bring("t")
+    shelf.move_to_library()
     shelf.use("library:s", "library:t")
     start_over(small)
     assert small.run().code == 0
@@ -244,9 +238,7 @@ def test_a_preview_and_an_estimate_know_styles_of_the_library(shelf: Shelf) -> N
     small = shelf.small
     shelf.export()
     shelf.export("t", "--without-image")
-    shelf.forget_images()
-    shelf.bring("s")
-    shelf.bring("t")
+    shelf.move_to_library()
     shelf.use("library:s", "library:t")
     ended = small.run("--preview", "4")
     assert ended.code == 0, ended
@@ -383,9 +375,7 @@ def test_damaged_targets_are_computed_again_from_the_image_and_told_once(shelf: 
     assert small.run().code == 0
     wanted = small.images()
     shelf.export()
-    shelf.forget_images()
-    shelf.bring("s")
-    shelf.bring("t")
+    shelf.move_to_library()
     flip(shelf.place("s"), "conv1_1")
     shelf.use("library:s", "library:t")
     start_over(small)
@@ -403,9 +393,7 @@ def test_damaged_targets_are_computed_again_from_the_image_and_told_once(shelf: 
 def test_without_an_image_damage_fails_the_jobs_of_that_style_only(shelf: Shelf) -> None:
     small = shelf.small
     shelf.export("--without-image")
-    shelf.forget_images()
-    shelf.bring("s")
-    shelf.bring("t")
+    shelf.move_to_library()
     flip(shelf.place("s"), "conv1_1")
     shelf.use("library:s", "library:t")
     ended = small.run()

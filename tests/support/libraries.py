@@ -53,6 +53,12 @@ class Shelf:
             for path in folder.glob("*"):
                 path.unlink()
 
+    def move_to_library(self) -> None:
+        """Let there be no style images any more but what was exported, by name."""
+        self.forget_images()
+        self.bring("s")
+        self.bring("t")
+
     def use(self, *styles: Any) -> Small:
         """Let the manifest's pair have these styles."""
         self.small.pair["styles"] = list(styles)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from support.followed import follow as to_its_end
 from support.loss_logs import read_log
 from support.projects import Project, project_of_three
 from support.runs import SHALLOW, wait_until
@@ -101,15 +102,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def follow(worker: Worker) -> list[Event]:
-    """Advance until it is idle; return all that happened."""
-    events: list[Event] = []
-
-    def is_over() -> bool:
-        events.extend(worker.advance())
-        return worker.is_idle
-
-    wait_until(is_over, "an idle worker")
-    worker.close()
+    """Advance until it is idle, which nothing may end; return all that happened."""
+    events = to_its_end(worker)
     assert not [event for event in events if isinstance(event, RunFailed)], events
     return events
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.followed import follow
 from support.projects import Project, project_of_three
 from support.runs import SHALLOW, wait_until
 
@@ -55,19 +56,6 @@ def spec(project: Project, jobs: list[Job]) -> Iterator[WorkerSpec]:
             styles=styles,
             cache=project.root / "cache",
         )
-
-
-def follow(worker: Worker) -> list[Event]:
-    """Advance until it is idle; return all that happened."""
-    events: list[Event] = []
-
-    def is_over() -> bool:
-        events.extend(worker.advance())
-        return worker.is_idle
-
-    wait_until(is_over, "an idle worker")
-    worker.close()
-    return events
 
 
 def test_each_job_comes_out_once_with_its_file_and_all_its_evaluations(

@@ -73,6 +73,9 @@ class RayExecutor:
         self._specs: dict[int, WorkerSpec] = {}
         self._places: dict[int, str] = {}
         self._refs: dict[Any, _Actor] = {}
+        # Made once: Ray sends each to the cluster.
+        made = ray.remote(max_restarts=0, concurrency_groups={"tell": 1, "hear": 1})
+        self._actor_class: Any = made(ActorWorker)
         self._looked_s = -math.inf
         self._is_our_connection = self._has_told = False
 
@@ -94,10 +97,10 @@ class RayExecutor:
                 if worker not in self._specs:
                     self._begin(worker, "")
             return
-        taken = {(self._places[worker]) for worker in self._actors}
+        taken = {self._places[worker] for worker in self._actors}
+        known = {place: worker for worker, place in self._places.items()}
         for place in self._all_places():
             if place not in taken:
-                known = {place: worker for worker, place in self._places.items()}
                 self._begin(known.get(place, len(self._specs)), place)
 
     def _all_places(self) -> Iterator[str]:
@@ -133,10 +136,7 @@ class RayExecutor:
         self._specs[worker] = replace(spec, incarnation=spec.incarnation + 1)
         self._places[worker] = place
         node = place.partition("/")[0]
-        actor_class = ray.remote(max_restarts=0, concurrency_groups={"tell": 1, "hear": 1})(
-            ActorWorker
-        )
-        handle = actor_class.options(**self._resources(node)).remote()
+        handle = self._actor_class.options(**self._resources(node)).remote()
         actor = _Actor(spec, handle, node, time.monotonic())
         self._actors[worker] = actor
         begun = handle.begin.options(concurrency_group="tell").remote(spec, os.getcwd())
