@@ -13,14 +13,15 @@ def glob_regex(*patterns: str) -> re.Pattern[str]:
     """Return what matches the whole of a path that one of some globs matches; case counts.
 
     As `glob.glob(…, recursive=True)` finds files: `**` as a whole part stands for any folders,
-    also none; at the end for all that is below. `folder/` is `folder/**`.
+    also none; at the end for all that is below. `folder/` is `folder/**`, and `./` is nothing.
     """
     return re.compile("|".join(f"(?:{_translated(pattern)})" for pattern in patterns), re.DOTALL)
 
 
 def _translated(pattern: str) -> str:
-    parts = pattern.removeprefix("./").split("/")
-    if not parts[-1]:
+    *folders, name = pattern.split("/")
+    parts = [*(part for part in folders if part != "."), name]
+    if not name:
         parts[-1] = "**"
     last = len(parts) - 1
     return "".join(_of_part(part, is_last=number == last) for number, part in enumerate(parts))

@@ -15,6 +15,7 @@ from support.faults import (
     COUNTS,
     FEW,
     IS_LONG,
+    LONG,
     MANY,
     OTHERWISE,
     SEED,
@@ -163,7 +164,7 @@ def test_a_worker_that_ends_there_is_replaced(
 def test_what_a_worker_saved_that_ended_before_it_said_so_is_gone_on_with(
     make_trial: MakeTrial, marker: Path, point: str, turn: int
 ) -> None:
-    trial = make_trial(FEW._replace(steps=100))
+    trial = make_trial(LONG)
     process = begin(trial.small, 0.05, _crash(point, turn, marker))
     os.kill(process.pid, signal.SIGTERM)
     ended = end(process)

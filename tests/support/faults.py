@@ -49,12 +49,14 @@ class Kind(NamedTuple):
         photos: each with two styles.
         is_broken: one photograph more, which can't be decoded.
         has_large: one more, whose images are the largest files of all.
+        size_px: of the images.
     """
 
     photos: int
     steps: int
     is_broken: bool = False
     has_large: bool = False
+    size_px: int = 16
 
 
 FEW = Kind(6, 3)
@@ -62,6 +64,7 @@ MANY = Kind(28, 25)
 OTHERWISE = MANY._replace(steps=20)
 BROKEN = Kind(6, 3, is_broken=True)
 LARGE = Kind(6, 3, has_large=True)
+LONG = Kind(6, 300, size_px=64)
 
 _finished: dict[Kind, Small] = {}
 
@@ -79,7 +82,7 @@ def undisturbed(kind: Kind, new_folder: Callable[[str], Path]) -> Small:
 def _project(root: Path, kind: Kind) -> Small:
     small = small_project(root)
     for number in range(kind.photos - 2):
-        small.photo(f"cats/{number:02}.png", 100 + number)
+        small.photo(f"cats/{number:02}.png", 100 + number, kind.size_px, kind.size_px)
     if kind.is_broken:
         photo = small.photo("dogs/broken.png", 99)
         data = bytearray(photo.read_bytes())
@@ -93,7 +96,7 @@ def _project(root: Path, kind: Kind) -> Small:
 
 def describe(small: Small, kind: Kind) -> None:
     """Write the manifest of a kind: two workers that share two cores."""
-    small.pair["steps"] = kind.steps
+    small.pair |= {"steps": kind.steps, "size_px": kind.size_px}
     small.pair["override"] |= {"content_layers": {"conv1_1": 1}}
     small.document["run"] |= {"executor": "local", "cpu_workers": 2, "max_deaths": 100}
     small.write()

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 
 from support.runs import Small, end, one_core, wait_until
 
-# Images are worth a file after so many seconds, and the rest of a night an image.
+# Images are worth a file after so many seconds, and the rest of a night an image; how far the run
+# is is written at once.
 CODE = """
 import sys
-from stylebatch.run import limits, start
+from stylebatch.run import activity, limits, start
+activity.EVERY_S = 0.0
 start.SAVE_AFTER_S = limits.WORTH_BEGINNING_S = float(sys.argv.pop(1))
 from stylebatch.cli import main
 main()

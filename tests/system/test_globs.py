@@ -1,6 +1,7 @@
 """Globs on paths, against those of the standard library on real files."""
 
 import glob
+import re
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found(root: Path, pattern: str) -> set[str]:
-    return set(glob.glob(pattern, root_dir=root, recursive=True)) & set(FILES)
+    paths = glob.glob(pattern, root_dir=root, recursive=True)
+    return {re.sub(r"(^|(?<=/))(\./)+", "", path) for path in paths} & set(FILES)
 
 
 PART = st.text("ab*?.jpgcats[]!-^+\\", min_size=1, max_size=5)
@@ -44,12 +46,12 @@ def test_a_glob_matches_what_the_standard_library_finds(root: Path, parts: list[
     [
         *("**", "*", "**/*.jpg", "cats/**", "**/a.jpg", "cats/*", "*/more/**", "**/more/**/*.png"),
         *("[aA].jpg", "[!a].*", "dogs/[]].jpg", "dogs/[^].jpg", "dogs/[!a-z].jpg", "cats/b[[]1].*"),
-        *("cats/a+b.jpg", "?.png", "./a.jpg"),
+        *("cats/a+b.jpg", "?.png", "./a.jpg", "cats/././*"),
     ],
 )
 def test_what_people_write(root: Path, pattern: str) -> None:
     matched = {path for path in FILES if glob_regex(pattern).fullmatch(path)}
-    assert matched == found(root, pattern.removeprefix("./"))
+    assert matched == found(root, pattern)
     assert matched
 
 
