@@ -36,6 +36,7 @@ from stylebatch.run.start import (
     check_one_disk,
     check_output,
     make_executor,
+    passed_over_options,
     prepare_all_weights,
     worker_specs,
 )
@@ -225,6 +226,7 @@ class _Run:
             )
 
     def _make(self, planned: PlannedJobs, specs: list[WorkerSpec], begun: list[Job]) -> Tally:
+        self._warn(passed_over_options(self.manifest.run))
         settings = self.manifest.all_settings()
         scheduler = Scheduler(
             planned,

@@ -18,7 +18,7 @@ from stylebatch.extractors.weights import (
     is_fetched,
     load_tensors,
 )
-from stylebatch.manifest import Manifest
+from stylebatch.manifest import Manifest, RunOptions
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_table import check_parquet
 from stylebatch.output.shard import Shard
@@ -235,7 +235,7 @@ def worker_specs(
     elif manifest.needs_network:
         # A network keeps all cores busy from one process.
         names, workers = find_devices(manifest), 1
-    if options.cpu_workers != "auto":
+    if options.cpu_workers != "auto" and options.executor != "ray":
         workers = options.cpu_workers
     devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
     if options.executor == "inline":
@@ -263,6 +263,17 @@ def worker_specs(
         replace(first, worker=n, device=device, cores=next(cores, ()) if device == "cpu" else ())
         for n, device in enumerate(devices)
     ]
+
+
+def passed_over_options(options: RunOptions) -> list[str]:
+    """Return what is said of options that the executor does not heed."""
+    named = {"run.devices": options.devices, "run.cpu_workers": options.cpu_workers}
+    found = [name for name, value in named.items() if value != "auto"]
+    if options.executor != "ray" or not found:
+        return []
+    # What a node has this machine can't know.
+    instead = "run.ray.workers, cpus and gpus tell what each worker gets of the cluster"
+    return [f"{' and '.join(found)}: passed over with executor ray: {instead}"]
 
 
 def make_executor(manifest: Manifest, specs: list[WorkerSpec]) -> Executor:

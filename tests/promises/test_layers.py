@@ -299,7 +299,7 @@ TELL_TORCH = 'print(sorted({"torch", "torchvision"} & sys.modules.keys()))'
 
 
 def test_no_module_but_those_brings_torch_when_it_is_imported() -> None:
-    without = ("__main__", *(() if importlib.util.find_spec("ray") else ("on_ray",)))
+    without = ("__main__", *(() if importlib.util.find_spec("ray") else ("on_ray", "ray_cluster")))
     light = [name for name in MODULES if not (brings_torch(name) or name.endswith(without))]
     assert {"stylebatch.cli.main", "stylebatch.run", "stylebatch.worker.spec"} <= set(light)
     code = f"import sys, {', '.join(light)}\n{TELL_TORCH}"

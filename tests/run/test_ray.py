@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -50,6 +51,27 @@ def cluster() -> Iterator[Any]:
             yield made
         finally:
             made.shutdown()
+
+
+class Ballast:
+    """Memory that a process of its own takes until it is let go."""
+
+    CODE = """
+import os, sys, time
+kept = []
+while not os.path.exists(sys.argv[1]):
+    if len(kept) < 64:
+        kept.append(os.urandom(1) * 2**28)
+    time.sleep(0.2)
+"""
+
+    def __init__(self, until: Path) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", self.CODE, str(until)])
+        self._until = until
+
+    def let_go(self) -> None:
+        self._until.touch()
+        self._process.wait(PATIENCE_S)
 
 
 class Nodes:
@@ -249,6 +271,7 @@ def test_a_number_of_workers_is_asked_for_and_waits_for_its_place(
     small: Small, nodes: Nodes, inline: Small
 ) -> None:
     small.document["run"]["ray"] |= {"workers": 3, "cpus": 1}
+    small.document["run"] |= {"devices": ["cpu"], "cpu_workers": 7}
     small.write()
     process = start("run", "--quiet", str(small.manifest))
     wait_until(lambda: num_made(small) >= 1, "an image of the one that has a place")
@@ -259,6 +282,8 @@ def test_a_number_of_workers_is_asked_for_and_waits_for_its_place(
     assert ended.code == 0, ended
     assert len(wheres(small)) == 2
     assert small.images() == inline.images()
+    (warning,) = small.summary()["warnings"]
+    assert "run.devices and run.cpu_workers: passed over with executor ray" in warning
 
 
 @needs_ray
@@ -280,6 +305,40 @@ def test_an_image_that_ends_its_worker_each_time_is_failed(small: Small, nodes: 
     ended = end(process)
     assert ended.code == 3, ended
     assert "its worker died 1 time while it was alone with this image" in ended.err
+
+
+@needs_ray
+def test_a_worker_that_rays_memory_monitor_ends_is_replaced(
+    small: Small, nodes: Nodes, inline: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private.utils import get_system_memory, get_used_memory
+
+    # Of what is there now three GiB more: enough for a worker, too little for the ballast.
+    most = (get_used_memory() + 3 * 2**30) / get_system_memory()
+    monkeypatch.setenv("RAY_memory_usage_threshold", str(most))
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    nodes.kill(nodes.nodes[0])
+    nodes.add()
+    process = start("run", "--quiet", str(small.manifest))
+    wait_until(lambda: num_made(small) >= 2, "some images")
+    ballast = Ballast(tmp_path / "enough")
+    try:
+        wait_until(lambda: "ran low on memory" in small.log(), "a worker that is ended")
+    finally:
+        ballast.let_go()
+    ended = end(process)
+    assert ended.code == 0, ended
+    assert small.images() == inline.images()
+
+
+@needs_ray
+def test_a_runtime_environment_that_can_not_be_made_ends_the_run(
+    small: Small, nodes: Nodes
+) -> None:
+    small.document["run"]["ray"] |= {"runtime_env": {"pip": ["/nowhere/none-1-py3-none-any.whl"]}}
+    ended = ran(small)
+    assert ended.code == 5, ended
+    assert "its runtime environment can't be made" in ended.err
 
 
 @needs_ray

@@ -3,25 +3,29 @@
 What Ray does is left to it: where an actor runs, what nodes there are, which of them have died.
 """
 
-import logging
 import math
 import os
-import signal
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError
+from ray.exceptions import (
+    ActorUnavailableError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RuntimeEnvSetupError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stylebatch.errors import UserError
 from stylebatch.manifest import RayOptions
 from stylebatch.output.layout import Dataset
 from stylebatch.records import Event, Job, Notice, SlotsReduced, WorkerLost
+from stylebatch.run.executors.ray_cluster import connect
 from stylebatch.system.words import counted
 from stylebatch.worker.actor import ActorWorker
 from stylebatch.worker.process import Message
@@ -34,12 +38,12 @@ HEAR_S = 20.0
 # Of each worker, so that the driver takes so many messages a second of all together at most.
 MOST_MESSAGES_S = 200.0
 STOP_TIMEOUT_S = 60.0
-# In which a head answers that is there.
-ANSWER_S = 20.0
 # What waits for a place for so long is told of.
 PATIENCE_S = 10.0
 # What Ray says of a process that ended by itself: it may be its image's doing.
 _OWN_END = "worker process has died"
+# What it says of one that could not even be made, as where stylebatch is not installed.
+_UNMADE = "creation task"
 
 
 @dataclass(slots=True)
@@ -82,7 +86,7 @@ class RayExecutor:
     def start(self) -> list[int]:
         if not ray.is_initialized():
             self._is_our_connection = True
-            _connect(self._options)
+            connect(self._options)
         self._look()
         if not self._actors:
             found = f"the cluster has no node with {self._needs()}"
@@ -95,16 +99,20 @@ class RayExecutor:
         if self._options.workers != "auto":
             for worker in range(self._options.workers):
                 if worker not in self._specs:
-                    self._begin(worker, "")
+                    self._begin(worker)
             return
-        taken = {self._places[worker] for worker in self._actors}
-        known = {place: worker for worker, place in self._places.items()}
-        for place in self._all_places():
-            if place not in taken:
-                self._begin(known.get(place, len(self._specs)), place)
+        known = set(self._places.values())
+        for place, resources in self._all_places().items():
+            # One whose worker was lost gets another by `replace`, or was given up.
+            if place not in known:
+                self._begin(len(self._specs), place, resources)
 
-    def _all_places(self) -> Iterator[str]:
-        """Yield where workers belong: nodes, with a number where they have several GPUs."""
+    def _all_places(self) -> dict[str, Mapping[str, float]]:
+        """Return where workers belong, with what their nodes have.
+
+        Nodes by identity, which none has twice, and a number where they have several GPUs.
+        """
+        places: dict[str, Mapping[str, float]] = {}
         for node in sorted(ray.nodes(), key=lambda each: each["NodeID"]):
             resources = node["Resources"]
             if not node["Alive"] or resources.get("CPU", 0) < self._cpus(resources):
@@ -112,7 +120,8 @@ class RayExecutor:
             count = int(resources.get("GPU", 0) // (self._gpus(resources) or 1))
             if not self._gpus(resources):
                 count = 1
-            yield from (f"{node['NodeID']}/{number}" for number in range(count))
+            places |= {f"{node['NodeID']}/{number}": resources for number in range(count)}
+        return places
 
     def _gpus(self, resources: Mapping[str, float]) -> float:
         if self._options.gpus != "auto":
@@ -128,7 +137,9 @@ class RayExecutor:
             return max(1.0, resources.get("CPU", 1))
         return max(1.0, resources.get("CPU", 1) // (resources.get("GPU", 1) // gpus))
 
-    def _begin(self, worker: int, place: str) -> None:
+    def _begin(
+        self, worker: int, place: str = "", resources: Mapping[str, float] | None = None
+    ) -> None:
         spec = self._specs.get(worker) or replace(self._spec, worker=worker)
         every_s = max(PROGRESS_EVERY_S, len(self._specs) / MOST_MESSAGES_S)
         spec = replace(spec, report_every_s=every_s)
@@ -136,19 +147,19 @@ class RayExecutor:
         self._specs[worker] = replace(spec, incarnation=spec.incarnation + 1)
         self._places[worker] = place
         node = place.partition("/")[0]
-        handle = self._actor_class.options(**self._resources(node)).remote()
+        handle = self._actor_class.options(**self._claim(node, resources)).remote()
         actor = _Actor(spec, handle, node, time.monotonic())
         self._actors[worker] = actor
         begun = handle.begin.options(concurrency_group="tell").remote(spec, os.getcwd())
         self._refs[begun] = actor
 
-    def _resources(self, node: str) -> dict[str, Any]:
+    def _claim(self, node: str, resources: Mapping[str, float] | None) -> dict[str, Any]:
+        """Return what an actor asks for; without a node's resources Ray chooses where."""
         options = self._options
-        if not node:
+        if resources is None:
             gpus = 0.0 if options.gpus == "auto" else options.gpus
             cpus = 1.0 if options.cpus == "auto" else options.cpus
             return {"num_cpus": cpus, "num_gpus": gpus}
-        (resources,) = (each["Resources"] for each in ray.nodes() if each["NodeID"] == node)
         return {
             "num_cpus": self._cpus(resources),
             "num_gpus": self._gpus(resources),
@@ -235,9 +246,9 @@ class RayExecutor:
     def replace(self, worker: int) -> bool:
         """Ask for another where there is a place for it; a node that has gone takes its along."""
         place = self._places[worker]
-        if self._options.workers == "auto" and place not in self._all_places():
-            return False
-        self._begin(worker, place)
+        resources = self._all_places().get(place) if place else None
+        if resources is not None or not place:
+            self._begin(worker, place, resources)
         # It may wait for a place.
         return False
 
@@ -280,59 +291,19 @@ class RayExecutor:
                         waiting[asked.remote(HEAR_S, 0.0)] = actor
 
 
-def _connect(options: RayOptions) -> None:
-    """Connect to a cluster; `local` begins one on this machine.
-
-    Raises:
-        UserError: there is none.
-    """
-    where = None if options.address == "local" else options.address
-    _check_address(options.address)
-    with _own_signals():
-        try:
-            ray.init(
-                address=where,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                include_dashboard=False if where is None else None,
-                runtime_env=dict(options.runtime_env) or None,
-            )
-        except (ConnectionError, ValueError, RayError) as error:
-            raise _no_cluster(options.address, str(error).partition("\n")[0]) from error
-
-
-def _check_address(address: str) -> None:
-    """Ask whether anybody is at HOST:PORT: Ray itself would ask for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        try:
-            socket.create_connection((host, int(port)), ANSWER_S).close()
-        except OSError as error:
-            raise _no_cluster(address, error.strerror or str(error)) from error
-
-
-def _no_cluster(address: str, why: str) -> UserError:
-    todo = "start one (`ray start --head`), name its address, or `address: local`"
-    return UserError("run.ray.address", f"no cluster at {address} ({why})", "", todo)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep our own handlers: Ray puts one in the place of SIGTERM's."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-
-
 def _told(error: RayError) -> tuple[str, bool]:
     """Return why an actor is lost, and whether no image can have been the cause."""
     text = " ".join(str(error).split())
+    last = str(error).strip().rpartition("\n")[2].strip()
     if isinstance(error, ActorUnavailableError):
         return "its node does not answer", True
+    if isinstance(error, OutOfMemoryError):
+        return "Ray has ended it as its node ran low on memory", False
+    if isinstance(error, RuntimeEnvSetupError):
+        return f"its runtime environment can't be made ({last})", False
     if isinstance(error, RayActorError):
+        if _UNMADE in text:
+            return f"it can't be made ({last})", False
         if error.preempted:
             return "its node was taken away", True
         if _OWN_END in text:
