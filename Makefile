@@ -35,7 +35,7 @@ test: $(VENV)/.installed-dev ## every test: what CI runs
 
 # Minutes, as clusters start and end: without Ray `make test` skips these.
 test-ray: $(VENV)/.installed-ray ## the tests on real Ray clusters of this machine
-	$(BIN)/python -m pytest tests/run/test_ray.py
+	$(BIN)/python -m pytest tests/run/test_ray.py tests/run/test_ray_autoscaler.py
 
 quick: lint ## check a change: lint and every test that is not slow
 	$(BIN)/python -m pytest $(QUICK)

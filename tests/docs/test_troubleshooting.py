@@ -38,8 +38,9 @@ def test_every_kind_of_error_has_its_exit_code() -> None:
     """By the classes themselves: the page is made from their text."""
     for module in pkgutil.walk_packages(stylebatch.__path__, "stylebatch."):
         if not module.name.endswith("__main__"):
-            if module.name.endswith("on_ray") and not importlib.util.find_spec("ray"):
-                continue  # it defines none
+            of_ray = module.name.endswith(("on_ray", "ray_cluster"))
+            if of_ray and not importlib.util.find_spec("ray"):
+                continue  # they define none
             importlib.import_module(module.name)
     page = PAGES[PAGE]
     found = [*_all_below(UserError)]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.on_ray import STORE_BYTES, hold_until_there_are, wheres
 from support.runs import (
     PATIENCE_S,
     Ended,
@@ -34,7 +35,6 @@ from support.runs import (
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE_S)]
-STORE_BYTES = 80 * 2**20
 
 
 @pytest.fixture(scope="module")
@@ -145,29 +145,6 @@ def num_recorded(small: Small) -> int:
         (count,) = connection.execute("SELECT count(*) FROM jobs WHERE state = 'done'").fetchone()
         return int(count)
     return 0
-
-
-def wheres(small: Small) -> list[int]:
-    """Return the processes of the workers that have joined, as the log tells."""
-    log = small.out / ".stylebatch/run.log"
-    text = log.read_text(encoding="utf-8") if log.exists() else ""
-    return [int(pid) for pid in re.findall(r"worker \d+ is there, on cpu of .*:(\d+)", text)]
-
-
-def hold_until_there_are(small: Small, num_workers: int) -> None:
-    """Stop the workers that are there until others have come: however fast the machine is."""
-    stopped = set[int]()
-
-    def are_there() -> bool:
-        for pid in set(filter(is_alive, wheres(small))) - stopped:
-            os.kill(pid, signal.SIGSTOP)
-            stopped.add(pid)
-        return len(wheres(small)) >= num_workers
-
-    wait_until(are_there, f"{num_workers} workers")
-    for pid in stopped:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 def deaths(small: Small) -> int:
