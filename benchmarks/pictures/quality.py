@@ -29,10 +29,10 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from benchmarks.pictures.judge import Judge
 from benchmarks.pictures.measures import chroma_ratio, line_ratio
 from benchmarks.pictures.pairs import PicturePair, load_pairs
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
+from benchmarks.setting.judge import Judge
 from benchmarks.setting.machine import describe_machine
 from stylebatch import stylize
 from stylebatch.extractors.weights import find_weights, layers_digest

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.pictures.judge import Judge, Score
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared, square, style_pixels
+from benchmarks.setting.judge import Judge, Score
 from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.networks import Network, time_evaluations
 from stylebatch import stylize
