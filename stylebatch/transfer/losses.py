@@ -78,12 +78,14 @@ class _Gram(torch.autograd.Function):
 
 def _gram_of(rows: Tensor, *, with_ones: bool = False) -> Tensor:
     channels, positions = rows.shape
-    count = positions // GRAM_CHUNK
-    whole = rows[:, : count * GRAM_CHUNK].view(channels, count, GRAM_CHUNK).transpose(0, 1)
+    # Of fewer than two chunks halves: a lone product would have to be made twice.
+    chunk = min(GRAM_CHUNK, max(1, positions // 2))
+    count = positions // chunk
+    whole = rows[:, : count * chunk].view(channels, count, chunk).transpose(0, 1)
     # A CPU gives products of bfloat16 in bfloat16 only; a few chunks at a time take little memory.
     firsts = range(0, count, GRAM_CHUNKS)
     parts = [_products_of(whole[first : first + GRAM_CHUNKS], with_ones) for first in firsts]
-    rest = _products_of(rows[:, count * GRAM_CHUNK :][None], with_ones)
+    rest = _products_of(rows[:, count * chunk :][None], with_ones)
     return rest[0] + torch.cat(parts).sum(0) if parts else rest[0]
 
 

@@ -54,6 +54,31 @@ def test_gram_matrices_with_ones_are_those_of_one_more_channel_in_any_layout(
         assert relative_error(gradient.flatten(2), expected) < tolerance
 
 
+@pytest.mark.parametrize(
+    "shape", [(64, 256, 256), (128, 96, 96), (24, 33, 41), (256, 16, 16), (8, 1, 1)]
+)
+@pytest.mark.parametrize("with_ones", [False, True])
+def test_gram_matrices_have_the_same_bits_on_any_number_of_threads_and_in_any_batch(
+    shape: tuple[int, ...], with_ones: bool
+) -> None:
+    features = naive.draw(1, *shape).to(torch.bfloat16, memory_format=torch.channels_last)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8, 32):
+            torch.set_num_threads(threads)
+            found.append(gram_matrix(features, with_ones))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], each) for each in found)
+    other = naive.draw(1, *shape, seed=3).to(torch.bfloat16, memory_format=torch.channels_last)
+    both = torch.cat([other, features])
+    assert both.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(gram_matrix(both, with_ones)[1], found[0][0])
+    rows = features.double().flatten(2)[0]
+    wanted = rows @ rows.T
+    assert relative_error(found[0][0, : shape[0], : shape[0]], wanted) < 1e-5
+
+
 @pytest.mark.parametrize("positions", [(5, 7), (32, 64), (64, 96)], ids=str)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 def test_gram_matrices_as_a_gpu_makes_them_are_the_same_with_their_gradient(
