@@ -12,7 +12,7 @@ from support.functions import function_of, quadratic, spec
 from support.projects import Project
 from torch import Tensor
 
-from benchmarks.speed.cuda_graphs import GraphedEvaluation
+from benchmarks.gpu.cuda_graphs import GraphedEvaluation
 from stylebatch.device.choice import set_cuda_policy
 from stylebatch.device.device import Device
 from stylebatch.device.from_recipe import objective_spec
