@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.gpu.report import is_sound, write_report
 from benchmarks.gpu.session import PARTS, part_command, run_parts
+from stylebatch.system.cores import let_threads_sleep
 
 
 def main() -> None:
@@ -46,6 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="stylebatch-gpu-") as folder:
         # Nothing of the user's, and nothing that an earlier session has left.
         os.environ["STYLEBATCH_CACHE"] = str(Path(folder) / "cache")
+        let_threads_sleep()
         ended = run_parts(
             parts,
             options.budget_s,

@@ -11,7 +11,7 @@ from benchmarks.gpu.task import Task
 
 CASES = [(256, 1), (256, 8), (512, 1), (512, 8), (128, 16)]
 LASTS_S = 0.4
-STEPS = 20
+BITS_PX, STEPS = 128, 20
 
 
 def measure(task: Task) -> None:
@@ -60,11 +60,11 @@ def _measure_case(bench: Bench, edge: int, batch: int, *, is_on: bool) -> tuple[
 
 def _note_bits(task: Task, bench: Bench) -> None:
     settings = bench.settings(steps=STEPS, tolerance=0.0)
-    images = bench.images(128, 1)
+    images = bench.images(BITS_PX, 1)
     made = {}
     for name, is_on in (("off", False), ("on", True), ("on, again", True)):
         torch.backends.cudnn.benchmark = is_on
-        made[name] = run(bench, settings, 128, images)[0]
+        made[name] = run(bench, settings, BITS_PX, images)[0]
     torch.backends.cudnn.benchmark = False
     for one, other in (("off", "on"), ("on", "on, again")):
         apart = np.abs(made[one].astype(int) - made[other])

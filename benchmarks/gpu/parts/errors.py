@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,12 +47,14 @@ os.wait()
 def measure(task: Task) -> None:
     """Note a check for each."""
     # More than have a slot at once: up to 16 on a CPU, 128 on a GPU.
-    size, photos, steps = (32, 40, 30) if task.is_small else (96, 400, 50)
-    project = Project(task.device, photos, 1, size, size, "slim", "shipped", "augment", steps)
-    _name_an_absent_device(task, project)
+    size, photos, steps = (32, 20, 12) if task.is_small else (96, 300, 50)
+    many = Project(task.device, photos, 1, size, size, "slim", "shipped", "augment", steps)
+    # What was in slots when a worker died is made again one by one.
+    few = replace(many, photos=2, steps=3 * steps)
+    _name_an_absent_device(task, few)
     before = _free(task)
-    _kill_a_worker(task, project)
-    _stop_and_go_on(task, project)
+    _kill_a_worker(task, few)
+    _stop_and_go_on(task, many)
     if before is None:
         task.notes.leave_out("Memory that a killed worker leaves behind", "no CUDA device")
         task.notes.leave_out("An assertion on the device, a forked process", "no CUDA device")

@@ -78,15 +78,17 @@ class Utilisation:
                 self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             except OSError:
                 return self
-            threading.Thread(target=self._read, daemon=True).start()
+            self._thread = threading.Thread(target=self._read, daemon=True)
+            self._thread.start()
         return self
 
     def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.strip().isdigit():
-                self._values.append(float(line))
+        with self._process.stdout as lines:
+            for line in lines:
+                if line.strip().isdigit():
+                    self._values.append(float(line))
 
     def __exit__(
         self,
@@ -97,6 +99,7 @@ class Utilisation:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._thread.join()
 
     @property
     def mean(self) -> float | None:

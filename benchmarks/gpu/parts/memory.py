@@ -11,7 +11,9 @@ from stylebatch.device.from_recipe import solver_spec
 from stylebatch.device.memory import Peaks, free_bytes, max_images, measure_peaks, run_once
 
 MB = 2**20
-EDGE = 256
+EDGES = (256, 512, 1024)
+# Of an image that is not to fit.
+LARGE_PX = 1024
 # Beyond what two images take: so that three or four fit, and not what the free memory promises.
 ROOM_IMAGES = 2
 # Of what is free, held by another process.
@@ -29,8 +31,8 @@ def measure(task: Task) -> None:
         _note_run(task, "enough memory", project, task.folder / "enough", is_scarce=False)
         return
     bench = task.bench()
-    peaks = {edge: _note_fit(task, bench, edge) for edge in (EDGE, 512, 1024)}
-    _run_short(task, bench, peaks[EDGE])
+    peaks = {edge: _note_fit(task, bench, edge) for edge in EDGES}
+    _run_short(task, bench, peaks[EDGES[0]])
     _run_alone(task, bench)
     _run_beside(task, bench)
 
@@ -83,7 +85,7 @@ def _run_short(task: Task, bench: Bench, peaks: Peaks) -> None:
     each = peaks.of_two - peaks.of_one
     # The runs' own extractors come on top.
     _limit(bench, peaks.of_two + ROOM_IMAGES * each + 256 * MB)
-    project = Project(task.device, 12, 1, EDGE, EDGE, steps=5, executor="inline")
+    project = Project(task.device, 12, 1, EDGES[0], EDGES[0], steps=5, executor="inline")
     _note_run(task, "too little memory", project, task.folder / "short")
     torch.cuda.set_per_process_memory_fraction(1.0, bench.where)
 
@@ -92,7 +94,7 @@ def _run_alone(task: Task, bench: Bench) -> None:
     """Run an image for which there is no room at all."""
     _limit(bench, 64 * MB)
     watch = Watch()
-    project = Project(task.device, 1, 1, 1024, 1024, steps=3, executor="inline")
+    project = Project(task.device, 1, 1, LARGE_PX, LARGE_PX, steps=3, executor="inline")
     try:
         run_project(project.write(task.folder / "alone"), watch)
         found = "; ".join(watch.failed) or "it was made"
@@ -107,7 +109,7 @@ def _run_beside(task: Task, bench: Bench) -> None:
     """Run in a process of its own while this one holds most of the card."""
     bench.free()
     held = torch.empty(int(HELD * free_bytes(bench.where)), dtype=torch.uint8, device=bench.where)
-    project = Project(task.device, 8, 1, EDGE, EDGE, steps=5)
+    project = Project(task.device, 8, 1, EDGES[0], EDGES[0], steps=5)
     watch = Watch()
     run_project(project.write(task.folder / "beside"), watch)
     found = f"{watch.done} of {project.num_images} images; {len(watch.reduced)} times fewer slots"
