@@ -24,6 +24,7 @@ class Project:
     Attributes:
         photo_px: edge of the photographs, and of what comes out.
         override: of the recipe.
+        max_retries: of an image that fails for a reason that may pass, with pauses.
     """
 
     device: str
@@ -37,6 +38,7 @@ class Project:
     steps: int | None = None
     executor: str = "local"
     precision: str = "auto"
+    max_retries: int = 5
     override: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -71,6 +73,7 @@ class Project:
                 "executor": self.executor,
                 "devices": [self.device],
                 "precision": self.precision,
+                "max_retries": self.max_retries,
             },
         }
         path = folder / "pipeline.yaml"

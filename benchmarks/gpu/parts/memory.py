@@ -94,7 +94,9 @@ def _run_alone(task: Task, bench: Bench) -> None:
     """Run an image for which there is no room at all."""
     _limit(bench, 64 * MB)
     watch = Watch()
-    project = Project(task.device, 1, 1, LARGE_PX, LARGE_PX, steps=3, executor="inline")
+    project = Project(
+        task.device, 1, 1, LARGE_PX, LARGE_PX, steps=3, executor="inline", max_retries=0
+    )
     try:
         run_project(project.write(task.folder / "alone"), watch)
         found = "; ".join(watch.failed) or "it was made"
