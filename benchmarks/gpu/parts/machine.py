@@ -13,7 +13,7 @@ from benchmarks.setting.machine import cpu_model, cudnn_version
 from stylebatch.device.choice import precision_name
 from stylebatch.system.cores import usable_cores
 
-QUERY = "name,driver_version,memory.total,power.limit,clocks.max.sm,pcie.link.gen.current,mig.mode"
+QUERY = "name,driver_version,memory.total,power.limit,clocks.max.sm"
 PACKAGES = ("stylebatch", "torchvision", "numpy", "pillow", "safetensors", "pytest")
 
 
