@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml Makefile tools/install.py $(if $(LOCKS),$(wildcard $(LOCKS)/*.txt))
 INSTALL = $(BIN)/python tools/install.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: run help demo test test-ray quick test-lowest fault-test lock lint format picture bench clean
+.PHONY: run help demo test test-ray quick test-lowest fault-test lock lint format picture bench gpu-check clean
 
 run: $(VENV)/.installed ## install, write the demonstration into demo/, make what pipeline.yaml says
 	@$(BIN)/stylebatch demo demo > /dev/null
@@ -63,6 +63,12 @@ bench: $(VENV)/.installed-dev ## the figures of docs/lab: hours
 	$(BIN)/python -m benchmarks.speed.overhead
 	$(BIN)/python -m benchmarks.speed.plan --jobs 10000 100000
 	$(BIN)/python -m benchmarks.pictures.slim
+
+# Of what a GPU does, in ten minutes of one. Without: make gpu-check DEVICE=cpu BUDGET_S=240
+DEVICE ?= cuda:0
+BUDGET_S ?= 600
+gpu-check: $(VENV)/.installed-dev ## ten minutes on a GPU, as one report: gpu-report.md
+	benchmarks/gpu_session.sh --python $(BIN)/python --device $(DEVICE) --budget-s $(BUDGET_S)
 
 # Are the floors of pyproject.toml true? The oldest versions that it allows, in their own environment.
 LOWEST := $(VENV)-lowest

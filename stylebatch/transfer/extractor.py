@@ -203,7 +203,7 @@ class Extractor:
         weight, bias = self._weights[part.name]
         padding = part.padding
         if padding and part.name in self._padded:
-            x, padding = F.pad(x, (padding,) * 4, mode=self._mode), 0
+            x, padding = self._pad(x, padding), 0
         if not x.is_cpu:
             return frozen.convolve(x, weight, bias, part.stride, padding, 1)
         # Means nothing to a 1×1 kernel, but keeps torch (2.15) from leaving oneDNN for it on one
@@ -212,6 +212,11 @@ class Extractor:
         if len(x) == 1 and x.numel() <= MAX_NATIVE_CONVOLUTION:
             return frozen.convolve(twice(x), weight, bias, part.stride, padding, dilation)[:1]
         return frozen.convolve(x, weight, bias, part.stride, padding, dilation)
+
+    def _pad(self, x: Tensor, padding: int) -> Tensor:
+        if self._mode == "replicate" and not x.is_cpu:
+            return frozen.replicate(x, padding)
+        return F.pad(x, (padding,) * 4, mode=self._mode)
 
 
 def _weighted_gram(maps: Tensor, mask: Tensor | None, *, with_ones: bool) -> Tensor:

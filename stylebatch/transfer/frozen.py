@@ -38,6 +38,16 @@ def pool_and_rectify(x: Tensor, window: Pooling) -> Tensor:
     return maps
 
 
+def replicate(x: Tensor, padding: int) -> Tensor:
+    """Return `F.pad(x, …, mode="replicate")` of maps (B, C, H, W), for a GPU.
+
+    torch's own (2.15) gives a map that lies channel by channel, whatever it was given, so that the
+    convolution behind it copies it once more; and adds its gradient up in no fixed order.
+    """
+    maps: Tensor = _Replicate.apply(x, padding)
+    return maps
+
+
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -138,6 +148,36 @@ class _PoolAndRectify(torch.autograd.Function):
             window.ceil_mode,
             where.long(),
         )
+        return found, None
+
+
+class _Replicate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, padding: int) -> Tensor:
+        ctx.padding = padding
+        batch, channels, height, width = x.shape
+        shape = (batch, channels, height + 2 * padding, width + 2 * padding)
+        # Laid out as the maps are.
+        maps = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=format_of(x))
+        rows, columns = slice(padding, padding + height), slice(padding, padding + width)
+        maps[..., rows, columns] = x
+        maps[..., :padding, columns] = x[..., :1, :]
+        maps[..., padding + height :, columns] = x[..., -1:, :]
+        # Corners with them.
+        maps[..., :padding] = maps[..., padding : padding + 1]
+        maps[..., padding + width :] = maps[..., padding + width - 1 : padding + width]
+        return maps
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        padding = ctx.padding
+        inner = gradient[..., padding:-padding].clone()
+        inner[..., 0] += gradient[..., :padding].sum(-1)
+        inner[..., -1] += gradient[..., -padding:].sum(-1)
+        found = inner[..., padding:-padding, :].clone(memory_format=format_of(gradient))
+        found[..., 0, :] += inner[..., :padding, :].sum(-2)
+        found[..., -1, :] += inner[..., -padding:, :].sum(-2)
         return found, None
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from stylebatch.transfer.reductions import sum_pixels, twice
+from stylebatch.transfer.reductions import MAX_PRODUCTS, sum_pixels, twice
 
 # Positions of a Gram matrix that are multiplied at a time, by one thread.
 GRAM_CHUNK = 4096
@@ -110,7 +110,8 @@ def gram_by_product(rows: Tensor) -> Tensor:
     """
     batch, channels, positions = rows.shape
     chunk = math.gcd(positions, GRAM_CHUNK)
-    chunk = chunk if chunk >= GRAM_SMALLEST_CHUNK else positions
+    if chunk < GRAM_SMALLEST_CHUNK or batch * (positions // chunk) > MAX_PRODUCTS:
+        chunk = positions
     # Without a copy where a pixel's channels lie side by side.
     columns = rows.transpose(1, 2).reshape(-1, chunk, channels)
     if rows.dtype == torch.float32:

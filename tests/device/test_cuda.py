@@ -1,7 +1,5 @@
 """On a GPU: the same numbers as on the CPU up to rounding, no wait inside a step, what fits."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +8,10 @@ import torch
 from support import naive
 from support.functions import function_of, quadratic, spec
 from support.projects import Project
+from support.synchronisation import no_waiting
 from torch import Tensor
 
-from benchmarks.speed.cuda_graphs import GraphedEvaluation
+from benchmarks.gpu.cuda_graphs import GraphedEvaluation
 from stylebatch.device.choice import set_cuda_policy
 from stylebatch.device.device import Device
 from stylebatch.device.from_recipe import objective_spec
@@ -41,16 +40,6 @@ CASES = [("vgg19", False), ("vgg19", True), ("slim", False), ("alexnet", False)]
 @pytest.fixture(autouse=True)
 def _policy() -> None:
     set_cuda_policy()
-
-
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    """Raise where the host waits for the GPU."""
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_the_debug_mode_notices_a_wait() -> None:

@@ -370,7 +370,7 @@ def test_scripts_import_each_other_in_no_circle() -> None:
         ("training.crops", "from benchmarks import setting"),
         ("benchmarks.speed.limit", "from benchmarks.solver.methods import METHODS"),
         ("benchmarks.setting.pairs", "if TYPE_CHECKING:\n    from benchmarks.solver import ways"),
-        ("benchmarks.setting.pairs", "import benchmarks.speed.gpu"),
+        ("benchmarks.setting.pairs", "import benchmarks.gpu.steps"),
     ],
 )
 def test_an_import_of_a_script_where_none_belongs_is_found(importer: str, source: str) -> None:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.speed.gpu", *arguments]
+    command = [sys.executable, "-m", "benchmarks.gpu.steps", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 

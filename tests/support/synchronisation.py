@@ -1,6 +1,8 @@
-"""What a GPU would have to wait for, found on the CPU: operations that read numbers back."""
+"""What makes the host wait for a GPU: there by torch's word, on the CPU by the operations."""
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +23,19 @@ READS_BACK = {
 
 # Each of these sends numbers of the host to the device: indices, or a tensor's own.
 SENDS = {"index", "index_put", "index_put_", "_index_put_impl_", "lift_fresh", "lift_fresh_copy"}
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Raise where the host waits for a CUDA device."""
+    with warnings.catch_warnings():
+        # torch says, once, that it does not see every wait.
+        warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 class NoReadingBack(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ from support import naive
 from support.extractors import relative_error
 from torch import Tensor
 
+from stylebatch.transfer import losses
 from stylebatch.transfer.losses import (
     gram_back_by_product,
     gram_by_product,
@@ -96,6 +97,24 @@ def test_gram_matrices_as_a_gpu_makes_them_are_the_same_with_their_gradient(
         assert torch.allclose(found, gradient, rtol=1e-4, atol=1e-4)
         # What follows on a GPU convolves in this layout.
         assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_gram_matrices_of_more_chunks_than_a_grid_has_blocks_are_multiplied_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = naive.draw(3, 4, 3 * losses.GRAM_CHUNK) - 0.5
+    chunked = gram_by_product(rows)
+    counts = []
+    product = torch.bmm
+
+    def count(left: Tensor, right: Tensor) -> Tensor:
+        counts.append(len(left))
+        return product(left, right)
+
+    monkeypatch.setattr(losses, "MAX_PRODUCTS", 8)
+    monkeypatch.setattr(torch, "bmm", count)
+    assert torch.allclose(gram_by_product(rows), chunked, rtol=1e-4, atol=1e-3)
+    assert counts == [3]
 
 
 def test_the_oracle_of_the_objective_has_the_gram_matrix_of_the_loops() -> None:

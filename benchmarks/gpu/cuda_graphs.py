@@ -12,7 +12,7 @@ class GraphedEvaluation:
     """`Objective.evaluate` of one shape and number of images, recorded once and played back.
 
     Not measured yet, and so not used by the engine: no GPU could be reached when it was written.
-    `benchmarks.speed.gpu` prints what it saves. Small images gain, if any: what a GPU computes for
+    `benchmarks.gpu.steps` prints what it saves. Small images gain, if any: what a GPU computes for
     longer than the host takes to launch it hides the launches anyway.
     """
 
