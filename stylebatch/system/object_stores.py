@@ -200,7 +200,7 @@ def put(url: str, data: bytes | Path, *, is_new: bool = False) -> str:
             told = obstore.put(store, key, data, mode="create", use_multipart=False)
         else:
             told = obstore.put(store, key, data)
-    return str(told["e_tag"] or "")
+    return _etag(told)
 
 
 def copy(source: str, target: str) -> None:
@@ -267,7 +267,12 @@ def _is_asked_enough(error: OSError) -> bool:
 
 
 def _told(found: Any) -> StoredObject:
-    return StoredObject(found["path"], found["size"], found["e_tag"] or "")
+    return StoredObject(found["path"], found["size"], _etag(found))
+
+
+def _etag(told: Any) -> str:
+    """Return an ETag without its quotes, which Azure's listings leave out."""
+    return (told["e_tag"] or "").strip('"')
 
 
 def _read_or_error(url: str) -> bytes | OSError:
