@@ -150,6 +150,8 @@ def test_a_store_that_lets_nobody_in_is_told_of(far: Small, store: Store) -> Non
     ended = far.run()
     assert ended.code == 2
     assert "can't be read (permission denied (403 AsAsked))" in ended.err
+    far.pair["styles"] = [f"{URL}/styles/*.png"]
+    assert f"'{URL}/styles/*.png' can't be read (permission denied (403" in far.run().err
 
 
 def test_without_obstore_the_manifest_is_refused_with_what_installs_it(
