@@ -9,15 +9,21 @@ failure of that kind has.
 import errno
 import importlib.util
 import os
+import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from stylebatch.system.background import in_background
 from stylebatch.system.read_ahead import is_transient
 from stylebatch.system.store_errors import StoreError, as_os_errors, first_line
 
@@ -33,6 +39,8 @@ INSTALL = "pip install 'stylebatch[remote]'"
 SCHEMES = tuple(f"{scheme}://" for scheme in _KINDS)
 # Requests under way at once: a store takes some 50 ms to answer, whatever it is asked.
 AT_ONCE = 32
+# So often whoever waits for one looks whether to go on.
+TICK_S = 0.2
 # A request that stands still for so long is asked again; the whole of one takes at most the other.
 # `AWS_READ_TIMEOUT=60s` and the like say otherwise.
 _TIMEOUTS = {"connect_timeout": "5s", "read_timeout": "20s", "timeout": "600s"}
@@ -47,6 +55,7 @@ _RETRIES = {
     },
 }
 # Before what obstore does not ask again by itself.
+_HAS_RETRIED = re.compile(r"after \d+ retries")
 _PAUSES_S = (0.2, 0.8, 2.0)
 
 
@@ -128,6 +137,11 @@ def list_folder(url: str) -> Listed:
     return Listed(objects, sorted(found["common_prefixes"]))
 
 
+def list_ahead(url: str) -> Future[Listed]:
+    """Begin `list_folder`."""
+    return in_background(partial(list_folder, url))
+
+
 def list_below(url: str) -> Iterator[StoredObject]:
     """Yield every object below a URL, as the store gives them: by key; errors as `list_folder`."""
     obstore, store, key = _at(url)
@@ -167,19 +181,36 @@ def read(url: str) -> bytes:
     return _asked(url, lambda: bytes(obstore.get(store, key).bytes()))
 
 
-def read_each(urls: Iterable[str]) -> Iterator[bytes | OSError]:
-    """Yield the bytes of objects in their order, or why they can't be had; many are under way."""
+def read_each(
+    urls: Iterable[str], tick: Callable[[], object] = lambda: None
+) -> Iterator[bytes | OSError]:
+    """Yield the bytes of objects in their order, or why they can't be had; many are under way.
+
+    Args:
+        tick: is called again and again while one is waited for, and may raise.
+    """
     waiting: deque[Future[bytes | OSError]] = deque()
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="store")
-    try:
-        for url in urls:
-            waiting.append(pool.submit(_read_or_error, url))
-            if len(waiting) > AT_ONCE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    left, failing = iter(urls), 0
+    while True:
+        for url in islice(left, AT_ONCE - len(waiting)):
+            waiting.append(in_background(partial(_read_or_error, url)))
+        if not waiting:
+            return
+        found = _awaited(waiting.popleft(), tick)
+        is_failing = isinstance(found, OSError) and is_transient(found)
+        failing = failing + 1 if is_failing else 0
+        yield found
+        if isinstance(found, OSError) and failing == AT_ONCE:
+            break
+    # Nobody waits for a store that does not answer at each of a million photographs.
+    yield from (found for _ in chain(waiting, left))
+
+
+def _awaited(future: Future[_T], tick: Callable[[], object]) -> _T:
+    while True:
+        tick()
+        with suppress(FutureTimeout):
+            return future.result(TICK_S)
 
 
 def put(url: str, data: bytes | Path, *, is_new: bool = False) -> str:
@@ -245,11 +276,19 @@ def _at(url: str) -> tuple[Any, Any, str]:
 
 
 def _asked(url: str, ask: Callable[[], _T]) -> _T:
-    """Ask a store what changes nothing; obstore does so again, but not after a body that was cut.
+    """Ask a store what changes nothing.
 
     Raises:
         OSError: in place of obstore's errors.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return _patiently_asked(url, ask)
+    # obstore holds signals back as long as it waits.
+    return in_background(lambda: _patiently_asked(url, ask)).result()
+
+
+def _patiently_asked(url: str, ask: Callable[[], _T]) -> _T:
+    """Ask again what may pass: obstore does so itself, but not after a body that was cut."""
     for pause_s in _PAUSES_S:
         try:
             with as_os_errors(url):
@@ -263,7 +302,7 @@ def _asked(url: str, ask: Callable[[], _T]) -> _T:
 
 
 def _is_asked_enough(error: OSError) -> bool:
-    return f"after {_RETRIES['max_retries']} retries" in str(error.__cause__)
+    return _HAS_RETRIED.search(str(error.__cause__)) is not None
 
 
 def _told(found: Any) -> StoredObject:
@@ -271,8 +310,9 @@ def _told(found: Any) -> StoredObject:
 
 
 def _etag(told: Any) -> str:
-    """Return an ETag without its quotes, which Azure's listings leave out."""
-    return (told["e_tag"] or "").strip('"')
+    """Return an ETag with its quotes, which Azure's listings leave out."""
+    etag = str(told["e_tag"] or "")
+    return f'"{etag}"' if etag and '"' not in etag else etag
 
 
 def _read_or_error(url: str) -> bytes | OSError:

@@ -48,8 +48,7 @@ def test_objects_are_listed_with_size_and_etag_whatever_they_are_called(store: S
     found = object_stores.list_folder(f"{URL}/photos")
     told = store.client.list_objects_v2(Bucket=BUCKET, Prefix="photos/", Delimiter="/")
     assert found.objects == sorted(
-        StoredObject(each["Key"], each["Size"], each["ETag"].strip('"'))
-        for each in told["Contents"]
+        StoredObject(each["Key"], each["Size"], each["ETag"]) for each in told["Contents"]
     )
     assert found.folders == sorted(f"photos/in {name}" for name in NAMES)
     for name in NAMES:
@@ -107,6 +106,31 @@ def test_many_objects_are_read_at_once_and_come_in_order(store: Store) -> None:
     ]
     assert isinstance(found[7], FileNotFoundError)
     assert store.most_at_once > 8
+
+
+def test_a_store_that_answers_nobody_is_not_asked_for_every_object(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(object_stores._RETRIES, "max_retries", 1)
+    object_stores.opened.cache_clear()
+    store.put("a", b"1")
+    store.fault("status", times=None)
+    found = list(object_stores.read_each([f"{URL}/a"] * 500))
+    assert len(found) == 500
+    assert all(isinstance(each, OSError) and is_transient(each) for each in found)
+    assert store.counts()["read"] <= 2 * 2 * object_stores.AT_ONCE
+
+
+def test_whoever_waits_for_an_object_may_give_it_up(store: Store) -> None:
+    store.put("a", b"1")
+    store.fault("silence", times=None)
+
+    def tick() -> None:
+        if store.requests:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(object_stores.read_each([f"{URL}/a"], tick))
 
 
 @pytest.mark.parametrize("kind", ["status", "cut", "reset"])
