@@ -15,6 +15,8 @@ from stylebatch.system.read_ahead import is_transient
 from stylebatch.system.store_errors import StoreError
 
 URL = f"s3://{BUCKET}"
+# They wait for servers that fail, and hardly compute.
+pytestmark = pytest.mark.slow
 # Signs that mean something in URLs, in XML or to obstore.
 NAMES = ("a b.png", "ü%20#?*[x].png", "50%.png", "a+b&c<d>.png", "a\\xff.png", "~$.png", "日.png")
 

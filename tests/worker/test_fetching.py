@@ -4,6 +4,7 @@ from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.pools import Work
 from support.runs import small_project, wait_until
 from support.stores import BUCKET, Store
@@ -11,6 +12,7 @@ from support.stores import BUCKET, Store
 from stylebatch.worker.decode_ahead import DECODE_THREADS, FETCH_THREADS, DecodeAhead
 
 
+@pytest.mark.slow
 def test_more_are_fetched_at_once_than_decoded(store: Store, tmp_path: Path) -> None:
     small = small_project(tmp_path)
     for number in range(2 * FETCH_THREADS):
