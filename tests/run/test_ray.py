@@ -32,6 +32,7 @@ from support.runs import (
     start,
     wait_until,
 )
+from support.stores import Store
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE_S)]
@@ -151,6 +152,20 @@ def deaths(small: Small) -> int:
     with closing(sqlite3.connect(small.out / ".stylebatch/ledger.sqlite")) as connection:
         (count,) = connection.execute("SELECT sum(deaths) FROM jobs").fetchone()
     return int(count)
+
+
+@needs_ray
+def test_workers_read_from_a_store_by_variables_that_the_manifest_gives_them(
+    small: Small, nodes: Nodes, inline: Small, store: Store
+) -> None:
+    for name in ("photos", "styles"):
+        store.put_folder(small.root / name, f"{name}/")
+        shutil.rmtree(small.root / name)
+    small.pair |= {"content": "s3://bucket/photos", "styles": ["s3://bucket/styles"]}
+    small.document["run"]["ray"]["runtime_env"] = {"env_vars": store.environment}
+    ended = ran(small)
+    assert ended.code == 0, ended
+    assert small.images() == inline.images()
 
 
 @needs_ray
