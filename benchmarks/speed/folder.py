@@ -97,7 +97,7 @@ def cpu_seconds(
     styles = sorted(str(path) for path in (shared / STYLES).iterdir())
     pair: dict[str, object] = {
         "name": "all",
-        "content": "photos",
+        "content": content,
         "styles": styles,
         "assign": {"sample": 1},
     }
