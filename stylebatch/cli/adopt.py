@@ -35,7 +35,7 @@ def adopt(path: OutputPath = DEFAULT_MANIFEST) -> None:
 
 def _output(path: Path) -> Dataset:
     dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
-    if not dataset.images.is_dir():
+    if not dataset.tree.has_folder(dataset.images):
         todo = "the argument is a manifest or an output folder"
         raise ArgumentError(str(dataset.root), "no images are there", "", todo)
     check_merged(dataset)

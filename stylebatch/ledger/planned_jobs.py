@@ -35,7 +35,6 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
 from stylebatch.plan import Planned, PlannedFolder
 from stylebatch.records import REJECTED, Group, Job, Shape
-from stylebatch.system import listing
 from stylebatch.system.paths import below
 
 _BLOCK = 1000
@@ -98,7 +97,7 @@ class PlannedJobs:
             redo: everything is to be done again, as if nothing were there (a preview).
             takes_out: what stands and is not accepted is not done.
         """
-        self._database, self._manifest, self._images = database, manifest, dataset.images
+        self._database, self._manifest = database, manifest
         self._retry_failed, self._redo = retry_failed, redo
         self._dataset = dataset
         self._sizes: tuple[str, dict[str, int]] | None = None
@@ -197,7 +196,7 @@ class PlannedJobs:
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:
-            self._sizes = (folder, listing.list_sizes(self._images / folder))
+            self._sizes = (folder, self._dataset.tree.sizes(self._dataset.images / folder))
         return self._sizes[1]
 
     def _has_log(self, folder: str, job: Planned) -> bool:
@@ -206,9 +205,9 @@ class PlannedJobs:
             return False
         path = self._dataset.log_path(below(folder, job.name))
         if self._logs is None or self._logs[0] != path.parent:
-            self._logs = (path.parent, listing.list_sizes(path.parent).keys())
+            self._logs = (path.parent, self._dataset.tree.sizes(path.parent).keys())
         # One of ours may be left of a ledger that is lost, or of an image that is gone.
-        return path.name in self._logs[1] and not is_log(path)
+        return path.name in self._logs[1] and not is_log(self._dataset.tree, path)
 
     def _many(self, table: str, rows: list[Row]) -> None:
         if rows:

@@ -3,9 +3,12 @@
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from stylebatch.output.shard import Shard
+from stylebatch.output.tree import FolderTree, Tree
 from stylebatch.system import files, folders, listing
 
 # The folder of the images, which the records' paths begin with: they resolve from the output.
@@ -70,6 +73,11 @@ class Dataset:
         self.activity = self.home / "activity.json"
         self.log = self.home / "run.log"
 
+    @cached_property
+    def tree(self) -> Tree:
+        """Where its images are, and what belongs to them."""
+        return FolderTree(self.root)
+
     @property
     def whole(self) -> "Dataset":
         """The output as a run without a shard sees it."""
@@ -119,6 +127,10 @@ class Dataset:
     def image_path(self, output: str) -> Path:
         """Where a job's image is."""
         return self.images / output
+
+    def open_image(self, output: str) -> BinaryIO:
+        """Open a job's image to be read."""
+        return self.tree.open(self.image_path(output))
 
     def loader_table(self, folder: str) -> Path:
         """Where the table is that loaders find among the images of a folder (below `images/`)."""

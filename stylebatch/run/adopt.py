@@ -16,7 +16,7 @@ from stylebatch.output.metadata_lines import MetadataLines
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, output_errors
-from stylebatch.system import files, listing
+from stylebatch.system import files
 
 _BLOCK, _EVERY = 1000, 100
 # Kept while images are taken in: whoever was killed meanwhile goes on.
@@ -133,7 +133,7 @@ def _looked_at(
     check: Callable[[int], object],
 ) -> Iterator[AdoptedImage]:
     looked = 0
-    for _, stats in listing.walk_files(dataset.images, IMAGE_SUFFIXES):
+    for _, stats in dataset.tree.walk(dataset.images, IMAGE_SUFFIXES):
         known = ledger.known_images(stat.path for stat in stats)
         for stat in stats:
             if not looked % _EVERY:
@@ -143,21 +143,21 @@ def _looked_at(
             if known.get(stat.path) in ((stat.size, line.get("fingerprint")), (stat.size, "")):
                 found.known += 1
                 continue
-            has_log = is_log(dataset.log_path(stat.path))
+            has_log = is_log(dataset.tree, dataset.log_path(stat.path))
             if stat.size < 0 or not (line or has_log or stat.path in known):
                 found.foreign += 1
                 continue
             is_proven = bool(line.get("fingerprint")) and bool(line.get("digest"))
-            is_proven = is_proven and _digest(dataset.image_path(stat.path)) == line["digest"]
+            is_proven = is_proven and _digest(dataset, stat.path) == line["digest"]
             if stat.path in known and not is_proven:
                 found.known += 1  # it is made again where that is wrong
                 continue
             yield AdoptedImage(stat.path, line, stat.size, is_proven)
 
 
-def _digest(path: Path) -> str:
+def _digest(dataset: Dataset, output: str) -> str:
     try:
-        return files.digest_file(path)
+        return files.digest_bytes(dataset.tree.read(dataset.image_path(output)))
     except OSError:
         return ""
 

@@ -64,11 +64,11 @@ def place(dataset: Dataset, ledger: Ledger, moves: Iterable[Move], run_id: str) 
     for move in moves:
         if move.is_replacement:
             folders |= aside.keep_aside(dataset, move.output, run_id)
-    _sync(folders)
+    dataset.tree.settle(folders)
     folders = set()
     for image, output, _ in moves:
         folders |= aside.take_back(dataset, image.run_id, image.output, output, run_id)
-    _sync(folders)
+    dataset.tree.settle(folders)
     reached("taken-back")
     ledger.record(image.done_as(output) for image, output, _ in moves)
     for image, _, _ in moves:
@@ -91,8 +91,3 @@ def set_aside(dataset: Dataset, ledger: Ledger, blocks: Iterable[list[str]], run
         ledger.forget(outputs)
         reached("stale-forgotten")
     return moved
-
-
-def _sync(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        files.sync_folder(folder)

@@ -10,7 +10,7 @@ from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.pictures.images import IMAGE_SUFFIXES, decode
-from stylebatch.system import files, listing
+from stylebatch.system import files
 from stylebatch.system.cores import usable_cores
 from stylebatch.verify.differences import Difference, Found, Tell
 from stylebatch.verify.loss_logs import Tables, has_any_file, is_logged, trouble_of_log
@@ -99,17 +99,17 @@ def _look(
 
 
 def _by_size(dataset: Dataset, output: str, size: int) -> Told | None:
-    stat = files.stat_file(dataset.image_path(output))
-    if stat is None:
+    there = dataset.tree.size(dataset.image_path(output))
+    if there is None:
         return "missing", "no file"
-    return None if stat[0] == size else ("changed", f"{stat[0]:,} bytes, not {size:,}")
+    return None if there == size else ("changed", f"{there:,} bytes, not {size:,}")
 
 
 def _by_bytes(dataset: Dataset, row: Row, size: int) -> tuple[int, Told | None]:
     """Return how many bytes an image has, and how it differs."""
     path, digest = dataset.image_path(row["output"]), row["facts"].get("digest")
     try:
-        data = files.read_regular(path)
+        data = dataset.tree.read(path)
     except FileNotFoundError:
         return 0, ("missing", "no file")
     except OSError as error:
@@ -156,9 +156,7 @@ def _forgive_none(dataset: Dataset, found: Found) -> None:
 def look_for_others(dataset: Dataset, ledger: Ledger, found: Found, tell: Tell) -> None:
     """Note images in the tree that are not in the ledger, or not done there."""
     looked = 0
-    if not dataset.images.is_dir():
-        return
-    for _, stats in listing.walk_files(dataset.images, IMAGE_SUFFIXES):
+    for _, stats in dataset.tree.walk(dataset.images, IMAGE_SUFFIXES):
         for start in range(0, len(stats), _BLOCK):
             outputs = [stat.path for stat in stats[start : start + _BLOCK]]
             standing = ledger.known_images(outputs)

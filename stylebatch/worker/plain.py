@@ -129,7 +129,10 @@ class PlainWorker:
             self._committer.flush()
             wait_s = 0.05
         for done in self._committer.done(wait_s):
-            self._note_done(done)
+            if isinstance(done, JobDone):
+                self._note_done(done)
+            else:
+                self._meter.forget(done.output)
             events.append(done)
         self._report_progress(events, is_due=self.is_idle)
         return events

@@ -59,7 +59,7 @@ def all_done(committer: Committer, count: int) -> list[JobDone]:
     committer.flush()
 
     def are_there() -> bool:
-        found.extend(committer.done(0.05))
+        found.extend(event for event in committer.done(0.05) if isinstance(event, JobDone))
         return len(found) >= count
 
     wait_until(are_there, f"{count} images in place")
