@@ -16,6 +16,7 @@ from support.paths import ROOT
 
 if TYPE_CHECKING:
     from support.runs import Small
+    from support.stores import Store
 
 # Benchmarks and training are no part of what is installed; they are run from here.
 sys.path.append(str(ROOT))
@@ -113,6 +114,32 @@ def local_network(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def moto_port() -> Iterator[int]:
+    """Serve moto's S3 for all tests that ask for a store."""
+    from support.stores import serve_moto
+
+    with serve_moto() as port:
+        yield port
+
+
+@pytest.fixture
+def store(
+    moto_port: int, local_network: None, monkeypatch: pytest.MonkeyPatch
+) -> "Iterator[Store]":
+    """An S3 of the test's own, behind a proxy, that this process and what it starts reach."""
+    from support.stores import serve_store
+
+    from stylebatch.system import object_stores
+
+    with serve_store(moto_port) as served:
+        for name, value in served.environment.items():
+            monkeypatch.setenv(name, value)
+        object_stores.opened.cache_clear()
+        yield served
+    object_stores.opened.cache_clear()
 
 
 @pytest.fixture(autouse=True)
