@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stylebatch.errors import raise_all
 from stylebatch.ledger import outcomes
-from stylebatch.ledger.absorb import copy_up, note_plan
+from stylebatch.ledger.absorb import copy_up, is_empty, note_plan
 from stylebatch.ledger.aside import AsideImage, Returning
 from stylebatch.ledger.columns import (
     DESCRIBED,
@@ -103,6 +103,7 @@ class PlannedJobs:
         self._sizes: tuple[str, dict[str, int]] | None = None
         self._logs: tuple[Path, Collection[str]] | None = None
         self._obstacles = Obstacles(manifest, dataset)
+        self._has_jobs = not is_empty(database, "jobs")
         self.counts = {pair.name: PairCounts() for pair in manifest.pairs}
         # With the jobs of other shards.
         self._totals = dict.fromkeys(self.counts, 0)
@@ -136,7 +137,7 @@ class PlannedJobs:
             state, is_replacement = "pending", False
             if row is None:
                 if job.name in sizes:
-                    self._obstacles.note(FOREIGN, below(planned.folder, job.name))
+                    self._look_at_foreign(below(planned.folder, job.name))
                 elif self._has_log(planned.folder, job):
                     self._obstacles.note(FOREIGN_LOG, below(planned.folder, job.name))
             else:
@@ -193,6 +194,13 @@ class PlannedJobs:
             # It would come out the same: only other thresholds, or other pixels, try it again.
             return self._verdicts.judge_rejected(planned, job, row.reason or "")
         return "failed" if has_failed and not self._retry_failed else "pending"
+
+    def _look_at_foreign(self, output: str) -> None:
+        # What a run put into a store and did not get to record, before its state was lost, says so.
+        # Where nothing at all is known it is not made again unasked.
+        is_ours = self._has_jobs and self._dataset.tree.is_made(self._dataset.image_path(output))
+        if not is_ours:
+            self._obstacles.note(FOREIGN, output)
 
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:

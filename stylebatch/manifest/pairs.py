@@ -25,6 +25,7 @@ from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.pictures.levels import Levels
 from stylebatch.recipes import LAYER_FIELDS, Settings
 from stylebatch.system.listing import walk_files
+from stylebatch.system.object_stores import is_remote
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
 _ANNOTATIONS_MADE = (*_MADE_IN_OUTPUT, *FOLDERS.values(), *WHOLE.values())
@@ -43,7 +44,9 @@ class PairReader:
         library: Library,
     ) -> None:
         self.root = root
-        self.output = fields.output
+        # What is in a store is in no folder of inputs.
+        is_apart = fields.output is not None and is_remote(fields.output)
+        self.output = None if is_apart else fields.output
         self.defaults = fields.defaults or Defaults()
         self.settings = settings
         self.findings = findings

@@ -24,6 +24,9 @@ class Tree(Protocol):
     def stands(self, path: Path) -> bool:
         """Whether anything has that name, also a link to nothing: it is somebody's."""
 
+    def is_made(self, path: Path) -> bool:
+        """Whether the file itself says that a run has made it."""
+
     def has_folder(self, folder: Path) -> bool:
         """Whether there is such a folder, be it empty."""
 
@@ -73,6 +76,9 @@ class Tree(Protocol):
     def remove_folder(self, folder: Path) -> None:
         """Remove a folder with all that is in it; one that is not there is no error."""
 
+    def shut_out(self, folder: Path) -> None:
+        """Let whoever writes into a temporary folder put nothing in place any more."""
+
     def prune(self, folder: Path, root: Path) -> Path:
         """Remove a folder and those above it while they are empty, as `remove_empty_folders`."""
 
@@ -95,6 +101,9 @@ class FolderTree:
 
     def stands(self, path: Path) -> bool:
         return os.path.lexists(path)
+
+    def is_made(self, path: Path) -> bool:
+        return False
 
     def has_folder(self, folder: Path) -> bool:
         return folder.exists()
@@ -153,6 +162,9 @@ class FolderTree:
         files.remove_file(path)
 
     def remove_folder(self, folder: Path) -> None:
+        folders.remove_tree(folder)
+
+    def shut_out(self, folder: Path) -> None:
         folders.remove_tree(folder)
 
     def prune(self, folder: Path, root: Path) -> Path:

@@ -46,7 +46,7 @@ def measure_space(
     """
     settings, carrying = manifest.all_settings(), manifest.carrying_settings()
     space = DiskSpace(settings, carrying)
-    space.take_made(Dataset(manifest.output), ledger.sizes.some_made(MOST_SIZES))
+    space.take_made(manifest.dataset(), ledger.sizes.some_made(MOST_SIZES))
     unknown = [
         group for group in planned.groups() if group.width and not space.knows(group.settings_id)
     ]

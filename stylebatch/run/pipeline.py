@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from stylebatch.errors import RunError
+from stylebatch.errors import RunError, UserError
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Manifest
 from stylebatch.output.foreign import check_records
@@ -31,7 +31,7 @@ from stylebatch.run.planning import make_plan
 from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.saved import find_begun, remove_saved
 from stylebatch.run.scheduler import Scheduler, cost_of
-from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
+from stylebatch.run.session import RunSummary, new_summary, reading_output, write_summary, writing
 from stylebatch.run.start import (
     check_one_disk,
     check_output,
@@ -78,11 +78,16 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
             lost, what is done is kept.
         WorkerError: an error of stylebatch's own in a worker.
     """
-    dataset = Dataset(manifest.output, request.shard)
+    dataset = manifest.dataset(request.shard)
+    if dataset.store and dataset.shard:
+        found = f"the output is in an object store ({dataset.place}), which shards can't share"
+        todo = "give each shard an output of its own, or use `executor: ray`"
+        raise UserError("--shard", found, "", todo)
     summary = new_summary(dataset, str(manifest.path))
     if files.stat_file(dataset.home) is None:
         check_output(dataset.root)
-        check_records(dataset)
+        with reading_output(dataset):
+            check_records(dataset)
     with writing(dataset, summary) as started_s:
         beneath = dataset.whole.ledger if dataset.shard else None
         with Ledger.open(dataset.ledger, beneath=beneath) as ledger:
@@ -144,7 +149,7 @@ class _Run:
             self._doing("loading weights")
             waiting = {group.settings_id for group in planned.groups()}
             prepare_all_weights(self.manifest, self._note_download, waiting)
-            specs = worker_specs(self.manifest, styles, self.manifest.output, run_id, shard)
+            specs = worker_specs(self.manifest, styles, self.dataset, run_id)
         reached("planned")
         note_thresholds(self.ledger, self.manifest)
         note_manifest(self.manifest, self.ledger)

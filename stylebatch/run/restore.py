@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stylebatch.ledger import AsideImage, Ledger, open_together
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError
 from stylebatch.run.annotations import annotate
 from stylebatch.run.aside import Move, place, settle_output
 from stylebatch.run.metadata import write_records

@@ -14,14 +14,10 @@ from typing import Any
 from stylebatch.errors import UserError
 from stylebatch.ledger import damaged_ledger, is_damage, merge_ledgers, merge_shards
 from stylebatch.output.activity import remove_activity
+from stylebatch.output.errors import LostOutputError, NoLocksError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import (
-    LostOutputError,
-    NoLocksError,
-    OutputLock,
-    check_owner,
-    withdraw,
-)
+from stylebatch.output.lock import OutputLock, check_owner, withdraw
+from stylebatch.output.publishing import fetch_records, publish
 from stylebatch.run.aside import settle_output
 from stylebatch.run.progress import Stop
 from stylebatch.system import files
@@ -169,6 +165,7 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
             with hold(dataset, summary.run_id), logging_to(dataset.log):
                 try:
                     reached("swept")
+                    fetch_records(dataset)
                     if dataset.shard is None:
                         summary.merged = merge_shards(dataset)
                     settle_output(dataset)
@@ -198,6 +195,7 @@ def _is_refusal(error: BaseException) -> bool:
 def write_summary(dataset: Dataset, summary: RunSummary) -> None:
     """Write `run.json`: how the last run went."""
     files.write_json_atomic(dataset.summary, asdict(summary))
+    publish(dataset)
 
 
 def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> None:
@@ -210,6 +208,17 @@ def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> 
     with suppress(OSError, LostOutputError):
         check_owner(dataset, summary.run_id)
         write_summary(dataset, summary)
+
+
+@contextmanager
+def reading_output(dataset: Dataset) -> Iterator[None]:
+    """Let what the system says of an output be what a command is refused for."""
+    try:
+        yield
+    except OSError as error:
+        found = f"can't be read ({error.strerror or error})"
+        todo = "look whether it is there, and whether you may"
+        raise UserError(str(error.filename or dataset.place), found, "", todo) from error
 
 
 @contextmanager

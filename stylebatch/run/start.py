@@ -21,7 +21,6 @@ from stylebatch.extractors.weights import (
 from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_table import check_parquet
-from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.elsewhere import ask_elsewhere
 from stylebatch.run.executors import EXECUTORS, Executor, check_executor
@@ -127,6 +126,8 @@ def check_one_disk(dataset: Dataset, run_id: str) -> None:
     Raises:
         UserError: with the two places.
     """
+    if dataset.store:
+        return  # there are no file systems there
     folder = dataset.temporary_folder(run_id)
     make_folders_below(dataset.root, folder)
     below = [dataset.images / name for name in listing.list_folders(dataset.images)]
@@ -216,9 +217,8 @@ def _where_torch_is(manifest: Manifest, function: Callable[..., T], *arguments: 
 def worker_specs(
     manifest: Manifest,
     styles: Mapping[str, Style],
-    output: Path,
+    dataset: Dataset,
     run_id: str,
-    shard: Shard | None = None,
 ) -> list[WorkerSpec]:
     """Return what each worker is started with: one a device, or shares of the CPU.
 
@@ -247,8 +247,9 @@ def worker_specs(
         device=devices[0],
         run_id=run_id,
         root=manifest.root,
-        output=output,
-        shard=shard,
+        output=dataset.root,
+        store=dataset.store,
+        shard=dataset.shard,
         settings=manifest.all_settings() | manifest.carrying_settings(),
         provenance={pair.name: pair.recipe for pair in manifest.pairs if pair.provenance},
         styles=dict(styles),

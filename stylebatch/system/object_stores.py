@@ -11,7 +11,7 @@ import importlib.util
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import lru_cache
@@ -51,11 +51,16 @@ _PAUSES_S = (0.2, 0.8, 2.0)
 
 
 class StoredObject(NamedTuple):
-    """What a store tells of an object: its key in the bucket, its bytes, its ETag ("" of none)."""
+    """What a store tells of an object: its key in the bucket, its bytes, its ETag ("" of none).
+
+    Attributes:
+        version: where the store keeps several of an object, or tells them apart by it.
+    """
 
     key: str
     size: int
     etag: str
+    version: str = ""
 
 
 class Listed(NamedTuple):
@@ -161,6 +166,22 @@ def head(url: str) -> StoredObject:
     return _told(_asked(url, lambda: obstore.head(store, key)))
 
 
+def changed_s(url: str) -> float:
+    """Return when an object was written, by the store's clock, in s since 1970; errors as `head`.
+
+    In whole seconds, of some stores.
+    """
+    obstore, store, key = _at(url)
+    return float(_asked(url, lambda: obstore.head(store, key))["last_modified"].timestamp())
+
+
+def read_attributes(url: str) -> dict[str, str]:
+    """Return the attributes that an object was put with; errors as `head`."""
+    obstore, store, key = _at(url)
+    asked = {"head": True}
+    return dict(_asked(url, lambda: obstore.get(store, key, options=asked)).attributes)
+
+
 def read(url: str) -> bytes:
     """Return the bytes of an object; errors as `head`."""
     obstore, store, key = _at(url)
@@ -182,24 +203,39 @@ def read_each(urls: Iterable[str]) -> Iterator[bytes | OSError]:
         pool.shutdown(cancel_futures=True)
 
 
-def put(url: str, data: bytes | Path, *, is_new: bool = False) -> str:
+def put(
+    url: str,
+    data: bytes | Path,
+    *,
+    is_new: bool = False,
+    replaces: StoredObject | None = None,
+    attributes: Mapping[str, str] | None = None,
+) -> str:
     """Write an object in one step, and return its ETag.
 
     Args:
         data: its bytes, or the file that holds them. Larger ones go up in parts.
         is_new: only where there is none. A request that was answered too late is sent again: then
             the object that is found may be this one.
+        replaces: only where this one stands; likewise.
+        attributes: `Content-Type` and the like, and words of one's own.
 
     Raises:
         FileExistsError: `is_new`, and there is one.
-        OSError: it can't be written.
+        OSError: it can't be written; ESTALE: not the one that it `replaces` is there.
     """
     obstore, store, key = _at(url)
+    mode: Any = "create" if is_new else None
+    if replaces:
+        told_apart_by = {"e_tag": replaces.etag, "version": replaces.version}
+        mode = {key: value for key, value in told_apart_by.items() if value}
     with as_os_errors(url):
-        if is_new:  # not in parts, which can't be conditional
-            told = obstore.put(store, key, data, mode="create", use_multipart=False)
+        if mode:  # not in parts, which can't be conditional
+            told = obstore.put(
+                store, key, data, mode=mode, attributes=attributes, use_multipart=False
+            )
         else:
-            told = obstore.put(store, key, data)
+            told = obstore.put(store, key, data, attributes=attributes)
     return str(told["e_tag"] or "")
 
 
@@ -267,7 +303,8 @@ def _is_asked_enough(error: OSError) -> bool:
 
 
 def _told(found: Any) -> StoredObject:
-    return StoredObject(found["path"], found["size"], found["e_tag"] or "")
+    version = found["version"] or ""
+    return StoredObject(found["path"], found["size"], found["e_tag"] or "", version)
 
 
 def _read_or_error(url: str) -> bytes | OSError:

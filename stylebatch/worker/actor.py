@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from stylebatch.errors import UserError
 from stylebatch.extractors.weights import fetch, find_named_set, is_fetched
-from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.records import Event, RunFailed, WorkerJoined
 from stylebatch.worker.process import Inbox, Message, serve
@@ -59,7 +58,7 @@ class ActorWorker:
         try:
             os.chdir(folder)
             placed = _placed(spec)
-            check_owner(Dataset(spec.output, spec.shard), spec.run_id)
+            check_owner(spec.dataset, spec.run_id)
             _fetch_weights(placed)
             serve(placed, self._inbox, self._outbox.put, _tell_where)
         except FileNotFoundError:

@@ -13,8 +13,8 @@ from typing import Any
 from stylebatch.device.canvas import Canvas, finish, side_by_side
 from stylebatch.device.originals import Carried
 from stylebatch.output.acceptance import Scores
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError
 from stylebatch.output.loss_log import LossRow, encode_log
 from stylebatch.output.loss_table import encode_table
 from stylebatch.pictures.formats import PNG, FileFormat, Provenance, encode

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, check_owner
+from stylebatch.output.lock import check_owner
 from stylebatch.records import Job, JobDone, JobFailed
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import (
@@ -18,6 +19,7 @@ from stylebatch.system.files import (
     sync_folder,
     write_synced,
 )
+from stylebatch.worker.placing_in_store import GROUP_BYTES, StoredImage, StoreWriter
 
 # A file that is not in place: where it lies until then, or its bytes.
 File = Path | bytes
@@ -79,7 +81,41 @@ def make_placer(dataset: Dataset, run_id: str, worker: int, incarnation: int) ->
     Raises:
         LostOutputError: nothing can be written there.
     """
-    return FolderPlacer(dataset, run_id, dataset.worker_folder(run_id, worker, incarnation))
+    folder = dataset.worker_folder(run_id, worker, incarnation)
+    if dataset.stored:
+        return StorePlacer(StoreWriter(dataset, dataset.stored, run_id, folder))
+    return FolderPlacer(dataset, run_id, folder)
+
+
+class StorePlacer:
+    """Holds the bytes of a group, and puts them into an object store."""
+
+    def __init__(self, writer: StoreWriter) -> None:
+        self._writer, self._num_bytes = writer, 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._num_bytes >= GROUP_BYTES
+
+    def write(self, target: Path, data: bytes, name: str, source: Path | None = None) -> bytes:
+        self._num_bytes += len(data)
+        return data
+
+    def place(
+        self, group: Sequence[Written], tables: Mapping[Path, File]
+    ) -> Iterable[JobDone | JobFailed]:
+        self._num_bytes = 0
+        images = [
+            StoredImage(each.event, _bytes_of(each.files), each.is_replacement) for each in group
+        ]
+        return self._writer.place(images, _bytes_of(tables))
+
+    def place_at_once(self, target: Path, data: bytes, job: Job) -> None:
+        self._writer.place_at_once(target, data, job)
+
+
+def _bytes_of(files: Mapping[Path, File]) -> dict[Path, bytes]:
+    return {path: file for path, file in files.items() if isinstance(file, bytes)}
 
 
 class FolderPlacer:

@@ -11,7 +11,6 @@ from stylebatch.device.choice import precision_name
 from stylebatch.device.tensor_files import UnvouchedError, decode_tensors, encode_tensors
 from stylebatch.output.acceptance import Try
 from stylebatch.output.aside import claim_progress
-from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.records import Job, JobSaved, JobsDropped, device_kind
 from stylebatch.system.crash_points import reached
@@ -39,7 +38,7 @@ class SavedImages:
             tell: is told what is wrong with them, which stops nothing.
         """
         self._spec, self._tell = spec, tell
-        self._dataset = Dataset(spec.output, spec.shard)
+        self._dataset = spec.dataset
         self._known = self._dataset.list_saved()
         self._is_refused = False
 

@@ -30,8 +30,9 @@ from support.runs import (
 
 from stylebatch.ledger.schema import MIGRATIONS
 from stylebatch.output import lock
+from stylebatch.output.errors import LostOutputError, OutputHeldError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, OutputHeldError, OutputLock, check_owner
+from stylebatch.output.lock import OutputLock, check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 

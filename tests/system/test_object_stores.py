@@ -201,3 +201,32 @@ def test_without_obstore_the_line_that_installs_it_is_told() -> None:
 def test_obstore_is_loaded_where_it_is_called_only() -> None:
     code = "import stylebatch.system.object_stores, sys; print('obstore' in sys.modules)"
     assert run_process(code).out == "False\n", sys.path
+
+
+def test_what_is_to_replace_one_object_replaces_no_other(store: Store) -> None:
+    object_stores.put(f"{URL}/a", b"one")
+    seen = object_stores.head(f"{URL}/a")
+    object_stores.put(f"{URL}/a", b"two", replaces=seen)
+    with pytest.raises(OSError, match="another one meanwhile") as caught:
+        object_stores.put(f"{URL}/a", b"three", replaces=seen)
+    assert caught.value.errno == errno.ESTALE
+    assert store.objects() == {"a": b"two"}
+    store.remove("a")
+    with pytest.raises(FileNotFoundError):
+        object_stores.put(f"{URL}/a", b"four", replaces=seen)
+
+
+def test_what_an_object_was_put_with_is_told_of_it_and_of_its_copy(store: Store) -> None:
+    told = {"Content-Type": "image/png", "stylebatch": "abc"}
+    object_stores.put(f"{URL}/a", b"one", is_new=True, attributes=told)
+    object_stores.copy(f"{URL}/a", f"{URL}/b")
+    for key in "ab":
+        assert object_stores.read_attributes(f"{URL}/{key}") == told
+        found = store.client.head_object(Bucket=BUCKET, Key=key)
+        assert (found["ContentType"], found["Metadata"]) == ("image/png", {"stylebatch": "abc"})
+
+
+def test_when_an_object_was_written_is_told_by_the_store(store: Store) -> None:
+    object_stores.put(f"{URL}/a", b"one")
+    told = store.client.head_object(Bucket=BUCKET, Key="a")["LastModified"]
+    assert object_stores.changed_s(f"{URL}/a") == told.timestamp()

@@ -13,8 +13,9 @@ from support.loss_logs import read_log
 from support.runs import picture, wait_until
 
 from stylebatch.device.canvas import make_canvas
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, OutputLock
+from stylebatch.output.lock import OutputLock
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
 from stylebatch.transfer.problem import Row

@@ -1,0 +1,49 @@
+"""Where a manifest's output is: in a folder, or in an object store with its state in one."""
+
+import os
+from pathlib import Path
+
+from stylebatch.manifest.model import RunOptions
+from stylebatch.manifest.problems import Findings
+from stylebatch.output.store import Store, default_state
+from stylebatch.system import object_stores
+from stylebatch.system.store_errors import StoreError
+
+_AT = ("output",)
+
+
+def read_output(
+    written: str | None, root: Path, options: RunOptions, findings: Findings
+) -> tuple[Path, Store | None]:
+    """Return the folder of an output, or of its state, and the store that it is in, if any.
+
+    Args:
+        root: the manifest's folder.
+    """
+    if written is not None and object_stores.is_remote(written):
+        store = _read_store(written, options, findings)
+        return options.state or default_state(root, store.url), store
+    output = root / (written or "")
+    if written is not None and os.path.exists(output) and not os.path.isdir(output):
+        found = f"'{written}' is a file"
+        findings.add(_AT, found, "allowed is a folder", "choose another path")
+    if options.state is not None:
+        found = "is of an output in an object store, and this one is in a folder"
+        findings.add(("run", "state"), found, "", "leave it out")
+    return output, None
+
+
+def _read_store(written: str, options: RunOptions, findings: Findings) -> Store:
+    url = written.rstrip("/")
+    try:
+        prefix = object_stores.split_url(url)[2]
+    except StoreError as error:
+        findings.add(_AT, f"'{written}' {error.strerror}")
+    else:
+        if not prefix:
+            allowed = f"allowed is a place in it, as {url}/out"
+            findings.add(_AT, f"'{written}' is a whole bucket", allowed, "name a prefix")
+        elif not object_stores.is_installed():
+            found = f"'{written}' needs obstore, which is not installed"
+            findings.add(_AT, found, "", object_stores.INSTALL)
+    return Store(url, options.lease_s)

@@ -1,0 +1,198 @@
+"""Records between an output's state folder and its store: written here, read by others there.
+
+All that stands in the state folder is in the store as well, but for `.stylebatch`.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from stylebatch.output.layout import Dataset
+from stylebatch.output.stored_tree import at_once
+from stylebatch.system import files, object_stores
+from stylebatch.system.crash_points import reached
+from stylebatch.system.log import logger
+from stylebatch.system.object_stores import StoredObject
+
+# A file that is larger goes up in parts, which can't be conditional.
+_MOST_AT_ONCE = 2**26
+
+
+class _Known(NamedTuple):
+    """A file as it was put into the store, and what the store said of it."""
+
+    size: int
+    mtime_ns: int
+    etag: str
+    version: str
+
+
+# None: a run was killed while it was put there.
+_Published = dict[str, _Known | None]
+
+
+def publish(dataset: Dataset, tell: Callable[[str], object] = logger.warning) -> int:
+    """Put what has changed in the state folder into the store; return how many files.
+
+    What somebody has edited in the store meanwhile lies aside there.
+
+    Args:
+        tell: is told of that.
+
+    Raises:
+        OSError: the store can't be written.
+    """
+    tree = dataset.stored
+    if tree is None:
+        return 0
+    known, now = _read(dataset), dict(_files(dataset.root))
+    changed = [path for path, stat in now.items() if not _is_as_known(known.get(path), stat)]
+    gone = [path for path in known if path not in now]
+    if not (changed or gone):
+        return 0
+    # What a kill leaves is nobody's edit.
+    _write(dataset, known | dict.fromkeys(changed))
+
+    def put(path: str) -> _Known:
+        is_begun = path in known and known[path] is None
+        return _put(dataset, path, now[path], known.get(path), None if is_begun else tell)
+
+    done = dict(zip(changed, at_once(put, changed), strict=True))
+    reached("records-stored")
+    object_stores.delete([tree.url(dataset.root / path) for path in gone])
+    kept = {path: each for path, each in known.items() if path in now}
+    _write(dataset, {**kept, **done})
+    return len(changed) + len(gone)
+
+
+def _is_as_known(known: _Known | None, stat: tuple[int, int]) -> bool:
+    return known is not None and (known.size, known.mtime_ns) == stat
+
+
+def fetch_records(dataset: Dataset) -> None:
+    """Bring records into a state folder that is new, and a card that was edited into any.
+
+    Raises:
+        OSError: the store can't be read.
+    """
+    tree = dataset.stored
+    if tree is None:
+        return
+    is_new = files.stat_file(dataset.ledger) is None and files.stat_file(_place(dataset)) is None
+    known = _read(dataset)
+    for each in object_stores.list_folder(tree.prefix).objects:
+        path = dataset.root / each.key.rpartition("/")[2]
+        is_record = is_new and (path in _records(dataset) or path.match("metadata-*.jsonl"))
+        told = known.get(path.name)
+        is_edited_card = path == dataset.card and told is not None and told.etag != each.etag
+        if is_record or is_edited_card:
+            files.write_atomic(path, tree.read(path), make_folders=False)
+            known[path.name] = _told(path, each)
+    if is_new or known != _read(dataset):
+        _write(dataset, known)
+
+
+def unpublished(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Yield what the store holds otherwise than it was put there, and how it is."""
+    tree = dataset.stored
+    if tree is None:
+        return
+    there: dict[str, dict[str, str]] = {}
+    for path, known in _read(dataset).items():
+        folder, _, name = path.rpartition("/")
+        if folder not in there:
+            found = object_stores.list_folder(tree.url(dataset.root / folder)).objects
+            there[folder] = {each.key.rpartition("/")[2]: each.etag for each in found}
+        etag = there[folder].get(name)
+        if etag is None:
+            yield path, "is not in the store"
+        elif known is None or etag != known.etag:
+            yield path, "is in the store otherwise than it was put there"
+
+
+def _put(
+    dataset: Dataset,
+    name: str,
+    stat: tuple[int, int],
+    before: _Known | None,
+    tell: Callable[[str], object] | None,
+) -> _Known:
+    """Put a file in its place in the store.
+
+    Args:
+        before: what was put there last, None of nothing.
+        tell: is told of what others have put there; None where that may be ours.
+    """
+    path, tree = dataset.root / name, dataset.stored
+    assert tree is not None
+    url = tree.url(path)
+    data = files.read_bytes(path) if stat[0] <= _MOST_AT_ONCE else path
+    if isinstance(data, Path) or tell is None:
+        object_stores.put(url, data)
+        return _told(path, object_stores.head(url), stat)
+    seen = StoredObject("", before.size, before.etag, before.version) if before else None
+    try:
+        object_stores.put(url, data, is_new=seen is None, replaces=seen)
+    except FileNotFoundError:
+        object_stores.put(url, data)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ESTALE):
+            raise
+        if tree.read(path) != data:
+            _keep_aside(dataset, path, tell)
+            object_stores.put(url, data)
+    return _told(path, object_stores.head(url), stat)
+
+
+def _keep_aside(dataset: Dataset, path: Path, tell: Callable[[str], object]) -> None:
+    """Let what somebody has put in the place of a file of ours lie aside."""
+    name = path.relative_to(dataset.root)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+    target = dataset.stale_folder(run_id) / name
+    dataset.tree.link(path, target)
+    tell(
+        f"{name.as_posix()} was edited in the store since it was written: as it was then it lies "
+        f"in {target.relative_to(dataset.root).as_posix()}"
+    )
+
+
+def _files(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield what is to be in the store: paths, with sizes and times."""
+    for above, names, found in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".")]
+        for name in found:
+            path = Path(above, name)
+            if not name.startswith(".") and (stat := files.stat_file(path)) is not None:
+                yield path.relative_to(root).as_posix(), stat
+
+
+def _records(dataset: Dataset) -> tuple[Path, ...]:
+    return (
+        *(dataset.metadata, dataset.settings, dataset.failures, dataset.card),
+        dataset.whole.summary,
+    )
+
+
+def _told(path: Path, found: StoredObject, stat: tuple[int, int] | None = None) -> _Known:
+    size, mtime_ns = stat or files.stat_file(path) or (0, 0)
+    return _Known(size, mtime_ns, found.etag, found.version)
+
+
+def _place(dataset: Dataset) -> Path:
+    return dataset.state / "published.json"
+
+
+def _read(dataset: Dataset) -> _Published:
+    try:
+        told = json.loads(files.read_bytes(_place(dataset)))
+        return {path: each and _Known(*each) for path, each in told.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _write(dataset: Dataset, known: _Published) -> None:
+    files.write_atomic(_place(dataset), json.dumps(known).encode(), make_folders=False)
