@@ -111,6 +111,10 @@ class StylisedDataset(Dataset[tuple[Any, int]]):
         """Look whether the first photograph is there that is read from the content."""
         for index, each in enumerate(photographs):
             if not each.original and (self.probability < 1 or not each.versions):
+                if "://" in self.contents[index]:
+                    found = "is in an object store, and the output has no copy of it"
+                    todo = "make `originals: copy`"
+                    raise DataError(self.contents[index], found, "", todo)
                 path = self._contents_root / self.contents[index]
                 if not path.is_file():
                     found = "no such photograph, and the output has no copy of it"

@@ -30,6 +30,7 @@ from stylebatch.manifest import (
 )
 from stylebatch.preview.sample_estimate import estimate_by_sample
 from stylebatch.system.files import write_atomic
+from stylebatch.system.object_stores import is_remote
 from stylebatch.system.words import counted
 
 HERE = Path()
@@ -70,6 +71,7 @@ def init(
 ) -> None:
     """Write a commented manifest for folders that are there, with sizes chosen for them."""
     _check_target(output, is_forced=is_forced)
+    _check_on_disk([*filter(None, [content]), *(styles or [])])
     console = Console(highlight=False)
     candidates = Candidates([], [])
     if content is None or not styles:
@@ -93,6 +95,15 @@ def init(
         for line in _took(console, manifest, photographs, draft.images):
             say(console, line)
     _say_next(console, output)
+
+
+def _check_on_disk(places: list[Path]) -> None:
+    for told in map(str, places):
+        # A path has lost one of its slashes.
+        if is_remote(told.replace(":/", "://", 1)):
+            allowed = "allowed are folders on a disk"
+            todo = "begin with some of the photographs there, then write the URL into the manifest"
+            raise ArgumentError(told, "is in an object store", allowed, todo)
 
 
 def _check_target(output: Path, *, is_forced: bool) -> None:

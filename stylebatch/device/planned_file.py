@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from stylebatch.errors import UserError
-from stylebatch.system.files import digest_bytes, read_regular
+from stylebatch.system import inputs
+from stylebatch.system.files import digest_bytes
 from stylebatch.system.read_ahead import is_transient
 
 
@@ -21,7 +22,7 @@ def read_planned(
         UserError: of `error_class`: it can't be read, which may pass, or has changed.
     """
     try:
-        data = read_regular(root / path)
+        data = inputs.read(inputs.at(root, path))
     except OSError as error:
         problem = error_class(path, f"can't be read ({error.strerror})")
         problem.is_transient = is_transient(error)

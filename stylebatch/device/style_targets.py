@@ -27,6 +27,7 @@ from stylebatch.pictures.images import Pixels
 from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import stat_file, write_atomic
+from stylebatch.system.object_stores import is_remote
 from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.losses import mean_std
 from stylebatch.transfer.objective import ObjectiveSpec
@@ -222,10 +223,11 @@ class StyleTargets:
 
     def _described(self, image: StyleImage, request: TargetRequest) -> Of:
         is_named = is_of_library(image.path)
+        absolute = (self.images.root / image.path).absolute()
         return Of(
             digest=image.digest,
             name=name_of(image.path) if is_named else Path(image.path).stem,
-            source=image.path if is_named else str((self.images.root / image.path).absolute()),
+            source=image.path if is_named or is_remote(image.path) else str(absolute),
             request=request.described,
             versions=versions_of("stylebatch", "torch"),
         )

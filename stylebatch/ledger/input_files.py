@@ -20,7 +20,7 @@ class InputFiles:
         self._reads_anew = False
         self._connection.execute(
             "CREATE TEMP TABLE read_files (folder TEXT, name TEXT, size, mtime_ns, digest, "
-            "width, height, ctime_ns, inode, PRIMARY KEY (folder, name)) WITHOUT ROWID"
+            "width, height, ctime_ns, inode, etag, PRIMARY KEY (folder, name)) WITHOUT ROWID"
         )
 
     def known_files(self, folder: str, first: str, last: str) -> dict[str, KnownFile]:
@@ -56,8 +56,9 @@ class InputFiles:
         """Keep what was read of a folder's files; for this connection only where it's read-only."""
         rows = ((folder, name, *file) for name, file in known.items())
         with self._database.transaction(is_temporary=True):
+            marks = ", ".join("?" * (2 + len(KnownFile._fields)))
             self._connection.executemany(
-                "INSERT OR REPLACE INTO temp.read_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+                f"INSERT OR REPLACE INTO temp.read_files VALUES ({marks})", rows
             )
         self._num_read_files += len(known)
         if self._num_read_files >= _MAX_READ_FILES:

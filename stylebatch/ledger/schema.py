@@ -97,4 +97,8 @@ MIGRATIONS = (
     ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE files ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Of inputs in object stores, "" of others.
+    ALTER TABLE files ADD COLUMN etag TEXT NOT NULL DEFAULT '';
+    """,
 )

@@ -1,15 +1,15 @@
 """`assign`, `copies` and the styles' weights → which styles each image gets."""
 
-import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from stylebatch.manifest.model import Assign, StyleSource
-from stylebatch.manifest.paths import CORRECT
+from stylebatch.manifest.places import file_problem, todo_for
 from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import Choice, StyleFields
 from stylebatch.manifest.written import Written
+from stylebatch.system import inputs
 
 _BESIDE_COPIES = ("assign", "variants")
 
@@ -65,15 +65,15 @@ def _read_choice(
         found = f"found {choice.sample}, but the pair has {len(styles)} different styles"
         allowed, todo = f"allowed is 1 to {len(styles)}", "lower it, or add styles"
         findings.add((*place, "sample"), found, allowed, todo)
-    if choice.map is not None and not (root / choice.map).is_file():
-        found = f"'{choice.map}' is no file that exists"
-        findings.add((*place, "map"), found, "allowed is a CSV file", CORRECT)
+    if choice.map is not None and (problem := file_problem(inputs.at(root, choice.map))):
+        found, todo = f"'{choice.map}' {problem}", todo_for(choice.map)
+        findings.add((*place, "map"), found, "allowed is a CSV file", todo)
     if choice.map is None:
         return Assign("sample", count=choice.sample or 1, draw=choice.draw or "even")
     if choice.draw is not None:
         found, allowed = "found it with map, where nothing is drawn", "allowed is with sample"
         findings.add((*place, "draw"), found, allowed, "remove it")
-    return Assign("map", table=posixpath.normpath(choice.map))
+    return Assign("map", table=inputs.normalised(choice.map))
 
 
 def _check_weights(

@@ -7,7 +7,7 @@ from pathlib import Path
 from stylebatch.library.shelf import Library
 from stylebatch.manifest.changes import apply_changes
 from stylebatch.manifest.model import Manifest
-from stylebatch.manifest.output import read_output
+from stylebatch.manifest.output import check_apart, read_output
 from stylebatch.manifest.pairs import PairReader
 from stylebatch.manifest.paths import NAME_RULE, path_problem
 from stylebatch.manifest.problems import Findings
@@ -60,6 +60,8 @@ def _resolve(path: Path, fields: ManifestFields, findings: Findings) -> Manifest
     library = Library(root / run.cache if run.cache else default_cache_folder(), root)
     reader = PairReader(root, fields, settings, findings, library)
     read = [reader.read(index, pair) for index, pair in enumerate(pairs)]
+    if store is not None:
+        check_apart(store, (pair for points in read for pair in points), findings)
     return Manifest(
         path=path,
         root=root,

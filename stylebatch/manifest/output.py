@@ -1,9 +1,10 @@
 """Where a manifest's output is: in a folder, or in an object store with its state in one."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from stylebatch.manifest.model import RunOptions
+from stylebatch.manifest.model import Pair, RunOptions
 from stylebatch.manifest.problems import Findings
 from stylebatch.output.store import Store, default_state
 from stylebatch.system import object_stores
@@ -31,6 +32,28 @@ def read_output(
         found = "is of an output in an object store, and this one is in a folder"
         findings.add(("run", "state"), found, "", "leave it out")
     return output, None
+
+
+def check_apart(store: Store, pairs: Iterable[Pair], findings: Findings) -> None:
+    """Refuse an output in a store that would be read as input, and input where it is made."""
+    inputs = dict.fromkeys(
+        path
+        for pair in pairs
+        for path in (
+            *(pair.content, pair.masks),
+            *(image for style in pair.styles for image, _ in style.images),
+        )
+        if object_stores.is_remote(path)
+    )
+    for path in inputs:
+        if f"{store.url}/".startswith(f"{path}/"):
+            found = f"'{store.url}' is inside '{path}', which is read: results would be read"
+            findings.add(_AT, found, "allowed is a place outside of it", "choose another output")
+            return
+        if f"{path}/".startswith(f"{store.url}/"):
+            found = f"'{path}', which is read, is inside it, where results are made"
+            findings.add(_AT, found, "allowed are inputs outside of it", "choose another output")
+            return
 
 
 def _read_store(written: str, options: RunOptions, findings: Findings) -> Store:

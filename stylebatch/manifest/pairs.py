@@ -1,7 +1,5 @@
 """One pair over the defaults → what it stands for, with everything about it checked."""
 
-import os
-import posixpath
 from pathlib import Path
 
 from stylebatch.annotations.sources import FOLDERS, WHOLE, Annotations
@@ -11,7 +9,8 @@ from stylebatch.manifest.annotations import AnnotationReader
 from stylebatch.manifest.assign import is_by_copies, read_assign
 from stylebatch.manifest.files import check_originals, read_format, read_originals
 from stylebatch.manifest.model import Assign, Originals, Pair, StyleSource
-from stylebatch.manifest.paths import CORRECT, folder_problem, is_inside
+from stylebatch.manifest.paths import folder_problem, is_inside
+from stylebatch.manifest.places import image_folder_problem, todo_for
 from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import DEFAULT_RECIPE, Defaults, ManifestFields, PairFields
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
@@ -21,10 +20,9 @@ from stylebatch.manifest.styles import StyleFinder
 from stylebatch.manifest.sweeps import Point, read_points
 from stylebatch.manifest.written import Written
 from stylebatch.manifest.yaml_lines import Loc
-from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.pictures.levels import Levels
 from stylebatch.recipes import LAYER_FIELDS, Settings
-from stylebatch.system.listing import walk_files
+from stylebatch.system import inputs
 from stylebatch.system.object_stores import is_remote
 
 _MADE_IN_OUTPUT = ("images", "losses", "progress", "side_by_side", "report", ".stylebatch")
@@ -111,6 +109,9 @@ class PairReader:
     def _originals(self, written: Written, settings: Settings) -> Originals:
         place = written.place("originals")
         originals = read_originals(written.value("originals"))
+        if originals.how == "link" and is_remote(written.value("content") or ""):
+            found, allowed = "found link, but the content is in an object store", "allowed is copy"
+            self.findings.add(place, found, allowed, "write `originals: copy`")
         check_originals(originals, settings.recipe, place, self.findings)
         return originals
 
@@ -171,7 +172,7 @@ class PairReader:
                 f"a folder in it can't be read ({error})",
                 "allowed is a folder of images",
             )
-            self.findings.add(written.place("content"), found, allowed, CORRECT)
+            self.findings.add(written.place("content"), found, allowed, todo_for(content))
             return NO_SPLIT, EVERYTHING
 
     def _masks(self, written: Written, content: str) -> str:
@@ -179,8 +180,9 @@ class PairReader:
             return ""
         allowed = "a folder of images, each at the path of its content image"
         masks = self._folder(written, "masks", allowed)
-        folder = self.root / masks
-        if content and folder.is_dir() and is_inside(folder, self.root / content):
+        folder, is_there = inputs.at(self.root, masks), is_remote(masks)
+        is_there = is_there or (self.root / masks).is_dir()
+        if content and is_there and is_inside(folder, inputs.at(self.root, content)):
             found = f"'{masks}' is inside the content folder '{content}': masks would be stylised"
             allowed, todo = "allowed is a folder outside of it", "move one of them"
             self.findings.add(written.place("masks"), found, allowed, todo)
@@ -188,6 +190,11 @@ class PairReader:
 
     def _annotations(self, written: Written) -> Annotations | None:
         fields, place = written.value("annotations"), written.place("annotations")
+        if fields is not None and is_remote(written.value("content") or ""):
+            told = "the content is in an object store, and annotations are read from disks only"
+            allowed = "allowed are annotations of photographs on a disk"
+            self.findings.add(place, told, allowed, "copy both to a disk, or remove it")
+            return None
         found = None if fields is None else self.annotations.read(fields, place)
         if found is not None and self.output is not None:
             for kind in found.kinds():
@@ -200,10 +207,11 @@ class PairReader:
 
     def _folder(self, written: Written, key: str, allowed: str) -> str:
         """Return a folder of images, after looking whether it is one that can be read."""
-        folder: str = posixpath.normpath(written.value(key))
+        folder = inputs.normalised(written.value(key))
         place = written.place(key)
-        if problem := _folder_problem(self.root / folder):
-            self.findings.add(place, f"'{folder}' {problem}", f"allowed is {allowed}", CORRECT)
+        if problem := image_folder_problem(inputs.at(self.root, folder)):
+            todo = todo_for(folder)
+            self.findings.add(place, f"'{folder}' {problem}", f"allowed is {allowed}", todo)
         elif self.output is not None:
             self._check_apart(folder, key, place, self.output)
         return folder
@@ -211,7 +219,7 @@ class PairReader:
     def _check_apart(self, folder: str, key: str, place: Loc, output: str) -> None:
         """Refuse an output that would be read as input, and input where output is made."""
         allowed = "allowed is a folder outside of it"
-        if is_inside(self.root / output, self.root / folder):
+        if is_inside(self.root / output, inputs.at(self.root, folder)):
             found = f"'{output}' is inside the {key} folder '{folder}': results would be read"
             self.findings.add(("output",), found, allowed, "choose another output")
         elif self._is_made(folder, output):
@@ -220,7 +228,7 @@ class PairReader:
 
     def _is_made(self, path: str, output: str, folders: tuple[str, ...] = _MADE_IN_OUTPUT) -> bool:
         made = (self.root / output / folder for folder in folders)
-        return any(is_inside(self.root / path, folder) for folder in made)
+        return any(is_inside(inputs.at(self.root, path), folder) for folder in made)
 
     def _styles(self, written: Written) -> tuple[StyleSource, ...]:
         if self._is_missing(written, "styles", "a list of files, folders, globs or blends"):
@@ -243,9 +251,8 @@ class PairReader:
             found = f"'{inside}' is inside the output '{output}', where results are made"
             self.findings.add(place, found, allowed, todo)
         for entry in entries:
-            if os.path.isdir(self.root / entry) and is_inside(
-                self.root / output, self.root / entry
-            ):
+            folder = self.root / entry
+            if not is_remote(entry) and folder.is_dir() and is_inside(self.root / output, folder):
                 found = f"'{output}' is inside the style folder '{entry}': results would be read"
                 self.findings.add(("output",), found, allowed, "choose another output")
 
@@ -281,16 +288,3 @@ class PairReader:
                 f"write `strength: [LOW, HIGH]`, or {'lower' if is_by else 'remove'} it",
             )
         return variants
-
-
-def _folder_problem(folder: Path) -> str:
-    try:
-        if not folder.is_dir():
-            return "is a file" if folder.exists() else "is no folder that exists"
-        if not any(folder.iterdir()):
-            return "is empty (is a disk missing?)"
-        if next(walk_files(folder, IMAGE_SUFFIXES), None) is None:
-            return f"holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})"
-    except (OSError, ValueError) as error:
-        return f"can't be read ({error})"
-    return ""

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+from stylebatch.system.inputs import Place, normalised
+from stylebatch.system.object_stores import is_remote
+
 MAX_NAME_BYTES = 80
 NAME_RULE = f"allowed is a name without /, with no leading dot, up to {MAX_NAME_BYTES} bytes"
 CORRECT = "correct the path (relative to the manifest)"
@@ -31,12 +34,16 @@ def folder_problem(path: str) -> str:
     return next((problem for problem in problems if problem), "")
 
 
-def is_inside(path: Path, folder: Path) -> bool:
+def is_inside(path: Place, folder: Place) -> bool:
     """Whether a path is a folder or below it, links followed."""
+    if not (isinstance(path, Path) and isinstance(folder, Path)):
+        return f"{path}/".startswith(f"{folder}/")
     # Unlike `Path.resolve`, this stands a link to itself.
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def relative_to(root: Path, path: str) -> str:
-    """Return a path, relative to `root` or absolute, as one relative to `root` (POSIX)."""
+    """Return a path, relative to `root` or absolute, as one relative to `root`; a URL as it is."""
+    if is_remote(path):
+        return normalised(path)
     return Path(os.path.relpath(root / path, root)).as_posix()

@@ -1,11 +1,10 @@
 """Which images of a content folder a pair takes, and how they are split: as it was resolved."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from stylebatch.pictures.images import IMAGE_SUFFIXES
-from stylebatch.system import listing
+from stylebatch.system import inputs
 from stylebatch.system.globs import glob_regex
 
 TRAIN = frozenset({"train", "training"})
@@ -105,13 +104,13 @@ class Layout:
         return bool(self.trains) and not self.others
 
 
-def find_layout(content: Path) -> Layout:
+def find_layout(content: inputs.Place) -> Layout:
     """Look which folders just below a content folder are splits; none where there is no `train`.
 
     Raises:
         OSError: a folder that can't be read.
     """
-    names = sorted(listing.list_folders(content))
+    names = sorted(inputs.list_folders(content))
     if not any(name.casefold() in TRAIN for name in names):
         return Layout()
     filled = [name for name in names if _has_images(content / name)]
@@ -119,5 +118,5 @@ def find_layout(content: Path) -> Layout:
     return Layout(splits, tuple(name for name in filled if name not in splits))
 
 
-def _has_images(folder: Path) -> bool:
-    return next(listing.walk_files(folder, IMAGE_SUFFIXES), None) is not None
+def _has_images(folder: inputs.Place) -> bool:
+    return next(inputs.walk_files(folder, IMAGE_SUFFIXES), None) is not None

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from stylebatch.manifest.paths import CORRECT, NAME_RULE, path_problem
+from stylebatch.manifest.paths import NAME_RULE, path_problem
+from stylebatch.manifest.places import file_problem, todo_for
 from stylebatch.manifest.problems import Findings, nearest
 from stylebatch.manifest.schema import SplitBy
 from stylebatch.manifest.selection import NO_SPLIT, TRAIN, Layout, Selection, Split, find_layout
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
-from stylebatch.system import listing
+from stylebatch.system import inputs
 
 SPLIT_KEYS = ("split", "stylise", "include", "exclude", "classes", "max_images")
 _MAX_NAMED = 12
@@ -45,7 +46,7 @@ class ImagesReader:
         """
         self.written, self.root, self.content = written, root, content
         self.findings, self.is_split = findings, is_split
-        self.folder = root / content
+        self.folder = inputs.at(root, content)
 
     def read(self) -> tuple[Split, Selection]:
         """Return how a pair's images are split, and which of them it takes.
@@ -78,7 +79,7 @@ class ImagesReader:
         if isinstance(choice, SplitBy):
             return self._split_by(choice)
         if choice == "folders":
-            names = tuple(sorted(listing.list_folders(self.folder)))
+            names = tuple(sorted(inputs.list_folders(self.folder)))
             if not names:
                 found, allowed = f"'{self.content}' has no folders", "allowed is auto or none"
                 self._add("split", found, allowed, "correct one of them")
@@ -114,9 +115,9 @@ class ImagesReader:
         names = tuple(given)
         if choice.lists is not None:
             for name, path in choice.lists.items():
-                if not (self.root / path).is_file():
-                    found, allowed = f"'{path}' is no file that exists", "allowed is a text file"
-                    self._add("split", found, allowed, CORRECT, "lists", name)
+                if problem := file_problem(inputs.at(self.root, path)):
+                    found, allowed = f"'{path}' {problem}", "allowed is a text file"
+                    self._add("split", found, allowed, todo_for(path), "lists", name)
             return Split("lists", names, self._stylised(names), lists=tuple(choice.lists.values()))
         shares = tuple(given.values())
         if abs((total := sum(shares)) - 1) > _TOLERANCE:
@@ -154,7 +155,7 @@ class ImagesReader:
         if selection.classes is None:
             return
         tops = split.names if split.kind == "folders" else ("",)
-        known = {name for top in tops for name in listing.list_folders(self.folder / top)}
+        known = {name for top in tops for name in inputs.list_folders(self.folder / top)}
         for number, name in enumerate(selection.classes):
             if name not in known:
                 found = f"'{name}' is no class of '{self.content}'"
@@ -166,7 +167,7 @@ class ImagesReader:
         """Look whether anything is left to stylise; if not, name the filter that leaves nothing."""
         keys = [key for key in ("include", "exclude", "classes") if self.written.value(key)]
         most = 0
-        for folder, found in listing.walk_files(self.folder, IMAGE_SUFFIXES):
+        for folder, found in inputs.walk_files(self.folder, IMAGE_SUFFIXES):
             if split.kind == "folders" and not split.takes(split.folder_split(folder)):
                 continue
             label = split.label_of(folder)

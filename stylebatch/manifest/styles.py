@@ -11,15 +11,23 @@ from stylebatch.library.errors import LibraryError
 from stylebatch.library.shelf import Library, is_of_library, name_of, normalised
 from stylebatch.library.style_file import Told
 from stylebatch.manifest.model import StyleSource
-from stylebatch.manifest.paths import CORRECT, NAME_RULE, path_problem, relative_to
+from stylebatch.manifest.paths import NAME_RULE, path_problem, relative_to
+from stylebatch.manifest.places import (
+    NO_IMAGE_BY_SUFFIX,
+    image_file_problem,
+    image_folder_problem,
+    todo_for,
+)
 from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.schema import StyleFields
 from stylebatch.manifest.schema_text import describe_place
 from stylebatch.manifest.yaml_lines import Loc
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.recipes import Recipe
-from stylebatch.system.listing import walk_files
-from stylebatch.system.paths import escaped
+from stylebatch.system import inputs
+from stylebatch.system.globs import glob_regex
+from stylebatch.system.object_stores import is_installed, is_remote
+from stylebatch.system.paths import below, escaped
 
 _GLOB = frozenset("*?[")
 _FILES = f"allowed are image files ({', '.join(sorted(IMAGE_SUFFIXES))})"
@@ -105,11 +113,12 @@ class StyleFinder:
 
     def _images(self, entry: str, loc: Loc) -> list[str]:
         try:
-            images, problem = self._look_up(entry, posixpath.normpath(entry))
+            look_up = self._look_up_stored if is_remote(entry) else self._look_up
+            images, problem = look_up(entry, inputs.normalised(entry))
         except (OSError, ValueError) as error:
             images, problem = [], f"can't be read ({error})"
         if problem:
-            self.findings.add(loc, f"'{entry}' {problem}", _ALLOWED, CORRECT)
+            self.findings.add(loc, f"'{entry}' {problem}", _ALLOWED, todo_for(entry))
         return images
 
     def _look_up(self, entry: str, path: str) -> tuple[list[str], str]:
@@ -119,11 +128,27 @@ class StyleFinder:
             images = list(_below(self.root, path))
             return images, "" if images else "holds no image"
         if target.is_file() or _GLOB.isdisjoint(entry):
-            problem = _file_problem(target)
+            problem = image_file_problem(target)
             return [] if problem else [path], problem
         matches = sorted(glob.glob(path, root_dir=self.root, recursive=True))
-        images = [escaped(match) for match in matches if not _file_problem(self.root / match)]
+        images = [escaped(match) for match in matches if not image_file_problem(self.root / match)]
         return images, "" if images else "matches no image"
+
+    def _look_up_stored(self, entry: str, url: str) -> tuple[list[str], str]:
+        """Return the same of an entry that is a URL."""
+        place = inputs.StorePath(url)
+        if not _GLOB.isdisjoint(entry) and "/" in url.partition("://")[2]:
+            # The object itself first: its name may hold such signs.
+            if is_installed() and inputs.is_file(place):
+                return [url], image_file_problem(place)
+            images = list(_matching(url))
+            return images, "" if images else "matches no image"
+        problem = image_file_problem(place)
+        if not problem:
+            return [url], ""
+        if of_folder := image_folder_problem(place):
+            return [], problem if problem == NO_IMAGE_BY_SUFFIX else of_folder
+        return list(_below(self.root, url)), ""
 
     def _blend(self, name: str, blend: dict[str, float], loc: Loc) -> StyleSource:
         if problem := path_problem(name):
@@ -139,10 +164,10 @@ class StyleFinder:
                 self._is_in_library(path, (*loc, "blend", written))
                 images.append((path, weight / total))
                 continue
-            path = posixpath.normpath(written)
-            if problem := _file_problem(self.root / path):
+            path = inputs.normalised(written)
+            if problem := image_file_problem(inputs.at(self.root, path)):
                 place = (*loc, "blend", written)
-                self.findings.add(place, f"'{written}' {problem}", _FILES, CORRECT)
+                self.findings.add(place, f"'{written}' {problem}", _FILES, todo_for(written))
             images.append((path, weight / total))
         source = StyleSource(f"blend:{name}", name, tuple(images))
         if self._blends.setdefault(name, source) != source:
@@ -162,16 +187,24 @@ def _needs_image(recipe: Recipe) -> str:
 
 
 def _below(root: Path, folder: str) -> Iterator[str]:
-    for _, files in walk_files(root / folder, IMAGE_SUFFIXES):
+    for _, files in inputs.walk_files(inputs.at(root, folder), IMAGE_SUFFIXES):
         for file in files:
-            yield posixpath.normpath(posixpath.join(folder, file.path))
+            if is_remote(folder):
+                yield below(folder, file.path)
+            else:
+                yield posixpath.normpath(posixpath.join(folder, file.path))
 
 
-def _file_problem(path: Path) -> str:
-    try:
-        is_file = path.is_file()
-    except OSError as error:
-        return f"can't be read ({error.strerror})"
-    if not is_file:
-        return "is no file that exists" if path.is_dir() else "is no file or folder that exists"
-    return "" if path.suffix.lower() in IMAGE_SUFFIXES else "is no image by its suffix"
+def _matching(url: str) -> Iterator[str]:
+    """Yield the images of a store that a glob matches: below the last folder without a sign."""
+    parts = url.split("/")
+    first = next(index for index, part in enumerate(parts) if not _GLOB.isdisjoint(part))
+    folder, pattern = "/".join(parts[:first]), glob_regex("/".join(parts[first:]))
+    is_flat = first == len(parts) - 1 and "**" not in parts[first]
+    place = inputs.StorePath(folder)
+    if is_flat:
+        found = [inputs.list_files(place, IMAGE_SUFFIXES)]
+    else:
+        found = [files for _, files in inputs.walk_files(place, IMAGE_SUFFIXES)]
+    paths = sorted(file.path for files in found for file in files)
+    yield from (below(folder, path) for path in paths if pattern.fullmatch(path))

@@ -15,6 +15,10 @@ class NoLocksError(UserError):
     """The output's file system can't lock a file."""
 
 
+class StoreRefusedError(UserError):
+    """The output's object store can't be written."""
+
+
 class LostOutputError(RunError):
     """The output can't be written, or is no longer this run's."""
 

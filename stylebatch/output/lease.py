@@ -12,8 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stylebatch.errors import UserError
-from stylebatch.output.errors import LostOutputError, OutputHeldError
+from stylebatch.output.errors import LostOutputError, OutputHeldError, StoreRefusedError
 from stylebatch.output.store import LEASE_S, state_id
 from stylebatch.output.stored_tree import StoredTree
 from stylebatch.system import object_stores
@@ -53,7 +52,7 @@ class Lease:
 
         Raises:
             OutputHeldError: another run goes on.
-            UserError: the store can't be written.
+            StoreRefusedError: the store can't be written.
             LostOutputError: likewise, for the time.
         """
         try:
@@ -63,7 +62,7 @@ class Lease:
                 raise LostOutputError.from_os_error(error, self._holder) from error
             found = f"can't be written ({error.strerror})"
             todo = "look at the bucket's name and at the credentials in the environment"
-            raise UserError(self._tree.prefix, found, "", todo) from error
+            raise StoreRefusedError(self._tree.prefix, found, "", todo) from error
         self._renewed_at = time.monotonic()
         self._thread.start()
 

@@ -11,9 +11,9 @@ from stylebatch.manifest import Manifest, StyleSource
 from stylebatch.pictures import images
 from stylebatch.pictures.errors import ImageError
 from stylebatch.records import Style, StyleImage
-from stylebatch.system import files, listing
+from stylebatch.system import files, inputs, listing
+from stylebatch.system.object_stores import is_remote
 from stylebatch.system.paths import below
-from stylebatch.system.read_ahead import read_each
 
 
 class PlanError(UserError):
@@ -24,7 +24,9 @@ class KnownFile(NamedTuple):
     """An input as it was when last read; 0×0 px: not an image that can be read.
 
     Attributes:
-        ctime_ns, inode: 0 where an earlier version read it, which did not note them.
+        ctime_ns, inode: 0 where an earlier version read it, which did not note them, and of an
+            object of a store, which has none.
+        etag: of such an object, "" of a file.
     """
 
     size: int
@@ -34,6 +36,7 @@ class KnownFile(NamedTuple):
     height: int
     ctime_ns: int = 0
     inode: int = 0
+    etag: str = ""
 
     def is_as(self, stat: listing.FileStat) -> bool:
         """Whether a file is still that which was read, by all that the system says of it.
@@ -41,6 +44,8 @@ class KnownFile(NamedTuple):
         A file that was replaced may have its predecessor's size and time of change: copies keep
         times, and archives give whole folders one. Its own inode and time it can't keep.
         """
+        if stat.etag or self.etag:
+            return (self.size, self.etag) == (stat.size, stat.etag)
         if (self.size, self.mtime_ns) != (stat.size, stat.mtime_ns):
             return False
         return not self.inode or (self.ctime_ns, self.inode) == (stat.ctime_ns, stat.inode)
@@ -84,6 +89,7 @@ class InputReader:
         self.root, self.known, self.count = root, known, count
         self.library = library or Library(root)
         self.unreadable: list[str] = []
+        self._stored: dict[str, KnownFile | None] = {}
 
     def files_of(self, folder: str, stats: Sequence[listing.FileStat]) -> list[KnownFile | None]:
         """Return what is known of a folder's files, in their order; None: can't even be opened."""
@@ -91,7 +97,7 @@ class InputReader:
         if not names:
             return []
         known = self.known.known_files(folder, min(names), max(names))
-        where = self.root / folder
+        where = inputs.at(self.root, folder)
         found: list[KnownFile | None] = []
         changed: list[int] = []
         # Of files that an earlier version has read.
@@ -100,12 +106,12 @@ class InputReader:
             file = known.get(name)
             if file is None or not file.is_as(stat):
                 changed.append(len(found))
-            elif not file.inode:
+            elif not (file.inode or file.etag):
                 file = file._replace(ctime_ns=stat.ctime_ns, inode=stat.inode)
                 learnt[name] = file
             found.append(file)
         if changed:
-            data = read_each(f"{where}/{names[index]}" for index in changed)
+            data = inputs.read_each(where, (names[index] for index in changed))
             for index, each in zip(changed, data, strict=True):
                 found[index] = self._examine(each, stats[index])
             read = {names[index]: file for index in changed if (file := found[index])}
@@ -119,7 +125,7 @@ class InputReader:
         stems = [_stem(content) for content in contents]
         wanted: dict[str, list[listing.FileStat]] = {stem: [] for stem in stems}
         try:
-            listed = listing.list_files(self.root / folder, images.IMAGE_SUFFIXES)
+            listed = inputs.list_files(inputs.at(self.root, folder), images.IMAGE_SUFFIXES)
         except OSError:
             listed = []  # the jobs fail for want of their masks, and no others
         for stat in listed:
@@ -145,11 +151,32 @@ class InputReader:
         """
         if is_of_library(path):
             return self.library.open(path).told.digest
-        folder, _, name = path.rpartition("/")
-        (file,) = self.files_of(folder, [listing.stat_file(self.root / path, name)])
+        if is_remote(path):
+            file = self._stored.get(path)
+        else:
+            folder, _, name = path.rpartition("/")
+            (file,) = self.files_of(folder, [listing.stat_file(self.root / path, name)])
         if file is None or not file.width:
             self.unreadable.append(path)
         return file.digest if file else ""
+
+    def read_stored(self, paths: Iterable[str]) -> None:
+        """Look up style images that are in stores, a folder at a time, for `style_digest`.
+
+        One after another each would be waited for.
+        """
+        folders: dict[str, set[str]] = {}
+        for path in filter(is_remote, paths):
+            folder, _, name = path.rpartition("/")
+            folders.setdefault(folder, set()).add(name)
+        for folder, names in folders.items():
+            try:
+                listed = inputs.list_files(inputs.at(self.root, folder), images.IMAGE_SUFFIXES)
+            except OSError:
+                continue  # the jobs of these styles fail, and no others
+            stats = [stat for stat in listed if stat.path in names]
+            for stat, file in zip(stats, self.files_of(folder, stats), strict=True):
+                self._stored[below(folder, stat.path)] = file
 
     def _examine(self, data: bytes | None, stat: listing.FileStat) -> KnownFile | None:
         if data is None:
@@ -161,7 +188,8 @@ class InputReader:
         except ImageError:
             width, height = 0, 0
         digest = files.digest_bytes(data)
-        return KnownFile(stat.size, stat.mtime_ns, digest, width, height, stat.ctime_ns, stat.inode)
+        by_time = (stat.ctime_ns, stat.inode, stat.etag)
+        return KnownFile(stat.size, stat.mtime_ns, digest, width, height, *by_time)
 
 
 def resolve_styles(
@@ -174,7 +202,9 @@ def resolve_styles(
     """
     reader = InputReader(manifest.root, known, ReadCount(), Library(manifest.cache, manifest.root))
     styles: dict[str, Style] = {}
-    for source in (source for pair in manifest.pairs for source in pair.styles):
+    sources = [source for pair in manifest.pairs for source in pair.styles]
+    reader.read_stored(path for source in sources for path, _ in source.images)
+    for source in sources:
         if source.key not in styles:
             styles[source.key] = _resolve_style(source, reader)
     if unreadable is not None:

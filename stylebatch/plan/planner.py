@@ -34,7 +34,7 @@ from stylebatch.plan.summary import MAX_USUAL_PIXELS, PairSummary, PlanSummary
 from stylebatch.plan.transparency import TransparencyCheck
 from stylebatch.plan.versions import Assigner
 from stylebatch.records import Style
-from stylebatch.system import listing
+from stylebatch.system import inputs, listing
 from stylebatch.system.paths import below
 
 _MAX_FILES_AT_ONCE = 4096
@@ -141,7 +141,7 @@ class _PairPlanner:
     ) -> None:
         self.carrier = carrier
         self.pair, self.seed, self.summary, self.reader = pair, manifest.seed, summary, reader
-        self.root = manifest.root / pair.content
+        self.root = inputs.at(manifest.root, pair.content)
         self.table, self.shard = table, shard
         self.keys = [source.key for source in pair.styles]
         self.assigner = Assigner(manifest.seed, pair, table)
@@ -326,7 +326,7 @@ class _PairPlanner:
         return False
 
     def _twins(self, folder: str) -> frozenset[str]:
-        folders: Iterable[str] = listing.list_folders(self.root / folder)
+        folders: Iterable[str] = inputs.list_folders(self.root / folder)
         if self.table is not None and self.pair.assign.is_whole:
             # What has come since must not rename what was planned.
             folders = self.table.folders(folder).intersection(folders)

@@ -9,7 +9,7 @@ from stylebatch.manifest import Manifest, Pair, Selection
 from stylebatch.pictures import images
 from stylebatch.plan.hashes import Hashes, as_shares, draw_numbers
 from stylebatch.plan.inputs import InputReader, KnownFiles, ReadCount
-from stylebatch.system import listing
+from stylebatch.system import inputs, listing
 from stylebatch.system.paths import below
 
 _MAX_FILES_AT_ONCE = 4096
@@ -107,7 +107,7 @@ class ShareDraws:
     ) -> Iterator[tuple[str | None, Hashes]]:
         """Yield numbers with their class, of what one of some selections takes."""
         takes_all = any(selection.is_all for selection in selections)
-        walk = listing.walk_files(self._manifest.root / content, images.IMAGE_SUFFIXES)
+        walk = inputs.walk_files(inputs.at(self._manifest.root, content), images.IMAGE_SUFFIXES)
         for folder, stats in walk:
             label = pair.split.label_of(folder)
             if not takes_all:

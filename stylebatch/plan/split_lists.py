@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, Pair, Split
-from stylebatch.system import files, listing
+from stylebatch.system import inputs, listing
 from stylebatch.system.words import counted
 
 _MAX_TOLD = 20
@@ -120,7 +120,7 @@ def read_lists(manifest: Manifest, pair: Pair) -> SplitLists:
     lists = SplitLists(pair.split)
     for index, path in enumerate(pair.split.lists):
         try:
-            data = files.read_bytes(manifest.root / path)
+            data = inputs.read(inputs.at(manifest.root, path))
         except OSError as error:
             place = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
             found = f"{path} can't be read ({error.strerror})"

@@ -13,7 +13,7 @@ from stylebatch.plan.inputs import PlanError
 from stylebatch.plan.selected import Selected
 from stylebatch.plan.shares import ShareDraws
 from stylebatch.plan.split_lists import read_lists
-from stylebatch.system import listing
+from stylebatch.system import inputs, listing
 from stylebatch.system.globs import unmatched
 from stylebatch.system.paths import below
 
@@ -52,7 +52,7 @@ class PairImages:
         """
         self.manifest, self.pair, self.seed, self.selected = manifest, pair, manifest.seed, selected
         self.where = f"{manifest.path.name}:{pair.line}: pair '{pair.name}'"
-        self.root, self.draws = manifest.root / pair.content, draws
+        self.root, self.draws = inputs.at(manifest.root, pair.content), draws
         self.lists = read_lists(manifest, pair) if pair.split.kind == "lists" else None
         self.unmatched = {
             "include": list(pair.selection.include),
@@ -70,7 +70,7 @@ class PairImages:
         Args:
             walked: takes what is no image, or can't be reached.
         """
-        walk = listing.walk_files(self.root, images.IMAGE_SUFFIXES, walked)
+        walk = inputs.walk_files(self.root, images.IMAGE_SUFFIXES, walked)
         parts = (part for folder, stats in walk for part in self._split(folder, stats))
         most = self.pair.selection.max_images
         for part in parts if most is None else self._drawn(parts, most):

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.manifest import Manifest, Pair, base_name
-from stylebatch.system import files
+from stylebatch.system import inputs
+from stylebatch.system.object_stores import is_remote
 from stylebatch.system.words import counted
 
 # The index of a style, and the number of the result with it, from 1.
@@ -114,7 +115,7 @@ def read_tables(manifest: Manifest) -> dict[str, StyleTable]:
             continue
         where = pair.assign.table
         try:
-            data = files.read_bytes(manifest.root / where)
+            data = inputs.read(inputs.at(manifest.root, where))
             tables[pair.name] = read_table(
                 data, where, pair.styles, root=manifest.root, pair=pair, pairs=pairs
             )
@@ -283,5 +284,7 @@ class _StyleNames:
 
     def _as_key(self, path: str) -> str:
         """Return a path as styles' keys are written: from the manifest's folder, without dots."""
+        if is_remote(path):
+            return inputs.normalised(path)
         absolute = os.path.abspath(self._root / path)
         return Path(os.path.relpath(absolute, os.path.abspath(self._root))).as_posix()

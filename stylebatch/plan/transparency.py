@@ -1,11 +1,9 @@
 """What is transparent, where the files that are made can't be: a user should know before."""
 
-from pathlib import Path
-
 from stylebatch.pictures.errors import ImageError
 from stylebatch.pictures.formats import FileFormat
 from stylebatch.pictures.images import is_transparent
-from stylebatch.system.files import read_bytes
+from stylebatch.system.inputs import Place, StorePath, read
 
 # Of each pair: whoever has transparent images usually has many.
 MOST_LOOKED_AT = 64
@@ -13,11 +11,15 @@ _SUFFIXES = (".png", ".webp", ".gif", ".tif", ".tiff")
 
 
 class TransparencyCheck:
-    """Looks at a few images of a pair whose format has no transparency, until one has it."""
+    """Looks at a few images of a pair whose format has no transparency, until one has it.
 
-    def __init__(self, root: Path, file_format: FileFormat) -> None:
+    At none in a store: planning again reads nothing there.
+    """
+
+    def __init__(self, root: Place, file_format: FileFormat) -> None:
         self._root = root
-        self._left = 0 if file_format.has_alpha else MOST_LOOKED_AT
+        is_needless = file_format.has_alpha or isinstance(root, StorePath)
+        self._left = 0 if is_needless else MOST_LOOKED_AT
 
     def finds(self, path: str) -> bool:
         """Whether an image (path below `root`) is looked at, and the first that has it."""
@@ -25,7 +27,7 @@ class TransparencyCheck:
             return False
         self._left -= 1
         try:
-            is_found = is_transparent(read_bytes(self._root / path), path)
+            is_found = is_transparent(read(self._root / path), path)
         except (OSError, ImageError):
             return False
         if is_found:

@@ -28,7 +28,8 @@ from stylebatch.run import (
     prepare_all_weights,
     worker_specs,
 )
-from stylebatch.system.files import read_bytes, write_atomic
+from stylebatch.system import inputs
+from stylebatch.system.files import write_atomic
 
 CELL_PX = 320
 NUM_CANDIDATES = 5000
@@ -160,14 +161,14 @@ def _row(
     shown = StyleImages(manifest.root, manifest.cache).read_small(style.images[0])
     results = [(dataset.image_path(job.output), _caption(job, points)) for job in jobs]
     return [
-        _cell(manifest.root / content, f"{content}\n{swept.pair if swept else ''}"),
+        _cell(inputs.at(manifest.root, content), f"{content}\n{swept.pair if swept else ''}"),
         Cell(shown, f"{style.name}\n"),
         *(_cell(path, caption) for path, caption in results),
     ]
 
 
-def _cell(path: Path, caption: str) -> Cell:
-    return Cell(decode(read_bytes(path), str(path)).rgb, caption)
+def _cell(place: inputs.Place, caption: str) -> Cell:
+    return Cell(decode(inputs.read(place), str(place)).rgb, caption)
 
 
 def _caption(job: Job, points: Mapping[str, SweepPoint]) -> str:

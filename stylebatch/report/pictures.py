@@ -11,6 +11,8 @@ from stylebatch.report.folder import ReportFolder
 from stylebatch.report.records import Row, name_of
 from stylebatch.report.thumbnails import Tell, find_file, is_small, key_of, make_thumbnails
 from stylebatch.system import files
+from stylebatch.system.inputs import Place, StorePath
+from stylebatch.system.object_stores import is_remote
 
 # What a blend's name begins with: it has no file.
 _BLEND = "blend:"
@@ -27,7 +29,7 @@ class Pictures:
             links_itself: small files that browsers show need no thumbnail.
         """
         self._dataset, self._inputs, self._links_itself = dataset, inputs, links_itself
-        self._wanted: dict[str, Path] = {}
+        self._wanted: dict[str, Place] = {}
         self._of_inputs: dict[str, str | None] = {}
         self._wrong: set[str] = set()
         self.num_missing = 0
@@ -41,15 +43,24 @@ class Pictures:
         """Return what to show of an image."""
         path = self._dataset.image_path(name_of(row))
         stat = _stat(path)
-        content = self._input(row["content"]) if row.get("content") else None
+        content = self._input(row, "content") if row.get("content") else None
         return Shown(self._key(row["file_name"], path, stat), content, stat and stat[1] / 1e9)
 
     def styles(self, images: Sequence[Row]) -> dict[str, str | None]:
         """Return the key of each style."""
-        styles = dict.fromkeys(row["style"] for row in images if row.get("style"))
-        return {style: self._input(style) for style in styles if not style.startswith(_BLEND)}
+        styles = {row["style"]: row for row in images if row.get("style")}
+        return {
+            style: self._input(row, "style")
+            for style, row in styles.items()
+            if not style.startswith(_BLEND)
+        }
 
-    def _input(self, told: str) -> str | None:
+    def _input(self, row: Row, kind: str) -> str | None:
+        told = row[kind]
+        if told not in self._of_inputs and is_remote(told):
+            of_digest = key_of(told, (0, 0), row.get(f"{kind}_digest", ""))
+            self._of_inputs[told] = of_digest
+            self._wanted[of_digest] = StorePath(told)
         if told not in self._of_inputs:
             path = find_file(self._inputs, told)
             self._of_inputs[told] = key = self._key(told, path, _stat(path))

@@ -15,6 +15,7 @@ from stylebatch.output.activity import read_activity
 from stylebatch.output.json_lines import read_mapping
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.system import files
+from stylebatch.system.object_stores import is_remote
 
 # More images than that are no gallery any more: a sample by a hash of their names is shown.
 MOST_IMAGES = 200_000
@@ -115,11 +116,15 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def _slim(row: Row) -> Row:
-    """Return a line of the metadata without what no page shows; texts that recur stand once."""
+    """Return a line of the metadata without what no page shows; texts that recur stand once.
+
+    Digests of what is in a store stay: they tell whether it has changed without asking there.
+    """
+    stored = {f"{key}_digest" for key in ("content", "style") if is_remote(row.get(key) or "")}
     return {
         key: sys.intern(value) if isinstance(value, str) else value
         for key, value in row.items()
-        if key not in _NOT_SHOWN
+        if key not in _NOT_SHOWN or key in stored
     }
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from stylebatch.errors import UserError
 from stylebatch.pictures.images import TRANSPOSES, decode, exif_orientation, open_image
 from stylebatch.report.folder import ReportFolder
-from stylebatch.system import files
+from stylebatch.system import files, inputs
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.paths import on_disk
 
@@ -31,14 +31,15 @@ _SHOWN_BY_BROWSERS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif
 Tell = Callable[[int, int], object]
 
 
-def key_of(name: str, stat: tuple[int, int]) -> str:
+def key_of(name: str, stat: tuple[int, int], digest: str = "") -> str:
     """Return the key of a file's thumbnail: by its name, size and time of change, nothing is read.
 
     Args:
         name: as the records tell it, so that an output can be moved.
         stat: bytes, and the time of change in ns.
+        digest: of what is in a store, which is not asked.
     """
-    told = (_FORMAT, EDGE_PX, name, *stat)
+    told = (_FORMAT, EDGE_PX, name, *stat, *([digest] if digest else []))
     return blake2b(repr(told).encode(), digest_size=10).hexdigest()
 
 
@@ -48,7 +49,7 @@ def is_small(path: Path, stat: tuple[int, int]) -> bool:
 
 
 def make_thumbnails(
-    folder: ReportFolder, wanted: Mapping[str, Path], tell: Tell, *, is_alone: bool
+    folder: ReportFolder, wanted: Mapping[str, inputs.Place], tell: Tell, *, is_alone: bool
 ) -> set[str]:
     """Make the thumbnails that are not there yet.
 
@@ -85,13 +86,13 @@ def make_thumbnails(
     return wrong
 
 
-def encode(path: Path) -> bytes:
+def encode(place: inputs.Place) -> bytes:
     """Return a file's thumbnail: upright, in sRGB, as WebP.
 
     Raises:
         ImageError, OSError: it can't be read.
     """
-    image = _open_small(files.read_regular(path), str(path))
+    image = _open_small(inputs.read(place), str(place))
     image.thumbnail((EDGE_PX, EDGE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=_QUALITY, method=_METHOD)

@@ -14,7 +14,7 @@ from typing import Any
 from stylebatch.errors import UserError
 from stylebatch.ledger import damaged_ledger, is_damage, merge_ledgers, merge_shards
 from stylebatch.output.activity import remove_activity
-from stylebatch.output.errors import LostOutputError, NoLocksError
+from stylebatch.output.errors import LostOutputError, NoLocksError, StoreRefusedError
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock, check_owner, withdraw
 from stylebatch.output.publishing import fetch_records, publish
@@ -182,7 +182,7 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
                 finally:
                     remove_activity(dataset)
                     dataset.remove_temporaries(summary.run_id)
-        except NoLocksError:
+        except (NoLocksError, StoreRefusedError):
             if is_new:
                 dataset.unmake_folders(made)
             raise

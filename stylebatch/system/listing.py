@@ -27,6 +27,8 @@ _PAUSES_S = (0.05, 0.2, 0.5)
 class FileStat(NamedTuple):
     """A file below a folder: its POSIX path from there, its bytes, its times of change, its inode.
 
+    Of an object of a store the ETag says all of these but path and bytes.
+
     Of a file that is there but can't be reached (a link to nothing, an error of its disk) the
     numbers are -1.
     """
@@ -36,6 +38,7 @@ class FileStat(NamedTuple):
     mtime_ns: int
     ctime_ns: int = 0
     inode: int = 0
+    etag: str = ""
 
     @classmethod
     def of(cls, path: str, found: os.stat_result) -> "FileStat":
@@ -129,7 +132,7 @@ def _list(
             name = entry.name
             if name.startswith("."):
                 continue
-            suffix, told = _suffix(name), escaped(name)
+            suffix, told = suffix_of(name), escaped(name)
             kind = _kind(entry)
             if told != name and os.path.lexists(folder / told):
                 passed_over[suffix] += 1  # another one is really called so
@@ -245,7 +248,7 @@ def list_files(folder: Path, suffixes: frozenset[str]) -> list[FileStat]:
     return sorted(found)
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
     """Return what `os.path.splitext` would, in lower case, of a name that starts with no dot."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > 0 else ""

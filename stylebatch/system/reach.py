@@ -5,10 +5,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from stylebatch.system import object_stores
 from stylebatch.system.listing import NO_TARGET, SYSTEM_FOLDERS, asked, reason_of
-from stylebatch.system.paths import on_disk
+from stylebatch.system.object_stores import is_remote
+from stylebatch.system.paths import below, on_disk
 
 _AT_ONCE = 4096
+# Each with the names of all that is in it.
+_PREFIXES = 16
 # The reason of a barrier that may also be a folder which somebody has emptied.
 EMPTY = "an empty folder; is a disk missing?"
 
@@ -40,10 +44,13 @@ class Reaches:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.of = lru_cache(_AT_ONCE)(self._of)
+        self._stored = lru_cache(_PREFIXES)(_stored_below)
         self._above = lru_cache(_AT_ONCE)(self._above_of)
 
     def _of(self, path: str) -> Reach:
-        """Return what there is at a POSIX path from the root, or an absolute one."""
+        """Return what there is at a POSIX path from the root, an absolute one, or a URL."""
+        if is_remote(path):
+            return self._of_url(path)
         # First: a folder that does not answer is asked once, and not each of its files.
         above = self._above(path.rpartition("/")[0] or ".")
         if above.barrier and not above.is_empty:
@@ -52,6 +59,14 @@ class Reaches:
         if found == _THERE:
             return found
         return found if found and not above.barrier else above
+
+    def _of_url(self, url: str) -> Reach:
+        """Return what a store has: of a prefix that can't be listed nothing was removed."""
+        folder = url.rpartition("/")[0]
+        there = self._stored(folder)
+        if isinstance(there, OSError):
+            return Reach(False, folder, reason_of(there))
+        return _THERE if url in there else _REMOVED
 
     def _above_of(self, folder: str) -> Reach:
         """Return why nothing is in a folder where something was."""
@@ -80,3 +95,12 @@ class Reaches:
         except OSError as error:
             return Reach(False, path, reason_of(error))
         return _THERE
+
+
+def _stored_below(url: str) -> frozenset[str] | OSError:
+    """Return the URLs of the objects just below one, or why they can't be listed."""
+    try:
+        listed = object_stores.list_folder(url)
+    except OSError as error:
+        return error
+    return frozenset(below(url, each.key.rpartition("/")[2]) for each in listed.objects)

@@ -12,6 +12,7 @@ from stylebatch.device.recolor import ColorTransfer, Recolored
 from stylebatch.device.style_images import StyleImages
 from stylebatch.recipes import Settings
 from stylebatch.records import Job, Style
+from stylebatch.system.object_stores import is_remote
 from stylebatch.worker.provenance import describe_original
 
 Read = Content | Carried | Recolored
@@ -19,6 +20,8 @@ Read = Content | Carried | Recolored
 DECODE_THREADS = 2
 # The images after those in the slots are decoded ahead, and no more: they wait in memory.
 DECODE_AHEAD = 4
+# Of photographs in a store, whose answer is waited for: threads that mostly sleep.
+FETCH_THREADS, FETCH_AHEAD = 8, 12
 # What they may take together; a photograph of 24 megapixels takes 72 MB where it is kept whole.
 BYTES_AHEAD = 2**28
 
@@ -42,6 +45,7 @@ class DecodeAhead:
         # Bytes of the largest that was read so far: those to come are taken to be as large.
         self._largest = 0
         self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
+        self._fetchers = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch")
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -69,10 +73,12 @@ class DecodeAhead:
     def begin(self, free_slots: int) -> None:
         """Let the threads begin with what soon gets a slot: as many as fit, the first always."""
         most = BYTES_AHEAD // self._largest if self._largest else DECODE_THREADS
-        count = min(free_slots + DECODE_AHEAD, max(1, most))
-        for job in islice(self._waiting, count):
+        is_stored = bool(self._waiting) and is_remote(self.first.content)
+        ahead = FETCH_AHEAD if is_stored else DECODE_AHEAD
+        for job in islice(self._waiting, min(free_slots + ahead, max(1, most))):
             if job.output not in self._decoding:
-                self._decoding[job.output] = self._threads.submit(self._read, job)
+                threads = self._fetchers if is_remote(job.content) else self._threads
+                self._decoding[job.output] = threads.submit(self._read, job)
 
     def _read(self, job: Job) -> Read:
         read = self._read_one(job)
@@ -108,7 +114,8 @@ class DecodeAhead:
 
     def close(self) -> None:
         """End the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._fetchers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _size_of(read: Read) -> int:

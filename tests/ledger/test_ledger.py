@@ -160,7 +160,8 @@ database.connection.execute("PRAGMA cache_size = 10")
 with database.transaction():
     database.connection.execute("DELETE FROM meta")
     rows = (("f", str(i), 1, 1, "d" * 32, 1, 1) for i in range(20000))
-    database.connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1)", rows)
+    insert = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1, '')"
+    database.connection.executemany(insert, rows)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -501,7 +501,8 @@ database.connection.execute("PRAGMA cache_size = 10")
 with database.transaction():
     database.connection.execute("UPDATE jobs SET state = 'failed', reason = 'never'")
     rows = (("f", str(i), 1, 1, "d" * 32, 1, 1) for i in range(20000))
-    database.connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1)", rows)
+    insert = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, 1, 1, '')"
+    database.connection.executemany(insert, rows)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

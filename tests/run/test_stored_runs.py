@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.runs import command
 from support.stored import PREFIX, URL, Stored, rows, untimed
-from support.stores import Store
+from support.stores import BUCKET, Store
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
@@ -232,3 +232,52 @@ def test_images_whose_records_were_not_yet_there_when_the_state_was_lost_are_mad
     assert (stored.summary()["adopted"], stored.summary()["done"]) == (4, 2)
     assert stored.images() == before
     assert stored.aside() == {}
+
+
+def test_inputs_and_output_in_one_store_have_places_of_their_own(stored: Stored) -> None:
+    stored.store.put_folder(stored.root / "photos", f"{PREFIX}-photos/")
+    stored.pair["content"] = f"{URL}-photos"
+    assert stored.run().code == 0
+    images = stored.images()
+    assert set(images) == ALL
+    stored.document["output"] = f"{URL}-photos/out"
+    assert f"is inside '{URL}-photos', which is read" in stored.run().err
+    stored.document["output"] = URL
+    stored.pair["content"] = f"{URL}/images"
+    ended = stored.run()
+    assert ended.code == 2
+    assert f"'{URL}/images', which is read, is inside it, where results are made" in ended.err
+    assert stored.images() == images
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (f"s3://{BUCKET}", "is a whole bucket; allowed is a place in it"),
+        ("s3://", "names no bucket"),
+        (f"{URL}/../two", "has a part that is empty, `.` or `..`"),
+    ],
+)
+def test_a_url_that_is_no_place_is_refused_with_its_line(
+    stored: Stored, output: str, message: str
+) -> None:
+    stored.document["output"] = output
+    ended = stored.run()
+    assert ended.code == 2
+    assert "pipeline.yaml:2: output: " in ended.err
+    assert message in ended.err
+
+
+def test_a_bucket_that_is_not_there_and_one_that_may_not_be_written(stored: Stored) -> None:
+    stored.document["output"] = "s3://no-such-bucket/one"
+    ended = stored.run()
+    assert ended.code == 2
+    assert "no such bucket" in ended.err
+    assert not stored.state.exists()
+    stored.document["output"] = URL
+    stored.store.fault("status", "^PUT", status=403, times=None)
+    ended = stored.run()
+    assert ended.code == 2
+    assert f"{URL}: can't be written (permission denied" in ended.err
+    assert stored.all_there() == {}
+    assert not stored.state.exists()
