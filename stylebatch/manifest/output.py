@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stylebatch.manifest.model import Pair, RunOptions
 from stylebatch.manifest.problems import Findings
-from stylebatch.output.store import Store, default_state
+from stylebatch.output.layout import STATE
+from stylebatch.output.store import Store, default_state, read_store
 from stylebatch.system import object_stores
 from stylebatch.system.store_errors import StoreError
 
@@ -23,11 +24,18 @@ def read_output(
     """
     if written is not None and object_stores.is_remote(written):
         store = _read_store(written, options, findings)
+        if options.report:
+            found = "the report is made of an output in a folder, and this one is in a store"
+            todo = "leave it out, and make one of what you download: `stylebatch report`"
+            findings.add(("run", "report"), found, "", todo)
         return options.state or default_state(root, store.url), store
     output = root / (written or "")
     if written is not None and os.path.exists(output) and not os.path.isdir(output):
         found = f"'{written}' is a file"
         findings.add(_AT, found, "allowed is a folder", "choose another path")
+    if other := read_store(output / STATE):
+        found = f"'{written}' is the state of {other.url}"
+        findings.add(_AT, found, "allowed is a folder of its own", f"write {other.url}")
     if options.state is not None:
         found = "is of an output in an object store, and this one is in a folder"
         findings.add(("run", "state"), found, "", "leave it out")

@@ -16,6 +16,8 @@ from stylebatch.system.object_stores import AT_ONCE
 
 # The folder of the images, which the records' paths begin with: they resolve from the output.
 IMAGES = "images"
+# What stylebatch keeps for itself.
+STATE = ".stylebatch"
 # Between what is a run's own id and the name of its shard.
 _OF_SHARD = "-shard-"
 _SAVED = ".safetensors"
@@ -56,7 +58,7 @@ class Dataset:
         self.card = root / "README.md"
         # A page that shows all of it, on request.
         self.report = root / "report"
-        self.state = root / ".stylebatch"
+        self.state = root / STATE
         # A folder for each run that has set something aside.
         self.stale = self.state / "stale"
         # Half-made images, for the next run to go on with.
