@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import stylebatch
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import (
     DownloadError,
@@ -33,6 +34,7 @@ from stylebatch.system.files import (
     why_not_renamed,
     why_unwritable,
 )
+from stylebatch.system.object_stores import is_remote
 from stylebatch.system.processes import may_have_gpu
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import SAVE_AFTER_S, WorkerSpec
@@ -249,6 +251,7 @@ def worker_specs(
         root=manifest.root,
         output=dataset.root,
         store=dataset.store,
+        is_apart=dataset.store is not None and reads_stores_only(manifest),
         shard=dataset.shard,
         settings=manifest.all_settings() | manifest.carrying_settings(),
         provenance={pair.name: pair.recipe for pair in manifest.pairs if pair.provenance},
@@ -264,6 +267,23 @@ def worker_specs(
         replace(first, worker=n, device=device, cores=next(cores, ()) if device == "cpu" else ())
         for n, device in enumerate(devices)
     ]
+
+
+def reads_stores_only(manifest: Manifest) -> bool:
+    """Whether whoever makes a manifest's images needs none of this machine's files for it."""
+    paths = [path for pair in manifest.pairs for path in (pair.content, pair.masks) if path]
+    for pair in manifest.pairs:
+        paths += [path for style in pair.styles for path, _ in style.images]
+    networks = (settings.network for settings in manifest.all_settings().values())
+    has_files = any(each and each.path and not _is_everywhere(each) for each in networks)
+    return all(map(is_remote, paths)) and not has_files
+
+
+def _is_everywhere(weights: WeightSet) -> bool:
+    """Whether weights come with the package, or are fetched by whoever lacks them."""
+    package = Path(stylebatch.__file__).parent
+    is_shipped = weights.path is not None and package in weights.path.parents
+    return is_shipped or find_named_set(weights) is not None
 
 
 def make_executor(manifest: Manifest, specs: list[WorkerSpec]) -> Executor:

@@ -8,6 +8,7 @@ from typing import Protocol
 from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
 from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
+from stylebatch.output.lease import check_lease
 from stylebatch.output.lock import check_owner
 from stylebatch.records import Job, JobDone, JobFailed
 from stylebatch.system.crash_points import reached
@@ -85,6 +86,18 @@ def make_placer(dataset: Dataset, run_id: str, worker: int, incarnation: int) ->
     if dataset.stored:
         return StorePlacer(StoreWriter(dataset, dataset.stored, run_id, folder))
     return FolderPlacer(dataset, run_id, folder)
+
+
+def check_place(dataset: Dataset, run_id: str) -> None:
+    """Check that an output is still a run's own, wherever the worker is.
+
+    Raises:
+        LostOutputError: it is another run's, or none's.
+    """
+    if dataset.stored:
+        check_lease(dataset.stored, dataset.holder, run_id)
+    else:
+        check_owner(dataset, run_id)
 
 
 class StorePlacer:

@@ -40,6 +40,8 @@ class WorkerSpec:
         max_slots: how many images of a shape, with masks or without, its memory suffices for,
             where that is known from another worker on its device.
         report_every_s: how often it tells of its progress.
+        is_apart: whether nothing that it reads, and nothing of the output, is in a folder that it
+            would have to share with the run's own process.
         save_after_s: from when on an image is saved if the run is stopped.
     """
 
@@ -63,6 +65,7 @@ class WorkerSpec:
     report_every_s: float = PROGRESS_EVERY_S
     save_after_s: float = SAVE_AFTER_S
     store: Store | None = None
+    is_apart: bool = False
 
     @property
     def dataset(self) -> Dataset:
