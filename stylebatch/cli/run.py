@@ -117,6 +117,8 @@ def _run_all(manifests: Sequence[Manifest], request: RunRequest, quiet: bool) ->
             view = _view(loaded, quiet)
             try:
                 with view:
+                    if loaded.store:
+                        view.say(f"{loaded.store.url}: its state is in {loaded.output}")
                     summary = run_pipeline(loaded, _from_now(request, started_s), view, stop)
             except UserError as error:
                 if len(manifests) == 1:

@@ -72,6 +72,8 @@ class Dataset:
         self.gate = self.state / "gate"
         # Held while the records of the whole output are read from its ledgers and written.
         self.records = self.state / "records"
+        # Held while they are put into a store, and what was put there last.
+        self.putting, self.published = self.state / "putting", self.state / "published.json"
         # Held while the report is written.
         self.reporting = self.state / "report"
         self._shards = self.state / "shards"

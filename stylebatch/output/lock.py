@@ -177,6 +177,13 @@ def writing_records(dataset: Dataset) -> Iterator[None]:
 
 
 @contextmanager
+def putting_records(dataset: Dataset) -> Iterator[None]:
+    """Let nobody else put records into the store meanwhile; errors as in `writing_records`."""
+    with _waited_for(dataset, dataset.putting, "its records have been put there"):
+        yield
+
+
+@contextmanager
 def writing_report(dataset: Dataset) -> Iterator[None]:
     """Let nobody else write the report meanwhile; errors as in `writing_records`."""
     make_folder(dataset.state)  # only images and records may have been copied

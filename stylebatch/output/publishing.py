@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from stylebatch.errors import UserError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.stored_tree import at_once
+from stylebatch.output.lock import putting_records
+from stylebatch.output.stored_tree import StoredTree, at_once
 from stylebatch.system import files, object_stores
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
@@ -46,14 +48,19 @@ def publish(dataset: Dataset, tell: Callable[[str], object] = logger.warning) ->
     Raises:
         OSError: the store can't be written.
     """
-    tree = dataset.stored
-    if tree is None:
+    if dataset.stored is None:
         return 0
+    with putting_records(dataset):
+        return _publish(dataset, dataset.stored, tell)
+
+
+def _publish(dataset: Dataset, tree: StoredTree, tell: Callable[[str], object]) -> int:
     known, now = _read(dataset), dict(_files(dataset.root))
     changed = [path for path, stat in now.items() if not _is_as_known(known.get(path), stat)]
     gone = [path for path in known if path not in now]
     if not (changed or gone):
         return 0
+    _check_current(dataset, tree, known)
     # What a kill leaves is nobody's edit.
     _write(dataset, known | dict.fromkeys(changed))
 
@@ -69,31 +76,60 @@ def publish(dataset: Dataset, tell: Callable[[str], object] = logger.warning) ->
     return len(changed) + len(gone)
 
 
+def _check_current(dataset: Dataset, tree: StoredTree, known: _Published) -> None:
+    """Refuse to put records there that another machine's run has put newer ones over.
+
+    Raises:
+        UserError: it has.
+    """
+    name = dataset.summary.name
+    if (told := known.get(name)) is None:
+        return
+    found = tree.find(dataset.summary)
+    if found is not None and found.etag != told.etag:
+        todo = "`stylebatch run` takes in what it has made"
+        found_there = f"a run with another state than {dataset.root} has gone on there since"
+        raise UserError(dataset.place, found_there, "", todo)
+
+
 def _is_as_known(known: _Known | None, stat: tuple[int, int]) -> bool:
     return known is not None and (known.size, known.mtime_ns) == stat
 
 
-def fetch_records(dataset: Dataset) -> None:
-    """Bring records into a state folder that is new, and a card that was edited into any.
+def fetch_records(dataset: Dataset) -> bool:
+    """Bring records into a state that is new, or behind, and into any a card that was edited.
+
+    Returns:
+        whether it was behind: a run with another state has gone on since.
 
     Raises:
         OSError: the store can't be read.
     """
     tree = dataset.stored
     if tree is None:
-        return
-    is_new = files.stat_file(dataset.ledger) is None and files.stat_file(_place(dataset)) is None
-    known = _read(dataset)
-    for each in object_stores.list_folder(tree.prefix).objects:
-        path = dataset.root / each.key.rpartition("/")[2]
-        is_record = is_new and (path in _records(dataset) or path.match("metadata-*.jsonl"))
-        told = known.get(path.name)
-        is_edited_card = path == dataset.card and told is not None and told.etag != each.etag
-        if is_record or is_edited_card:
+        return False
+    before, known = _read(dataset), _read(dataset)
+    there = {
+        each.key.rpartition("/")[2]: each for each in object_stores.list_folder(tree.prefix)[0]
+    }
+    is_new = files.stat_file(dataset.ledger) is None and not known
+    is_behind = _has_changed(known, there.get(dataset.summary.name), dataset.summary.name)
+    for name, each in there.items():
+        path = dataset.root / name
+        is_record = path in _records(dataset) or path.match("metadata-*.jsonl")
+        is_edited_card = path == dataset.card and _has_changed(known, each, name)
+        if (is_record and (is_new or is_behind)) or is_edited_card:
             files.write_atomic(path, tree.read(path), make_folders=False)
-            known[path.name] = _told(path, each)
-    if is_new or known != _read(dataset):
+            known[name] = _told(path, each)
+    if known != before or is_new:
         _write(dataset, known)
+    return is_behind
+
+
+def _has_changed(known: _Published, found: StoredObject | None, name: str) -> bool:
+    """Whether others have put an object in the place of one that was put from here."""
+    told = known.get(name)
+    return told is not None and found is not None and found.etag != told.etag
 
 
 def unpublished(dataset: Dataset) -> Iterator[tuple[str, str]]:
@@ -182,17 +218,13 @@ def _told(path: Path, found: StoredObject, stat: tuple[int, int] | None = None) 
     return _Known(size, mtime_ns, found.etag, found.version)
 
 
-def _place(dataset: Dataset) -> Path:
-    return dataset.state / "published.json"
-
-
 def _read(dataset: Dataset) -> _Published:
     try:
-        told = json.loads(files.read_bytes(_place(dataset)))
+        told = json.loads(files.read_bytes(dataset.published))
         return {path: each and _Known(*each) for path, each in told.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
 def _write(dataset: Dataset, known: _Published) -> None:
-    files.write_atomic(_place(dataset), json.dumps(known).encode(), make_folders=False)
+    files.write_atomic(dataset.published, json.dumps(known).encode(), make_folders=False)

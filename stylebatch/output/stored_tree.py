@@ -99,10 +99,9 @@ class StoredTree:
 
     def walk(self, folder: Path, suffixes: frozenset[str]) -> Iterator[tuple[str, list[FileStat]]]:
         """Yield folders with their files; one may come several times, with others of its files."""
-        for name, stats in groupby(self._below(folder), lambda each: each.path.rpartition("/")[0]):
-            if any(part.startswith(".") for part in name.split("/")):
-                continue
-            found = (each for each in stats if Path(each.path).suffix.lower() in suffixes)
+        seen = (each for each in self._below(folder) if "/." not in f"/{each.path}")
+        for name, stats in groupby(seen, lambda each: each.path.rpartition("/")[0]):
+            found = (each for each in stats if listing.suffix_of(each.path) in suffixes)
             while block := list(islice(found, _BLOCK)):
                 yield name, block
 
@@ -171,6 +170,9 @@ class StoredTree:
     def prune(self, folder: Path, root: Path) -> Path:
         """Return the folder: there are none that could be empty."""
         return folder
+
+    def map(self, work: Callable[[T], R], each: Iterable[T]) -> list[R]:
+        return at_once(work, each)
 
     def settle(self, grown: Iterable[Path]) -> None:
         """Wait for nothing: what a store has taken is there."""

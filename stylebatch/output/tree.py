@@ -4,12 +4,15 @@
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from stylebatch.system import files, folders, listing
 from stylebatch.system.listing import FileStat
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Tree(Protocol):
@@ -81,6 +84,9 @@ class Tree(Protocol):
 
     def prune(self, folder: Path, root: Path) -> Path:
         """Remove a folder and those above it while they are empty, as `remove_empty_folders`."""
+
+    def map(self, work: Callable[[T], R], each: Iterable[T]) -> list[R]:
+        """Return what work makes of each, in order; at once where that is sooner."""
 
     def settle(self, grown: Iterable[Path]) -> None:
         """Wait until the entries of folders are where no power cut loses them."""
@@ -169,6 +175,9 @@ class FolderTree:
 
     def prune(self, folder: Path, root: Path) -> Path:
         return folders.remove_empty_folders(folder, root)
+
+    def map(self, work: Callable[[T], R], each: Iterable[T]) -> list[R]:
+        return list(map(work, each))
 
     def settle(self, grown: Iterable[Path]) -> None:
         for folder in grown:

@@ -16,7 +16,6 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
 from stylebatch.output.metadata_lines import MetadataLines
 from stylebatch.output.publishing import fetch_records
-from stylebatch.output.stored_tree import at_once
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, output_errors, reading_output
@@ -94,6 +93,11 @@ def adopt_lost(
     if is_whole:
         ledger.put(_ADOPTING, False)
     return proven
+
+
+def note_behind(ledger: Ledger) -> None:
+    """Let `adopt_lost` take in what the metadata tell of, though the ledger knows much already."""
+    ledger.put(_ADOPTING, True)
 
 
 def open_to_plan(dataset: Dataset) -> Ledger:
@@ -208,9 +212,7 @@ def _proven(
         is_told = line.get("fingerprint") and line.get("digest")
         if is_told and stat.size >= 0 and not _is_known(known, stat, line):
             digests[stat.path] = line["digest"]
-    find = partial(_digest, dataset)
-    # A disk reads one file after another soonest.
-    found = at_once(find, digests) if dataset.store else map(find, digests)
+    found = dataset.tree.map(partial(_digest, dataset), digests)
     both = zip(digests.items(), found, strict=True)
     return {output for (output, digest), of_file in both if of_file == digest}
 

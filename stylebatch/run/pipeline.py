@@ -12,11 +12,12 @@ from stylebatch.manifest import Manifest
 from stylebatch.output.foreign import check_records
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
+from stylebatch.output.publishing import fetch_records
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Job, Notice, WorkerJoined
 from stylebatch.run.activity import Activity
-from stylebatch.run.adopt import adopt_lost
+from stylebatch.run.adopt import adopt_lost, note_behind
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.inputs import note_inputs, note_stale
@@ -89,12 +90,15 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
         with reading_output(dataset):
             check_records(dataset)
     with writing(dataset, summary) as started_s:
+        is_behind = fetch_records(dataset)
         beneath = dataset.whole.ledger if dataset.shard else None
         with Ledger.open(dataset.ledger, beneath=beneath) as ledger:
             run = _Run(manifest, request, watcher, stop, dataset, ledger, summary)
+            if is_behind:
+                note_behind(ledger)
             if not dataset.shard and (count := adopt_lost(dataset, ledger, run.check_adopting)):
                 summary.adopted = count
-                logger.info("%d images adopted: the ledger had been lost", count)
+                logger.info("%d images adopted: the ledger had been lost, or was behind", count)
             run.run(started_s)
     return summary
 

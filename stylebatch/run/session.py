@@ -17,7 +17,7 @@ from stylebatch.output.activity import remove_activity
 from stylebatch.output.errors import LostOutputError, NoLocksError, StoreRefusedError
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import OutputLock, check_owner, withdraw
-from stylebatch.output.publishing import fetch_records, publish
+from stylebatch.output.publishing import publish
 from stylebatch.run.aside import settle_output
 from stylebatch.run.progress import Stop
 from stylebatch.system import files
@@ -165,7 +165,6 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
             with hold(dataset, summary.run_id), logging_to(dataset.log):
                 try:
                     reached("swept")
-                    fetch_records(dataset)
                     if dataset.shard is None:
                         summary.merged = merge_shards(dataset)
                     settle_output(dataset)

@@ -7,6 +7,8 @@ from support.runs import command
 from support.stored import PREFIX, URL, Stored, rows, untimed
 from support.stores import BUCKET, Store
 
+from stylebatch.data import DataError, StylisedDataset
+
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
 
@@ -281,3 +283,67 @@ def test_a_bucket_that_is_not_there_and_one_that_may_not_be_written(stored: Stor
     assert f"{URL}: can't be written (permission denied" in ended.err
     assert stored.all_there() == {}
     assert not stored.state.exists()
+
+
+def test_two_machines_take_turns(stored: Stored) -> None:
+    assert stored.run().code == 0
+    stored.document["run"]["state"] = "elsewhere"
+    stored.photo("cats/c.png", 3)
+    assert stored.run().code == 0
+    assert (stored.summary()["adopted"], stored.summary()["done"]) == (4, 2)
+    stored.photo("dogs/b.png", 9)
+    assert stored.run().code == 0
+    assert (stored.summary()["done"], stored.summary()["replaced"]) == (2, 2)
+    before = stored.images()
+    aside = stored.aside()
+    # The first one's state does not know of that, and does not spoil it.
+    stored.document["run"]["state"] = "state"
+    (stored.state / "metadata.jsonl").unlink()
+    ended = stored.call("metadata")
+    assert ended.code == 2
+    assert "has gone on there since; `stylebatch run` takes in what it has made" in ended.err
+    puts(stored.store)
+    ended = stored.run()
+    assert ended.code == 0, ended
+    assert puts(stored.store) == []
+    assert stored.summary()["adopted"] == 4
+    assert (stored.images(), stored.aside()) == (before, aside)
+    assert len(rows(stored.there()["metadata.jsonl"])) == 6
+    assert stored.call("verify").code == 0
+
+
+def test_annotations_and_tables_of_losses_come_into_the_store(tmp_path: Path, store: Store) -> None:
+    stored = Stored(tmp_path, store, is_optimised=True)
+    for path in ("cats/a", "dogs/b"):
+        label = stored.root / "labels" / f"{path}.txt"
+        label.parent.mkdir(parents=True, exist_ok=True)
+        label.write_text("0 0.5 0.5 0.25 0.5\n")
+    stored.pair["annotations"] = {"yolo": "labels"}
+    stored.pair["output_size"] = [16, 24]
+    assert stored.run().code == 0
+    there, here = stored.there(), stored.here("one")
+    assert there.keys() == here.keys()
+    labels = {path for path in here if path.startswith("labels/") and path.endswith(".txt")}
+    assert len(labels) == 4
+    assert {path: there[path] for path in labels} == {path: here[path] for path in labels}
+    (stored.root / "labels/cats/a.txt").unlink()
+    assert stored.run().code == 0
+    assert "labels/cats/a-s.txt" not in stored.there()
+
+
+def test_tables_of_losses_come_into_the_store(tmp_path: Path, store: Store) -> None:
+    pytest.importorskip("pyarrow")
+    stored = Stored(tmp_path, store, is_optimised=True)
+    stored.document["run"]["losses"] = "parquet"
+    assert stored.run().code == 0
+    there = stored.there()
+    tables = {row["loss_log"] for row in rows(there["metadata.jsonl"])}
+    assert {path for path in there if path.startswith("losses/")} == {f"losses/{t}" for t in tables}
+    found = stored.call("verify")
+    assert found.code == 0, found
+    assert "4 loss logs" in found.out
+
+
+def test_a_data_set_for_training_is_one_that_was_downloaded(stored: Stored) -> None:
+    with pytest.raises(DataError, match="aws s3 sync"):
+        StylisedDataset(URL)
