@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-import stylebatch
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import (
+    SHIPPED_WEIGHTS,
     DownloadError,
     NamedWeights,
     WeightsError,
@@ -281,8 +281,7 @@ def reads_stores_only(manifest: Manifest) -> bool:
 
 def _is_everywhere(weights: WeightSet) -> bool:
     """Whether weights come with the package, or are fetched by whoever lacks them."""
-    package = Path(stylebatch.__file__).parent
-    is_shipped = weights.path is not None and package in weights.path.parents
+    is_shipped = (weights.arch, weights.source) in SHIPPED_WEIGHTS
     return is_shipped or find_named_set(weights) is not None
 
 

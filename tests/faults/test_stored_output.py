@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.runs import Ended, children_of, end, needs_proc, start, wait_until
+from support.stopping import begin
 from support.stored import PREFIX, URL, Stored, rows
 from support.stores import Store
 
@@ -233,3 +234,24 @@ def test_a_run_that_ends_anywhere_is_made_good_by_the_next(
         f"images/{path}": data for path, data in before.items()
     }
     assert stored.call("verify").code == 0
+
+
+def test_half_made_images_wait_in_the_state(tmp_path: Path, store: Store) -> None:
+    stored = Stored(tmp_path, store, is_optimised=True)
+    stored.pair |= {"steps": 150, "size_px": 32}
+    for number, path in enumerate(("cats/a.png", "dogs/b.png"), 1):
+        stored.photo(path, number, 32, 32)
+    stored.document["run"] |= {"executor": "local", "cpu_workers": 1}
+    stored.out = stored.state  # where a run tells how far it is
+    process = begin(stored, 0.0)
+    process.send_signal(signal.SIGTERM)
+    ended = end(process)
+    assert ended.code == 4, ended
+    told = stored.summary()
+    assert told["saved"] > 0
+    assert len(list((stored.state / ".stylebatch/saved").iterdir())) == told["saved"]
+    assert not any("saved" in key for key in stored.all_there())
+    assert stored.run().code == 0
+    assert stored.summary()["resumed"] == told["saved"]
+    here = stored.here()
+    assert stored.images() == {path: here[f"images/{path}"] for path in ALL}
