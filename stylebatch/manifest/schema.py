@@ -172,7 +172,8 @@ class Defaults(Section):
     recipe: Annotated[str, _RECIPE, _RECIPE_ENUM] | None = key("deep", otherwise=DEFAULT_RECIPE)
     """a named objective and solver setting: `stylebatch recipes`"""
     content: Place | None = key("photos", otherwise="required")
-    """folder of photographs, searched recursively; its sub-folders (classes) are kept"""
+    """folder of photographs, searched recursively; its sub-folders (classes) are kept. Also one in
+    an object store (s3://BUCKET/PREFIX, gs://, az://), as are masks and styles"""
     split: Literal["auto", "folders", "none"] | SplitBy | None = key(
         {"shares": {"train": 0.9, "val": 0.1}}, otherwise="auto"
     )

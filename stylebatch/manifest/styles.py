@@ -116,7 +116,8 @@ class StyleFinder:
             look_up = self._look_up_stored if is_remote(entry) else self._look_up
             images, problem = look_up(entry, inputs.normalised(entry))
         except (OSError, ValueError) as error:
-            images, problem = [], f"can't be read ({error})"
+            of_store = isinstance(error, OSError) and is_remote(entry) and error.strerror
+            images, problem = [], f"can't be read ({of_store or error})"
         if problem:
             self.findings.add(loc, f"'{entry}' {problem}", _ALLOWED, todo_for(entry))
         return images

@@ -41,7 +41,10 @@ def normalised(path: str) -> str:
 
     To a store they are parts of names.
     """
-    return path.rstrip("/") if is_remote(path) else posixpath.normpath(path)
+    if not is_remote(path):
+        return posixpath.normpath(path)
+    scheme, _, rest = path.partition("://")
+    return f"{scheme}://{rest.rstrip('/')}"
 
 
 def walk_files(

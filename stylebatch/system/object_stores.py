@@ -227,8 +227,8 @@ def put(
     obstore, store, key = _at(url)
     mode: Any = "create" if is_new else None
     if replaces:
-        told_apart_by = {"e_tag": replaces.etag, "version": replaces.version}
-        mode = {key: value for key, value in told_apart_by.items() if value}
+        told_apart_by = {"e_tag": f'"{replaces.etag}"', "version": replaces.version}
+        mode = {key: value for key, value in told_apart_by.items() if value.strip('"')}
     with as_os_errors(url):
         if mode:  # not in parts, which can't be conditional
             told = obstore.put(
@@ -236,7 +236,7 @@ def put(
             )
         else:
             told = obstore.put(store, key, data, attributes=attributes)
-    return str(told["e_tag"] or "")
+    return _etag(told)
 
 
 def copy(source: str, target: str) -> None:
@@ -303,8 +303,12 @@ def _is_asked_enough(error: OSError) -> bool:
 
 
 def _told(found: Any) -> StoredObject:
-    version = found["version"] or ""
-    return StoredObject(found["path"], found["size"], found["e_tag"] or "", version)
+    return StoredObject(found["path"], found["size"], _etag(found), found["version"] or "")
+
+
+def _etag(told: Any) -> str:
+    """Return an ETag without its quotes, which Azure's listings leave out."""
+    return (told["e_tag"] or "").strip('"')
 
 
 def _read_or_error(url: str) -> bytes | OSError:

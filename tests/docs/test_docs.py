@@ -195,7 +195,12 @@ def load(text: str, folder: Path) -> Manifest:
 
 
 @pytest.mark.parametrize("text", MANIFESTS)
-def test_every_manifest_loads(text: str, tmp_path: Path) -> None:
+def test_every_manifest_loads(text: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if "s3://my-bucket" in text:
+        client = request.getfixturevalue("store").client
+        client.create_bucket(Bucket="my-bucket")
+        for key in ("photos/a.png", "masks/a.png", "paintings/b.png", "sketches/c.jpg"):
+            client.put_object(Bucket="my-bucket", Key=key, Body=b"")
     assert load(text, tmp_path).pairs
 
 

@@ -158,6 +158,20 @@ def deaths(small: Small) -> int:
 
 
 @needs_ray
+def test_workers_read_from_a_store_by_variables_that_the_manifest_gives_them(
+    small: Small, nodes: Nodes, inline: Small, store: Store
+) -> None:
+    for name in ("photos", "styles"):
+        store.put_folder(small.root / name, f"{name}/")
+        shutil.rmtree(small.root / name)
+    small.pair |= {"content": "s3://bucket/photos", "styles": ["s3://bucket/styles"]}
+    small.document["run"]["ray"]["runtime_env"] = {"env_vars": store.environment}
+    ended = ran(small)
+    assert ended.code == 0, ended
+    assert small.images() == inline.images()
+
+
+@needs_ray
 def test_it_makes_what_one_process_makes(small: Small, nodes: Nodes, inline: Small) -> None:
     nodes.add()
     process = start("run", str(small.manifest))

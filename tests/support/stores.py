@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +83,7 @@ class Store:
     Attributes:
         environment: what a program needs to reach it through the proxy.
         delay_s: that the proxy waits before each answer.
+        watch: is told of each request before it is answered.
     """
 
     upstream: int
@@ -91,6 +92,7 @@ class Store:
     faults: list[Fault] = field(default_factory=list)
     delay_s: float = 0.0
     most_at_once: int = 0
+    watch: Callable[[Request], object] | None = None
 
     def __post_init__(self) -> None:
         import boto3
@@ -163,6 +165,8 @@ class Store:
             fault = next((each for each in self.faults if each.takes(told)), None)
             self._num_open += 1
             self.most_at_once = max(self.most_at_once, self._num_open)
+            if self.watch:
+                self.watch(request)
         try:
             yield fault
         finally:

@@ -1,6 +1,7 @@
 """Objects by URL, against moto's S3 behind a proxy: what is read, and what failures are called."""
 
 import errno
+import json
 import sys
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def test_objects_are_listed_with_size_and_etag_whatever_they_are_called(store: S
     found = object_stores.list_folder(f"{URL}/photos")
     told = store.client.list_objects_v2(Bucket=BUCKET, Prefix="photos/", Delimiter="/")
     assert found.objects == sorted(
-        StoredObject(each["Key"], each["Size"], each["ETag"]) for each in told["Contents"]
+        StoredObject(each["Key"], each["Size"], each["ETag"].strip('"'))
+        for each in told["Contents"]
     )
     assert found.folders == sorted(f"photos/in {name}" for name in NAMES)
     for name in NAMES:
@@ -169,6 +171,32 @@ def test_what_is_not_there_or_not_ours_is_said_as_of_files(store: Store) -> None
         with pytest.raises(PermissionError, match="permission denied") as caught:
             ask(f"{URL}/x")
         assert not is_transient(caught.value)
+
+
+def test_objects_of_google_are_found_and_read_by_its_xml_interface(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is S3's for these requests, so moto answers them; signatures it does not look at."""
+    account = {"gcs_base_url": f"http://127.0.0.1:{store.port}", "disable_oauth": True}
+    account |= {"client_email": "", "private_key": "", "private_key_id": ""}
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "account.json"))
+    monkeypatch.setenv("GOOGLE_ALLOW_HTTP", "true")
+    for name in NAMES:
+        store.client.put_object(
+            Bucket=BUCKET, Key=f"photos/{name}", Body=name.encode(), ACL="public-read"
+        )
+    found = object_stores.list_folder(f"gs://{BUCKET}/photos")
+    assert found == object_stores.list_folder(f"{URL}/photos")
+    assert len(found.objects) == len(NAMES)
+    fault = store.fault("status", "GET /bucket/photos", times=2)
+    for name in NAMES:
+        assert object_stores.read(f"gs://{BUCKET}/photos/{name}") == name.encode()
+    assert fault.happened == 2
+    with pytest.raises(FileNotFoundError, match="no such object"):
+        object_stores.read(f"gs://{BUCKET}/never")
+    with pytest.raises(FileNotFoundError, match="no such bucket"):
+        object_stores.list_folder("gs://no-bucket")
 
 
 def test_a_key_that_no_path_can_be_is_named_as_such(store: Store) -> None:
