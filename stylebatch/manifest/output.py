@@ -36,9 +36,6 @@ def read_output(
     if other := read_store(output / STATE):
         found = f"'{written}' is the state of {other.url}"
         findings.add(_AT, found, "allowed is a folder of its own", f"write {other.url}")
-    if options.state is not None:
-        found = "is of an output in an object store, and this one is in a folder"
-        findings.add(("run", "state"), found, "", "leave it out")
     return output, None
 
 

@@ -67,13 +67,18 @@ class Lease:
         self._thread.start()
 
     def _take(self) -> None:
+        # Asked for itself, as some stores know no conditions.
+        is_free = self._tree.find(self._holder) is None
         try:
-            object_stores.put(self._url, self._encoded(), is_new=True)
+            if is_free:
+                object_stores.put(self._url, self._encoded(), is_new=True)
         except FileExistsError:
+            is_free = False
+        if not is_free:
             found, told = self._look()
             if told.get("run_id") != self._run_id:
                 self._take_over(found, told)
-        # Of a store that knows no conditions, or of two that found it free.
+        # There may be two that found it free.
         if self._look()[1].get("run_id") != self._run_id:
             raise self._held({}, "has just begun")
 
