@@ -80,7 +80,7 @@ class Lease:
                 self._take_over(found, told)
         # There may be two that found it free.
         if self._look()[1].get("run_id") != self._run_id:
-            raise self._held({}, "has just begun")
+            raise _held(self._tree, {}, "has just begun")
 
     def _take_over(self, found: StoredObject, told: Mapping[str, Any]) -> None:
         # A run with this state folder, whose lock is ours, has ended.
@@ -89,12 +89,12 @@ class Lease:
         lease_s = float(told.get("lease_s", LEASE_S))
         if not is_ended and silent_s < lease_s:
             heard = f"heard of {silent_s:.0f} s ago; after {lease_s:.0f} s it is taken for dead"
-            raise self._held(told, heard)
+            raise _held(self._tree, told, heard)
         try:
             object_stores.put(self._url, self._encoded(), replaces=found)
         except OSError as error:
             if error.errno in (errno.ESTALE, errno.ENOENT):
-                raise self._held({}, "has just begun") from error
+                raise _held(self._tree, {}, "has just begun") from error
             raise
         who = told.get("run_id")
         logger.warning("%s was held by run %s, which is gone", self._tree.prefix, who)
@@ -108,13 +108,6 @@ class Lease:
             return object_stores.changed_s(url) - object_stores.changed_s(self._url)
         finally:
             object_stores.delete([url])
-
-    def _held(self, told: Mapping[str, Any], heard: str) -> OutputHeldError:
-        who = "another run"
-        if told.keys() >= {"pid", "host", "run_id", "since"}:
-            who = "process {pid} on {host} (run {run_id}, since {since})".format(**told)
-        todo = "wait until it has finished, or choose another output"
-        return OutputHeldError(self._tree.prefix, f"{who} is writing there, {heard}", "", todo)
 
     def _look(self) -> tuple[StoredObject, dict[str, Any]]:
         """Return the object and what it says, in this order: who comes between is not replaced."""
@@ -156,6 +149,29 @@ class Lease:
         with suppress(OSError):
             if self._look()[1].get("run_id") == self._run_id:
                 object_stores.delete([self._url])
+
+
+def _held(tree: StoredTree, told: Mapping[str, Any], heard: str) -> OutputHeldError:
+    who = "another run"
+    if told.keys() >= {"pid", "host", "run_id", "since"}:
+        who = "process {pid} on {host} (run {run_id}, since {since})".format(**told)
+    todo = "wait until it has finished, or choose another output"
+    return OutputHeldError(tree.prefix, f"{who} is writing there, {heard}", "", todo)
+
+
+def check_not_elsewhere(tree: StoredTree, holder: Path) -> None:
+    """Check that no run with another state holds an output.
+
+    Raises:
+        OutputHeldError: one does.
+        OSError: the store can't be asked.
+    """
+    try:
+        told = _parsed(tree.read(holder))
+    except FileNotFoundError:
+        return
+    if told.get("state") != state_id(holder.parent):
+        raise _held(tree, told, "from another state")
 
 
 def check_lease(tree: StoredTree, holder: Path, run_id: str) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from stylebatch.errors import UserError
 from stylebatch.output.layout import Dataset
+from stylebatch.output.lease import check_not_elsewhere
 from stylebatch.output.lock import putting_records
 from stylebatch.output.stored_tree import StoredTree, at_once
 from stylebatch.system import files, object_stores
@@ -77,11 +78,13 @@ def _publish(dataset: Dataset, tree: StoredTree, tell: Callable[[str], object]) 
 
 
 def _check_current(dataset: Dataset, tree: StoredTree, known: _Published) -> None:
-    """Refuse to put records there that another machine's run has put newer ones over.
+    """Refuse to put records there where a run with another state has newer ones, or will have.
 
     Raises:
-        UserError: it has.
+        OutputHeldError: it is writing there.
+        UserError: it has ended since.
     """
+    check_not_elsewhere(tree, dataset.holder)
     name = dataset.summary.name
     if (told := known.get(name)) is None:
         return

@@ -8,7 +8,6 @@ never replaced.
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,7 +128,10 @@ class StoreWriter:
     def place_at_once(self, path: Path, data: bytes, job: Job) -> None:
         """Put a picture on the way in place; one that can't be is passed over."""
         self.check()
-        with suppress(TimeoutError):
+        try:
             if job.is_replacement:
                 keep_progress_aside(self._dataset, job.output, self._run_id)
             object_stores.put(self._tree.url(path), data)
+        except OSError as error:
+            if not is_transient(error):
+                raise

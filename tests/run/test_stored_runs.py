@@ -1,5 +1,6 @@
 """Runs whose output is in an object store: the same data set as in a folder, and kept as one."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,51 @@ def test_two_machines_take_turns(stored: Stored) -> None:
     assert (stored.images(), stored.aside()) == (before, aside)
     assert len(rows(stored.there()["metadata.jsonl"])) == 6
     assert stored.call("verify").code == 0
+
+
+def test_records_are_not_put_there_while_a_run_with_another_state_is_writing(
+    stored: Stored,
+) -> None:
+    assert stored.run().code == 0
+    holder = {"run_id": "x", "pid": 7, "host": "far", "since": "noon", "state": "other"}
+    stored.store.put(f"{PREFIX}/.stylebatch/holder.json", json.dumps(holder).encode())
+    before = stored.all_there()
+    (stored.state / "metadata.jsonl").unlink()
+    ended = stored.call("metadata")
+    assert ended.code == 10
+    assert f"{URL}: process 7 on far (run x, since noon) is writing there" in ended.err
+    assert stored.all_there() == before
+
+
+def test_a_holder_that_somebody_has_spoilt_is_a_run_of_which_nothing_is_known(
+    stored: Stored,
+) -> None:
+    stored.store.put(f"{PREFIX}/.stylebatch/holder.json", b"[1")
+    ended = stored.run()
+    assert ended.code == 10
+    assert "another run is writing there, heard of " in ended.err
+
+
+def test_names_are_the_same_in_a_store_as_in_a_folder(stored: Stored) -> None:
+    stored.store.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}-2/images/x", Body=b"")
+    for number, name in enumerate(("ü %20#x", "a+b&c=d", "50%", "日本", "~$x", "a'b"), 3):
+        stored.photo(f"{name}/{name}.png", number)
+    assert stored.run().code == 0
+    before = stored.images()
+    assert before == {
+        path.removeprefix("images/"): data
+        for path, data in stored.here().items()
+        if path.endswith(".png")
+    }
+    assert len(before) == 16
+    assert "nothing to do" in stored.run().out
+    stored.pair["strength"] = 0.5
+    assert stored.run().code == 0
+    assert stored.aside() == {f"images/{path}": data for path, data in before.items()}
+    assert stored.call("verify").code == 0
+    stored.forget()
+    assert stored.run().code == 0
+    assert stored.summary()["adopted"] == 16
 
 
 def test_annotations_and_tables_of_losses_come_into_the_store(tmp_path: Path, store: Store) -> None:
