@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.output.errors import LostOutputError, OutputHeldError, StoreRefusedError
+from stylebatch.output.layout import Dataset
 from stylebatch.output.store import LEASE_S, state_id
 from stylebatch.output.stored_tree import StoredTree
 from stylebatch.system import object_stores
@@ -172,6 +173,15 @@ def check_not_elsewhere(tree: StoredTree, holder: Path) -> None:
         return
     if told.get("state") != state_id(holder.parent):
         raise _held(tree, told, "from another state")
+
+
+def take_lease(dataset: Dataset, told: Mapping[str, Any]) -> Lease | None:
+    """Hold an output in a store, None of one in a folder; arguments and errors as of `Lease`."""
+    if dataset.stored is None or dataset.store is None:
+        return None
+    lease = Lease(dataset.stored, dataset.holder, told, dataset.store.lease_s)
+    lease.take()
+    return lease
 
 
 def check_lease(tree: StoredTree, holder: Path, run_id: str) -> None:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from stylebatch.output.errors import LostOutputError, NoLocksError, OutputHeldError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lease import Lease
+from stylebatch.output.lease import Lease, take_lease
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import (
     make_folder,
@@ -78,11 +78,7 @@ class OutputLock:
                     # Killed: no worker that outlives it may think that it still goes on.
                     remove_file(rival.holder)
                 told = self._write_holder()
-                if self._dataset.stored:
-                    lease_s = self._dataset.store.lease_s if self._dataset.store else 0.0
-                    lease = Lease(self._dataset.stored, self._dataset.holder, told, lease_s)
-                    lease.take()
-                    self._lease = lease
+                self._lease = take_lease(self._dataset, told)
                 if self._prepare:
                     self._prepare()
             except BaseException:
