@@ -452,7 +452,7 @@ def _age(ledger: Path) -> None:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
         for column in columns[columns.index("reason") + 1 :]:
             connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        for column in ("ctime_ns", "inode"):
+        for column in ("ctime_ns", "inode", "etag"):
             connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
 
