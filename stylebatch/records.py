@@ -61,7 +61,7 @@ class Job:
         output: its identity: the POSIX path under `images/`.
         fingerprint: a hash of everything that decides its pixels.
         settings_id: names the resolved settings (`recipes.Settings`) that it runs with.
-        content: path from the manifest's folder (POSIX), or absolute.
+        content: path from the manifest's folder (POSIX), or absolute, or a URL.
         label: its class: the first folder below the split, or below the content folder where there
             are no splits; None where there is none.
         style: key of its style entry, "" of an original: a photograph that is carried over.

@@ -16,7 +16,7 @@ from stylebatch.output.errors import LostOutputError, OutputHeldError, StoreRefu
 from stylebatch.output.layout import Dataset
 from stylebatch.output.store import LEASE_S, state_id
 from stylebatch.output.stored_tree import StoredTree
-from stylebatch.system import object_stores
+from stylebatch.system import object_stores, object_writes
 from stylebatch.system.files import remove_file
 from stylebatch.system.log import logger
 from stylebatch.system.object_stores import StoredObject
@@ -72,7 +72,7 @@ class Lease:
         is_free = self._tree.find(self._holder) is None
         try:
             if is_free:
-                object_stores.put(self._url, self._encoded(), is_new=True)
+                object_writes.put(self._url, self._encoded(), is_new=True)
         except FileExistsError:
             is_free = False
         if not is_free:
@@ -92,7 +92,7 @@ class Lease:
             heard = f"heard of {silent_s:.0f} s ago; after {lease_s:.0f} s it is taken for dead"
             raise _held(self._tree, told, heard)
         try:
-            object_stores.put(self._url, self._encoded(), replaces=found)
+            object_writes.put(self._url, self._encoded(), replaces=found)
         except OSError as error:
             if error.errno in (errno.ESTALE, errno.ENOENT):
                 raise _held(self._tree, {}, "has just begun") from error
@@ -104,11 +104,11 @@ class Lease:
         """Return how long ago the holder was written: both by the store's clock."""
         probe = self._holder.parent / "tmp" / self._run_id / "now"
         url = self._tree.url(probe)
-        object_stores.put(url, b"")
+        object_writes.put(url, b"")
         try:
             return object_stores.changed_s(url) - object_stores.changed_s(self._url)
         finally:
-            object_stores.delete([url])
+            object_writes.delete([url])
 
     def _look(self) -> tuple[StoredObject, dict[str, Any]]:
         """Return the object and what it says, in this order: who comes between is not replaced."""
@@ -132,7 +132,7 @@ class Lease:
             found, told = self._look()
             if told.get("run_id") != self._run_id:
                 return "another run has taken it over"
-            object_stores.put(self._url, self._encoded(), replaces=found)
+            object_writes.put(self._url, self._encoded(), replaces=found)
         except FileNotFoundError:
             return "somebody has removed who holds it"
         except OSError as error:
@@ -149,7 +149,7 @@ class Lease:
             self._thread.join()
         with suppress(OSError):
             if self._look()[1].get("run_id") == self._run_id:
-                object_stores.delete([self._url])
+                object_writes.delete([self._url])
 
 
 def _held(tree: StoredTree, told: Mapping[str, Any], heard: str) -> OutputHeldError:

@@ -16,7 +16,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lease import check_not_elsewhere
 from stylebatch.output.lock import putting_records
 from stylebatch.output.stored_tree import StoredTree, at_once
-from stylebatch.system import files, object_stores
+from stylebatch.system import files, object_stores, object_writes
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
 from stylebatch.system.object_stores import StoredObject
@@ -31,7 +31,6 @@ class _Known(NamedTuple):
     size: int
     mtime_ns: int
     etag: str
-    version: str
 
 
 # None: a run was killed while it was put there.
@@ -71,7 +70,7 @@ def _publish(dataset: Dataset, tree: StoredTree, tell: Callable[[str], object]) 
 
     done = dict(zip(changed, at_once(put, changed), strict=True))
     reached("records-stored")
-    object_stores.delete([tree.url(dataset.root / path) for path in gone])
+    object_writes.delete([tree.url(dataset.root / path) for path in gone])
     kept = {path: each for path, each in known.items() if path in now}
     _write(dataset, {**kept, **done})
     return len(changed) + len(gone)
@@ -171,19 +170,19 @@ def _put(
     url = tree.url(path)
     data = files.read_bytes(path) if stat[0] <= _MOST_AT_ONCE else path
     if isinstance(data, Path) or tell is None:
-        object_stores.put(url, data)
+        object_writes.put(url, data)
         return _told(path, object_stores.head(url), stat)
-    seen = StoredObject("", before.size, before.etag, before.version) if before else None
+    seen = StoredObject("", before.size, before.etag) if before else None
     try:
-        object_stores.put(url, data, is_new=seen is None, replaces=seen)
+        object_writes.put(url, data, is_new=seen is None, replaces=seen)
     except FileNotFoundError:
-        object_stores.put(url, data)
+        object_writes.put(url, data)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ESTALE):
             raise
         if tree.read(path) != data:
             _keep_aside(dataset, path, tell)
-            object_stores.put(url, data)
+            object_writes.put(url, data)
     return _told(path, object_stores.head(url), stat)
 
 
@@ -218,7 +217,7 @@ def _records(dataset: Dataset) -> tuple[Path, ...]:
 
 def _told(path: Path, found: StoredObject, stat: tuple[int, int] | None = None) -> _Known:
     size, mtime_ns = stat or files.stat_file(path) or (0, 0)
-    return _Known(size, mtime_ns, found.etag, found.version)
+    return _Known(size, mtime_ns, found.etag)
 
 
 def _read(dataset: Dataset) -> _Published:

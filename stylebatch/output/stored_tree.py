@@ -12,7 +12,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from stylebatch.system import folders, listing, object_stores
+from stylebatch.system import folders, listing, object_stores, object_writes
 from stylebatch.system.folders import TreeSize
 from stylebatch.system.listing import FileStat
 from stylebatch.system.object_stores import AT_ONCE, StoredObject
@@ -80,7 +80,7 @@ class StoredTree:
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         told = {"Content-Type": kind, _MADE: fingerprint}
         url, is_new = self.url(path), standing is None
-        return object_stores.put(url, data, is_new=is_new, replaces=standing, attributes=told)
+        return object_writes.put(url, data, is_new=is_new, replaces=standing, attributes=told)
 
     def is_made(self, path: Path) -> bool:
         return _MADE in object_stores.read_attributes(self.url(path))
@@ -123,11 +123,11 @@ class StoredTree:
         return TreeSize(here.num_files + len(sizes), here.num_bytes + sum(sizes))
 
     def make_folder(self, folder: Path) -> None:
-        object_stores.put(self.url(folder / _FOLDER_MARK), b"")
+        object_writes.put(self.url(folder / _FOLDER_MARK), b"")
 
     def link(self, source: Path, target: Path) -> None:
         """Copy it: an object has one name."""
-        object_stores.copy(self.url(source), self.url(target))
+        object_writes.copy(self.url(source), self.url(target))
 
     def replace(self, source: Path, target: Path, temporary: Path) -> None:
         self.link(source, target)
@@ -142,7 +142,7 @@ class StoredTree:
         while block := list(islice(waiting, _BLOCK)):
             done = [move for move in at_once(self._copied, block) if move]
             # Only when the copies are there.
-            object_stores.delete([self.url(source) for source, _ in done])
+            object_writes.delete([self.url(source) for source, _ in done])
             moved += done
         return moved
 
@@ -158,14 +158,14 @@ class StoredTree:
         self.move_all((source / name, target / name) for name in names)
 
     def remove(self, path: Path) -> None:
-        object_stores.delete([self.url(path)])
+        object_writes.delete([self.url(path)])
 
     def remove_folder(self, folder: Path) -> None:
         """Remove what is in the state folder as well."""
         folders.remove_tree(folder)
         urls = (self.url(folder / each.path) for each in self._below(folder))
         while block := list(islice(urls, _BLOCK)):
-            object_stores.delete(block)
+            object_writes.delete(block)
 
     def prune(self, folder: Path, root: Path) -> Path:
         """Return the folder: there are none that could be empty."""
@@ -180,8 +180,8 @@ class StoredTree:
     def try_out(self, folder: Path) -> None:
         """Write something into a temporary folder; an OSError says why that can't be done."""
         url = self.url(folder / "trial")
-        object_stores.put(url, b"")
-        object_stores.delete([url])
+        object_writes.put(url, b"")
+        object_writes.delete([url])
 
     def shut_out(self, folder: Path) -> None:
         folders.remove_tree(folder)

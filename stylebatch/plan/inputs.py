@@ -1,6 +1,6 @@
 """Inputs: content and style files by digest and size, reading only those that changed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -84,11 +84,18 @@ class InputReader:
     """Reads inputs, each changed one once: the same bytes give digest and size."""
 
     def __init__(
-        self, root: Path, known: KnownFiles, count: ReadCount, library: Library | None = None
+        self,
+        root: Path,
+        known: KnownFiles,
+        count: ReadCount,
+        library: Library | None = None,
+        tick: Callable[[], object] = lambda: None,
     ) -> None:
+        """Read below a folder; `tick` is called while a store is waited for, and may raise."""
         self.root, self.known, self.count = root, known, count
         self.library = library or Library(root)
         self.unreadable: list[str] = []
+        self.tick = tick
         self._stored: dict[str, KnownFile | None] = {}
 
     def files_of(self, folder: str, stats: Sequence[listing.FileStat]) -> list[KnownFile | None]:
@@ -111,7 +118,7 @@ class InputReader:
                 learnt[name] = file
             found.append(file)
         if changed:
-            data = inputs.read_each(where, (names[index] for index in changed))
+            data = inputs.read_each(where, (names[index] for index in changed), self.tick)
             for index, each in zip(changed, data, strict=True):
                 found[index] = self._examine(each, stats[index])
             read = {names[index]: file for index in changed if (file := found[index])}

@@ -109,7 +109,7 @@ def plan_jobs(
     draws = ShareDraws(manifest, known, summary.read, tick)
     for pair in manifest.pairs:
         pair_summary = summary.of_pair(pair.name, pair.content)
-        reader = InputReader(manifest.root, known, summary.read)
+        reader = InputReader(manifest.root, known, summary.read, tick=tick)
         table = tables.get(pair.name)
         found = PairImages(manifest, pair, draws, pair_summary.selected)
         carrier = Carrier(pair, manifest.seed, carriers.get(pair.name))

@@ -76,7 +76,7 @@ class ShareDraws:
         self, manifest: Manifest, known: KnownFiles, count: ReadCount, tick: Callable[[], object]
     ) -> None:
         self._manifest, self._tick = manifest, tick
-        self._reader = InputReader(manifest.root, known, count)
+        self._reader = InputReader(manifest.root, known, count, tick=tick)
         self._draws: dict[tuple[object, ...], ShareDraw] = {}
 
     def draw_for(self, pair: Pair) -> ShareDraw:

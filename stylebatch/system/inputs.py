@@ -5,7 +5,7 @@ that is. What is on a disk goes to `listing`, `files` and `read_ahead`, as if th
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,10 +107,16 @@ def read(place: Place) -> bytes:
     return object_stores.read(place.url)
 
 
-def read_each(folder: Place, names: Iterable[str]) -> Iterator[bytes | None]:
-    """Yield the bytes of a folder's files, None for one that can't be read; many are under way."""
+def read_each(
+    folder: Place, names: Iterable[str], tick: Callable[[], object] = lambda: None
+) -> Iterator[bytes | None]:
+    """Yield the bytes of a folder's files, None for one that can't be read; many are under way.
+
+    Args:
+        tick: is called while a store is waited for, and may raise.
+    """
     if isinstance(folder, Path):
         yield from read_ahead.read_each(f"{folder}/{name}" for name in names)
         return
-    for data in object_stores.read_each(below(folder.url, name) for name in names):
+    for data in object_stores.read_each((below(folder.url, name) for name in names), tick):
         yield data if isinstance(data, bytes) else None

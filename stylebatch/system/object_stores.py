@@ -1,23 +1,27 @@
-"""Objects of S3, Google Cloud Storage and Azure, by URL: only here is obstore called.
+"""Objects of S3, Google Cloud Storage and Azure, by URL.
 
 A URL is `s3://BUCKET/KEY`, `gs://BUCKET/KEY` or `az://CONTAINER/KEY`, its key as it is written: no
 `%20` for a space. Credentials, endpoint, region and the rest stand in the environment, as obstore
 reads them (`AWS_…`, `GOOGLE_…`, `AZURE_…`). What fails is an OSError, with the number that a file's
-failure of that kind has.
+failure of that kind has. Only here, and in `object_writes`, is obstore called.
 """
 
-import errno
 import importlib.util
 import os
+import re
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from datetime import timedelta
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
+from stylebatch.system.background import in_background
 from stylebatch.system.read_ahead import is_transient
 from stylebatch.system.store_errors import StoreError, as_os_errors, first_line
 
@@ -33,6 +37,8 @@ INSTALL = "pip install 'stylebatch[remote]'"
 SCHEMES = tuple(f"{scheme}://" for scheme in _KINDS)
 # Requests under way at once: a store takes some 50 ms to answer, whatever it is asked.
 AT_ONCE = 32
+# So often whoever waits for one looks whether to go on.
+TICK_S = 0.2
 # A request that stands still for so long is asked again; the whole of one takes at most the other.
 # `AWS_READ_TIMEOUT=60s` and the like say otherwise.
 _TIMEOUTS = {"connect_timeout": "5s", "read_timeout": "20s", "timeout": "600s"}
@@ -47,20 +53,16 @@ _RETRIES = {
     },
 }
 # Before what obstore does not ask again by itself.
+_HAS_RETRIED = re.compile(r"after \d+ retries")
 _PAUSES_S = (0.2, 0.8, 2.0)
 
 
 class StoredObject(NamedTuple):
-    """What a store tells of an object: its key in the bucket, its bytes, its ETag ("" of none).
-
-    Attributes:
-        version: where the store keeps several of an object, or tells them apart by it.
-    """
+    """What a store tells of an object: its key in the bucket, its bytes, its ETag ("" of none)."""
 
     key: str
     size: int
     etag: str
-    version: str = ""
 
 
 class Listed(NamedTuple):
@@ -127,15 +129,20 @@ def list_folder(url: str) -> Listed:
     Raises:
         OSError: it can't be listed. A prefix that nothing has is no error.
     """
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     found = _asked(url, lambda: obstore.list_with_delimiter(store, key or None))
     objects = sorted(_told(each) for each in found["objects"] if each["path"] != key)
     return Listed(objects, sorted(found["common_prefixes"]))
 
 
+def list_ahead(url: str) -> Future[Listed]:
+    """Begin `list_folder`."""
+    return in_background(partial(list_folder, url))
+
+
 def list_below(url: str) -> Iterator[StoredObject]:
     """Yield every object below a URL, as the store gives them: by key; errors as `list_folder`."""
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     last: str | None = None
 
     def begin() -> tuple[Any, Any]:
@@ -162,7 +169,7 @@ def head(url: str) -> StoredObject:
         FileNotFoundError: there is no such object.
         OSError: it can't be asked.
     """
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     return _told(_asked(url, lambda: obstore.head(store, key)))
 
 
@@ -171,107 +178,56 @@ def changed_s(url: str) -> float:
 
     In whole seconds, of some stores.
     """
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     return float(_asked(url, lambda: obstore.head(store, key))["last_modified"].timestamp())
 
 
 def read_attributes(url: str) -> dict[str, str]:
     """Return the attributes that an object was put with; errors as `head`."""
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     asked = {"head": True}
     return dict(_asked(url, lambda: obstore.get(store, key, options=asked)).attributes)
 
 
 def read(url: str) -> bytes:
     """Return the bytes of an object; errors as `head`."""
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     return _asked(url, lambda: bytes(obstore.get(store, key).bytes()))
 
 
-def read_each(urls: Iterable[str]) -> Iterator[bytes | OSError]:
-    """Yield the bytes of objects in their order, or why they can't be had; many are under way."""
-    waiting: deque[Future[bytes | OSError]] = deque()
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="store")
-    try:
-        for url in urls:
-            waiting.append(pool.submit(_read_or_error, url))
-            if len(waiting) > AT_ONCE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def put(
-    url: str,
-    data: bytes | Path,
-    *,
-    is_new: bool = False,
-    replaces: StoredObject | None = None,
-    attributes: Mapping[str, str] | None = None,
-) -> str:
-    """Write an object in one step, and return its ETag.
+def read_each(
+    urls: Iterable[str], tick: Callable[[], object] = lambda: None
+) -> Iterator[bytes | OSError]:
+    """Yield the bytes of objects in their order, or why they can't be had; many are under way.
 
     Args:
-        data: its bytes, or the file that holds them. Larger ones go up in parts.
-        is_new: only where there is none. A request that was answered too late is sent again: then
-            the object that is found may be this one.
-        replaces: only where this one stands; likewise.
-        attributes: `Content-Type` and the like, and words of one's own.
-
-    Raises:
-        FileExistsError: `is_new`, and there is one.
-        OSError: it can't be written; ESTALE: not the one that it `replaces` is there.
+        tick: is called again and again while one is waited for, and may raise.
     """
-    obstore, store, key = _at(url)
-    mode: Any = "create" if is_new else None
-    if replaces:
-        told_apart_by = {"e_tag": f'"{replaces.etag}"', "version": replaces.version}
-        mode = {key: value for key, value in told_apart_by.items() if value.strip('"')}
-    with as_os_errors(url):
-        if mode:  # not in parts, which can't be conditional
-            told = obstore.put(
-                store, key, data, mode=mode, attributes=attributes, use_multipart=False
-            )
-        else:
-            told = obstore.put(store, key, data, attributes=attributes)
-    return _etag(told)
+    waiting: deque[Future[bytes | OSError]] = deque()
+    left, failing = iter(urls), 0
+    while True:
+        for url in islice(left, AT_ONCE - len(waiting)):
+            waiting.append(in_background(partial(_read_or_error, url)))
+        if not waiting:
+            return
+        found = _awaited(waiting.popleft(), tick)
+        is_failing = isinstance(found, OSError) and is_transient(found)
+        failing = failing + 1 if is_failing else 0
+        yield found
+        if isinstance(found, OSError) and failing == AT_ONCE:
+            break
+    # Nobody waits for a store that does not answer at each of a million photographs.
+    yield from (found for _ in chain(waiting, left))
 
 
-def copy(source: str, target: str) -> None:
-    """Copy an object within its bucket, in place of what has the other name; errors as `head`."""
-    obstore, store, key = _at(source)
-    _, other, target_key = _at(target)
-    if other is not store:
-        raise OSError(errno.EXDEV, "another bucket", target)
-    with as_os_errors(source):
-        obstore.copy(store, key, target_key)
+def _awaited(future: Future[_T], tick: Callable[[], object]) -> _T:
+    while True:
+        tick()
+        with suppress(FutureTimeout):
+            return future.result(TICK_S)
 
 
-def delete(urls: Sequence[str]) -> None:
-    """Remove objects of one bucket; one that is not there is no error.
-
-    Raises:
-        OSError: one can't be removed; others may have been.
-    """
-    if not urls:
-        return
-    obstore, store, _ = _at(urls[0])
-    keys = [split_url(url)[2] for url in urls]
-    with as_os_errors(urls[0]):
-        try:
-            obstore.delete(store, keys)
-        except FileNotFoundError:
-            # Of Google and Azure, which may have stopped there.
-            for key in keys:
-                try:
-                    obstore.delete(store, key)
-                except FileNotFoundError:
-                    continue
-
-
-def _at(url: str) -> tuple[Any, Any, str]:
+def at(url: str) -> tuple[Any, Any, str]:
     """Return obstore, the store of a URL, and its key there."""
     scheme, bucket, key = split_url(url)
     store = opened(scheme, bucket)
@@ -281,11 +237,19 @@ def _at(url: str) -> tuple[Any, Any, str]:
 
 
 def _asked(url: str, ask: Callable[[], _T]) -> _T:
-    """Ask a store what changes nothing; obstore does so again, but not after a body that was cut.
+    """Ask a store what changes nothing.
 
     Raises:
         OSError: in place of obstore's errors.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return _patiently_asked(url, ask)
+    # obstore holds signals back as long as it waits.
+    return in_background(lambda: _patiently_asked(url, ask)).result()
+
+
+def _patiently_asked(url: str, ask: Callable[[], _T]) -> _T:
+    """Ask again what may pass: obstore does so itself, but not after a body that was cut."""
     for pause_s in _PAUSES_S:
         try:
             with as_os_errors(url):
@@ -299,16 +263,17 @@ def _asked(url: str, ask: Callable[[], _T]) -> _T:
 
 
 def _is_asked_enough(error: OSError) -> bool:
-    return f"after {_RETRIES['max_retries']} retries" in str(error.__cause__)
+    return _HAS_RETRIED.search(str(error.__cause__)) is not None
 
 
 def _told(found: Any) -> StoredObject:
-    return StoredObject(found["path"], found["size"], _etag(found), found["version"] or "")
+    return StoredObject(found["path"], found["size"], etag_of(found))
 
 
-def _etag(told: Any) -> str:
-    """Return an ETag without its quotes, which Azure's listings leave out."""
-    return (told["e_tag"] or "").strip('"')
+def etag_of(told: Any) -> str:
+    """Return an ETag with its quotes, which Azure's listings leave out."""
+    etag = str(told["e_tag"] or "")
+    return f'"{etag}"' if etag and '"' not in etag else etag
 
 
 def _read_or_error(url: str) -> bytes | OSError:

@@ -3,7 +3,7 @@
 import errno
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from stylebatch.system import object_stores
@@ -32,30 +32,24 @@ def walk_objects(
     """
     # The next one last. A class of a thousand images is held for each that is listed ahead.
     folders = [_Folder("")]
-    pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="list")
-    try:
-        while folders:
-            for each in folders[-_AHEAD:]:
-                each.listed = each.listed or pool.submit(
-                    object_stores.list_folder, below(url, each.path)
-                )
-            folder = folders.pop()
-            assert folder.listed
-            try:
-                listed = folder.listed.result()
-            except OSError as error:
-                if not folder.path:
-                    raise
-                walked.unreachable[folder.path] = reason_of(error)
-                continue
-            if not (folder.path or any(listed)):
-                raise FileNotFoundError(errno.ENOENT, NOTHING_BELOW, url)
-            found, inner = _sift(listed, folder.path, suffixes, walked)
-            folders += [_Folder(below(folder.path, name)) for name in reversed(inner)]
-            if found:
-                yield folder.path, found
-    finally:
-        pool.shutdown(cancel_futures=True)
+    while folders:
+        for each in folders[-_AHEAD:]:
+            each.listed = each.listed or object_stores.list_ahead(below(url, each.path))
+        folder = folders.pop()
+        assert folder.listed
+        try:
+            listed = folder.listed.result()
+        except OSError as error:
+            if not folder.path:
+                raise
+            walked.unreachable[folder.path] = reason_of(error)
+            continue
+        if not (folder.path or any(listed)):
+            raise FileNotFoundError(errno.ENOENT, NOTHING_BELOW, url)
+        found, inner = _sift(listed, folder.path, suffixes, walked)
+        folders += [_Folder(below(folder.path, name)) for name in reversed(inner)]
+        if found:
+            yield folder.path, found
 
 
 def _sift(
@@ -63,7 +57,7 @@ def _sift(
 ) -> tuple[list[FileStat], list[str]]:
     """Return a folder's objects and folders, and note what else is in it."""
     found, passed_over = [], Counter[str]()
-    for key, size, etag, _ in listed.objects:
+    for key, size, etag in listed.objects:
         name = key.rpartition("/")[2]
         if name.startswith("."):
             continue

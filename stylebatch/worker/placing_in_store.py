@@ -17,7 +17,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.lease import check_lease
 from stylebatch.output.stored_tree import StoredTree, at_once
 from stylebatch.records import Job, JobDone, JobFailed
-from stylebatch.system import object_stores
+from stylebatch.system import object_writes
 from stylebatch.system.crash_points import reached
 from stylebatch.system.object_stores import StoredObject
 from stylebatch.system.read_ahead import is_transient
@@ -131,7 +131,7 @@ class StoreWriter:
         try:
             if job.is_replacement:
                 keep_progress_aside(self._dataset, job.output, self._run_id)
-            object_stores.put(self._tree.url(path), data)
+            object_writes.put(self._tree.url(path), data)
         except OSError as error:
             if not is_transient(error):
                 raise

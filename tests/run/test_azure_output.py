@@ -7,7 +7,7 @@ import pytest
 from support.azurite import CONTAINER, Azurite, serve_azurite
 from support.runs import color_project, command, contents
 
-from stylebatch.system import object_stores
+from stylebatch.system import object_stores, object_writes
 
 URL = f"az://{CONTAINER}/sets/one"
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
@@ -72,12 +72,12 @@ def test_a_data_set_is_made_replaced_and_taken_back(azure: Azurite, tmp_path: Pa
 
 def test_what_is_to_replace_one_object_replaces_no_other(azure: Azurite) -> None:
     url = f"az://{CONTAINER}/a"
-    object_stores.put(url, b"one", is_new=True, attributes={"stylebatch": "x"})
+    object_writes.put(url, b"one", is_new=True, attributes={"stylebatch": "x"})
     assert object_stores.read_attributes(url)["stylebatch"] == "x"
     with pytest.raises(FileExistsError):
-        object_stores.put(url, b"two", is_new=True)
+        object_writes.put(url, b"two", is_new=True)
     seen = object_stores.head(url)
-    object_stores.put(url, b"two", replaces=seen)
+    object_writes.put(url, b"two", replaces=seen)
     with pytest.raises(OSError, match="another one meanwhile"):
-        object_stores.put(url, b"three", replaces=seen)
+        object_writes.put(url, b"three", replaces=seen)
     assert object_stores.read(url) == b"two"

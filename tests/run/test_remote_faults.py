@@ -1,9 +1,11 @@
 """Stores that fail while photographs are read from them: nothing is lost, nothing taken away."""
 
+import signal
+import time
 from pathlib import Path
 
 import pytest
-from support.runs import Small, command, small_project
+from support.runs import PATIENCE_S, Small, command, end, small_project, start, wait_until
 from support.stores import BUCKET, Store
 
 from stylebatch.system import object_stores
@@ -79,6 +81,23 @@ def test_a_prefix_that_can_not_be_listed_keeps_its_images(
     assert far.stale() == set()
     assert far.summary()["unreachable"] == {f"{URL}/photos/cats": reason}
     assert "photos/cats" in ended.out + ended.err
+
+
+@pytest.mark.parametrize("pattern", ["HEAD", "list-type", "GET .*/photos/cats/a.png"])
+def test_a_signal_ends_a_run_that_waits_for_a_silent_store(
+    far: Small, store: Store, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    # It would wait until the test has failed.
+    monkeypatch.setenv("AWS_READ_TIMEOUT", f"{2 * PATIENCE_S}s")
+    monkeypatch.setenv("AWS_TIMEOUT", f"{2 * PATIENCE_S}s")
+    fault = store.fault("silence", pattern, times=None)
+    process = start("run", str(far.write()))
+    wait_until(lambda: fault.happened, "a request that nobody answers")
+    # While it plans, the second one ends it.
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert end(process).code == 4
 
 
 def test_what_changes_between_plan_and_worker_is_refused(far: Small, store: Store) -> None:

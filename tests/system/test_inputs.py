@@ -12,6 +12,7 @@ from stylebatch.system.listing import Walked
 from stylebatch.system.reach import Reaches
 
 URL = f"s3://{BUCKET}"
+pytestmark = pytest.mark.slow
 FILES = (
     *("b.jpg", "a.JPG", "a/z.png", "a/b/c.png", "a-b/d.png", "a b/e.png", "notes.txt", "ü/f.png"),
     *(".hidden.png", ".git/g.png", "@eaDir/h.png", "only/text.md", "deep/er/and/deeper/i.webp"),

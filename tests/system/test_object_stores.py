@@ -9,12 +9,14 @@ import pytest
 from support.runs import run_process
 from support.stores import BUCKET, Store
 
-from stylebatch.system import object_stores
+from stylebatch.system import object_stores, object_writes
 from stylebatch.system.object_stores import StoredObject
 from stylebatch.system.read_ahead import is_transient
 from stylebatch.system.store_errors import StoreError
 
 URL = f"s3://{BUCKET}"
+# They wait for servers that fail, and hardly compute.
+pytestmark = pytest.mark.slow
 # Signs that mean something in URLs, in XML or to obstore.
 NAMES = ("a b.png", "ü%20#?*[x].png", "50%.png", "a+b&c<d>.png", "a\\xff.png", "~$.png", "日.png")
 
@@ -48,8 +50,7 @@ def test_objects_are_listed_with_size_and_etag_whatever_they_are_called(store: S
     found = object_stores.list_folder(f"{URL}/photos")
     told = store.client.list_objects_v2(Bucket=BUCKET, Prefix="photos/", Delimiter="/")
     assert found.objects == sorted(
-        StoredObject(each["Key"], each["Size"], each["ETag"].strip('"'))
-        for each in told["Contents"]
+        StoredObject(each["Key"], each["Size"], each["ETag"]) for each in told["Contents"]
     )
     assert found.folders == sorted(f"photos/in {name}" for name in NAMES)
     for name in NAMES:
@@ -75,23 +76,23 @@ def test_a_prefix_is_no_start_of_a_name(store: Store) -> None:
 
 
 def test_what_is_written_is_read_with_the_etag_that_was_told(store: Store, tmp_path: Path) -> None:
-    etag = object_stores.put(f"{URL}/a", b"one")
+    etag = object_writes.put(f"{URL}/a", b"one")
     assert object_stores.head(f"{URL}/a") == StoredObject("a", 3, etag)
     large = tmp_path / "large"
     large.write_bytes(b"0123456789" * 1_200_000)
-    object_stores.put(f"{URL}/large", large)
-    object_stores.copy(f"{URL}/large", f"{URL}/copied")
+    object_writes.put(f"{URL}/large", large)
+    object_writes.copy(f"{URL}/large", f"{URL}/copied")
     assert store.objects() == {key: large.read_bytes() for key in ("large", "copied")} | {
         "a": b"one"
     }
-    object_stores.delete([f"{URL}/a", f"{URL}/never", f"{URL}/large", f"{URL}/copied"])
+    object_writes.delete([f"{URL}/a", f"{URL}/never", f"{URL}/large", f"{URL}/copied"])
     assert store.objects() == {}
 
 
 def test_what_is_new_takes_no_place(store: Store) -> None:
-    object_stores.put(f"{URL}/a", b"one", is_new=True)
+    object_writes.put(f"{URL}/a", b"one", is_new=True)
     with pytest.raises(FileExistsError):
-        object_stores.put(f"{URL}/a", b"two", is_new=True)
+        object_writes.put(f"{URL}/a", b"two", is_new=True)
     assert store.objects() == {"a": b"one"}
 
 
@@ -109,6 +110,31 @@ def test_many_objects_are_read_at_once_and_come_in_order(store: Store) -> None:
     assert store.most_at_once > 8
 
 
+def test_a_store_that_answers_nobody_is_not_asked_for_every_object(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(object_stores._RETRIES, "max_retries", 1)
+    object_stores.opened.cache_clear()
+    store.put("a", b"1")
+    store.fault("status", times=None)
+    found = list(object_stores.read_each([f"{URL}/a"] * 500))
+    assert len(found) == 500
+    assert all(isinstance(each, OSError) and is_transient(each) for each in found)
+    assert store.counts()["read"] <= 2 * 2 * object_stores.AT_ONCE
+
+
+def test_whoever_waits_for_an_object_may_give_it_up(store: Store) -> None:
+    store.put("a", b"1")
+    store.fault("silence", times=None)
+
+    def tick() -> None:
+        if store.requests:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(object_stores.read_each([f"{URL}/a"], tick))
+
+
 @pytest.mark.parametrize("kind", ["status", "cut", "reset"])
 def test_what_fails_once_or_twice_is_asked_again(store: Store, kind: str) -> None:
     store.put("photos/a", b"0123456789" * 1000)
@@ -122,7 +148,7 @@ def test_what_fails_once_or_twice_is_asked_again(store: Store, kind: str) -> Non
 
 def test_a_cut_upload_is_sent_again(store: Store) -> None:
     fault = store.fault("cut upload", "^PUT", times=2)
-    object_stores.put(f"{URL}/a", b"0123456789" * 1000)
+    object_writes.put(f"{URL}/a", b"0123456789" * 1000)
     assert fault.happened == 2
     assert store.objects() == {"a": b"0123456789" * 1000}
 
@@ -232,22 +258,22 @@ def test_obstore_is_loaded_where_it_is_called_only() -> None:
 
 
 def test_what_is_to_replace_one_object_replaces_no_other(store: Store) -> None:
-    object_stores.put(f"{URL}/a", b"one")
+    object_writes.put(f"{URL}/a", b"one")
     seen = object_stores.head(f"{URL}/a")
-    object_stores.put(f"{URL}/a", b"two", replaces=seen)
+    object_writes.put(f"{URL}/a", b"two", replaces=seen)
     with pytest.raises(OSError, match="another one meanwhile") as caught:
-        object_stores.put(f"{URL}/a", b"three", replaces=seen)
+        object_writes.put(f"{URL}/a", b"three", replaces=seen)
     assert caught.value.errno == errno.ESTALE
     assert store.objects() == {"a": b"two"}
     store.remove("a")
     with pytest.raises(FileNotFoundError):
-        object_stores.put(f"{URL}/a", b"four", replaces=seen)
+        object_writes.put(f"{URL}/a", b"four", replaces=seen)
 
 
 def test_what_an_object_was_put_with_is_told_of_it_and_of_its_copy(store: Store) -> None:
     told = {"Content-Type": "image/png", "stylebatch": "abc"}
-    object_stores.put(f"{URL}/a", b"one", is_new=True, attributes=told)
-    object_stores.copy(f"{URL}/a", f"{URL}/b")
+    object_writes.put(f"{URL}/a", b"one", is_new=True, attributes=told)
+    object_writes.copy(f"{URL}/a", f"{URL}/b")
     for key in "ab":
         assert object_stores.read_attributes(f"{URL}/{key}") == told
         found = store.client.head_object(Bucket=BUCKET, Key=key)
@@ -255,6 +281,6 @@ def test_what_an_object_was_put_with_is_told_of_it_and_of_its_copy(store: Store)
 
 
 def test_when_an_object_was_written_is_told_by_the_store(store: Store) -> None:
-    object_stores.put(f"{URL}/a", b"one")
+    object_writes.put(f"{URL}/a", b"one")
     told = store.client.head_object(Bucket=BUCKET, Key="a")["LastModified"]
     assert object_stores.changed_s(f"{URL}/a") == told.timestamp()
