@@ -13,7 +13,7 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import fetch, find_download, find_weights
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
-from stylebatch.output.store import default_state
+from stylebatch.output.store import check_state, default_state
 from stylebatch.run import describe_download
 from stylebatch.system.files import why_unwritable
 from stylebatch.system.words import counted
@@ -101,7 +101,10 @@ def open_output(path: Path, changes: Sequence[str] = ()) -> Dataset:
         ArgumentError: an output in an object store whose state is not here.
     """
     if not is_output(path):
-        return load_manifest(path, changes=changes).dataset()
+        dataset = load_manifest(path, changes=changes).dataset()
+        if dataset.store:
+            check_state(dataset.state, dataset.store)
+        return dataset
     if path.is_dir():
         return Dataset(path)
     url = _url(path)

@@ -84,6 +84,7 @@ def _check_current(dataset: Dataset, tree: StoredTree, known: _Published) -> Non
         UserError: it has ended since.
     """
     check_not_elsewhere(tree, dataset.holder)
+    check_still_there(dataset)
     name = dataset.summary.name
     if (told := known.get(name)) is None:
         return
@@ -92,6 +93,23 @@ def _check_current(dataset: Dataset, tree: StoredTree, known: _Published) -> Non
         todo = "`stylebatch run` takes in what it has made"
         found_there = f"a run with another state than {dataset.root} has gone on there since"
         raise UserError(dataset.place, found_there, "", todo)
+
+
+def check_still_there(dataset: Dataset) -> None:
+    """Refuse a store in which nothing is of what was put there: it may be another one.
+
+    Raises:
+        UserError: so it is.
+        OSError: the store can't be read.
+    """
+    records = {name for name, known in _read(dataset).items() if known and "/" not in name}
+    if dataset.stored is None or not records:
+        return
+    listed = object_stores.list_folder(dataset.stored.prefix).objects
+    if records.isdisjoint(each.key.rpartition("/")[2] for each in listed):
+        found = f"has none of the records that were put there, as {dataset.root} tells"
+        todo = "look at bucket and endpoint; to make all of it anew, remove that folder"
+        raise UserError(dataset.place, found, "", todo)
 
 
 def _is_as_known(known: _Known | None, stat: tuple[int, int]) -> bool:

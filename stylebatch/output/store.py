@@ -61,10 +61,19 @@ def state_id(state: Path) -> str:
 
 
 def note_store(state: Path, store: Store) -> None:
-    """Let a folder be the state of an output in a store, as long as it is there.
+    """Let a folder be the state of an output in a store; errors as of `check_state`."""
+    check_state(state, store)
+    told = _read(state)
+    now = {"url": store.url, "lease_s": store.lease_s, "id": told.get("id") or secrets.token_hex(8)}
+    if now != told:
+        files.write_json_atomic(state / _NAME, now)
+
+
+def check_state(state: Path, store: Store) -> None:
+    """Refuse a folder as the state of an output in a store that is another's.
 
     Raises:
-        UserError: it is another's.
+        UserError: so it is.
     """
     told = _read(state)
     if told and told["url"] != store.url:
@@ -73,9 +82,6 @@ def note_store(state: Path, store: Store) -> None:
     if not told and files.stat_file(state / "ledger.sqlite") is not None:
         found = f"is an output itself, not the state of {store.url}"
         raise UserError(str(state.parent), found, "", "name another folder as `run: {state: …}`")
-    now = {"url": store.url, "lease_s": store.lease_s, "id": told.get("id") or secrets.token_hex(8)}
-    if now != told:
-        files.write_json_atomic(state / _NAME, now)
 
 
 def _read(state: Path) -> dict[str, object]:

@@ -16,6 +16,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
 from stylebatch.output.metadata_lines import MetadataLines
 from stylebatch.output.publishing import fetch_records
+from stylebatch.output.store import check_state
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, output_errors, reading_output
@@ -110,6 +111,8 @@ def open_to_plan(dataset: Dataset) -> Ledger:
         with reading_output(dataset):
             check_records(dataset)
             _check_state(dataset)
+    elif dataset.store:
+        check_state(dataset.state, dataset.store)
     ledger = open_together(dataset)
     if files.stat_file(dataset.ledger) is None and not dataset.shards():
         adopt_lost(dataset, ledger)

@@ -12,8 +12,9 @@ from stylebatch.manifest import Manifest
 from stylebatch.output.foreign import check_records
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
-from stylebatch.output.publishing import fetch_records
+from stylebatch.output.publishing import check_still_there, fetch_records
 from stylebatch.output.shard import Shard
+from stylebatch.output.store import check_state
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Job, Notice, WorkerJoined
 from stylebatch.run.activity import Activity
@@ -89,6 +90,10 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
         check_output(dataset.root)
         with reading_output(dataset):
             check_records(dataset)
+    elif dataset.store:
+        check_state(dataset.state, dataset.store)
+        with reading_output(dataset):
+            check_still_there(dataset)
     with writing(dataset, summary) as started_s:
         is_behind = fetch_records(dataset)
         beneath = dataset.whole.ledger if dataset.shard else None

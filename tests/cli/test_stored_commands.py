@@ -10,6 +10,8 @@ from support.stores import Store
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stored(tmp_path: Path, store: Store) -> Stored:

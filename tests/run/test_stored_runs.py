@@ -12,6 +12,8 @@ from stylebatch.data import DataError, StylisedDataset
 
 ALL = {"cats/a-s.png", "cats/a-t.png", "dogs/b-s.png", "dogs/b-t.png"}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stored(tmp_path: Path, store: Store) -> Stored:
@@ -196,9 +198,10 @@ def test_a_state_without_a_word_of_it_stands_beside_the_manifest(stored: Stored)
 def test_a_state_is_of_one_output(stored: Stored) -> None:
     assert stored.run().code == 0
     stored.document["output"] = f"{URL}-other"
-    ended = stored.run()
-    assert ended.code == 2
-    assert f"{stored.state}: is the state of {URL}, not of {URL}-other" in ended.err
+    for asked in ("run", "plan", "status", "verify", "clean"):
+        ended = stored.call(asked)
+        assert ended.code == 2
+        assert f"{stored.state}: is the state of {URL}, not of {URL}-other" in ended.err
 
 
 def test_images_of_which_nothing_is_known_can_be_adopted_and_are_made_again(
@@ -284,6 +287,22 @@ def test_a_bucket_that_is_not_there_and_one_that_may_not_be_written(stored: Stor
     assert f"{URL}: can't be written (permission denied" in ended.err
     assert stored.all_there() == {}
     assert not stored.state.exists()
+
+
+def test_a_store_that_holds_nothing_of_it_is_another_one(stored: Stored) -> None:
+    assert stored.run().code == 0
+    for key in stored.store.objects():
+        stored.store.remove(key)
+    for asked in ("run", "metadata"):
+        (stored.state / "metadata.jsonl").unlink(missing_ok=True)
+        ended = stored.call(asked)
+        assert ended.code == 2, ended
+        assert f"{URL}: has none of the records that were put there" in ended.err
+        assert "to make all of it anew, remove that folder" in ended.err
+        assert stored.store.objects() == {}
+    stored.forget()
+    assert stored.run().code == 0
+    assert set(stored.images()) == ALL
 
 
 def test_two_machines_take_turns(stored: Stored) -> None:
