@@ -21,6 +21,7 @@ from stylebatch.system import object_writes
 from stylebatch.system.crash_points import reached
 from stylebatch.system.object_stores import StoredObject
 from stylebatch.system.read_ahead import is_transient
+from stylebatch.system.words import counted
 
 # What a group waits with in memory.
 GROUP_BYTES = 2**26
@@ -122,8 +123,10 @@ class StoreWriter:
                 return
             self.check()
             standing = found
-        there = f"{standing.size} bytes" if standing else "nothing"
-        raise OSError(errno.EIO, f"{there} are there, not {len(data)}", self._tree.url(path))
+        there = "nothing is there"
+        if standing:
+            there = counted(standing.size, "byte", "is there", "are there")
+        raise OSError(errno.EIO, f"{there}, not {len(data)}", self._tree.url(path))
 
     def place_at_once(self, path: Path, data: bytes, job: Job) -> None:
         """Put a picture on the way in place; one that can't be is passed over."""
