@@ -6,13 +6,16 @@ output's, so that a path of the one is a key of the other.
 
 import io
 import mimetypes
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from stylebatch.system import folders, listing, object_stores, object_writes
+from stylebatch.system.background import in_background
 from stylebatch.system.folders import TreeSize
 from stylebatch.system.listing import FileStat
 from stylebatch.system.object_stores import AT_ONCE, StoredObject
@@ -193,6 +196,19 @@ class StoredTree:
 
 
 def at_once(work: Callable[[T], R], each: Iterable[T]) -> list[R]:
-    """Return what work makes of each, in order; many requests are under way at a time."""
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="store") as pool:
-        return list(pool.map(work, each))
+    """Return what work makes of each, in order; many requests are under way at a time.
+
+    Where one fails, those that are under way are waited for; not where a signal ends it.
+    """
+    waiting, found = deque[Future[R]](), list[R]()
+    try:
+        for item in each:
+            waiting.append(in_background(partial(work, item)))
+            if len(waiting) == AT_ONCE:
+                found.append(waiting.popleft().result())
+        while waiting:
+            found.append(waiting.popleft().result())
+    except Exception:
+        wait(waiting)
+        raise
+    return found

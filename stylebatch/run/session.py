@@ -191,10 +191,15 @@ def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, UserError) and error.exit_code == UserError.exit_code
 
 
-def write_summary(dataset: Dataset, summary: RunSummary) -> None:
-    """Write `run.json`: how the last run went."""
+def write_summary(dataset: Dataset, summary: RunSummary, *, is_put: bool = True) -> None:
+    """Write `run.json`: how the last run went.
+
+    Args:
+        is_put: into the object store as well, if the output is in one.
+    """
     files.write_json_atomic(dataset.summary, asdict(summary))
-    publish(dataset)
+    if is_put:
+        publish(dataset)
 
 
 def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> None:
@@ -206,7 +211,8 @@ def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> 
         summary.error = str(error).strip() or repr(error)
     with suppress(OSError, LostOutputError):
         check_owner(dataset, summary.run_id)
-        write_summary(dataset, summary)
+        # Who interrupts a run may do so as a store does not answer: the next one puts it there.
+        write_summary(dataset, summary, is_put=not isinstance(error, KeyboardInterrupt))
 
 
 @contextmanager

@@ -1,12 +1,16 @@
 """Objects of a store written, copied and removed, by URL; see `object_stores`."""
 
 import errno
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from stylebatch.system.background import in_background
 from stylebatch.system.object_stores import StoredObject, at, etag_of, split_url
 from stylebatch.system.store_errors import as_os_errors
+
+_T = TypeVar("_T")
 
 
 def put(
@@ -30,6 +34,17 @@ def put(
         FileExistsError: `is_new`, and there is one.
         OSError: it can't be written; ESTALE: not the one that it `replaces` is there.
     """
+    return _heard(lambda: _put(url, data, attributes, replaces, is_new=is_new))
+
+
+def _put(
+    url: str,
+    data: bytes | Path,
+    attributes: Mapping[str, str] | None,
+    replaces: StoredObject | None,
+    *,
+    is_new: bool,
+) -> str:
     obstore, store, key = at(url)
     mode: Any = "create" if is_new else None
     with as_os_errors(url):
@@ -55,7 +70,7 @@ def copy(source: str, target: str) -> None:
     if other is not store:
         raise OSError(errno.EXDEV, "another bucket", target)
     with as_os_errors(source):
-        obstore.copy(store, key, target_key)
+        _heard(lambda: obstore.copy(store, key, target_key))
 
 
 def delete(urls: Sequence[str]) -> None:
@@ -64,8 +79,11 @@ def delete(urls: Sequence[str]) -> None:
     Raises:
         OSError: one can't be removed; others may have been.
     """
-    if not urls:
-        return
+    if urls:
+        _heard(lambda: _delete(urls))
+
+
+def _delete(urls: Sequence[str]) -> None:
     obstore, store, _ = at(urls[0])
     keys = [split_url(url)[2] for url in urls]
     with as_os_errors(urls[0]):
@@ -78,3 +96,10 @@ def delete(urls: Sequence[str]) -> None:
                     obstore.delete(store, key)
                 except FileNotFoundError:
                     continue
+
+
+def _heard(call: Callable[[], _T]) -> _T:
+    """Make a call and wait for it, so that a signal still reaches the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    return in_background(call).result()

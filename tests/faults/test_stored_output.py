@@ -255,3 +255,18 @@ def test_half_made_images_wait_in_the_state(tmp_path: Path, store: Store) -> Non
     assert stored.summary()["resumed"] == told["saved"]
     here = stored.here()
     assert stored.images() == {path: here[f"images/{path}"] for path in ALL}
+
+
+def test_a_signal_ends_a_run_that_waits_for_a_silent_store(stored: Stored) -> None:
+    fault = stored.store.fault("silence", rf"^PUT .*{PREFIX}/metadata\.jsonl", times=None)
+    process = start("run", str(stored.write()))
+    wait_until(lambda: fault.happened, "the records on their way")
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    ended = end(process)
+    assert ended.code == 4, ended
+    assert fault.happened < 4, "the store was not asked again and again"
+    stored.store.forget()
+    assert stored.run().code == 0
+    assert set(stored.images()) == ALL
