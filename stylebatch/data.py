@@ -84,6 +84,9 @@ class StylisedDataset(Dataset[tuple[Any, int]]):
         """
         if not 0 <= probability <= 1:
             raise DataError("probability", f"{probability} is none", "allowed is 0 to 1")
+        if "://" in str(root):
+            todo = f"download it and name that folder, as by `aws s3 sync {root} out`"
+            raise DataError(str(root), "is in an object store", "allowed is a folder", todo)
         self.root, self.probability, self.transform = Path(root), probability, transform
         self.split, self.seed = split, seed
         self._contents_root = Path(manifest_folder or self.root.absolute().parent)

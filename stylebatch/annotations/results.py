@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from stylebatch.annotations.geometry import Fit, Geometry, GeometryError, Size, find_geometry
 from stylebatch.pictures.errors import ImageError
@@ -38,11 +38,11 @@ class Geometries:
 
     Args:
         root: the manifest's folder.
-        images: the output's.
+        open_image: opens one of the output's by its path below `images/`.
     """
 
-    def __init__(self, root: Path, images: Path) -> None:
-        self._root, self._images = root, images
+    def __init__(self, root: Path, open_image: Callable[[str], BinaryIO]) -> None:
+        self._root, self._open_image = root, open_image
         self._read = lru_cache(maxsize=64)(self._read_photograph)
 
     def find(self, output: str, content: str, digest: str, fit: Fit | None) -> Geometry:
@@ -63,7 +63,8 @@ class Geometries:
             return found
 
         try:
-            result = read_size(self._images / output)
+            with self._open_image(output) as file:
+                result = read_size(file, output)
         except (OSError, ImageError) as error:
             raise GeometryError(f"images/{output} can't be read ({error})") from None
         return find_geometry(

@@ -4,8 +4,13 @@ from pathlib import Path
 
 import typer
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, ArgumentError, OutputPath, check_merged
-from stylebatch.manifest import load_manifest
+from stylebatch.cli.arguments import (
+    DEFAULT_MANIFEST,
+    ArgumentError,
+    OutputPath,
+    check_merged,
+    open_output,
+)
 from stylebatch.output.layout import Dataset
 from stylebatch.run import adopt_output
 from stylebatch.system.bars import passing_bar
@@ -30,13 +35,13 @@ def adopt(path: OutputPath = DEFAULT_MANIFEST) -> None:
         told.append(f"{found.known} known already")
     if found.foreign:
         told.append(f"{counted(found.foreign, 'file')} left that no run is known to have made")
-    typer.echo(f"{dataset.images}: {', '.join(told)}")
+    typer.echo(f"{dataset.tell(dataset.images)}: {', '.join(told)}")
 
 
 def _output(path: Path) -> Dataset:
-    dataset = Dataset(path if path.is_dir() else load_manifest(path).output)
-    if not dataset.images.is_dir():
+    dataset = open_output(path)
+    if not dataset.tree.has_folder(dataset.images):
         todo = "the argument is a manifest or an output folder"
-        raise ArgumentError(str(dataset.root), "no images are there", "", todo)
+        raise ArgumentError(dataset.place, "no images are there", "", todo)
     check_merged(dataset)
     return dataset

@@ -1,5 +1,6 @@
 """What several commands take and show in one way: arguments, their errors, bars."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import fetch, find_download, find_weights
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
+from stylebatch.output.store import check_state, default_state
 from stylebatch.run import describe_download
 from stylebatch.system.files import why_unwritable
 from stylebatch.system.words import counted
@@ -65,6 +67,11 @@ Arch = Annotated[
 ]
 
 
+# A path has one slash where a URL has two.
+_URL = re.compile(r"^(s3|gs|az):/+")
+_DOWNLOADS = {"s3": "aws s3 sync", "gs": "gcloud storage rsync -r", "az": "azcopy sync"}
+
+
 class ArgumentError(UserError):
     """An argument that names nothing."""
 
@@ -78,13 +85,61 @@ def find_output(path: Path, changes: Sequence[str] = ()) -> Dataset:
     Raises:
         ArgumentError: no run has written there.
     """
-    if path.is_dir() and changes:
-        raise typer.BadParameter(f"is of a manifest, and {path} is a folder", param_hint="--set")
-    dataset = Dataset(path if path.is_dir() else load_manifest(path, changes=changes).output)
+    if is_output(path) and changes:
+        raise typer.BadParameter(f"is of a manifest, and {path} is an output", param_hint="--set")
+    dataset = open_output(path, changes)
     if not dataset.ledger.exists() and not dataset.shards():
         todo = "`stylebatch run` makes one; the argument is a manifest or an output folder"
-        raise ArgumentError(str(dataset.root), "no run has written there yet", "", todo)
+        raise ArgumentError(dataset.place, "no run has written there yet", "", todo)
     return dataset
+
+
+def open_output(path: Path, changes: Sequence[str] = ()) -> Dataset:
+    """Return what an argument stands for, whether anything is there or not.
+
+    Raises:
+        ArgumentError: an output in an object store whose state is not here.
+    """
+    if not is_output(path):
+        dataset = load_manifest(path, changes=changes).dataset()
+        if dataset.store:
+            check_state(dataset.state, dataset.store)
+        return dataset
+    if path.is_dir():
+        return Dataset(path)
+    url = _url(path)
+    state = default_state(Path(), url)
+    if not state.is_dir():
+        found = f"what this machine knows of it is not in {state}"
+        todo = f"name the manifest, or the folder of its `run: {{state: …}}`; or {_download(url)}"
+        raise ArgumentError(url, found, "", todo)
+    return Dataset(state)
+
+
+def is_output(path: Path) -> bool:
+    """Whether an argument is an output itself, and no manifest."""
+    return path.is_dir() or bool(_URL.match(str(path)))
+
+
+def _url(path: Path) -> str:
+    return _URL.sub(r"\1://", str(path))
+
+
+def check_in_folder(dataset: Dataset, command: str) -> None:
+    """Refuse an output in an object store where its images are wanted as files.
+
+    Raises:
+        ArgumentError: it is one.
+    """
+    if dataset.store:
+        found = f"is in an object store, and `stylebatch {command}` takes an output in a folder"
+        raise ArgumentError(dataset.place, found, "", _download(dataset.store.url))
+
+
+def _download(url: str) -> str:
+    """Say how an output in a store becomes one in a folder."""
+    tool = _DOWNLOADS[url.partition(":")[0]]
+    return f"download it (`{tool} {url} out`, then `stylebatch adopt out`)"
 
 
 def check_merged(dataset: Dataset) -> None:
@@ -95,7 +150,7 @@ def check_merged(dataset: Dataset) -> None:
     """
     if shards := dataset.shards():
         found = f"{counted(len(shards), 'shard')} not merged"
-        raise ArgumentError(str(dataset.root), found, "", "`stylebatch merge` first")
+        raise ArgumentError(dataset.place, found, "", "`stylebatch merge` first")
 
 
 def check_arch(arch: str) -> None:

@@ -32,9 +32,8 @@ def restore(
     """
     dataset = find_output(path)
     found = restore_output(dataset, is_replacing=is_replacing, is_dry=is_dry)
-    typer.echo(
-        f"{dataset.images}: {_restored(found, 'would be put back' if is_dry else 'put back')}"
-    )
+    told = _restored(found, "would be put back" if is_dry else "put back")
+    typer.echo(f"{dataset.tell(dataset.images)}: {told}")
 
 
 def _restored(found: Restored, put: str) -> str:
@@ -49,7 +48,7 @@ def _restored(found: Restored, put: str) -> str:
 def _list(dataset: Dataset) -> None:
     found = list_aside(dataset)
     if not found:
-        typer.echo(f"{dataset.stale}: nothing lies there")
+        typer.echo(f"{dataset.tell(dataset.stale)}: nothing lies there")
         return
     console, now_s = Console(highlight=False), time.time()
     rows = [
@@ -60,7 +59,7 @@ def _list(dataset: Dataset) -> None:
     num_files, num_bytes = map(sum, zip(*(size for _, _, size in found), strict=True))
     todo = "add --older-than 30d, or --all, to remove it for good"
     told = f"{counted(num_files, 'file')}, {size_text(num_bytes)}; nothing is removed: {todo}"
-    say(console, f"{dataset.stale}: {told}")
+    say(console, f"{dataset.tell(dataset.stale)}: {told}")
 
 
 def clean(
@@ -95,4 +94,4 @@ def clean(
     size = clean_output(dataset, older_than_s=seconds, is_dry=is_dry)
     removed = "would be removed" if is_dry else "removed"
     told = counted(size.num_files, "file")
-    typer.echo(f"{dataset.stale}: {told}, {size_text(size.num_bytes)}, {removed}")
+    typer.echo(f"{dataset.tell(dataset.stale)}: {told}, {size_text(size.num_bytes)}, {removed}")

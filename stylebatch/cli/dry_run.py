@@ -10,7 +10,6 @@ from stylebatch.cli.durations import roughly
 from stylebatch.cli.plan import foresee, print_plan
 from stylebatch.cli.tables import say
 from stylebatch.manifest import Manifest
-from stylebatch.output.layout import Dataset
 from stylebatch.preview.estimate import Estimate, estimate
 from stylebatch.run import RunRequest, make_plan, open_to_plan
 from stylebatch.system.words import counted
@@ -22,7 +21,7 @@ USUAL_SHARE = 0.55
 def dry_run(manifest: Manifest, request: RunRequest) -> None:
     """Print what a run would do and take; nothing is written."""
     console = Console(highlight=False)
-    with open_to_plan(Dataset(manifest.output)) as ledger:
+    with open_to_plan(manifest.dataset()) as ledger:
         retry, shard = request.retry_failed, request.shard
         planned, summary, styles = make_plan(
             manifest, ledger, retry_failed=retry, rehash=request.rehash, shard=shard
@@ -55,7 +54,10 @@ def lines(found: Estimate, manifest: Manifest, deadline_s: float | None) -> list
     more = f", and {carried} to carry over" if found.carried else ""
     told = [f"images: {found.images:,}{more}", f"evaluations: {_evaluations(found)}"]
     free = f"{decimal(found.free_bytes)} are free at {manifest.output}"
-    if found.output_bytes is None:
+    if manifest.store:
+        size = "not known" if found.output_bytes is None else f"about {decimal(found.output_bytes)}"
+        told.append(f"store: {size}")
+    elif found.output_bytes is None:
         told.append(f"disk: not known; {free}")
     else:
         told.append(f"disk: about {decimal(found.output_bytes)}; {free}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from stylebatch.cli.arguments import OutputPath, find_output, one_of
+from stylebatch.cli.arguments import OutputPath, check_in_folder, find_output, one_of
 from stylebatch.export import KINDS, TASKS, Exported, Request, export, parse_shard_size
 from stylebatch.system.bars import passing_bar
 from stylebatch.system.words import counted
@@ -136,6 +136,7 @@ def _checked(read: Callable[[str], T], text: str, option: str) -> T:
 
 def _export(path: Path, destination: Path, request: Request) -> None:
     dataset = find_output(path)
+    check_in_folder(dataset, "export")
     with passing_bar() as tell:
         done = export(
             dataset, destination, request, lambda what, done, total: tell(what, done, total or None)

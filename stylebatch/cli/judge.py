@@ -20,6 +20,7 @@ from stylebatch.cli.arguments import (
     check_writable,
     fetch_weights,
     find_output,
+    is_output,
     one_of,
 )
 from stylebatch.cli.tables import print_table, say
@@ -93,7 +94,7 @@ def judge(
 
 def _manifest_of(path: Path, dataset: Dataset, changes: Sequence[str]) -> Manifest:
     """Return the manifest that an output was made with: the one named, or that of its last run."""
-    if not path.is_dir():
+    if not is_output(path):
         return load_manifest(path, changes=changes)
     summary = last_summary(dataset)
     told = [place for key in ("manifest_path", "manifest") if (place := summary.get(key))]
@@ -104,7 +105,8 @@ def _manifest_of(path: Path, dataset: Dataset, changes: Sequence[str]) -> Manife
         raise UserError(str(path), found, allowed, "name the manifest instead of the output")
     manifest = load_manifest(there)
     if manifest.output.resolve() != dataset.root.resolve():
-        found = f"its last run's manifest, {there}, is of another output ({manifest.output})"
+        other = manifest.dataset().place
+        found = f"its last run's manifest, {there}, is of another output ({other})"
         todo = "name the manifest instead of the output, with `--set` if its run had that"
         raise UserError(str(path), found, allowed, todo)
     return manifest

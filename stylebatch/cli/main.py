@@ -16,6 +16,7 @@ from stylebatch.cli.streams import keep_streams
 from stylebatch.errors import INTERRUPTED, RunError, UserError
 from stylebatch.system.cores import let_threads_sleep
 from stylebatch.system.log import LOG_NOTE
+from stylebatch.system.object_stores import is_remote
 from stylebatch.system.paths import expand_home
 
 # What Typer makes of Ctrl-C, and what no command of ours ends with.
@@ -163,6 +164,9 @@ def main() -> None:
         if damaged := _damaged_ledger(error):
             _say(damaged)
             sys.exit(RunError.exit_code)
+        if silent := _silent_store(error):
+            _say(silent)
+            sys.exit(UserError.exit_code)
         _report_crash(error)
         sys.exit(1)
 
@@ -176,6 +180,14 @@ def _damaged_ledger(error: Exception) -> str:
     if not (isinstance(error, sqlite3.DatabaseError) and is_damage(error)):
         return ""
     return f"the output's ledger is damaged ({error}); {REMEDY}"
+
+
+def _silent_store(error: Exception) -> str:
+    """Return what to say of a store that a command can't read, else ""."""
+    if not (isinstance(error, OSError) and is_remote(str(error.filename or ""))):
+        return ""
+    todo = "look at its name and at the credentials in the environment, then again"
+    return f"{error.filename}: can't be read ({error.strerror}); {todo}"
 
 
 def _run_command() -> None:

@@ -3,7 +3,7 @@
 import typer
 
 from stylebatch.cli.annotations import annotation_parts
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, check_in_folder, find_output
 from stylebatch.cli.report import report_at_end
 from stylebatch.manifest import load_manifest
 from stylebatch.output.layout import Dataset
@@ -16,6 +16,7 @@ def merge(
 ) -> None:
     """Put together what runs with --shard have made, and write metadata.jsonl and its like."""
     dataset = find_output(path)
+    check_in_folder(dataset, "merge")
     summary = merge_output(dataset, str(path) if path.is_file() else "")
     typer.echo(_line(dataset, summary))
     if path.is_file() and load_manifest(path).run.report:
@@ -37,4 +38,4 @@ def _line(dataset: Dataset, summary: RunSummary) -> str:
         parts.append(
             f"{summary.remaining} {'is' if summary.remaining == 1 else 'are'} still to be made"
         )
-    return f"{dataset.images}: {', '.join(parts)}"
+    return f"{dataset.tell(dataset.images)}: {', '.join(parts)}"

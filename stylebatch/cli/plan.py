@@ -25,7 +25,6 @@ from stylebatch.ledger import (
     Waiting,
 )
 from stylebatch.manifest import Manifest
-from stylebatch.output.layout import Dataset
 from stylebatch.plan import PlanFile, PlannedFolder, PlanSummary
 from stylebatch.preview.disk_space import DiskSpace, mean_pixels, measure_space
 from stylebatch.records import Group, Style
@@ -91,7 +90,7 @@ def _forget(planned: PlannedFolder) -> None:
 def _print_jobs(
     manifest: Manifest, request: RunRequest, note: Callable[[PlannedFolder], object]
 ) -> None:
-    with open_to_plan(Dataset(manifest.output)) as ledger:
+    with open_to_plan(manifest.dataset()) as ledger:
         planned, _, _ = _planned(manifest, ledger, request, note)
         for group in planned.groups():
             for job in _jobs_of(planned.take, group):
@@ -122,7 +121,7 @@ def show_plan(
     note: Callable[[PlannedFolder], object] = _forget,
 ) -> None:
     """Print a plan: a table of the pairs, then of what waits, by size; `note` is told its jobs."""
-    with open_to_plan(Dataset(manifest.output)) as ledger:
+    with open_to_plan(manifest.dataset()) as ledger:
         planned, summary, styles = _planned(manifest, ledger, request, note)
         foreseen = foresee(manifest, planned, summary, ledger, styles)
         print_plan(Console(highlight=False), manifest, foreseen)

@@ -17,4 +17,4 @@ def metadata(
     """
     dataset = find_output(path)
     count = write_records_beside(dataset)
-    typer.echo(f"{dataset.metadata}: {counted(count, 'image')}")
+    typer.echo(f"{dataset.tell(dataset.metadata)}: {counted(count, 'image')}")

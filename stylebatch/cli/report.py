@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, OutputPath, check_in_folder, find_output
 from stylebatch.errors import UserError
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError
 from stylebatch.report import Report, make_report
 from stylebatch.run import write_records_beside
 from stylebatch.system.bars import passing_bar
@@ -33,6 +33,7 @@ def report(
     Also while a run goes on: it shows what is there. What has not changed is not read again.
     """
     dataset = find_output(path)
+    check_in_folder(dataset, "report")
     try:
         write_records_beside(dataset)
         made = _make(dataset)

@@ -39,7 +39,6 @@ from stylebatch.cli.streams import stand_all
 from stylebatch.cli.views import LineView, LiveView, QuietView, RunView
 from stylebatch.errors import UserError
 from stylebatch.manifest import Manifest
-from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.preview.preview import preview
 from stylebatch.run import EXECUTORS, RunRequest, RunSummary, StopRequest
@@ -118,6 +117,8 @@ def _run_all(manifests: Sequence[Manifest], request: RunRequest, quiet: bool) ->
             view = _view(loaded, quiet)
             try:
                 with view:
+                    if loaded.store:
+                        view.say(f"{loaded.store.url}: its state is in {loaded.output}")
                     summary = run_pipeline(loaded, _from_now(request, started_s), view, stop)
             except UserError as error:
                 if len(manifests) == 1:
@@ -128,7 +129,7 @@ def _run_all(manifests: Sequence[Manifest], request: RunRequest, quiet: bool) ->
                 continue
             _tell(loaded, summary, view)
             if loaded.run.report and summary.shard is None:
-                report_at_end(Dataset(loaded.output), is_quiet=quiet, check=_check_once_more(stop))
+                report_at_end(loaded.dataset(), is_quiet=quiet, check=_check_once_more(stop))
             codes.append(summary.exit_code)
     return most_serious(codes)
 
@@ -232,7 +233,7 @@ def _signals() -> Iterator[StopRequest]:
 
 
 def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) -> None:
-    target = sheet or loaded.output.with_name(f"{loaded.output.name}-preview.png")
+    target = sheet or _beside(loaded)
     with _signals() as stop, view:
         made, failures = preview(loaded, count, target, view, stop)
     for output, reason in failures:
@@ -244,6 +245,12 @@ def _preview(loaded: Manifest, count: int, sheet: Path | None, view: RunView) ->
     raise typer.Exit(4 if stop.count else 3 if failures else 0)
 
 
+def _beside(loaded: Manifest) -> Path:
+    """Return where the sheet of a preview is, where nobody says."""
+    name = f"{loaded.dataset().name}-preview.png"
+    return loaded.root / name if loaded.store else loaded.output.with_name(name)
+
+
 def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
     """Print the one line at the end, and what a user has to know beside it."""
     weights = [pair.settings.network for pair in loaded.pairs]
@@ -253,9 +260,9 @@ def _tell(loaded: Manifest, summary: RunSummary, view: RunView) -> None:
     line = _summary_line(loaded, summary)
     if summary.exit_code:
         if summary.failed_annotations and not summary.failed:
-            line += f"; see {loaded.output / 'failures.jsonl'}"
+            line += f"; see {_told(loaded, 'failures.jsonl')}"
         if summary.failed:
-            where = "`stylebatch status`" if summary.shard else loaded.output / "failures.jsonl"
+            where = "`stylebatch status`" if summary.shard else _told(loaded, "failures.jsonl")
             line += f"; see {where}, `--retry-failed` tries again"
         typer.echo(f"stylebatch: {line}", err=True)
     else:
@@ -302,7 +309,11 @@ def _summary_line(loaded: Manifest, summary: RunSummary) -> str:
     if summary.warnings and summary.done:
         parts.append(f"{counted(len(summary.warnings), 'warning')} in run.json")
     part = f"shard {summary.shard}: " if summary.shard else ""
-    return f"{loaded.output / 'images'}: {part}{', '.join(parts)}"
+    return f"{_told(loaded, 'images')}: {part}{', '.join(parts)}"
+
+
+def _told(loaded: Manifest, name: str) -> str:
+    return loaded.dataset().tell(loaded.output / name)
 
 
 def _stop_reason(summary: RunSummary) -> str:

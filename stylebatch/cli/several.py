@@ -56,11 +56,11 @@ def load_all(
     if plan is not None:
         check_alone(paths, "--plan")
         loaded = [replay(each, plan) for each in loaded]
-    seen: dict[Path, Manifest] = {}
+    seen: dict[object, Manifest] = {}
     for each in loaded:
-        other = seen.setdefault(each.output.resolve(), each)
+        other = seen.setdefault(each.store.url if each.store else each.output.resolve(), each)
         if other is not each:
-            found = f"its output, {each.output}, is that of {other.path} too"
+            found = f"its output, {each.dataset().place}, is that of {other.path} too"
             todo = "give one another output, or put their pairs into one manifest"
             raise ArgumentError(str(each.path), found, "allowed is one manifest for each", todo)
     return loaded

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from stylebatch.cli import watch
-from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, find_output
+from stylebatch.cli.arguments import DEFAULT_MANIFEST, Changes, check_in_folder, find_output
 from stylebatch.cli.durations import roughly
 from stylebatch.cli.report import Fresh
 from stylebatch.cli.tables import print_table, say
@@ -66,6 +66,9 @@ def status(
         todo = "is of watching: add --watch, or call `stylebatch report`"
         raise typer.BadParameter(todo, param_hint="--html")
     datasets = [find_output(path, changes or ()) for path in paths or [DEFAULT_MANIFEST]]
+    for dataset in datasets:
+        if is_page:
+            check_in_folder(dataset, "status --html")
     if len(datasets) == 1:
         page = Fresh(datasets[0]) if is_page else None
         _show_one(datasets[0], every_s or WATCH_S, page, as_json=as_json, is_watched=is_watched)
@@ -122,7 +125,7 @@ def read_status(dataset: Dataset, *, is_watched: bool = False) -> dict[str, Any]
     pairs = _pair_states(standing.counts, standing.planned)
     shards = {str(each.shard): each for each in dataset.shards()}
     return {
-        "output": str(dataset.root),
+        "output": dataset.place,
         "running": _with_activity(standing.running, dataset),
         "shards": {
             shard: _with_activity(holder, shards.get(shard, dataset))

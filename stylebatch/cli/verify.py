@@ -55,7 +55,7 @@ def verify(
 
 def _json(dataset: Dataset, found: Found) -> str:
     told = {
-        "output": str(dataset.root),
+        "output": dataset.place,
         "images": found.images,
         "bytes": found.num_bytes,
         "loss_logs": found.loss_logs,
@@ -86,7 +86,7 @@ def _print(dataset: Dataset, found: Found, most: int | None) -> None:
         say(console, "")
     for note in found.notes:
         say(console, note)
-    say(console, f"{dataset.root}: {_looked_at(found)}: {_verdict(found)}")
+    say(console, f"{dataset.place}: {_looked_at(found)}: {_verdict(found)}")
 
 
 def _looked_at(found: Found) -> str:

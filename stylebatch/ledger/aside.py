@@ -14,7 +14,6 @@ from stylebatch.output.acceptance import Acceptance, scores_in
 from stylebatch.output.aside import image_aside
 from stylebatch.output.layout import Dataset
 from stylebatch.records import Job, JobDone
-from stylebatch.system import files
 from stylebatch.system.paths import below
 
 _BLOCK = 500
@@ -49,8 +48,7 @@ class AsideImage(NamedTuple):
 
     def is_there(self, dataset: Dataset) -> bool:
         """Whether its file is, as it was when it was set aside."""
-        found = files.stat_file(image_aside(dataset, self.run_id, self.output))
-        return found is not None and found[0] == self.size
+        return dataset.tree.size(image_aside(dataset, self.run_id, self.output)) == self.size
 
     def may_return(self, acceptance: Acceptance | None, *, needs_scores: bool) -> bool:
         """Whether it is worth enough to be in place again, and was measured where it has to be."""

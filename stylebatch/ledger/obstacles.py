@@ -38,7 +38,7 @@ class Obstacles:
             more = f" (and {count - 1} more)" if count > 1 else ""
             if kind == FOREIGN_LOG:
                 found = f"is in the place of a loss log, and stylebatch did not make it{more}"
-                where = str(self._dataset.log_path(example))
+                where = self._dataset.tell(self._dataset.log_path(example))
                 yield PlanError(where, found, "", "move it away")
             elif kind != FOREIGN:
                 where = f"{self._manifest.path.name}:{lines[other]}: pair '{other}'"
@@ -51,4 +51,5 @@ class Obstacles:
                 found = f"exists, but stylebatch did not make it{more}"
                 todo = "move it away, choose another output, or, if a run made it whose ledger is "
                 todo += "lost, `stylebatch adopt` the output"
-                yield PlanError(str(self._dataset.image_path(example)), found, "", todo)
+                where = self._dataset.tell(self._dataset.image_path(example))
+                yield PlanError(where, found, "", todo)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stylebatch.errors import raise_all
 from stylebatch.ledger import outcomes
-from stylebatch.ledger.absorb import copy_up, note_plan
+from stylebatch.ledger.absorb import copy_up, is_empty, note_plan
 from stylebatch.ledger.aside import AsideImage, Returning
 from stylebatch.ledger.columns import (
     DESCRIBED,
@@ -35,7 +35,6 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
 from stylebatch.plan import Planned, PlannedFolder
 from stylebatch.records import REJECTED, Group, Job, Shape
-from stylebatch.system import listing
 from stylebatch.system.paths import below
 
 _BLOCK = 1000
@@ -98,12 +97,13 @@ class PlannedJobs:
             redo: everything is to be done again, as if nothing were there (a preview).
             takes_out: what stands and is not accepted is not done.
         """
-        self._database, self._manifest, self._images = database, manifest, dataset.images
+        self._database, self._manifest = database, manifest
         self._retry_failed, self._redo = retry_failed, redo
         self._dataset = dataset
         self._sizes: tuple[str, dict[str, int]] | None = None
         self._logs: tuple[Path, Collection[str]] | None = None
         self._obstacles = Obstacles(manifest, dataset)
+        self._has_jobs = not is_empty(database, "jobs")
         self.counts = {pair.name: PairCounts() for pair in manifest.pairs}
         # With the jobs of other shards.
         self._totals = dict.fromkeys(self.counts, 0)
@@ -137,7 +137,7 @@ class PlannedJobs:
             state, is_replacement = "pending", False
             if row is None:
                 if job.name in sizes:
-                    self._obstacles.note(FOREIGN, below(planned.folder, job.name))
+                    self._look_at_foreign(below(planned.folder, job.name))
                 elif self._has_log(planned.folder, job):
                     self._obstacles.note(FOREIGN_LOG, below(planned.folder, job.name))
             else:
@@ -195,9 +195,16 @@ class PlannedJobs:
             return self._verdicts.judge_rejected(planned, job, row.reason or "")
         return "failed" if has_failed and not self._retry_failed else "pending"
 
+    def _look_at_foreign(self, output: str) -> None:
+        # What a run put into a store and did not get to record, before its state was lost, says so.
+        # Where nothing at all is known it is not made again unasked.
+        is_ours = self._has_jobs and self._dataset.tree.is_made(self._dataset.image_path(output))
+        if not is_ours:
+            self._obstacles.note(FOREIGN, output)
+
     def _output_sizes(self, folder: str) -> dict[str, int]:
         if self._sizes is None or self._sizes[0] != folder:
-            self._sizes = (folder, listing.list_sizes(self._images / folder))
+            self._sizes = (folder, self._dataset.tree.sizes(self._dataset.images / folder))
         return self._sizes[1]
 
     def _has_log(self, folder: str, job: Planned) -> bool:
@@ -206,9 +213,9 @@ class PlannedJobs:
             return False
         path = self._dataset.log_path(below(folder, job.name))
         if self._logs is None or self._logs[0] != path.parent:
-            self._logs = (path.parent, listing.list_sizes(path.parent).keys())
+            self._logs = (path.parent, self._dataset.tree.sizes(path.parent).keys())
         # One of ours may be left of a ledger that is lost, or of an image that is gone.
-        return path.name in self._logs[1] and not is_log(path)
+        return path.name in self._logs[1] and not is_log(self._dataset.tree, path)
 
     def _many(self, table: str, rows: list[Row]) -> None:
         if rows:

@@ -1,6 +1,5 @@
 """Read a manifest, find everything that is wrong with it, and resolve what it says."""
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from stylebatch.library.shelf import Library
 from stylebatch.manifest.changes import apply_changes
 from stylebatch.manifest.model import Manifest
+from stylebatch.manifest.output import check_apart, read_output
 from stylebatch.manifest.pairs import PairReader
 from stylebatch.manifest.paths import NAME_RULE, path_problem
 from stylebatch.manifest.problems import Findings
@@ -19,7 +19,11 @@ from stylebatch.manifest.validate import check_shape
 from stylebatch.manifest.yaml_lines import Loc, read_document
 from stylebatch.system.files import default_cache_folder
 
-_REQUIRED = {"version": "1", "output": "a folder", "pairs": "a list of pairs"}
+_REQUIRED = {
+    "version": "1",
+    "output": "a folder or an s3:// URL",
+    "pairs": "a list of pairs",
+}
 
 
 def load_manifest(path: Path, text: str | None = None, changes: Sequence[str] = ()) -> Manifest:
@@ -48,23 +52,24 @@ def _resolve(path: Path, fields: ManifestFields, findings: Findings) -> Manifest
     for key, what in _REQUIRED.items():
         if getattr(fields, key) is None and not findings.is_broken(key):
             findings.add((), f"no '{key}'", f"allowed is {what}", f"add `{key}: …`")
-    output = root / (fields.output or "")
-    if fields.output is not None and os.path.exists(output) and not os.path.isdir(output):
-        found = f"'{fields.output}' is a file"
-        findings.add(("output",), found, "allowed is a folder", "choose another path")
     pairs, run = fields.pairs or [], fields.run or Run()
+    options = read_run_options(run, root, findings)
+    output, store = read_output(fields.output, root, options, findings)
     _check_names(pairs, findings)
     settings = SettingsResolver(fields.extractor or Extractor(), run.precision, root, findings)
     library = Library(root / run.cache if run.cache else default_cache_folder(), root)
     reader = PairReader(root, fields, settings, findings, library)
     read = [reader.read(index, pair) for index, pair in enumerate(pairs)]
+    if store is not None:
+        check_apart(store, (pair for points in read for pair in points), findings)
     return Manifest(
         path=path,
         root=root,
         output=output,
         seed=fields.seed,
         pairs=tuple(pair for points in read for pair in points),
-        run=read_run_options(run, root, findings),
+        run=options,
+        store=store,
     )
 
 

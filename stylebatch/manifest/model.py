@@ -8,6 +8,9 @@ from typing import Any, Literal
 from stylebatch.annotations.sources import Annotations
 from stylebatch.manifest.selection import EVERYTHING, NO_SPLIT, Selection, Split
 from stylebatch.output.acceptance import Acceptance
+from stylebatch.output.layout import Dataset
+from stylebatch.output.shard import Shard
+from stylebatch.output.store import LEASE_S, Store
 from stylebatch.recipes import Settings, carrying_settings
 from stylebatch.records import Losses
 from stylebatch.system.files import default_cache_folder
@@ -156,6 +159,8 @@ class RunOptions:
         losses: how every evaluation's losses are written.
         report: write the report at the end of a run.
         max_failures: a number of images, or a share of them such as `5%`; None: any number.
+        state, lease_s: of an output in an object store: the folder of its state, None for the
+            usual one, and for how long a run that is silent holds it.
         max_removals: likewise of images that stand and whose input is gone, as a number or share.
     """
 
@@ -172,6 +177,8 @@ class RunOptions:
     max_failures: int | str | None = None
     max_removals: int | str = "20%"
     image_timeout_s: float = 1800.0
+    state: Path | None = None
+    lease_s: float = LEASE_S
     ray: RayOptions = field(default_factory=RayOptions)
 
 
@@ -180,6 +187,8 @@ class Manifest:
     """A manifest: every path in it was looked up from `root`, the folder that it stands in.
 
     Attributes:
+        output: the data set's folder; of one in an object store that of its state.
+        store: that object store, None of an output in a folder.
         pairs: in the order in which they are written, each point of a sweep as one of its own.
     """
 
@@ -189,6 +198,11 @@ class Manifest:
     seed: int
     pairs: tuple[Pair, ...]
     run: RunOptions
+    store: Store | None = None
+
+    def dataset(self, shard: Shard | None = None) -> Dataset:
+        """Return the output, or a shard of it."""
+        return Dataset(self.output, shard, self.store)
 
     @property
     def cache(self) -> Path:

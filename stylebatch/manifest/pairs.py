@@ -42,7 +42,9 @@ class PairReader:
         library: Library,
     ) -> None:
         self.root = root
-        self.output = fields.output
+        # What is in a store is in no folder of inputs.
+        is_apart = fields.output is not None and is_remote(fields.output)
+        self.output = None if is_apart else fields.output
         self.defaults = fields.defaults or Defaults()
         self.settings = settings
         self.findings = findings

@@ -68,6 +68,15 @@ class Run(Section):
         "/scratch/stylebatch", otherwise="$STYLEBATCH_CACHE, else the platform's"
     )
     """folder for style targets, which can be made again, and for styles by name"""
+    state: Place | None = key("/work/state", otherwise="below .stylebatch-state")
+    """of an output in an object store: the folder on this machine that holds its ledger, its locks
+    and half-made images; keep it between runs"""
+    lease: (
+        Positive
+        | Annotated[str, Field(pattern=DURATION, json_schema_extra={"examples": ["60s", "5m"]})]
+    ) = key("5m", "60s")
+    """of an output in an object store: a run that has been silent there for so long may be taken
+    over by another"""
     losses: Literal["csv", "parquet", "none"] = key("none", "csv")
     """of every evaluation: csv: a file for each image; parquet: one for some dozens, for very many
     images (`pip install 'stylebatch[export]'`); none: none"""

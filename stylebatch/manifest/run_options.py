@@ -7,6 +7,7 @@ from typing import Literal
 from stylebatch.manifest.model import RayOptions, RunOptions
 from stylebatch.manifest.problems import Findings
 from stylebatch.manifest.run_fields import DURATION, SHARE, Run
+from stylebatch.output.store import LEASE_S
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -20,6 +21,8 @@ def read_run_options(run: Run, root: Path, findings: Findings) -> RunOptions:
         precision=run.precision,
         deadline_s=_seconds("deadline", run.deadline, findings),
         cache=root / run.cache if run.cache else None,
+        state=root / run.state if run.state else None,
+        lease_s=_seconds("lease", run.lease, findings) or LEASE_S,
         losses=run.losses,
         report=run.report,
         max_deaths=run.max_deaths,

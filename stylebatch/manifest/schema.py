@@ -260,7 +260,7 @@ class ManifestFields(Section):
     version: Literal[1] | None = key(1)
     """of the manifest's format"""
     output: Place | None = key("out")
-    """the data set's root"""
+    """the data set's root: a folder, or a prefix of an object store such as s3://BUCKET/PREFIX"""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = key(7, 0)
     """decides style assignment, drawn strengths and noise"""
     extractor: Extractor | None = key(

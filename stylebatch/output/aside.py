@@ -3,12 +3,10 @@
 A run's folder below `.stylebatch/stale` is laid out as the output is.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stylebatch.output.layout import Dataset
-from stylebatch.system import files, folders, listing
 
 
 def image_aside(dataset: Dataset, run_id: str, output: str) -> Path:
@@ -29,15 +27,14 @@ def keep_aside(dataset: Dataset, output: str, run_id: str) -> set[Path]:
     Returns:
         the folders that have new entries: to be synced before anything is replaced.
     """
-    if dataset.progress_folder(output).exists():
+    tree = dataset.tree
+    if tree.has_folder(dataset.progress_folder(output)):
         keep_progress_aside(dataset, output, run_id)
     grown = set()
     kept = files_of(_aside(dataset, run_id), output)
     for source, target in zip(files_of(dataset, output), kept, strict=True):
-        # Also a link to nothing is somebody's.
-        if not os.path.lexists(target) and os.path.lexists(source):
-            files.make_folders_below(dataset.root, target.parent)
-            files.link(source, target)
+        if not tree.stands(target) and tree.stands(source):
+            tree.link(source, target)
             grown.add(target.parent)
     return grown
 
@@ -48,41 +45,37 @@ def keep_progress_aside(dataset: Dataset, output: str, run_id: str) -> None:
     Those of its successor come while the image stands: a folder aside, which may be empty, says
     that what is in their place is new.
     """
+    tree = dataset.tree
     source, target = (each.progress_folder(output) for each in (dataset, _aside(dataset, run_id)))
-    if target.exists():
+    if tree.has_folder(target):
         return
-    if source.exists():
-        files.make_folders_below(dataset.root, target.parent)
-        files.rename(source, target)
+    if tree.has_folder(source):
+        tree.move_folder(source, target)
     else:
-        files.make_folders_below(dataset.root, target)
+        tree.make_folder(target)
 
 
 def claim_progress(dataset: Dataset, output: str, run_id: str) -> None:
     """Let the pictures on the way that are in place be those of an image that this run goes on
     with, not of the one that it replaces: an earlier run has moved these."""
-    if dataset.progress_folder(output).exists():
-        folder = _aside(dataset, run_id).progress_folder(output)
-        files.make_folders_below(dataset.root, folder)
+    if dataset.tree.has_folder(dataset.progress_folder(output)):
+        dataset.tree.make_folder(_aside(dataset, run_id).progress_folder(output))
 
 
 def put_back(dataset: Dataset, output: str, run_id: str) -> None:
     """Put what a run has kept aside of an image into its place, whatever is there."""
-    aside = _aside(dataset, run_id)
+    tree, aside = dataset.tree, _aside(dataset, run_id)
     emptied = set()
     for source, target in zip(files_of(aside, output), files_of(dataset, output), strict=True):
-        if files.stat_file(source) is not None:
-            files.make_folders_below(dataset.root, target.parent)
-            files.rename(source, target)
-            files.remove_file(source)  # where both were names of one file, both are still there
-            files.sync_folder(target.parent)
+        if tree.size(source) is not None:
+            tree.move(source, target)
+            tree.settle([target.parent])
             emptied.add(source.parent)
     kept, place = aside.progress_folder(output), dataset.progress_folder(output)
-    if kept.exists():
-        folders.remove_tree(place)
-        files.make_folders_below(dataset.root, place.parent)
-        files.rename(kept, place)
-        folders.remove_empty_folders(place, dataset.progress)
+    if tree.has_folder(kept):
+        tree.remove_folder(place)
+        tree.move_folder(kept, place)
+        tree.prune(place, dataset.progress)
         emptied.add(kept.parent)
     _remove_empty(dataset, emptied)
 
@@ -99,20 +92,18 @@ def take_back(
     Returns:
         the folders that have new entries.
     """
-    aside, grown = _aside(dataset, from_run), set()
+    tree, aside, grown = dataset.tree, _aside(dataset, from_run), set()
     temporary = dataset.temporary_folder(run_id) / "taken-back.tmp"
-    files.make_folders_below(dataset.root, temporary.parent)
     place = dataset.progress_folder(output)
-    moves = [(each, place / each.name) for each in _files_in(aside.progress_folder(from_output))]
+    moves = [
+        (each, place / each.name) for each in _files_in(dataset, aside.progress_folder(from_output))
+    ]
     moves += zip(files_of(aside, from_output), files_of(dataset, output), strict=True)
     for source, target in moves:
-        if target != dataset.image_path(output) and files.stat_file(source) is None:
-            files.remove_file(target)  # of the image that stood there
+        if target != dataset.image_path(output) and tree.size(source) is None:
+            tree.remove(target)  # of the image that stood there
             continue
-        files.make_folders_below(dataset.root, target.parent)
-        files.link(source, temporary)
-        files.rename(temporary, target)
-        files.remove_file(temporary)  # as in `put_back`
+        tree.replace(source, target, temporary)
         grown.add(target.parent)
     return grown
 
@@ -122,8 +113,8 @@ def remove_aside(dataset: Dataset, run_id: str, outputs: Iterable[str]) -> None:
     aside, emptied = _aside(dataset, run_id), set()
     for output in outputs:
         progress = aside.progress_folder(output)
-        for path in (*files_of(aside, output), *_files_in(progress)):
-            files.remove_file(path)
+        for path in (*files_of(aside, output), *_files_in(dataset, progress)):
+            dataset.tree.remove(path)
             emptied.add(path.parent)
         emptied.add(progress)
     _remove_empty(dataset, emptied)
@@ -136,13 +127,12 @@ def set_aside(dataset: Dataset, outputs: Iterable[str], run_id: str) -> int:
     """
     outputs = list(outputs)
     aside = _aside(dataset, run_id)
-    of_progress = list(_names(dataset.progress, _progress_files(dataset, outputs)))
-    logs = list(_names(dataset.losses, map(dataset.log_path, outputs)))
-    rows = list(_names(dataset.side_by_side, map(dataset.side_by_side_path, outputs)))
-    _move(dataset.losses, logs, aside.losses)
-    _move(dataset.side_by_side, rows, aside.side_by_side)
-    _move(dataset.progress, of_progress, aside.progress)
-    return _move(dataset.images, outputs, aside.images)
+    of_progress = list(_progress_files(dataset, outputs))
+    _move(dataset, map(dataset.log_path, outputs), dataset.losses, aside.losses)
+    rows = map(dataset.side_by_side_path, outputs)
+    _move(dataset, rows, dataset.side_by_side, aside.side_by_side)
+    _move(dataset, of_progress, dataset.progress, aside.progress)
+    return _move(dataset, map(dataset.image_path, outputs), dataset.images, aside.images)
 
 
 def _aside(dataset: Dataset, run_id: str) -> Dataset:
@@ -150,32 +140,25 @@ def _aside(dataset: Dataset, run_id: str) -> Dataset:
 
 
 def _progress_files(dataset: Dataset, outputs: Iterable[str]) -> Iterator[Path]:
-    for output in outputs:
-        yield from _files_in(dataset.progress_folder(output))
+    if dataset.tree.has_folder(dataset.progress):
+        for output in outputs:
+            yield from _files_in(dataset, dataset.progress_folder(output))
 
 
-def _files_in(folder: Path) -> list[Path]:
-    return [folder / name for name in listing.list_sizes(folder)]
+def _files_in(dataset: Dataset, folder: Path) -> list[Path]:
+    return [folder / name for name in dataset.tree.sizes(folder)]
 
 
-def _names(root: Path, paths: Iterable[Path]) -> Iterator[str]:
-    return (path.relative_to(root).as_posix() for path in paths)
-
-
-def _move(root: Path, paths: Iterable[str], target: Path) -> int:
-    moved, left = 0, set()
-    for path in paths:
-        if files.stat_file(root / path) is not None:
-            files.move(root / path, target / path)
-            moved += 1
-            left.add(path.rpartition("/")[0])
-    for folder in left:
+def _move(dataset: Dataset, paths: Iterable[Path], root: Path, target: Path) -> int:
+    tree = dataset.tree
+    moved = tree.move_all((path, target / path.relative_to(root)) for path in paths)
+    for folder, there in {source.parent: target.parent for source, target in moved}.items():
         # On the disk before the ledger forgets them, or a power cut could bring them back.
-        files.sync_folder(target / folder)
-        files.sync_folder(folders.remove_empty_folders(root / folder, root))
-    return moved
+        tree.settle([there])
+        tree.settle([tree.prune(folder, root)])
+    return len(moved)
 
 
 def _remove_empty(dataset: Dataset, emptied: Iterable[Path]) -> None:
     for folder in emptied:
-        folders.remove_empty_folders(folder, dataset.stale)
+        dataset.tree.prune(folder, dataset.stale)

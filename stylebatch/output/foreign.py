@@ -29,20 +29,20 @@ def check_records(dataset: Dataset) -> None:
     todo = "move it away, or choose another output"
     raise_all(
         [
-            ForeignFileError(str(path), "exists, but stylebatch did not make it", "", todo)
+            ForeignFileError(dataset.tell(path), "exists, but stylebatch did not make it", "", todo)
             for path, is_ours in looks.items()
-            if path.exists() and not is_ours(_first_value(path))
+            if dataset.tree.stands(path) and not is_ours(_first_value(dataset, path))
         ]
     )
 
 
-def _first_value(path: Path) -> object:
+def _first_value(dataset: Dataset, path: Path) -> object:
     """Return what a file of JSON, or the first line of one with a value a line, says.
 
     None of an empty file, "" of what is no JSON.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with dataset.tree.open(path) as file:
             first = file.read() if path.suffix == ".json" else file.readline()
         return json.loads(first) if first else None
     except (OSError, ValueError):

@@ -3,13 +3,21 @@
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from stylebatch.output.shard import Shard
+from stylebatch.output.store import Store, note_store, read_store
+from stylebatch.output.stored_tree import StoredTree
+from stylebatch.output.tree import FolderTree, Tree
 from stylebatch.system import files, folders, listing
+from stylebatch.system.object_stores import AT_ONCE
 
 # The folder of the images, which the records' paths begin with: they resolve from the output.
 IMAGES = "images"
+# What stylebatch keeps for itself.
+STATE = ".stylebatch"
 # Between what is a run's own id and the name of its shard.
 _OF_SHARD = "-shard-"
 _SAVED = ".safetensors"
@@ -28,10 +36,18 @@ class Dataset:
     """An output folder: images in a tree of their own, everything else beside it.
 
     A shard's run shares the images; ledger, lock, log and summary are its own, in `home`.
+
+    Of an output in an object store this is the state, on this machine: `tree` is where its images
+    are, and what belongs to them; records are written here and published (`publishing.py`).
     """
 
-    def __init__(self, root: Path, shard: Shard | None = None) -> None:
-        self.root, self.shard = root, shard
+    def __init__(self, root: Path, shard: Shard | None = None, store: Store | None = None) -> None:
+        """Name the places of an output.
+
+        Args:
+            store: where it is, if it is in none; None: as its state says.
+        """
+        self.root, self.shard, self._store = root, shard, store
         self.images = root / IMAGES
         self.losses = root / "losses"
         self.progress = root / "progress"
@@ -42,7 +58,7 @@ class Dataset:
         self.card = root / "README.md"
         # A page that shows all of it, on request.
         self.report = root / "report"
-        self.state = root / ".stylebatch"
+        self.state = root / STATE
         # A folder for each run that has set something aside.
         self.stale = self.state / "stale"
         # Half-made images, for the next run to go on with.
@@ -56,6 +72,8 @@ class Dataset:
         self.gate = self.state / "gate"
         # Held while the records of the whole output are read from its ledgers and written.
         self.records = self.state / "records"
+        # Held while they are put into a store, and what was put there last.
+        self.putting, self.published = self.state / "putting", self.state / "published.json"
         # Held while the report is written.
         self.reporting = self.state / "report"
         self._shards = self.state / "shards"
@@ -70,15 +88,49 @@ class Dataset:
         self.activity = self.home / "activity.json"
         self.log = self.home / "run.log"
 
+    @cached_property
+    def tree(self) -> Tree:
+        """Where its images are, and what belongs to them."""
+        return self.stored or FolderTree(self.root)
+
+    @property
+    def readers(self) -> int | None:
+        """How many threads should read files of the tree; None: as many as there are cores."""
+        return AT_ONCE if self.store else None
+
+    @cached_property
+    def store(self) -> Store | None:
+        """The object store that it is in, None of one in its folder."""
+        return self._store or read_store(self.state)
+
+    @cached_property
+    def stored(self) -> StoredTree | None:
+        """Where its images are, if that is in an object store."""
+        return StoredTree(self.root, self.store.url) if self.store else None
+
+    @property
+    def place(self) -> str:
+        """Where it is, as people are told."""
+        return self.store.url if self.store else str(self.root)
+
+    def tell(self, path: Path) -> str:
+        """Return where a file of it is, as people are told."""
+        return self.stored.url(path) if self.stored else str(path)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.store.name if self.store else self.root.absolute().name
+
     @property
     def whole(self) -> "Dataset":
         """The output as a run without a shard sees it."""
-        return Dataset(self.root)
+        return Dataset(self.root, store=self._store)
 
     def shards(self) -> list["Dataset"]:
         """Return the output as each shard sees it that has left something there."""
         found = map(Shard.from_name, listing.list_folders(self._shards))
-        return [Dataset(self.root, shard) for shard in sorted(filter(None, found))]
+        return [Dataset(self.root, shard, self._store) for shard in sorted(filter(None, found))]
 
     def rivals(self) -> list["Dataset"]:
         """Return the output as those see it that may not run while this one does, but itself.
@@ -120,6 +172,10 @@ class Dataset:
         """Where a job's image is."""
         return self.images / output
 
+    def open_image(self, output: str) -> BinaryIO:
+        """Open a job's image to be read."""
+        return self.tree.open(self.image_path(output))
+
     def loader_table(self, folder: str) -> Path:
         """Where the table is that loaders find among the images of a folder (below `images/`)."""
         return self.images / folder / self.metadata.name
@@ -159,6 +215,8 @@ class Dataset:
         made = [folder for folder in every if files.stat_file(folder) is None]
         for folder in self.own_folders:
             files.make_folder(folder)
+        if self._store:
+            note_store(self.state, self._store)
         return made
 
     def unmake_folders(self, made: Iterable[Path]) -> None:
@@ -167,7 +225,9 @@ class Dataset:
         Others may begin here meanwhile: the state goes in one step, and of the rest what is empty.
         """
         for folder in made:
-            if folder == self.state:
+            if folder == self.root and self.store:
+                folders.remove_tree(folder)  # with the records that were fetched
+            elif folder == self.state:
                 gone = self.root / f"{self.state.name}-{secrets.token_hex(4)}"
                 with suppress(OSError):  # what was refused is what the user has to read
                     files.rename(folder, gone)
@@ -180,7 +240,7 @@ class Dataset:
 
         Those of this shard's siblings stay: they may be at work.
         """
-        for name in listing.list_folders(self.state / "tmp"):
+        for name in self.tree.list_folders(self.state / "tmp"):
             if name != run_id and not self._is_of_sibling(name):
                 self.remove_temporaries(name)
         records = (self.metadata, self.settings, self.failures, self.card, self.whole.summary)
@@ -204,8 +264,8 @@ class Dataset:
 
     def shut_out(self, run_id: str, worker: int, incarnation: int) -> None:
         """Remove where a worker writes: one that is still there can't put anything in place."""
-        folders.remove_tree(self.worker_folder(run_id, worker, incarnation))
+        self.tree.shut_out(self.worker_folder(run_id, worker, incarnation))
 
     def remove_temporaries(self, run_id: str) -> None:
         """Remove what a run that has ended wrote and did not rename."""
-        folders.remove_tree(self.state / "tmp" / run_id)
+        self.tree.remove_folder(self.temporary_folder(run_id))

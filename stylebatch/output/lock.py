@@ -12,8 +12,9 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from stylebatch.errors import RunError, UserError
+from stylebatch.output.errors import LostOutputError, NoLocksError, OutputHeldError
 from stylebatch.output.layout import Dataset
+from stylebatch.output.lease import Lease, take_lease
 from stylebatch.system.crash_points import reached
 from stylebatch.system.files import (
     make_folder,
@@ -35,28 +36,6 @@ WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, er
 HOLDER_KEYS = {"run_id", "pid", "host", "since"}
 
 
-class OutputHeldError(UserError):
-    """Another run holds the output."""
-
-    exit_code = 10
-
-
-class NoLocksError(UserError):
-    """The output's file system can't lock a file."""
-
-
-class LostOutputError(RunError):
-    """The output can't be written, or is no longer this run's."""
-
-    @classmethod
-    def from_os_error(cls, error: OSError, root: Path) -> "LostOutputError":
-        """Make one of what the system says; `root` where it names no file."""
-        found = f"the output can't be written ({error.strerror})"
-        return cls(
-            str(error.filename or root), found, "", "mend it and run again: what is done is kept"
-        )
-
-
 class OutputLock:
     """Holds an output, or a shard of it, while a run lasts; the system lets go when it ends.
 
@@ -64,7 +43,8 @@ class OutputLock:
     part the output in another way, but not its siblings. Locks are taken at a gate, one run at a
     time, so that two that exclude each other never both find the other's free.
 
-    `holder.json` beside the lock says which run it is: workers look there before they commit.
+    `holder.json` beside the lock says which run it is: workers look there before they commit. An
+    output in a store is held by a lease as well, which other machines find there.
     """
 
     def __init__(
@@ -77,6 +57,7 @@ class OutputLock:
         """
         self._dataset, self._run_id, self._prepare = dataset, run_id, prepare
         self._lock = _file_lock(dataset.lock)
+        self._lease: Lease | None = None
 
     def __enter__(self) -> "OutputLock":
         """Take the lock.
@@ -96,19 +77,22 @@ class OutputLock:
                 for rival in rivals:
                     # Killed: no worker that outlives it may think that it still goes on.
                     remove_file(rival.holder)
-                self._write_holder()
+                told = self._write_holder()
+                self._lease = take_lease(self._dataset, told)
                 if self._prepare:
                     self._prepare()
             except BaseException:
                 # Also of a run that was killed, if this one's name could not be written.
+                if self._lease:
+                    self._lease.release()
                 remove_file(self._dataset.holder)
                 self._lock.release()
                 raise
         return self
 
-    def _write_holder(self) -> None:
+    def _write_holder(self) -> dict[str, object]:
         shard = self._dataset.shard
-        holder = {
+        holder: dict[str, object] = {
             "run_id": self._run_id,
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -117,6 +101,7 @@ class OutputLock:
         } | ({"shard": str(shard)} if shard else {})
         write_atomic(self._dataset.holder, json.dumps(holder).encode(), make_folders=False)
         reached("holder-written")
+        return holder
 
     def __exit__(
         self,
@@ -127,6 +112,8 @@ class OutputLock:
         self._release()
 
     def _release(self) -> None:
+        if self._lease:
+            self._lease.release()
         # A worker that outlives its run must find that the output is no longer its own. Where the
         # output was removed meanwhile, there may be another one in its place, which others hold.
         if read_holder(self._dataset).get("run_id", self._run_id) == self._run_id:
@@ -182,6 +169,13 @@ def writing_records(dataset: Dataset) -> Iterator[None]:
     if stat_file(dataset.state) is None:  # which taking the lock would bring back
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(dataset.state))
     with _waited_for(dataset, dataset.records, "its records have been written"):
+        yield
+
+
+@contextmanager
+def putting_records(dataset: Dataset) -> Iterator[None]:
+    """Let nobody else put records into the store meanwhile; errors as in `writing_records`."""
+    with _waited_for(dataset, dataset.putting, "its records have been put there"):
         yield
 
 

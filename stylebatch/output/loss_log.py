@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from stylebatch.system.files import read_start
+from stylebatch.output.tree import Tree
 
 COLUMNS = ("evaluation", "level", "total", "content", "style", "tv", "accepted", "seconds")
 
@@ -53,10 +53,10 @@ def encode_log(rows: Iterable[LossRow]) -> bytes:
     return ("\n".join(lines) + "\n").encode("ascii")
 
 
-def is_log(path: Path) -> bool:
+def is_log(tree: Tree, path: Path) -> bool:
     """Whether there is a file that begins as a loss log does."""
     header = f"{','.join(COLUMNS)}\n".encode("ascii")
     try:
-        return read_start(path, len(header)) == header
+        return tree.read_start(path, len(header)) == header
     except OSError:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,21 +170,21 @@ def is_transparent(data: bytes, where: str) -> bool:
     return image.mode in ("LA", "RGBA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(file: BinaryIO, where: str) -> tuple[int, int]:
     """Return (width, height) of an upright image of ours, reading no more than its header.
 
     Raises:
         ImageError: not an image.
         OSError: it can't be read.
     """
-    with path.open("rb") as file:
-        try:
-            image = Image.open(file, formats=_FORMAT_NAMES)
-        except UnidentifiedImageError as error:
-            raise _unreadable(str(path), path.read_bytes()) from error
-        # Of a PNG, Pillow decodes all of it to find out; those that we make are upright.
-        is_turned = image.format not in ("PNG", "TIFF") and _orientation(image, b"") >= 5
-        return image.size[::-1] if is_turned else image.size
+    try:
+        image = Image.open(file, formats=_FORMAT_NAMES)
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        raise _unreadable(where, file.read()) from error
+    # Of a PNG, Pillow decodes all of it to find out; those that we make are upright.
+    is_turned = image.format not in ("PNG", "TIFF") and _orientation(image, b"") >= 5
+    return image.size[::-1] if is_turned else image.size
 
 
 def exif_orientation(data: bytes, where: str) -> int:

@@ -104,7 +104,7 @@ def plan_jobs(
             that can't be read, splits with nothing to stylise.
     """
     summary = PlanSummary() if summary is None else summary
-    summary.output = manifest.output.name
+    summary.output = manifest.dataset().name
     tables, carriers = read_tables(manifest), find_carriers(manifest)
     draws = ShareDraws(manifest, known, summary.read, tick)
     for pair in manifest.pairs:

@@ -21,7 +21,6 @@ from stylebatch.pictures.sizes import fit_pixels
 from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Group, Job, Shape, Style
-from stylebatch.system import files
 
 # Images that are done, of which sizes are taken.
 MOST_SIZES = 500
@@ -47,7 +46,7 @@ def measure_space(
     """
     settings, carrying = manifest.all_settings(), manifest.carrying_settings()
     space = DiskSpace(settings, carrying)
-    space.take_made(Dataset(manifest.output), ledger.sizes.some_made(MOST_SIZES))
+    space.take_made(manifest.dataset(), ledger.sizes.some_made(MOST_SIZES))
     unknown = [
         group for group in planned.groups() if group.width and not space.knows(group.settings_id)
     ]
@@ -129,9 +128,9 @@ class DiskSpace:
                 continue
             content = (each.content_width, each.content_height)
             shape = Shape(each.settings_id, *settings.work_size(*content))
-            log = files.stat_file(dataset.log_path(each.output))
+            log = dataset.tree.size(dataset.log_path(each.output))
             pixels = self._pixels(shape, content[0] * content[1])
-            self.take(shape, pixels, each.size, log[0] if log else 0)
+            self.take(shape, pixels, each.size, log or 0)
 
     def take(self, shape: Shape, pixels: float, image_bytes: float, log_bytes: float) -> None:
         """Take the sizes of one image, of so many pixels, and of its loss log."""

@@ -178,7 +178,7 @@ class _Clock:
         self._manifest, self._planned, self._groups = manifest, planned, groups
         self._evaluations = evaluations
         started = time.monotonic()
-        self.specs = worker_specs(manifest, styles, manifest.output, "estimate")
+        self.specs = worker_specs(manifest, styles, manifest.dataset(), "estimate")
         # Which brings torch, as it does in a run, and there in each worker's process as well.
         import_s = time.monotonic() - started
         self._set_up_s = import_s * (1 if manifest.run.executor == "inline" else 2)

@@ -56,7 +56,7 @@ def preview(
     if manifest.output.resolve() in sheet.resolve().parents:
         todo = "choose a place beside it"
         raise PreviewError(str(sheet), "the sheet is inside the data set", "", todo)
-    with Ledger.open(Dataset(manifest.output).ledger, read_only=True) as ledger:
+    with Ledger.open(manifest.dataset().ledger, read_only=True) as ledger:
         planned, summary, styles = make_plan(manifest, ledger, redo=True)
         points = {pair.name: pair.point for pair in manifest.pairs if pair.point}
         jobs = choose(planned.spread(NUM_CANDIDATES), count, points)
@@ -140,7 +140,7 @@ def _make(
     dataset.make_folders()
     book = _NoBook(watcher)
     with OutputLock(dataset, run_id):
-        specs = worker_specs(manifest, styles, dataset.root, run_id)
+        specs = worker_specs(manifest, styles, dataset, run_id)
         # What is not worth enough is to be seen as well.
         specs = [replace(spec, acceptances={}) for spec in specs]
         executor = make_executor(manifest, specs)

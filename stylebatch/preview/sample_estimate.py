@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 from stylebatch.ledger import open_together
 from stylebatch.manifest import EVERYTHING, NO_SPLIT, Assign, Manifest
-from stylebatch.output.layout import Dataset
 from stylebatch.preview.disk_space import measure_space
 from stylebatch.preview.estimate import Estimate, estimate
 from stylebatch.run import make_plan
@@ -38,7 +37,7 @@ def estimate_by_sample(
         few = replace(pair, content=folder, styles=pair.styles[:MOST_STYLES], assign=Assign())
         few = replace(few, split=NO_SPLIT, selection=EVERYTHING)
         sample = replace(manifest, pairs=(few,))
-        with open_together(Dataset(manifest.output)) as ledger:
+        with open_together(manifest.dataset()) as ledger:
             planned, _, styles = make_plan(sample, ledger, redo=True)
             space = measure_space(sample, planned, ledger, styles)
             waiting = ledger.sizes.waiting()

@@ -1,22 +1,27 @@
 """Images that the ledger does not know, known again by what `metadata.jsonl` says of them."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stylebatch.errors import UserError
 from stylebatch.ledger import AdoptedImage, Ledger, LedgerError, is_damage, open_together
 from stylebatch.output.foreign import check_records
 from stylebatch.output.json_lines import read_mapping
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import is_log
 from stylebatch.output.metadata_lines import MetadataLines
+from stylebatch.output.publishing import fetch_records
+from stylebatch.output.store import check_state
 from stylebatch.pictures.images import IMAGE_SUFFIXES
 from stylebatch.run.metadata import write_records
-from stylebatch.run.session import hold, new_run_id, output_errors
-from stylebatch.system import files, listing
+from stylebatch.run.session import hold, new_run_id, output_errors, reading_output
+from stylebatch.system import files
+from stylebatch.system.listing import FileStat
 
 _BLOCK, _EVERY = 1000, 100
 # Kept while images are taken in: whoever was killed meanwhile goes on.
@@ -52,10 +57,12 @@ def adopt_output(dataset: Dataset, check: Callable[[int], object] = lambda count
     Raises:
         UserError: a run of it goes on (10); it can't be written (5); a newer ledger (2).
     """
-    check_records(dataset)
+    with reading_output(dataset):
+        check_records(dataset)
     with output_errors(dataset):
         dataset.make_folders()
     with output_errors(dataset), hold(dataset, new_run_id()):
+        fetch_records(dataset)
         damaged = _move_damaged(dataset.ledger)
         with Ledger.open(dataset.ledger) as ledger:
             found = _adopt(dataset, ledger, check, takes_unproven=True)
@@ -89,6 +96,11 @@ def adopt_lost(
     return proven
 
 
+def note_behind(ledger: Ledger) -> None:
+    """Let `adopt_lost` take in what the metadata tell of, though the ledger knows much already."""
+    ledger.put(_ADOPTING, True)
+
+
 def open_to_plan(dataset: Dataset) -> Ledger:
     """Open an output's ledgers to read, as a run would begin with them.
 
@@ -96,11 +108,27 @@ def open_to_plan(dataset: Dataset) -> Ledger:
         UserError: an output that a run would be refused for.
     """
     if files.stat_file(dataset.home) is None:
-        check_records(dataset)
+        with reading_output(dataset):
+            check_records(dataset)
+            _check_state(dataset)
+    elif dataset.store:
+        check_state(dataset.state, dataset.store)
     ledger = open_together(dataset)
     if files.stat_file(dataset.ledger) is None and not dataset.shards():
         adopt_lost(dataset, ledger)
     return ledger
+
+
+def _check_state(dataset: Dataset) -> None:
+    """Refuse to plan an output in a store whose records are there and not here.
+
+    Raises:
+        UserError: with what to do.
+    """
+    if dataset.stored and dataset.tree.stands(dataset.metadata):
+        found = f"holds images, and what this machine knows of it is not in {dataset.root}"
+        todo = "`stylebatch run` takes them in by metadata.jsonl; or name its folder as `run.state`"
+        raise UserError(dataset.place, found, "", todo)
 
 
 def _adopt(
@@ -133,31 +161,68 @@ def _looked_at(
     check: Callable[[int], object],
 ) -> Iterator[AdoptedImage]:
     looked = 0
-    for _, stats in listing.walk_files(dataset.images, IMAGE_SUFFIXES):
-        known = ledger.known_images(stat.path for stat in stats)
-        for stat in stats:
-            if not looked % _EVERY:
-                check(looked)
-            looked += 1
-            line = told.line_of(stat.path)
-            if known.get(stat.path) in ((stat.size, line.get("fingerprint")), (stat.size, "")):
-                found.known += 1
-                continue
-            has_log = is_log(dataset.log_path(stat.path))
-            if stat.size < 0 or not (line or has_log or stat.path in known):
-                found.foreign += 1
-                continue
-            is_proven = bool(line.get("fingerprint")) and bool(line.get("digest"))
-            is_proven = is_proven and _digest(dataset.image_path(stat.path)) == line["digest"]
-            if stat.path in known and not is_proven:
-                found.known += 1  # it is made again where that is wrong
-                continue
-            yield AdoptedImage(stat.path, line, stat.size, is_proven)
+    for _, stats in dataset.tree.walk(dataset.images, IMAGE_SUFFIXES):
+        for block in (stats[at : at + _EVERY] for at in range(0, len(stats), _EVERY)):
+            check(looked)
+            looked += len(block)
+            yield from _unknown(dataset, ledger, told, found, block)
 
 
-def _digest(path: Path) -> str:
+def _unknown(
+    dataset: Dataset,
+    ledger: Ledger,
+    told: MetadataLines,
+    found: Adoption,
+    stats: Sequence[FileStat],
+) -> Iterator[AdoptedImage]:
+    """Yield those of some images that a ledger does not know, and that are ours."""
+    known = ledger.known_images(stat.path for stat in stats)
+    proven = _proven(dataset, told, known, stats)
+    for stat in stats:
+        line = told.line_of(stat.path)
+        if _is_known(known, stat, line):
+            found.known += 1
+        elif stat.size < 0 or not (line or stat.path in known or _is_of_a_run(dataset, stat.path)):
+            found.foreign += 1
+        elif stat.path in known and stat.path not in proven:
+            found.known += 1  # it is made again where that is wrong
+        else:
+            yield AdoptedImage(stat.path, line, stat.size, stat.path in proven)
+
+
+def _is_known(
+    known: Mapping[str, tuple[int, str]], stat: FileStat, line: Mapping[str, Any]
+) -> bool:
+    return known.get(stat.path) in ((stat.size, line.get("fingerprint")), (stat.size, ""))
+
+
+def _is_of_a_run(dataset: Dataset, output: str) -> bool:
+    """Whether a file shows that a run has made an image, though not byte for byte."""
+    tree = dataset.tree
+    return is_log(tree, dataset.log_path(output)) or tree.is_made(dataset.image_path(output))
+
+
+def _proven(
+    dataset: Dataset,
+    told: MetadataLines,
+    known: Mapping[str, tuple[int, str]],
+    stats: Sequence[FileStat],
+) -> set[str]:
+    """Return those of some images that are, byte for byte, the ones of which the metadata tell."""
+    digests = {}
+    for stat in stats:
+        line = told.line_of(stat.path)
+        is_told = line.get("fingerprint") and line.get("digest")
+        if is_told and stat.size >= 0 and not _is_known(known, stat, line):
+            digests[stat.path] = line["digest"]
+    found = dataset.tree.map(partial(_digest, dataset), digests)
+    both = zip(digests.items(), found, strict=True)
+    return {output for (output, digest), of_file in both if of_file == digest}
+
+
+def _digest(dataset: Dataset, output: str) -> str:
     try:
-        return files.digest_file(path)
+        return files.digest_bytes(dataset.tree.read(dataset.image_path(output)))
     except OSError:
         return ""
 

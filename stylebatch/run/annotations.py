@@ -156,7 +156,7 @@ class _Writing:
         self.per_image = {pair: PerImage(each) for pair, each in sources.items()}
         self.fits = {key: _fit(told) for key, told in ledger.settings().items()}
         roots = {each.root for each in sources.values()} or {dataset.root}
-        self.geometries = Geometries(roots.pop(), dataset.images)
+        self.geometries = Geometries(roots.pop(), dataset.open_image)
         self.whole: dict[str, dict[str, list[Result]]] = {kind: {} for kind in WHOLE}
         self.folders: dict[str, set[str]] = {pair: set() for pair in sources}
         self.paths: dict[str, set[str]] = {pair: set() for pair in sources}

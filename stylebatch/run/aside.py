@@ -60,19 +60,23 @@ def place(dataset: Dataset, ledger: Ledger, moves: Iterable[Move], run_id: str) 
     They lie aside until the ledger has them in their places.
     """
     moves = list(moves)
-    folders: set[Path] = set()
-    for move in moves:
-        if move.is_replacement:
-            folders |= aside.keep_aside(dataset, move.output, run_id)
-    _sync(folders)
-    folders = set()
-    for image, output, _ in moves:
-        folders |= aside.take_back(dataset, image.run_id, image.output, output, run_id)
-    _sync(folders)
+    tree = dataset.tree
+
+    def keep(move: Move) -> set[Path]:
+        return aside.keep_aside(dataset, move.output, run_id) if move.is_replacement else set()
+
+    def take(move: Move) -> set[Path]:
+        image = move.image
+        return aside.take_back(dataset, image.run_id, image.output, move.output, run_id)
+
+    def remove(move: Move) -> None:
+        aside.remove_aside(dataset, move.image.run_id, [move.image.output])
+
+    tree.settle(set[Path]().union(*tree.map(keep, moves)))
+    tree.settle(set[Path]().union(*tree.map(take, moves)))
     reached("taken-back")
     ledger.record(image.done_as(output) for image, output, _ in moves)
-    for image, _, _ in moves:
-        aside.remove_aside(dataset, image.run_id, [image.output])
+    tree.map(remove, moves)
     reached("aside-removed")
     ledger.aside.drop(image for image, _, _ in moves)
 
@@ -91,8 +95,3 @@ def set_aside(dataset: Dataset, ledger: Ledger, blocks: Iterable[list[str]], run
         ledger.forget(outputs)
         reached("stale-forgotten")
     return moved
-
-
-def _sync(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        files.sync_folder(folder)

@@ -158,7 +158,7 @@ class Card:
         ]
         before = self._before
         if before is None:
-            text = new_card(self._dataset.root.absolute().name, *parts)
+            text = new_card(self._dataset.name, *parts)
         else:
             pieces = _parted(before)
             assert pieces is not None

@@ -14,7 +14,6 @@ from stylebatch.output.layout import Dataset
 from stylebatch.plan import resolve_styles
 from stylebatch.recipes import LAYER_FIELDS, Settings, make_settings, recipe_on
 from stylebatch.records import Job, Style
-from stylebatch.system import files
 
 # Why an image can't be judged.
 _SETTINGS = "made with settings that the manifest no longer has"
@@ -88,7 +87,7 @@ def judge_output(
         if not reason:
             job = _job(row)
             try:
-                data = files.read_bytes(dataset.image_path(job.output))
+                data = dataset.tree.read(dataset.image_path(job.output))
                 of_file = judge.score_file(data, job, styles[job.style], settings[job.settings_id])
             except (UserError, OSError) as error:
                 reason = str(error)

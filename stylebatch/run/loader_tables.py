@@ -68,8 +68,9 @@ def has_loader_tables(dataset: Dataset) -> bool:
 
 def _begin(dataset: Dataset, top: str, stack: ExitStack) -> Callable[[str], object] | None:
     path = dataset.loader_table(top)
-    if not path.parent.is_dir():
+    if not dataset.tree.has_folder(path.parent):
         return None
+    files.make_folders_below(dataset.root, path.parent)  # of a state, which has no images
     if files.stat_file(path) is not None and not _is_ours(path):
         logger.warning("%s is not stylebatch's: it is left as it is", path)
         return None

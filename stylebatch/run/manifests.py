@@ -30,7 +30,7 @@ def check_only_manifest(manifest: Manifest, ledger: Ledger) -> None:
         if pair in _pairs(manifest) and place != mine and _claims(other, pair, manifest):
             where = f"{manifest.path.name}: pair '{pair}'"
             whose = f"the pair '{pair}' of {other}"
-            found = f"{manifest.output} has images of {whose}"
+            found = f"{manifest.dataset().place} has images of {whose}"
             todo = "give the pair another name, or the manifest another output"
             raise ManifestError(where, found, "one manifest for a pair of an output", todo)
 
@@ -59,7 +59,10 @@ def _claims(path: Path, pair: str, manifest: Manifest) -> bool:
             return False
         written = yaml.safe_load(path.read_bytes())
         names = {each.get("name") for each in written["pairs"]}
-        output = path.parent / str(written["output"])
+        output = str(written["output"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
         return False
-    return pair in names and os.path.realpath(output) == os.path.realpath(manifest.output)
+    if manifest.store:
+        return pair in names and output.rstrip("/") == manifest.store.url
+    place = os.path.realpath(path.parent / output)
+    return pair in names and place == os.path.realpath(manifest.output)

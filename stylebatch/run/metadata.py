@@ -12,6 +12,7 @@ from stylebatch.output.acceptance import SCORES
 from stylebatch.output.json_lines import json_line
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.output.lock import writing_records
+from stylebatch.output.publishing import publish
 from stylebatch.recipes import Settings
 from stylebatch.run.annotations import annotation_failures
 from stylebatch.run.card import Card
@@ -56,6 +57,7 @@ def write_records(
     changes = [_FORMAT, ledger.changes]
     is_there = all(map(files.stat_file, (dataset.metadata, dataset.settings, dataset.card)))
     if is_there and has_loader_tables(dataset) and ledger.get("written") == changes:
+        publish(dataset, tell)  # where that was not done then
         return False
     with writing_records(dataset):
         _write_all(dataset, ledger, tell)
@@ -101,6 +103,7 @@ def _write_all(dataset: Dataset, ledger: Ledger, tell_edited: Callable[[str], ob
     reached("failures-written")
     card.write(map(metadata_row, ledger.done()), settings)
     note_written(dataset)
+    publish(dataset, tell_edited)
     reached("card-written")
     return card.count
 

@@ -6,17 +6,19 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from stylebatch.errors import RunError
+from stylebatch.errors import RunError, UserError
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Manifest
 from stylebatch.output.foreign import check_records
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
+from stylebatch.output.publishing import check_still_there, fetch_records
 from stylebatch.output.shard import Shard
+from stylebatch.output.store import check_state
 from stylebatch.plan import PlanSummary
 from stylebatch.records import Job, Notice, WorkerJoined
 from stylebatch.run.activity import Activity
-from stylebatch.run.adopt import adopt_lost
+from stylebatch.run.adopt import adopt_lost, note_behind
 from stylebatch.run.annotations import annotate, note_sources
 from stylebatch.run.aside import set_aside, settle, take_back
 from stylebatch.run.inputs import note_inputs, note_stale
@@ -31,7 +33,7 @@ from stylebatch.run.planning import make_plan
 from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.saved import find_begun, remove_saved
 from stylebatch.run.scheduler import Scheduler, cost_of
-from stylebatch.run.session import RunSummary, new_summary, write_summary, writing
+from stylebatch.run.session import RunSummary, new_summary, reading_output, write_summary, writing
 from stylebatch.run.start import (
     check_one_disk,
     check_output,
@@ -79,18 +81,30 @@ def run(manifest: Manifest, request: RunRequest, watcher: Watcher, stop: StopReq
             lost, what is done is kept.
         WorkerError: an error of stylebatch's own in a worker.
     """
-    dataset = Dataset(manifest.output, request.shard)
+    dataset = manifest.dataset(request.shard)
+    if dataset.store and dataset.shard:
+        found = f"the output is in an object store ({dataset.place}), which shards can't share"
+        todo = "give each shard an output of its own, or use `executor: ray`"
+        raise UserError("--shard", found, "", todo)
     summary = new_summary(dataset, str(manifest.path))
     if files.stat_file(dataset.home) is None:
         check_output(dataset.root)
-        check_records(dataset)
+        with reading_output(dataset):
+            check_records(dataset)
+    elif dataset.store:
+        check_state(dataset.state, dataset.store)
+        with reading_output(dataset):
+            check_still_there(dataset)
     with writing(dataset, summary) as started_s:
+        is_behind = fetch_records(dataset)
         beneath = dataset.whole.ledger if dataset.shard else None
         with Ledger.open(dataset.ledger, beneath=beneath) as ledger:
             run = _Run(manifest, request, watcher, stop, dataset, ledger, summary)
+            if is_behind:
+                note_behind(ledger)
             if not dataset.shard and (count := adopt_lost(dataset, ledger, run.check_adopting)):
                 summary.adopted = count
-                logger.info("%d images adopted: the ledger had been lost", count)
+                logger.info("%d images adopted: the ledger had been lost, or was behind", count)
             run.run(started_s)
     return summary
 
@@ -145,7 +159,7 @@ class _Run:
             self._doing("loading weights")
             waiting = {group.settings_id for group in planned.groups()}
             prepare_all_weights(self.manifest, self._note_download, waiting)
-            specs = worker_specs(self.manifest, styles, self.manifest.output, run_id, shard)
+            specs = worker_specs(self.manifest, styles, self.dataset, run_id)
         reached("planned")
         note_thresholds(self.ledger, self.manifest)
         note_manifest(self.manifest, self.ledger)

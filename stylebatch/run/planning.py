@@ -5,7 +5,6 @@ from functools import partial
 
 from stylebatch.ledger import Ledger, PlannedJobs
 from stylebatch.manifest import Manifest
-from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.plan import PlannedFolder, PlanSummary, plan_jobs, resolve_styles
 from stylebatch.records import Style
@@ -44,7 +43,7 @@ def make_plan(
     if rehash:
         ledger.read_anew()
     styles = resolve_styles(manifest, ledger, summary.unreadable_styles)
-    dataset = Dataset(manifest.output, shard)
+    dataset = manifest.dataset(shard)
     planned = ledger.begin_plan(
         manifest, styles, dataset, retry_failed=retry_failed, redo=redo, takes_out=takes_out
     )

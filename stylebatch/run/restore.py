@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stylebatch.ledger import AsideImage, Ledger, open_together
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError
 from stylebatch.run.annotations import annotate
 from stylebatch.run.aside import Move, place, settle_output
 from stylebatch.run.metadata import write_records
 from stylebatch.run.session import hold, new_run_id, new_summary, output_errors, writing
-from stylebatch.system import files, folders, listing
+from stylebatch.system import files
 from stylebatch.system.folders import TreeSize
 
 # How a run's id begins: with its start, in UTC.
@@ -87,14 +87,13 @@ def _chosen(
 
 
 def _stands(dataset: Dataset, image: AsideImage) -> bool:
-    return files.stat_file(dataset.image_path(image.output)) is not None
+    return dataset.tree.size(dataset.image_path(image.output)) is not None
 
 
 def list_aside(dataset: Dataset) -> list[tuple[str, float, TreeSize]]:
     """Return each run that put something aside, when it began (s since 1970), and how much."""
     return [
-        (run_id, _started_s(dataset, run_id), folders.tree_size(dataset.stale_folder(run_id)))
-        for run_id in sorted(listing.list_folders(dataset.stale))
+        (run_id, _started_s(dataset, run_id), _size(dataset, run_id)) for run_id in _runs(dataset)
     ]
 
 
@@ -117,11 +116,19 @@ def clean_output(dataset: Dataset, *, older_than_s: float = 0.0, is_dry: bool = 
         return _clean(dataset, older_than_s, lambda run_id: _remove(dataset, run_id))
 
 
+def _runs(dataset: Dataset) -> list[str]:
+    return sorted(dataset.tree.list_folders(dataset.stale))
+
+
+def _size(dataset: Dataset, run_id: str) -> TreeSize:
+    return dataset.tree.tree_size(dataset.stale_folder(run_id))
+
+
 def _clean(dataset: Dataset, older_than_s: float, remove: Callable[[str], object]) -> TreeSize:
     num_files, num_bytes = 0, 0
-    for run_id in sorted(listing.list_folders(dataset.stale)):
+    for run_id in _runs(dataset):
         if time.time() - _started_s(dataset, run_id) >= older_than_s:
-            size = folders.tree_size(dataset.stale_folder(run_id))
+            size = _size(dataset, run_id)
             remove(run_id)
             num_files, num_bytes = num_files + size.num_files, num_bytes + size.num_bytes
     return TreeSize(num_files, num_bytes)
@@ -129,8 +136,8 @@ def _clean(dataset: Dataset, older_than_s: float, remove: Callable[[str], object
 
 def _remove(dataset: Dataset, run_id: str) -> None:
     folder = dataset.stale_folder(run_id)
-    folders.remove_tree(folder)
-    if folder.exists():
+    dataset.tree.remove_folder(folder)
+    if dataset.tree.has_folder(folder):
         found, todo = "can't be removed", "look at who owns it, then run again"
         raise LostOutputError(str(folder), found, "", todo)
     # A row without its file means nothing: those in shards' ledgers may stay.

@@ -14,14 +14,10 @@ from typing import Any
 from stylebatch.errors import UserError
 from stylebatch.ledger import damaged_ledger, is_damage, merge_ledgers, merge_shards
 from stylebatch.output.activity import remove_activity
+from stylebatch.output.errors import LostOutputError, NoLocksError, StoreRefusedError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import (
-    LostOutputError,
-    NoLocksError,
-    OutputLock,
-    check_owner,
-    withdraw,
-)
+from stylebatch.output.lock import OutputLock, check_owner, withdraw
+from stylebatch.output.publishing import publish
 from stylebatch.run.aside import settle_output
 from stylebatch.run.progress import Stop
 from stylebatch.system import files
@@ -185,7 +181,7 @@ def writing(dataset: Dataset, summary: RunSummary) -> Iterator[float]:
                 finally:
                     remove_activity(dataset)
                     dataset.remove_temporaries(summary.run_id)
-        except NoLocksError:
+        except (NoLocksError, StoreRefusedError):
             if is_new:
                 dataset.unmake_folders(made)
             raise
@@ -195,9 +191,15 @@ def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, UserError) and error.exit_code == UserError.exit_code
 
 
-def write_summary(dataset: Dataset, summary: RunSummary) -> None:
-    """Write `run.json`: how the last run went."""
+def write_summary(dataset: Dataset, summary: RunSummary, *, is_put: bool = True) -> None:
+    """Write `run.json`: how the last run went.
+
+    Args:
+        is_put: into the object store as well, if the output is in one.
+    """
     files.write_json_atomic(dataset.summary, asdict(summary))
+    if is_put:
+        publish(dataset)
 
 
 def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> None:
@@ -209,7 +211,19 @@ def _note_error(dataset: Dataset, summary: RunSummary, error: BaseException) -> 
         summary.error = str(error).strip() or repr(error)
     with suppress(OSError, LostOutputError):
         check_owner(dataset, summary.run_id)
-        write_summary(dataset, summary)
+        # Who interrupts a run may do so as a store does not answer: the next one puts it there.
+        write_summary(dataset, summary, is_put=not isinstance(error, KeyboardInterrupt))
+
+
+@contextmanager
+def reading_output(dataset: Dataset) -> Iterator[None]:
+    """Let what the system says of an output be what a command is refused for."""
+    try:
+        yield
+    except OSError as error:
+        found = f"can't be read ({error.strerror or error})"
+        todo = "look whether it is there, and whether you may"
+        raise UserError(str(error.filename or dataset.place), found, "", todo) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import (
+    SHIPPED_WEIGHTS,
     DownloadError,
     NamedWeights,
     WeightsError,
@@ -21,7 +22,6 @@ from stylebatch.extractors.weights import (
 from stylebatch.manifest import Manifest, RunOptions
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_table import check_parquet
-from stylebatch.output.shard import Shard
 from stylebatch.records import Notice, Style
 from stylebatch.run.elsewhere import ask_elsewhere
 from stylebatch.run.executors import EXECUTORS, Executor, check_executor
@@ -34,6 +34,7 @@ from stylebatch.system.files import (
     why_not_renamed,
     why_unwritable,
 )
+from stylebatch.system.object_stores import is_remote
 from stylebatch.system.processes import may_have_gpu
 from stylebatch.system.words import size_text
 from stylebatch.worker.spec import SAVE_AFTER_S, WorkerSpec
@@ -127,6 +128,8 @@ def check_one_disk(dataset: Dataset, run_id: str) -> None:
     Raises:
         UserError: with the two places.
     """
+    if dataset.store:
+        return  # there are no file systems there
     folder = dataset.temporary_folder(run_id)
     make_folders_below(dataset.root, folder)
     below = [dataset.images / name for name in listing.list_folders(dataset.images)]
@@ -216,9 +219,8 @@ def _where_torch_is(manifest: Manifest, function: Callable[..., T], *arguments: 
 def worker_specs(
     manifest: Manifest,
     styles: Mapping[str, Style],
-    output: Path,
+    dataset: Dataset,
     run_id: str,
-    shard: Shard | None = None,
 ) -> list[WorkerSpec]:
     """Return what each worker is started with: one a device, or shares of the CPU.
 
@@ -247,8 +249,10 @@ def worker_specs(
         device=devices[0],
         run_id=run_id,
         root=manifest.root,
-        output=output,
-        shard=shard,
+        output=dataset.root,
+        store=dataset.store,
+        is_apart=dataset.store is not None and reads_stores_only(manifest),
+        shard=dataset.shard,
         settings=manifest.all_settings() | manifest.carrying_settings(),
         provenance={pair.name: pair.recipe for pair in manifest.pairs if pair.provenance},
         styles=dict(styles),
@@ -274,6 +278,22 @@ def passed_over_options(options: RunOptions) -> list[str]:
     # What a node has this machine can't know.
     instead = "run.ray.workers, cpus and gpus tell what each worker gets of the cluster"
     return [f"{' and '.join(found)}: passed over with executor ray: {instead}"]
+
+
+def reads_stores_only(manifest: Manifest) -> bool:
+    """Whether whoever makes a manifest's images needs none of this machine's files for it."""
+    paths = [path for pair in manifest.pairs for path in (pair.content, pair.masks) if path]
+    for pair in manifest.pairs:
+        paths += [path for style in pair.styles for path, _ in style.images]
+    networks = (settings.network for settings in manifest.all_settings().values())
+    has_files = any(each and each.path and not _is_everywhere(each) for each in networks)
+    return all(map(is_remote, paths)) and not has_files
+
+
+def _is_everywhere(weights: WeightSet) -> bool:
+    """Whether weights come with the package, or are fetched by whoever lacks them."""
+    is_shipped = (weights.arch, weights.source) in SHIPPED_WEIGHTS
+    return is_shipped or find_named_set(weights) is not None
 
 
 def make_executor(manifest: Manifest, specs: list[WorkerSpec]) -> Executor:

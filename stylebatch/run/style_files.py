@@ -12,7 +12,6 @@ from stylebatch.library.errors import LibraryError
 from stylebatch.library.overview import Entry
 from stylebatch.library.shelf import first_of, is_of_library
 from stylebatch.manifest import Manifest
-from stylebatch.output.layout import Dataset
 from stylebatch.records import Notice, Style, StyleImage
 from stylebatch.run.adopt import open_to_plan
 from stylebatch.run.planning import make_plan
@@ -40,7 +39,7 @@ def plan_styles(manifest: Manifest) -> Planned:
         UserError: what a plan is refused for.
     """
     needs = Needs(manifest)
-    with open_to_plan(Dataset(manifest.output)) as ledger:
+    with open_to_plan(manifest.dataset()) as ledger:
         _, summary, styles = make_plan(manifest, ledger, redo=True, note=needs.note)
     return Planned(styles, needs, summary.unreadable_styles)
 

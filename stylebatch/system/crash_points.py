@@ -35,6 +35,7 @@ CRASH_POINTS = {
     "failures-written": "failures.jsonl is new, README.md is not",
     "card-written": "all are new, and the ledger does not know",
     "records-noted": "the ledger knows; run.json is the last run's",
+    "records-stored": "of an output in a store: records are there, and the state does not know",
     "summary-written": "run.json is new; the output is still held",
     "holder-removed": "nobody holds the output, but the lock is still taken",
     # In a worker.
@@ -48,6 +49,7 @@ CRASH_POINTS = {
     "file-renamed": "some of a group's files are in place",
     "group-renamed": "all are, and their folders are not synced",
     "folder-synced": "some folders are synced",
+    "object-put": "of an output in a store: some of a group's objects are there",
     "folders-synced": "all are, and nobody has been told",
     "events-sent": "the run's own process has been told",
     # In either: of any file that is replaced in one step.

@@ -1,26 +1,24 @@
-"""Objects of S3, Google Cloud Storage and Azure, by URL: only here is obstore called.
+"""Objects of S3, Google Cloud Storage and Azure, by URL.
 
 A URL is `s3://BUCKET/KEY`, `gs://BUCKET/KEY` or `az://CONTAINER/KEY`, its key as it is written: no
 `%20` for a space. Credentials, endpoint, region and the rest stand in the environment, as obstore
 reads them (`AWS_…`, `GOOGLE_…`, `AZURE_…`). What fails is an OSError, with the number that a file's
-failure of that kind has.
+failure of that kind has. Only here, and in `object_writes`, is obstore called.
 """
 
-import errno
 import importlib.util
 import os
 import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache, partial
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from stylebatch.system.background import in_background
@@ -131,7 +129,7 @@ def list_folder(url: str) -> Listed:
     Raises:
         OSError: it can't be listed. A prefix that nothing has is no error.
     """
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     found = _asked(url, lambda: obstore.list_with_delimiter(store, key or None))
     objects = sorted(_told(each) for each in found["objects"] if each["path"] != key)
     return Listed(objects, sorted(found["common_prefixes"]))
@@ -144,7 +142,7 @@ def list_ahead(url: str) -> Future[Listed]:
 
 def list_below(url: str) -> Iterator[StoredObject]:
     """Yield every object below a URL, as the store gives them: by key; errors as `list_folder`."""
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     last: str | None = None
 
     def begin() -> tuple[Any, Any]:
@@ -171,13 +169,29 @@ def head(url: str) -> StoredObject:
         FileNotFoundError: there is no such object.
         OSError: it can't be asked.
     """
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     return _told(_asked(url, lambda: obstore.head(store, key)))
+
+
+def changed_s(url: str) -> float:
+    """Return when an object was written, by the store's clock, in s since 1970; errors as `head`.
+
+    In whole seconds, of some stores.
+    """
+    obstore, store, key = at(url)
+    return float(_asked(url, lambda: obstore.head(store, key))["last_modified"].timestamp())
+
+
+def read_attributes(url: str) -> dict[str, str]:
+    """Return the attributes that an object was put with; errors as `head`."""
+    obstore, store, key = at(url)
+    asked = {"head": True}
+    return dict(_asked(url, lambda: obstore.get(store, key, options=asked)).attributes)
 
 
 def read(url: str) -> bytes:
     """Return the bytes of an object; errors as `head`."""
-    obstore, store, key = _at(url)
+    obstore, store, key = at(url)
     return _asked(url, lambda: bytes(obstore.get(store, key).bytes()))
 
 
@@ -213,60 +227,7 @@ def _awaited(future: Future[_T], tick: Callable[[], object]) -> _T:
             return future.result(TICK_S)
 
 
-def put(url: str, data: bytes | Path, *, is_new: bool = False) -> str:
-    """Write an object in one step, and return its ETag.
-
-    Args:
-        data: its bytes, or the file that holds them. Larger ones go up in parts.
-        is_new: only where there is none. A request that was answered too late is sent again: then
-            the object that is found may be this one.
-
-    Raises:
-        FileExistsError: `is_new`, and there is one.
-        OSError: it can't be written.
-    """
-    obstore, store, key = _at(url)
-    with as_os_errors(url):
-        if is_new:  # not in parts, which can't be conditional
-            told = obstore.put(store, key, data, mode="create", use_multipart=False)
-        else:
-            told = obstore.put(store, key, data)
-    return _etag(told)
-
-
-def copy(source: str, target: str) -> None:
-    """Copy an object within its bucket, in place of what has the other name; errors as `head`."""
-    obstore, store, key = _at(source)
-    _, other, target_key = _at(target)
-    if other is not store:
-        raise OSError(errno.EXDEV, "another bucket", target)
-    with as_os_errors(source):
-        obstore.copy(store, key, target_key)
-
-
-def delete(urls: Sequence[str]) -> None:
-    """Remove objects of one bucket; one that is not there is no error.
-
-    Raises:
-        OSError: one can't be removed; others may have been.
-    """
-    if not urls:
-        return
-    obstore, store, _ = _at(urls[0])
-    keys = [split_url(url)[2] for url in urls]
-    with as_os_errors(urls[0]):
-        try:
-            obstore.delete(store, keys)
-        except FileNotFoundError:
-            # Of Google and Azure, which may have stopped there.
-            for key in keys:
-                try:
-                    obstore.delete(store, key)
-                except FileNotFoundError:
-                    continue
-
-
-def _at(url: str) -> tuple[Any, Any, str]:
+def at(url: str) -> tuple[Any, Any, str]:
     """Return obstore, the store of a URL, and its key there."""
     scheme, bucket, key = split_url(url)
     store = opened(scheme, bucket)
@@ -306,10 +267,10 @@ def _is_asked_enough(error: OSError) -> bool:
 
 
 def _told(found: Any) -> StoredObject:
-    return StoredObject(found["path"], found["size"], _etag(found))
+    return StoredObject(found["path"], found["size"], etag_of(found))
 
 
-def _etag(told: Any) -> str:
+def etag_of(told: Any) -> str:
     """Return an ETag with its quotes, which Azure's listings leave out."""
     etag = str(told["e_tag"] or "")
     return f'"{etag}"' if etag and '"' not in etag else etag

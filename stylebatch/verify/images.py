@@ -1,8 +1,8 @@
 """Every image that the ledger has, held against its file and its loss log."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from stylebatch.errors import UserError
 from stylebatch.ledger import Ledger
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.pictures.images import IMAGE_SUFFIXES, decode
-from stylebatch.system import files, listing
+from stylebatch.system import files
 from stylebatch.system.cores import usable_cores
 from stylebatch.verify.differences import Difference, Found, Tell
 from stylebatch.verify.loss_logs import Tables, has_any_file, is_logged, trouble_of_log
@@ -18,9 +18,13 @@ from stylebatch.verify.loss_logs import Tables, has_any_file, is_logged, trouble
 _BLOCK = 256
 # As many blocks under way: no more of a million images is held.
 _AHEAD = 2
+# Whose files are known by size at a time.
+_FOLDERS = 4
 T = TypeVar("T")
 R = TypeVar("R")
 Row = Mapping[str, Any]
+# Of the files in a folder below `images/`.
+Sizes = Callable[[str], Mapping[str, int]]
 # A kind of difference, and what was found.
 Told = tuple[str, str]
 
@@ -34,8 +38,9 @@ def look_at_images(
         is_quick: by sizes and names only.
     """
     total = sum(sum(map(states.get, ("done", "outdated"), (0, 0))) for states in _counts(ledger))
-    look, tables = partial(_look, dataset, is_quick=is_quick), Tables()
-    for block in in_parallel(look, _with_sizes(ledger)):
+    sizes = lru_cache(_FOLDERS)(partial(_sizes_in, dataset))
+    look, tables = partial(_look, dataset, sizes if is_quick else None), Tables()
+    for block in in_parallel(look, _with_sizes(ledger), dataset.readers):
         for row, size, differences in block:
             found.images += 1
             found.num_bytes += size
@@ -54,9 +59,13 @@ def _counts(ledger: Ledger) -> Iterable[Mapping[str, int]]:
     return ledger.counts().values()
 
 
-def in_parallel(work: "partial[R]", blocks: Iterable[T]) -> Iterator[R]:
+def _sizes_in(dataset: Dataset, folder: str) -> dict[str, int]:
+    return dataset.tree.sizes(dataset.images / folder)
+
+
+def in_parallel(work: "partial[R]", blocks: Iterable[T], threads: int | None = None) -> Iterator[R]:
     """Yield what work makes of each block, in order; a few are under way at a time."""
-    threads = usable_cores()
+    threads = threads or usable_cores()
     with ThreadPoolExecutor(threads) as pool:
         waiting = []
         source = iter(blocks)
@@ -76,13 +85,13 @@ def _with_sizes(ledger: Ledger) -> Iterator[list[tuple[Row, int]]]:
 
 
 def _look(
-    dataset: Dataset, block: Sequence[tuple[Row, int]], *, is_quick: bool
+    dataset: Dataset, sizes: Sizes | None, block: Sequence[tuple[Row, int]]
 ) -> list[tuple[Row, int, list[Difference]]]:
     found = []
     for row, size in block:
         output, num_bytes = row["output"], 0
-        if is_quick:
-            told = _by_size(dataset, output, size)
+        if sizes:
+            told = _by_size(sizes, output, size)
         else:
             num_bytes, told = _by_bytes(dataset, row, size)
         differences = []
@@ -90,7 +99,7 @@ def _look(
             kind, what = told
             differences.append(Difference(kind, f"{IMAGES}/{output}", what, output))
         # What is wrong with an image is mended with its log.
-        elif not is_quick and is_logged(row) and "loss_log" not in row["facts"]:
+        elif not sizes and is_logged(row) and "loss_log" not in row["facts"]:
             log = dataset.log_path(output).relative_to(dataset.root).as_posix()
             if trouble := trouble_of_log(dataset, row):
                 differences.append(Difference("loss log", log, trouble, output))
@@ -98,18 +107,19 @@ def _look(
     return found
 
 
-def _by_size(dataset: Dataset, output: str, size: int) -> Told | None:
-    stat = files.stat_file(dataset.image_path(output))
-    if stat is None:
+def _by_size(sizes: Sizes, output: str, size: int) -> Told | None:
+    folder, _, name = output.rpartition("/")
+    there = sizes(folder).get(name)
+    if there is None:
         return "missing", "no file"
-    return None if stat[0] == size else ("changed", f"{stat[0]:,} bytes, not {size:,}")
+    return None if there == size else ("changed", f"{there:,} bytes, not {size:,}")
 
 
 def _by_bytes(dataset: Dataset, row: Row, size: int) -> tuple[int, Told | None]:
     """Return how many bytes an image has, and how it differs."""
     path, digest = dataset.image_path(row["output"]), row["facts"].get("digest")
     try:
-        data = files.read_regular(path)
+        data = dataset.tree.read(path)
     except FileNotFoundError:
         return 0, ("missing", "no file")
     except OSError as error:
@@ -156,9 +166,7 @@ def _forgive_none(dataset: Dataset, found: Found) -> None:
 def look_for_others(dataset: Dataset, ledger: Ledger, found: Found, tell: Tell) -> None:
     """Note images in the tree that are not in the ledger, or not done there."""
     looked = 0
-    if not dataset.images.is_dir():
-        return
-    for _, stats in listing.walk_files(dataset.images, IMAGE_SUFFIXES):
+    for _, stats in dataset.tree.walk(dataset.images, IMAGE_SUFFIXES):
         for start in range(0, len(stats), _BLOCK):
             outputs = [stat.path for stat in stats[start : start + _BLOCK]]
             standing = ledger.known_images(outputs)

@@ -6,7 +6,6 @@ from typing import Any
 
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_log import COLUMNS
-from stylebatch.system import files
 
 _HEADER = ",".join(COLUMNS)
 _EVALUATION, _TOTAL = COLUMNS.index("evaluation"), COLUMNS.index("total")
@@ -63,7 +62,7 @@ def is_logged(row: Mapping[str, Any]) -> bool:
 def trouble_of_log(dataset: Dataset, row: Mapping[str, Any]) -> str:
     """Return what is wrong with the CSV of an image that has one, "" if nothing."""
     try:
-        data = files.read_regular(dataset.log_path(row["output"]))
+        data = dataset.tree.read(dataset.log_path(row["output"]))
     except FileNotFoundError:
         return "it is not there"
     except OSError as error:
@@ -73,7 +72,7 @@ def trouble_of_log(dataset: Dataset, row: Mapping[str, Any]) -> str:
 
 def has_any_file(dataset: Dataset) -> bool:
     """Whether there is any loss log as CSV: else `losses: none` was said, in an older version."""
-    return any(path.suffix == ".csv" for path in dataset.losses.rglob("*"))
+    return any(True for _ in dataset.tree.walk(dataset.losses, frozenset({".csv"})))
 
 
 class Tables:
@@ -92,7 +91,7 @@ class Tables:
         """Yield image, table (its name) and what is wrong, where something is."""
         for name, images in self._waiting.items():
             try:
-                found = read_table(files.read_regular(dataset.log_table_path(name)))
+                found = read_table(dataset.tree.read(dataset.log_table_path(name)))
             except FileNotFoundError:
                 yield from ((output, name, "it is not there") for output, _ in images)
                 continue

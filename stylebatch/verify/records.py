@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -11,12 +12,15 @@ from stylebatch.output.by_names import table_folder
 from stylebatch.output.json_lines import json_line, parse_mapping
 from stylebatch.output.layout import IMAGES, Dataset
 from stylebatch.output.metadata_lines import MetadataLines
+from stylebatch.output.publishing import unpublished
 from stylebatch.run import metadata_row
 from stylebatch.system import files
 from stylebatch.system.words import counted
 from stylebatch.verify.differences import Difference, Found, Tell
 
 _BLOCK = 1000
+# Whose files are known at a time.
+_FOLDERS = 4
 
 
 def look_at_records(dataset: Dataset, ledger: Ledger, found: Found, tell: Tell) -> None:
@@ -36,6 +40,7 @@ def look_at_records(dataset: Dataset, ledger: Ledger, found: Found, tell: Tell) 
     found.differences += _in_settings(dataset, settings_ids)
     found.differences += _in_failures(dataset, ledger)
     found.differences += _in_tables(dataset, tops)
+    found.differences += (Difference("records", *told) for told in unpublished(dataset))
 
 
 def _table_of(row: dict[str, Any]) -> str:
@@ -122,11 +127,12 @@ def _in_tables(dataset: Dataset, tops: Counter[str]) -> Iterator[Difference]:
                 yield Difference("records", where, "is not there")
             continue
         below, names = dataset.images / top, 0
+        there = lru_cache(_FOLDERS)(dataset.tree.sizes)
         with path.open("rb") as file:
             for line in file:
                 names += 1
                 told = str(parse_mapping(line).get("file_name"))
-                if not (below / told).is_file():
+                if (below / told).name not in there((below / told).parent):
                     yield Difference("records", where, f"tells of {told}, which is not there")
         if names != tops[top]:
             yield Difference(

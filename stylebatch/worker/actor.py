@@ -9,13 +9,13 @@ import socket
 import threading
 import time
 import traceback
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from stylebatch.errors import UserError
 from stylebatch.extractors.weights import fetch, find_named_set, is_fetched
-from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import check_owner
 from stylebatch.records import Event, RunFailed, WorkerJoined
+from stylebatch.worker.placing import check_place
 from stylebatch.worker.process import Inbox, Message, serve
 from stylebatch.worker.spec import WorkerSpec
 
@@ -57,9 +57,10 @@ class ActorWorker:
 
     def _serve(self, spec: WorkerSpec, folder: str) -> None:
         try:
-            os.chdir(folder)
+            with suppress(FileNotFoundError) if spec.is_apart else nullcontext():
+                os.chdir(folder)
             placed = _placed(spec)
-            check_owner(Dataset(spec.output, spec.shard), spec.run_id)
+            check_place(spec.dataset, spec.run_id)
             _fetch_weights(placed)
             serve(placed, self._inbox, self._outbox.put, _tell_where)
         except FileNotFoundError:

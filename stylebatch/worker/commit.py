@@ -1,4 +1,4 @@
-"""Finished images into the output tree, in groups: encode, write, fsync, rename, then say so."""
+"""Finished images into the output tree, in groups: encode, write, put in place, then say so."""
 
 import queue
 import secrets
@@ -13,25 +13,17 @@ from typing import Any
 from stylebatch.device.canvas import Canvas, finish, side_by_side
 from stylebatch.device.originals import Carried
 from stylebatch.output.acceptance import Scores
-from stylebatch.output.aside import files_of, keep_aside, keep_progress_aside
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, check_owner
 from stylebatch.output.loss_log import LossRow, encode_log
 from stylebatch.output.loss_table import encode_table
 from stylebatch.pictures.formats import PNG, FileFormat, Provenance, encode
 from stylebatch.pictures.images import Pixels, encode_png
 from stylebatch.recipes import Recipe
-from stylebatch.records import Job, JobDone, Losses
+from stylebatch.records import Job, JobDone, JobFailed, Losses
 from stylebatch.system.crash_points import reached
-from stylebatch.system.files import (
-    digest_bytes,
-    link,
-    make_folders_below,
-    remove_file,
-    rename,
-    sync_folder,
-    write_synced,
-)
+from stylebatch.system.files import digest_bytes
+from stylebatch.worker.placing import File, Written, make_placer
 
 GROUP_IMAGES = 32
 GROUP_S = 0.5
@@ -82,10 +74,8 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
-    event: JobDone
-    moves: dict[Path, Path]
-    is_replacement: bool
+class _Made:
+    written: Written
     rows: Sequence[LossRow] = ()
 
 
@@ -114,14 +104,10 @@ class Committer:
     ) -> None:
         self._losses, self._table = losses, ""
         self._dataset, self._worker, self._run_id = dataset, worker, run_id
-        self._folder = dataset.worker_folder(run_id, worker, incarnation)
+        self._placer = make_placer(dataset, run_id, worker, incarnation)
         self._inbox: queue.SimpleQueue[_Item | Progressed | _Mark] = queue.SimpleQueue()
-        self._outbox: queue.SimpleQueue[JobDone | BaseException] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[JobDone | JobFailed | BaseException] = queue.SimpleQueue()
         self._pending = 0
-        try:
-            make_folders_below(dataset.root, self._folder)
-        except OSError as error:
-            raise LostOutputError.from_os_error(error, dataset.root) from error
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
@@ -143,13 +129,13 @@ class Committer:
         """Commit what is there without waiting for a group to fill."""
         self._inbox.put(_Mark.FLUSH)
 
-    def done(self, timeout_s: float = 0.0) -> list[JobDone]:
-        """Return the events of what has been committed since, waiting for the first if asked.
+    def done(self, timeout_s: float = 0.0) -> list[JobDone | JobFailed]:
+        """Return what has come of images since, waiting for the first if asked.
 
         Raises:
             LostOutputError: the output can't be written.
         """
-        events: list[JobDone] = []
+        events: list[JobDone | JobFailed] = []
         try:
             item = self._outbox.get(timeout=timeout_s) if timeout_s else self._outbox.get_nowait()
             while True:
@@ -185,7 +171,7 @@ class Committer:
         self._table = f"{self._run_id}-{self._worker}-{secrets.token_hex(4)}.parquet"
         group = [self._write(first, 0)]
         until, item = time.monotonic() + GROUP_S, None
-        while len(group) < GROUP_IMAGES:
+        while len(group) < GROUP_IMAGES and not self._placer.is_full:
             try:
                 item = self._inbox.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
@@ -199,28 +185,23 @@ class Committer:
         self._publish(group)
         return item is _Mark.END
 
-    def _write(self, item: _Item, number: int) -> _Written:
-        """Write what is finished into the temporary folder, synced."""
+    def _write(self, item: _Item, number: int) -> _Made:
+        """Let the files of what is finished be written, if not in place yet."""
         return (
-            self._put(item, number) if isinstance(item, CarriedOver) else self._encode(item, number)
+            self._carry(item, number)
+            if isinstance(item, CarriedOver)
+            else self._encode(item, number)
         )
 
-    def _put(self, item: CarriedOver, number: int) -> _Written:
+    def _carry(self, item: CarriedOver, number: int) -> _Made:
         job, carried = item.job, item.carried
         facts = {"digest": digest_bytes(carried.data)}
         event = JobDone(self._worker, job.output, job.fingerprint, len(carried.data), facts)
         target = self._dataset.image_path(job.output)
-        temporary = self._folder / f"{number}-0{target.suffix}.tmp"
-        # A name that nothing is ever written to: that would be written to the photograph.
-        second_name = self._folder / f"{number}-link.tmp"
-        if carried.source is not None and _is_linked(carried.source, second_name):
-            temporary = second_name
-        else:
-            write_synced(temporary, carried.data, make_folders=False)
-        reached("temporary-written")
-        return _Written(event, {temporary: target}, job.is_replacement)
+        file = self._placer.write(target, carried.data, f"{number}-0", carried.source)
+        return _Made(Written(event, {target: file}, job.is_replacement))
 
-    def _encode(self, item: Finished, number: int) -> _Written:
+    def _encode(self, item: Finished, number: int) -> _Made:
         """Encode an image and what stands beside it."""
         made, output = finish(item.pixels, item.canvas, item.recipe), item.job.output
         image = encode(made, item.canvas.alpha, item.file_format, item.provenance)
@@ -240,83 +221,30 @@ class Committer:
             files[self._dataset.side_by_side_path(output)] = encode_png(row, None)
         # The image last: it is what tells that all of it is there.
         files[self._dataset.image_path(output)] = image
-        moves = {}
-        for index, (target, data) in enumerate(files.items()):
-            temporary = self._folder / f"{number}-{index}{target.suffix}.tmp"
-            write_synced(temporary, data, make_folders=False)
-            reached("temporary-written")
-            moves[temporary] = target
-        return _Written(event, moves, item.job.is_replacement, item.rows if table else ())
+        written = {
+            target: self._placer.write(target, data, f"{number}-{index}")
+            for index, (target, data) in enumerate(files.items())
+        }
+        return _Made(Written(event, written, item.job.is_replacement), item.rows if table else ())
 
-    def _write_table(self, group: list[_Written]) -> dict[Path, Path]:
+    def _write_table(self, group: list[_Made]) -> dict[Path, File]:
         """Write the loss logs of a group as one table, where that is asked for."""
-        logs = [(written.event.output, written.rows) for written in group if written.rows]
+        logs = [(made.written.event.output, made.rows) for made in group if made.rows]
         if not logs:
             return {}
-        temporary = self._folder / "losses.parquet.tmp"
-        write_synced(temporary, encode_table(self._table, logs), make_folders=False)
-        return {temporary: self._dataset.log_table_path(self._table)}
+        target = self._dataset.log_table_path(self._table)
+        return {target: self._placer.write(target, encode_table(self._table, logs), "losses")}
 
     def _write_progress(self, item: Progressed) -> None:
-        """Nothing waits for it and nothing is lost with it: its folder is not synced."""
-        check_owner(self._dataset, self._run_id)
+        """Nothing waits for it and nothing is lost with it."""
         made = finish(item.pixels, item.canvas, item.recipe)
-        temporary = self._folder / "progress.png.tmp"
-        write_synced(temporary, encode_png(made, item.canvas.alpha), make_folders=False)
-        if item.job.is_replacement:
-            keep_progress_aside(self._dataset, item.job.output, self._run_id)
+        data = encode_png(made, item.canvas.alpha)
         target = self._dataset.progress_path(item.job.output, item.evaluation)
-        make_folders_below(self._dataset.root, target.parent)
-        rename(temporary, target)
+        self._placer.place_at_once(target, data, item.job)
 
-    def _publish(self, group: list[_Written]) -> None:
-        """Rename a group into place, sync each folder once, then report.
-
-        What stood there lies aside by then, so that a kill between loses none of the two.
-        """
+    def _publish(self, group: list[_Made]) -> None:
+        """Put a group into place, then report."""
         tables = self._write_table(group)
         reached("group-written")
-        check_owner(self._dataset, self._run_id)
-        reached("owner-checked")
-        replaced = [written for written in group if written.is_replacement]
-        self._keep_aside(replaced)
-        # The table first: whatever is told of an image, its rows are there.
-        moves = [*tables.items()]
-        moves += [move for written in group for move in written.moves.items()]
-        folders = dict.fromkeys(target.parent for _, target in moves)
-        for folder in folders:
-            make_folders_below(self._dataset.root, folder)
-        for temporary, target in moves:
-            rename(temporary, target)
-            reached("file-renamed")
-        reached("group-renamed")
-        for written in replaced:
-            # What its successor has not, as its recipe no longer asks for it.
-            for path in files_of(self._dataset, written.event.output):
-                if path not in written.moves.values():
-                    remove_file(path)
-        for folder in folders:
-            sync_folder(folder)
-            reached("folder-synced")
-        reached("folders-synced")
-        for written in group:
-            self._outbox.put(written.event)
-
-    def _keep_aside(self, group: list[_Written]) -> None:
-        folders: set[Path] = set()
-        for written in group:
-            folders |= keep_aside(self._dataset, written.event.output, self._run_id)
-        for folder in folders:
-            sync_folder(folder)
-        if group:
-            reached("kept-aside")
-
-
-def _is_linked(source: Path, target: Path) -> bool:
-    """Give a file a second name; False where it is on another disk, or can't be had."""
-    remove_file(target)
-    try:
-        link(source, target)
-    except OSError:
-        return False
-    return True
+        for event in self._placer.place([made.written for made in group], tables):
+            self._outbox.put(event)

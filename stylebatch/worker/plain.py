@@ -11,7 +11,6 @@ from stylebatch.device.pixel_scores import recolored_scores
 from stylebatch.device.recolor import Recolored
 from stylebatch.errors import RunError, UserError
 from stylebatch.output.acceptance import Scores, Try, tell_rejection
-from stylebatch.output.layout import Dataset
 from stylebatch.pictures.formats import Provenance
 from stylebatch.records import (
     Event,
@@ -48,7 +47,7 @@ class PlainWorker:
     def __init__(self, spec: WorkerSpec, pixel_budget: int | None = None) -> None:
         self._spec = spec
         self.pixel_budget = pixel_budget or spec.pixel_budget or PIXEL_BUDGET
-        dataset = Dataset(spec.output, spec.shard)
+        dataset = spec.dataset
         self._committer = Committer(
             dataset, spec.run_id, spec.worker, spec.losses, spec.incarnation
         )
@@ -129,7 +128,10 @@ class PlainWorker:
             self._committer.flush()
             wait_s = 0.05
         for done in self._committer.done(wait_s):
-            self._note_done(done)
+            if isinstance(done, JobDone):
+                self._note_done(done)
+            else:
+                self._meter.forget(done.output)
             events.append(done)
         self._report_progress(events, is_due=self.is_idle)
         return events

@@ -11,7 +11,6 @@ from stylebatch.device.choice import precision_name
 from stylebatch.device.tensor_files import UnvouchedError, decode_tensors, encode_tensors
 from stylebatch.output.acceptance import Try
 from stylebatch.output.aside import claim_progress
-from stylebatch.output.layout import Dataset
 from stylebatch.output.lock import check_owner
 from stylebatch.records import Job, JobSaved, JobsDropped, device_kind
 from stylebatch.system.crash_points import reached
@@ -20,6 +19,7 @@ from stylebatch.system.files import (
     read_bytes,
     remove_file,
     rename,
+    stat_file,
     sync_folder,
     write_synced,
 )
@@ -39,9 +39,10 @@ class SavedImages:
             tell: is told what is wrong with them, which stops nothing.
         """
         self._spec, self._tell = spec, tell
-        self._dataset = Dataset(spec.output, spec.shard)
+        self._dataset = spec.dataset
         self._known = self._dataset.list_saved()
-        self._is_refused = False
+        # Of an output in a store the state may be on another machine.
+        self._is_refused = stat_file(self._dataset.home) is None
 
     def resume(self, running: Running) -> tuple[Running, Suspended | None]:
         """Return an image as far as it has come in an earlier run, the same where it has not.
@@ -116,6 +117,8 @@ class SavedImages:
         folder = self._dataset.worker_folder(spec.run_id, spec.worker, spec.incarnation)
         temporary = folder / "saved.tmp"
         try:
+            if self._dataset.store:  # where nothing else is written there
+                make_folders_below(self._dataset.root, folder)
             write_synced(temporary, data, make_folders=False)
             make_folders_below(self._dataset.root, self._dataset.saved)
             rename(temporary, self._dataset.saved_path(fingerprint))

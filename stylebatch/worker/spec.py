@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stylebatch.output.acceptance import Acceptance
+from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
+from stylebatch.output.store import Store
 from stylebatch.recipes import Settings
 from stylebatch.records import Kind, Losses, SlotsReduced, Style
 
@@ -22,7 +24,8 @@ class WorkerSpec:
 
     Attributes:
         root: the manifest's folder; content and style paths start there.
-        output: the data set's root.
+        output: the data set's root, or that of its state.
+        store: the object store that the data set is in, if it is in one.
         shard: whose run it belongs to, None for a run of the whole.
         settings, styles: all of the run's, by id and key.
         provenance: the recipe's name by pair, of those whose files say how they were made.
@@ -37,6 +40,8 @@ class WorkerSpec:
         max_slots: how many images of a shape, with masks or without, its memory suffices for,
             where that is known from another worker on its device.
         report_every_s: how often it tells of its progress.
+        is_apart: whether nothing that it reads, and nothing of the output, is in a folder that it
+            would have to share with the run's own process.
         save_after_s: from when on an image is saved if the run is stopped.
     """
 
@@ -59,6 +64,13 @@ class WorkerSpec:
     losses: Losses = "csv"
     report_every_s: float = PROGRESS_EVERY_S
     save_after_s: float = SAVE_AFTER_S
+    store: Store | None = None
+    is_apart: bool = False
+
+    @property
+    def dataset(self) -> Dataset:
+        """The output, or the shard of it, that it works for."""
+        return Dataset(self.output, self.shard, self.store)
 
     def knowing(self, event: SlotsReduced) -> "WorkerSpec":
         """Let whoever replaces a worker know what its device's memory suffices for."""

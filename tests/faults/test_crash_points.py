@@ -81,8 +81,10 @@ ANNOTATED = {"annotations-noted": (1,), "annotations-placed": (1,)}
 # README.md, run.json;
 # in a worker: style targets, if they are not cached.
 EITHER = {"atomic-written": (1, 2, 3, 4, 5), "atomic-replaced": (1, 2, 3, 4, 5)}
+# Of an output in a store: tests/faults/test_stored_output.py ends processes there.
+STORED = {"object-put": (1, 3), "records-stored": (1, 2)}
 ALL = PARENT | ANNOTATED | STALE | TAKEN_BACK | PUT_BACK | SHARDS | REPLACING | WORKER | EITHER
-ALL |= SAVED
+ALL |= SAVED | STORED
 
 pytestmark = [pytest.mark.slow, needs_proc]
 

@@ -291,7 +291,11 @@ def test_each_wrong_shape_gives_one_message_with_its_line(old: str, new: str, me
 
 MEANING_ERRORS = [
     ("version: 1\n", "", "1: no 'version'; allowed is 1; add `version: …`"),
-    ("output: out\n", "", "1: no 'output'; allowed is a folder; add `output: …`"),
+    (
+        "output: out\n",
+        "",
+        "1: no 'output'; allowed is a folder or an s3:// URL; add `output: …`",
+    ),
     (
         "    content: photos\n",
         "",

@@ -8,8 +8,9 @@ from support.projects import OUTPUT, Project, project_of_three
 
 from stylebatch.manifest import Pair
 from stylebatch.output.aside import set_aside
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, OutputLock, check_owner
+from stylebatch.output.lock import OutputLock, check_owner
 from stylebatch.system.files import write_synced
 
 

@@ -15,6 +15,7 @@ from support.terminal import listing, on_a_terminal
 from stylebatch.cli.dry_run import lines
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.preview import speed_probe
 from stylebatch.preview.disk_space import (
     BLOCK_BYTES,
@@ -137,7 +138,7 @@ def test_a_rehearsal_is_of_small_images_in_their_own_proportions(small: Small) -
     manifest = load_manifest(small.write())
     with Ledger.open(small.out / "no", read_only=True) as ledger:
         planned, _, styles = make_plan(manifest, ledger)
-        (spec,) = worker_specs(manifest, styles, small.out, "test")
+        (spec,) = worker_specs(manifest, styles, Dataset(small.out), "test")
         sizes = {
             (job.width, job.height)
             for job in map(partial(speed_probe._smaller, spec), planned.spread(9))

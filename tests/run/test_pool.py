@@ -22,6 +22,7 @@ from support.runs import (
 )
 
 from stylebatch.manifest import load_manifest
+from stylebatch.output.layout import Dataset
 from stylebatch.records import Event, Notice, WorkerJoined
 from stylebatch.run import RunRequest, RunSummary, StopRequest, Tally, run, worker_specs
 from stylebatch.run.executors.local import LocalExecutor
@@ -74,7 +75,7 @@ def test_a_worker_that_stops_answering_is_ended_and_replaced(small: Small) -> No
 def test_a_worker_keeps_to_its_cores(small: Small) -> None:
     small.document["run"] |= {"executor": "local"}
     manifest = load_manifest(small.write())
-    (spec,) = worker_specs(manifest, {}, small.out, "run")
+    (spec,) = worker_specs(manifest, {}, Dataset(small.out), "run")
     assert spec.cores == ()
     (small.out / ".stylebatch").mkdir(parents=True)
     core = min(os.sched_getaffinity(0))

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from support.on_ray import STORE_BYTES, hold_until_there_are, wheres
 from support.runs import (
+    COMMAND,
     PATIENCE_S,
     Ended,
     Small,
@@ -32,7 +33,7 @@ from support.runs import (
     start,
     wait_until,
 )
-from support.stores import Store
+from support.stores import BUCKET, Store
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE_S)]
@@ -397,3 +398,68 @@ def test_what_is_of_ray_is_read_with_its_line(tmp_path: Path) -> None:
     assert ended.code == 2
     assert re.search(r"pipeline\.yaml:\d+: run\.ray\.gpu: .*gpus", ended.err)
     assert re.search(r"pipeline\.yaml:\d+: run\.ray\.workers: ", ended.err)
+
+
+def stored_project(root: Path, address: str, store: Store) -> Small:
+    """Make the same with all that it reads, and all that it makes, in a store."""
+    small = project(root, address)
+    for name in ("photos", "styles"):
+        store.put_folder(root / name, f"{name}/")
+        shutil.rmtree(root / name)
+    small.pair |= {"content": f"s3://{BUCKET}/photos", "styles": [f"s3://{BUCKET}/styles"]}
+    small.document["output"] = f"s3://{BUCKET}/out"
+    small.document["run"] |= {"state": "state", "lease": "5s"}
+    small.document["run"]["ray"]["runtime_env"] = {"env_vars": store.environment}
+    small.write()
+    return small
+
+
+def stored_images(store: Store) -> dict[str, bytes]:
+    found = store.objects()
+    return {
+        key.removeprefix("out/images/"): found[key]
+        for key in found
+        if key.startswith("out/images/") and key.endswith(".png")
+    }
+
+
+@needs_ray
+def test_nodes_that_share_no_folder_put_what_they_make_into_a_store(
+    tmp_path: Path, cluster: Any, nodes: Nodes, inline: Small, store: Store
+) -> None:
+    alone = ["unshare", "--mount"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("needs a mount namespace of its own, which root may have")
+    prepared, apart = tmp_path / "prepared", tmp_path / "apart"
+    prepared.mkdir()
+    apart.mkdir()
+    stored_project(prepared, cluster.address, store)
+    nodes.add()
+    # The driver has its project in a folder that no node sees.
+    script = 'mount -t tmpfs none "$0" && cp -r "$1" "$0/project" && cd "$0/project" && shift '
+    script += '&& exec "$@"'
+    asked = [*alone, "sh", "-c", script, str(apart), str(prepared), *COMMAND, "run"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done
+    assert "26 of 26 are there" in done.stdout
+    assert list(apart.iterdir()) == []
+    assert stored_images(store) == inline.images()
+    left = {key for key in store.objects() if key.startswith("out/.stylebatch")}
+    assert left == set()
+
+
+@needs_ray
+def test_a_worker_of_a_lost_node_puts_nothing_in_place_of_what_its_successor_has(
+    tmp_path: Path, cluster: Any, nodes: Nodes, inline: Small, store: Store
+) -> None:
+    small = stored_project(tmp_path, cluster.address, store)
+    small.out = small.root / "state"
+    second = nodes.add()
+    process = start("run", "--quiet", str(small.manifest))
+    hold_until_there_are(small, 2)
+    wait_until(lambda: len(stored_images(store)) >= 2, "some images")
+    nodes.kill(second)
+    ended = end(process)
+    assert ended.code == 0, ended
+    assert stored_images(store) == inline.images()
+    assert deaths(small) == 0

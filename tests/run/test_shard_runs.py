@@ -30,8 +30,9 @@ from support.runs import (
 
 from stylebatch.ledger.schema import MIGRATIONS
 from stylebatch.output import lock
+from stylebatch.output.errors import LostOutputError, OutputHeldError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, OutputHeldError, OutputLock, check_owner
+from stylebatch.output.lock import OutputLock, check_owner
 from stylebatch.output.shard import Shard
 from stylebatch.system.crash_points import ENVIRONMENT_VARIABLE
 
@@ -451,7 +452,7 @@ def _age(ledger: Path) -> None:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
         for column in columns[columns.index("reason") + 1 :]:
             connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        for column in ("ctime_ns", "inode"):
+        for column in ("ctime_ns", "inode", "etag"):
             connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
 

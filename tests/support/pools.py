@@ -30,7 +30,7 @@ class Work:
             self.jobs: list[Job] = []
             for group in planned.groups():
                 self.jobs += planned.take(group, 100)
-        (self.spec,) = worker_specs(manifest, styles, manifest.output, RUN)
+        (self.spec,) = worker_specs(manifest, styles, manifest.dataset(), RUN)
 
 
 @contextmanager

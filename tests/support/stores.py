@@ -56,13 +56,13 @@ class Fault:
 
     Attributes:
         kind: a status instead of it; nothing at all; half the body, or half of what is sent up
-            taken, and the connection closed; the connection closed at once.
+            taken, and the connection closed; the connection closed at once, or when all is done.
         pattern: of `METHOD PATH?QUERY`, found anywhere in it.
         times: how many requests it happens to; None: every one.
         status: of `status`.
     """
 
-    kind: Literal["status", "silence", "cut", "cut upload", "reset"]
+    kind: Literal["status", "silence", "cut", "cut upload", "reset", "lost"]
     pattern: str = ""
     times: int | None = 1
     status: int = 503
@@ -204,9 +204,10 @@ class _Proxy(BaseHTTPRequestHandler):
         if fault and fault.kind == "status":
             self._send(fault.status, {}, b"<Error><Code>AsAsked</Code></Error>")
             return
-        self._forward(body, is_cut=fault is not None)
+        is_lost = fault is not None and fault.kind == "lost"
+        self._forward(body, is_cut=fault is not None, is_lost=is_lost)
 
-    def _forward(self, body: bytes, *, is_cut: bool) -> None:
+    def _forward(self, body: bytes, *, is_cut: bool, is_lost: bool) -> None:
         upstream = http.client.HTTPConnection("127.0.0.1", self.store.upstream, timeout=60)
         try:
             told = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
@@ -216,6 +217,9 @@ class _Proxy(BaseHTTPRequestHandler):
             headers = dict(answer.getheaders())
         finally:
             upstream.close()
+        if is_lost:
+            self.close_connection = True
+            return
         self._send(answer.status, headers, data, is_cut=is_cut)
 
     def _send(

@@ -9,7 +9,7 @@ import pytest
 from support.runs import run_process
 from support.stores import BUCKET, Store
 
-from stylebatch.system import object_stores
+from stylebatch.system import object_stores, object_writes
 from stylebatch.system.object_stores import StoredObject
 from stylebatch.system.read_ahead import is_transient
 from stylebatch.system.store_errors import StoreError
@@ -76,23 +76,23 @@ def test_a_prefix_is_no_start_of_a_name(store: Store) -> None:
 
 
 def test_what_is_written_is_read_with_the_etag_that_was_told(store: Store, tmp_path: Path) -> None:
-    etag = object_stores.put(f"{URL}/a", b"one")
+    etag = object_writes.put(f"{URL}/a", b"one")
     assert object_stores.head(f"{URL}/a") == StoredObject("a", 3, etag)
     large = tmp_path / "large"
     large.write_bytes(b"0123456789" * 1_200_000)
-    object_stores.put(f"{URL}/large", large)
-    object_stores.copy(f"{URL}/large", f"{URL}/copied")
+    object_writes.put(f"{URL}/large", large)
+    object_writes.copy(f"{URL}/large", f"{URL}/copied")
     assert store.objects() == {key: large.read_bytes() for key in ("large", "copied")} | {
         "a": b"one"
     }
-    object_stores.delete([f"{URL}/a", f"{URL}/never", f"{URL}/large", f"{URL}/copied"])
+    object_writes.delete([f"{URL}/a", f"{URL}/never", f"{URL}/large", f"{URL}/copied"])
     assert store.objects() == {}
 
 
 def test_what_is_new_takes_no_place(store: Store) -> None:
-    object_stores.put(f"{URL}/a", b"one", is_new=True)
+    object_writes.put(f"{URL}/a", b"one", is_new=True)
     with pytest.raises(FileExistsError):
-        object_stores.put(f"{URL}/a", b"two", is_new=True)
+        object_writes.put(f"{URL}/a", b"two", is_new=True)
     assert store.objects() == {"a": b"one"}
 
 
@@ -148,7 +148,7 @@ def test_what_fails_once_or_twice_is_asked_again(store: Store, kind: str) -> Non
 
 def test_a_cut_upload_is_sent_again(store: Store) -> None:
     fault = store.fault("cut upload", "^PUT", times=2)
-    object_stores.put(f"{URL}/a", b"0123456789" * 1000)
+    object_writes.put(f"{URL}/a", b"0123456789" * 1000)
     assert fault.happened == 2
     assert store.objects() == {"a": b"0123456789" * 1000}
 
@@ -255,3 +255,32 @@ def test_without_obstore_the_line_that_installs_it_is_told() -> None:
 def test_obstore_is_loaded_where_it_is_called_only() -> None:
     code = "import stylebatch.system.object_stores, sys; print('obstore' in sys.modules)"
     assert run_process(code).out == "False\n", sys.path
+
+
+def test_what_is_to_replace_one_object_replaces_no_other(store: Store) -> None:
+    object_writes.put(f"{URL}/a", b"one")
+    seen = object_stores.head(f"{URL}/a")
+    object_writes.put(f"{URL}/a", b"two", replaces=seen)
+    with pytest.raises(OSError, match="another one meanwhile") as caught:
+        object_writes.put(f"{URL}/a", b"three", replaces=seen)
+    assert caught.value.errno == errno.ESTALE
+    assert store.objects() == {"a": b"two"}
+    store.remove("a")
+    with pytest.raises(FileNotFoundError):
+        object_writes.put(f"{URL}/a", b"four", replaces=seen)
+
+
+def test_what_an_object_was_put_with_is_told_of_it_and_of_its_copy(store: Store) -> None:
+    told = {"Content-Type": "image/png", "stylebatch": "abc"}
+    object_writes.put(f"{URL}/a", b"one", is_new=True, attributes=told)
+    object_writes.copy(f"{URL}/a", f"{URL}/b")
+    for key in "ab":
+        assert object_stores.read_attributes(f"{URL}/{key}") == told
+        found = store.client.head_object(Bucket=BUCKET, Key=key)
+        assert (found["ContentType"], found["Metadata"]) == ("image/png", {"stylebatch": "abc"})
+
+
+def test_when_an_object_was_written_is_told_by_the_store(store: Store) -> None:
+    object_writes.put(f"{URL}/a", b"one")
+    told = store.client.head_object(Bucket=BUCKET, Key="a")["LastModified"]
+    assert object_stores.changed_s(f"{URL}/a") == told.timestamp()

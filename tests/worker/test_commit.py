@@ -13,8 +13,9 @@ from support.loss_logs import read_log
 from support.runs import picture, wait_until
 
 from stylebatch.device.canvas import make_canvas
+from stylebatch.output.errors import LostOutputError
 from stylebatch.output.layout import Dataset
-from stylebatch.output.lock import LostOutputError, OutputLock
+from stylebatch.output.lock import OutputLock
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.records import Job, JobDone
 from stylebatch.transfer.problem import Row
@@ -59,7 +60,7 @@ def all_done(committer: Committer, count: int) -> list[JobDone]:
     committer.flush()
 
     def are_there() -> bool:
-        found.extend(committer.done(0.05))
+        found.extend(event for event in committer.done(0.05) if isinstance(event, JobDone))
         return len(found) >= count
 
     wait_until(are_there, f"{count} images in place")

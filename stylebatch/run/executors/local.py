@@ -14,7 +14,6 @@ from dataclasses import replace
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
 
-from stylebatch.output.layout import Dataset
 from stylebatch.records import (
     Event,
     Job,
@@ -99,7 +98,7 @@ class LocalExecutor:
     def _bury(self, child: Child) -> WorkerLost:
         del self._children[child.worker]
         spec = self._specs[child.worker]
-        Dataset(spec.output, spec.shard).shut_out(spec.run_id, spec.worker, spec.incarnation - 1)
+        spec.dataset.shut_out(spec.run_id, spec.worker, spec.incarnation - 1)
         child.process.kill()
         code = child.end_within(KILL_TIMEOUT_S)
         how = "killed, and still there" if code is None else f"exit code {code}"

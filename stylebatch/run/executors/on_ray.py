@@ -23,7 +23,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stylebatch.errors import UserError
 from stylebatch.manifest import RayOptions
-from stylebatch.output.layout import Dataset
 from stylebatch.records import Event, Job, Notice, SlotsReduced, WorkerLost
 from stylebatch.run.executors.ray_cluster import connect
 from stylebatch.system.words import counted
@@ -239,7 +238,7 @@ class RayExecutor:
         del self._actors[spec.worker]
         with suppress(RayError):
             ray.kill(actor.handle, no_restart=True)
-        Dataset(spec.output, spec.shard).shut_out(spec.run_id, spec.worker, spec.incarnation)
+        spec.dataset.shut_out(spec.run_id, spec.worker, spec.incarnation)
         reason = actor.killed_for or reason
         return WorkerLost(spec.worker, reason, None, is_blameless and not actor.killed_for)
 
