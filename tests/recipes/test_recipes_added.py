@@ -13,7 +13,7 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import load_manifest
 from stylebatch.plan.fingerprint import fingerprint, fingerprint_prefix
 from stylebatch.recipes import LAYER_FIELDS, Recipe, recipe_fields, recipe_on
-from stylebatch.recipes.recipe import ADDED
+from stylebatch.recipes.field_kinds import ADDED
 
 # Of what decided before there were any of the fields `ADDED`, on vgg19.
 BEFORE = {

@@ -19,7 +19,7 @@ from support.scaled import THREE, make_objective
 from torch import Tensor
 
 from stylebatch.device.from_recipe import objective_spec
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import needs_network, recipe_fields, recipe_names, recipe_on
 from stylebatch.transfer.engine import Engine
