@@ -1,6 +1,7 @@
 """Statistics of a style image's features, as they are cached and as an objective takes them."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,8 @@ from stylebatch.transfer.objective import ObjectiveSpec
 from stylebatch.transfer.reductions import sum_pixels
 from stylebatch.transfer.scales import halve
 from stylebatch.transfer.sizes import SMALLEST_EDGE_PX, at_scale
+from stylebatch.transfer.tile_sums import add_tile, no_sums, run_tiles, size_of
+from stylebatch.transfer.tiles import WHOLE_PIXELS, auto_tile_px
 
 
 def compute_statistics(
@@ -74,6 +77,8 @@ def _stored(
         mask: (1, 1, H, W), how much each pixel counts; all the same without it.
     """
     layers = tuple(layers)
+    if image[0, 0].numel() > WHOLE_PIXELS:
+        return _stored_by_tiles(image, statistic, layers, extractor, mask)
     with torch.no_grad():
         features = extractor(image, layers)
         masks = {x: None if mask is None else _at(features[x], mask) for x in layers}
@@ -87,10 +92,37 @@ def _stored(
     return {layer: one[0].cpu() for layer, one in every.items()}
 
 
+def _stored_by_tiles(
+    image: Tensor,
+    statistic: str,
+    layers: Sequence[str],
+    extractor: Extractor,
+    mask: Tensor | None,
+) -> Statistics:
+    """Return the same of an image whose maps together would take too much memory."""
+    size, masks = size_of(image), dict[str, Tensor]()
+    if mask is not None:
+        masks = {x: F.adaptive_avg_pool2d(mask, extractor.map_size(x, *size)) for x in layers}
+    tile_px = auto_tile_px(extractor.reach_of(layer) for layer in layers)
+    found: Statistics = {}
+    with torch.no_grad():
+        sums = no_sums(extractor, statistic, layers, size, masks)
+        for tile, maps in run_tiles(extractor, image, layers, tile_px):
+            add_tile(sums, tile, maps, masks)
+        for layer, each in sums.items():
+            if statistic == "gram":
+                gram, positions = each.values(each.total)[0], extractor.map_size(layer, *size)
+                found |= _gram_sum(layer, gram, math.prod(positions), masks.get(layer))
+            elif statistic == "mean_std":
+                found[layer] = each.values(each.total)[0].cpu()
+            else:
+                found[layer] = extractor.moments_of(layer, each.total)[0].cpu()
+    return found
+
+
 def _at(maps: Tensor, mask: Tensor) -> Tensor:
     """Return a mask at the size of feature maps, as the objective brings a content's there."""
-    height, width = maps.shape[-2:]
-    return F.adaptive_avg_pool2d(mask, (height, width))
+    return F.adaptive_avg_pool2d(mask, size_of(maps))
 
 
 def _gram_sums(
@@ -99,12 +131,15 @@ def _gram_sums(
     found: Statistics = {}
     for layer, mask in masks.items():
         gram, count = extractor.gram_matrix(layer, features[layer], mask)[0], features[layer][0, 0]
-        if mask is not None:
-            # As many positions as without a mask, each counted by its share.
-            gram = gram * (count.numel() / sum_pixels(mask).clamp_min(1e-6))
-        found[layer] = gram.cpu()
-        found[f"{layer}.positions"] = torch.tensor(count.numel())
+        found |= _gram_sum(layer, gram, count.numel(), mask)
     return found
+
+
+def _gram_sum(layer: str, gram: Tensor, positions: int, mask: Tensor | None) -> Statistics:
+    if mask is not None:
+        # As many positions as without a mask, each counted by its share.
+        gram = gram * (positions / sum_pixels(mask).clamp_min(1e-6))
+    return {layer: gram.cpu(), f"{layer}.positions": torch.tensor(positions)}
 
 
 def for_each_position(sums: Statistics, layers: Iterable[str]) -> Statistics:

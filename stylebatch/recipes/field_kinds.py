@@ -9,7 +9,7 @@ LAYER_WORDS = ("default", "before_activation")
 # fingerprints as they were.
 ADDED = (
     *("style_weight_px", "scales", "content_scales", "tv_divisor", "tv_border"),
-    *("strength_acts_on", "color_transfer"),
+    *("strength_acts_on", "color_transfer", "tile_px"),
 )
 # What may differ while an evaluation of the same size takes as long.
 SAME_TIME = {

@@ -132,6 +132,13 @@ class Recipe(BaseModel):
         "green, blue): learning_rate, epsilon, noise_scale and total variation are stated in it",
     )
 
+    tile_px: Literal["auto", "none"] | Annotated[int, Field(ge=64, le=16384)] = Field(
+        "auto",
+        description="edge of the tiles in which an image with more pixels is evaluated: the same "
+        "but for rounding, in less memory; auto: on a CPU above 2 megapixels, on a GPU where "
+        "memory does not suffice; none: never",
+    )
+
     # --- start and sizes
     start: (
         StartImage

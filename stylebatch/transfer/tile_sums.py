@@ -6,6 +6,8 @@ those of the maps as a whole, and can be differentiated by `total`. A tile's sha
 reaches the pixels of one.
 """
 
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -13,9 +15,11 @@ from torch import Tensor
 
 from stylebatch.transfer import statistics
 from stylebatch.transfer.extractor import Extractor
+from stylebatch.transfer.frozen import format_of
 from stylebatch.transfer.losses import VARIANCE_FLOOR
 from stylebatch.transfer.reductions import sum_pixels
 from stylebatch.transfer.sizes import FROM_MOMENTS
+from stylebatch.transfer.tiles import Part, Tile, cut
 
 
 class TileSums(Protocol):
@@ -121,12 +125,72 @@ def _by_channel(values: Tensor) -> Tensor:
     return sum_pixels(values.reshape(batch * channels, -1)).view(batch, channels)
 
 
-def sums_of(statistic: str, extractor: Extractor, layer: str, weight: Tensor) -> TileSums:
-    """Return what adds up tiles for a statistic.
+def no_sums(
+    extractor: Extractor,
+    statistic: str,
+    layers: Iterable[str],
+    size: tuple[int, int],
+    masks: Mapping[str, Tensor],
+) -> dict[str, TileSums]:
+    """Return what adds up layers of images of a size, before any tile is added.
 
     Args:
-        weight: as `SpreadSums` takes it.
+        masks: by layer, of the whole: (B, 1, h, w).
     """
-    if statistic == "mean_std":
-        return SpreadSums(extractor, layer, weight)
-    return GramSums(extractor, layer, statistic)
+    if statistic != "mean_std":
+        return {layer: GramSums(extractor, layer, statistic) for layer in layers}
+    found = dict[str, TileSums]()
+    for layer in layers:
+        positions = math.prod(extractor.map_size(layer, *size))
+        count = torch.full((1,), float(positions), device=extractor.device)
+        weight = sum_pixels(masks[layer]) if layer in masks else count
+        found[layer] = SpreadSums(extractor, layer, weight)
+    return found
+
+
+def run_tiles(
+    extractor: Extractor, images: Tensor, layers: Iterable[str], tile_px: int
+) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
+    """Yield the tiles of images (B, 3, H, W), with what is kept of these layers' maps."""
+    for tile in cut_for(extractor, size_of(images), layers, tile_px):
+        yield tile, kept_maps(extractor, images[..., *tile.part], tile)
+
+
+def cut_for(
+    extractor: Extractor, size: tuple[int, int], layers: Iterable[str], tile_px: int
+) -> list[Tile]:
+    """Return the tiles of images of a size, as these layers need them."""
+    reaches = {layer: extractor.reach_of(layer) for layer in layers}
+    sizes = {layer: extractor.map_size(layer, *size) for layer in reaches}
+    return cut(size, tile_px, reaches, sizes) if reaches else []
+
+
+def kept_maps(extractor: Extractor, images: Tensor, tile: Tile) -> dict[str, Tensor]:
+    """Run the network on a tile of images; return what is kept, laid out as the maps are."""
+    maps = extractor(images, tile.kept.keys())
+    found = {}
+    for layer, part in tile.kept.items():
+        of_tile = maps.pop(layer)
+        found[layer] = of_tile[..., *part].contiguous(memory_format=format_of(of_tile))
+    return found
+
+
+def add_tile(
+    sums: Mapping[str, TileSums],
+    tile: Tile,
+    maps: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
+) -> None:
+    """Add a tile's maps to what adds up their layers; masks are of the whole."""
+    for layer, each in sums.items():
+        each.add(maps[layer], part_of(masks.get(layer), tile.place[layer]))
+
+
+def part_of(mask: Tensor | None, part: Part) -> Tensor | None:
+    """Return a part of a mask, if there is one."""
+    return None if mask is None else mask[..., *part]
+
+
+def size_of(images: Tensor) -> tuple[int, int]:
+    """Return (height, width)."""
+    return images.shape[-2], images.shape[-1]

@@ -28,8 +28,17 @@ from stylebatch.transfer.objective import (
 )
 from stylebatch.transfer.reductions import sum_pixels
 from stylebatch.transfer.sizes import at_scale
-from stylebatch.transfer.tile_sums import TileSums, sums_of
-from stylebatch.transfer.tiles import Part, Tile, Tiling, cut
+from stylebatch.transfer.tile_sums import (
+    TileSums,
+    add_tile,
+    cut_for,
+    kept_maps,
+    no_sums,
+    part_of,
+    run_tiles,
+    size_of,
+)
+from stylebatch.transfer.tiles import Tile, Tiling
 
 
 class _Matched(NamedTuple):
@@ -86,7 +95,7 @@ class TiledObjective(Objective):
             return super().losses(images, targets)
 
     def _is_cut(self, images: Tensor) -> bool:
-        return self.tiling.cuts(images.shape[-2], images.shape[-1])
+        return self.tiling.cuts(*size_of(images))
 
     def _add_losses(
         self, scaled: Scaled, targets: Targets, content: Tensor, style: Tensor
@@ -100,7 +109,7 @@ class TiledObjective(Objective):
                 place = tile.place[layer]
                 loss = self._content_loss(layer, maps[layer], scaled, targets, place)
                 content = content + loss
-            _add(sums, tile, maps, masks)
+            add_tile(sums, tile, maps, masks)
         for layer, each in sums.items():
             values = self._values(layer, each, each.total, scaled, masks.get(layer))
             style = style + self._style_loss(layer, values, scaled, targets)
@@ -120,7 +129,7 @@ class TiledObjective(Objective):
                 if layer not in maps_of_all:
                     maps_of_all[layer] = _room_for(part, scaled.sizes[layer])
                 maps_of_all[layer][..., *tile.place[layer]] = part
-            _add(sums, tile, maps, masks)
+            add_tile(sums, tile, maps, masks)
         content = {
             layer: (
                 maps_of_all[layer],
@@ -155,7 +164,7 @@ class TiledObjective(Objective):
         sums = self._no_sums(scaled, masks)
         with torch.no_grad():
             for tile, maps in self._tiles(scaled, sums):
-                _add(sums, tile, maps, masks)
+                add_tile(sums, tile, maps, masks)
         style = scaled.images.new_zeros(scaled.images.shape[0])
         for layer, each in sums.items():
             total = each.total.requires_grad_()
@@ -172,9 +181,11 @@ class TiledObjective(Objective):
         """Return the content's loss (B,), and the slope of both losses by the images."""
         slope = torch.zeros_like(scaled.images)
         content = slope.new_zeros(slope.shape[0])
-        for tile in self._cut(scaled, scaled.look.layers):
+        for tile in cut_for(
+            self.extractor, size_of(slope), scaled.look.layers, self.tiling.tile_px
+        ):
             leaf = scaled.images[..., *tile.part].requires_grad_()
-            maps = self._kept_maps(leaf, tile)
+            maps = kept_maps(self.extractor, leaf, tile)
             ends, slopes = list[Tensor](), list[Tensor]()
             for layer in scaled.look.content:
                 place = tile.place[layer]
@@ -183,38 +194,23 @@ class TiledObjective(Objective):
                 ends.append(loss)
                 slopes.append(torch.ones_like(loss))
             for layer, style in matched.items():
-                mask = _part(style.mask, tile.place[layer])
+                mask = part_of(style.mask, tile.place[layer])
                 ends.append(style.sums.of_tile(maps.pop(layer), mask))
                 slopes.append(style.slope)
             (found,) = torch.autograd.grad(ends, leaf, slopes)
             slope[..., *tile.part] += found
         return content, slope
 
-    def _cut(self, scaled: Scaled, layers: Iterable[str]) -> list[Tile]:
-        reaches = {layer: self.extractor.reach_of(layer) for layer in layers}
-        sizes = {layer: scaled.sizes[layer] for layer in reaches}
-        edges = scaled.images.shape[-2], scaled.images.shape[-1]
-        return cut(edges, self.tiling.tile_px, reaches, sizes) if reaches else []
-
     def _tiles(
         self, scaled: Scaled, layers: Iterable[str]
     ) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
         """Yield the tiles that these layers are seen in, with what is kept of their maps."""
-        for tile in self._cut(scaled, layers):
-            yield tile, self._kept_maps(scaled.images[..., *tile.part], tile)
-
-    def _kept_maps(self, images: Tensor, tile: Tile) -> dict[str, Tensor]:
-        maps = self.extractor(images, tile.kept.keys())
-        return {layer: _laid_out(maps.pop(layer), part) for layer, part in tile.kept.items()}
+        return run_tiles(self.extractor, scaled.images, layers, self.tiling.tile_px)
 
     def _no_sums(self, scaled: Scaled, masks: Mapping[str, Tensor]) -> dict[str, TileSums]:
         """Return the sums of a scale's style layers before any tile is added."""
-        kind, found = self.spec.statistic, dict[str, TileSums]()
-        for layer in scaled.look.style:
-            count = scaled.images.new_full((1,), math.prod(scaled.sizes[layer]))
-            weight = sum_pixels(masks[layer]) if layer in masks else count
-            found[layer] = sums_of(kind, self.extractor, layer, weight)
-        return found
+        size, layers = size_of(scaled.images), scaled.look.style
+        return no_sums(self.extractor, self.spec.statistic, layers, size, masks)
 
     def _values(
         self, layer: str, sums: TileSums, total: Tensor, scaled: Scaled, mask: Tensor | None
@@ -232,25 +228,6 @@ class TiledObjective(Objective):
 def _masks_of(scaled: Scaled, targets: Targets) -> dict[str, Tensor]:
     names = {layer: f"style_mask.{at_scale(layer, scaled.look.scale)}" for layer in scaled.sizes}
     return {layer: targets[name] for layer, name in names.items() if name in targets}
-
-
-def _add(
-    sums: Mapping[str, TileSums],
-    tile: Tile,
-    maps: Mapping[str, Tensor],
-    masks: Mapping[str, Tensor],
-) -> None:
-    for layer, each in sums.items():
-        each.add(maps[layer], _part(masks.get(layer), tile.place[layer]))
-
-
-def _part(mask: Tensor | None, part: Part) -> Tensor | None:
-    return None if mask is None else mask[..., *part]
-
-
-def _laid_out(maps: Tensor, part: Part) -> Tensor:
-    """Return a part of maps, which lies in memory as they do."""
-    return maps[..., *part].contiguous(memory_format=format_of(maps))
 
 
 def _room_for(part: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,7 +7,7 @@ multiples of the largest stride, so that windows lie as they do in the whole.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import NamedTuple
@@ -16,6 +16,14 @@ from stylebatch.extractors.architectures import Reach
 
 # Rows and columns of an image, or of a map.
 Part = tuple[slice, slice]
+# On a CPU larger images are cut: whole, one of these takes 4 GB with VGG-19, in tiles 1 GB, for 1.3
+# of the time (benchmarks/speed/tiles.py). By pixels and not by memory: where an image is made, and
+# what beside it, is to leave its bits alone.
+WHOLE_PIXELS = 2**21
+# Smaller ones are mostly what is around them.
+SMALLEST_TILE_PX = 128
+# A tile's edge has at least so many times what is around it.
+TIMES_AROUND = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,26 @@ class Tiling:
     def cuts(self, height: int, width: int) -> bool:
         """Whether an image of this size is cut."""
         return height * width > self.whole_pixels and max(height, width) > self.tile_px
+
+
+def auto_tile_px(reaches: Iterable[Reach]) -> int:
+    """Return an edge for tiles, in which what is around them is no more than half of the work."""
+    around = max(reach.before + reach.after for reach in reaches)
+    edge = 512
+    while edge < TIMES_AROUND * around:
+        edge *= 2
+    return edge
+
+
+def smaller_tile_px(tile_px: int | None, height: int, width: int) -> int:
+    """Return the edge of tiles to try where memory did not suffice; 0 where there is none.
+
+    Args:
+        tile_px: what was tried; None: the image as a whole.
+    """
+    edge = tile_px if tile_px is not None else max(height, width)
+    half = 1 << max(0, (edge - 1).bit_length() - 1)
+    return half if half >= SMALLEST_TILE_PX and height * width > half**2 else 0
 
 
 class Tile(NamedTuple):

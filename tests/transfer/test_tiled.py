@@ -111,16 +111,18 @@ def image_statistics_of(objective: Objective, size: tuple[int, int]) -> Mapping[
     return image_statistics(style, spec, extractor)
 
 
-@pytest.mark.parametrize("size", [(64, 211), (213, 70)], ids=str)
+@pytest.mark.parametrize("is_upright", [False, True])
 @pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
-def test_every_architecture_at_its_own_layers(arch: str, size: tuple[int, int]) -> None:
-    assert_same(of_recipe(arch, "balanced"), size, 56)
+def test_every_architecture_at_its_own_layers(arch: str, is_upright: bool) -> None:
+    # What is around a tile of those with strides from the first layer on is wide.
+    long, short = (411, 65) if arch in ("alexnet", "squeezenet1_1") else (133, 41)
+    assert_same(of_recipe(arch, "balanced"), (long, short) if is_upright else (short, long), 32)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe(name: str) -> None:
-    assert_same(of_recipe("vgg19", name), (75, 420), 112)
+    assert_same(of_recipe("vgg19", name), (66, 330), 100)
 
 
 @pytest.mark.parametrize("tile_px", [16, 37, 64, 90, 110])
@@ -134,7 +136,7 @@ def test_tiles_of_any_size(tile_px: int) -> None:
 def test_every_statistic_with_masks_and_without(
     statistic: str, is_masked: bool, acts_on: str
 ) -> None:
-    size = (99, 131)
+    size = (50, 91)
     objective = of_three(statistic=statistic, strength_acts_on=acts_on)
     assert_same(objective, size, 40, blob(size) if is_masked else None)
 
@@ -150,7 +152,7 @@ def test_slim_s_heads(statistic: str) -> None:
 @pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "replicate_shallow"])
 @pytest.mark.parametrize("pooling", ["max", "average", "average_scaled"])
 def test_every_padding_and_pooling(pooling: str, padding: str) -> None:
-    assert_same(of_recipe("vgg19", "balanced", pooling=pooling, padding=padding), (66, 90), 32)
+    assert_same(of_recipe("vgg19", "balanced", pooling=pooling, padding=padding), (50, 70), 32)
 
 
 @pytest.mark.slow

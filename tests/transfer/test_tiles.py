@@ -9,7 +9,7 @@ from support import naive
 from support.extractors import of
 
 from stylebatch.extractors.architectures import ARCHITECTURES, Pooling
-from stylebatch.transfer.tiles import Tile, Tiling, cut
+from stylebatch.transfer.tiles import Tile, Tiling, auto_tile_px, cut, smaller_tile_px
 
 DEEPEST = {
     **{"vgg19": "relu4_2", "vgg16": "relu4_2", "alexnet": "relu5", "squeezenet1_1": "fire6"},
@@ -124,3 +124,37 @@ def test_tiles_are_about_as_large_as_each_other() -> None:
     lengths = [stop - start for start, stop in rows]
     assert len(lengths) == 4
     assert max(lengths) - min(lengths) <= 8
+
+
+@pytest.mark.parametrize(
+    ("layer", "wanted"), [("relu1_1", 512), ("conv3_3", 512), ("relu4_2", 512), ("relu5_1", 1024)]
+)
+def test_tiles_are_larger_where_more_around_them_decides(layer: str, wanted: int) -> None:
+    reach = ARCHITECTURES["vgg19"].reach_of(layer)
+    edge = auto_tile_px([ARCHITECTURES["vgg19"].reach_of("conv1_1"), reach])
+    assert edge == wanted
+    # Both passes of a tile within the image, as a share of its own pixels.
+    assert ((edge + reach.before + reach.after) / edge) ** 2 < 1.5
+
+
+@pytest.mark.parametrize(
+    ("tried", "size", "wanted"),
+    [
+        (None, (4096, 3000), 2048),
+        (None, (3000, 2049), 2048),
+        (None, (300, 200), 0),
+        (None, (150, 150), 128),
+        (None, (129, 100), 0),
+        (None, (4000, 100), 0),
+        (512, (4096, 3000), 256),
+        (500, (4096, 3000), 256),
+        (256, (4096, 3000), 128),
+        (128, (4096, 3000), 0),
+    ],
+)
+def test_smaller_tiles_are_tried_down_to_the_smallest(
+    tried: int | None, size: tuple[int, int], wanted: int
+) -> None:
+    found = smaller_tile_px(tried, *size)
+    assert found == wanted
+    assert not found or Tiling(found, found**2).cuts(*size)
