@@ -16,6 +16,7 @@ from support import naive, naive_scales
 from support.engines import run, solver
 from support.extractors import of
 from support.scaled import THREE, make_objective
+from support.synchronisation import NoWaiting
 from torch import Tensor
 
 from stylebatch.device.from_recipe import objective_spec
@@ -199,6 +200,16 @@ def test_in_float32_terms_are_the_same_and_slopes_but_for_a_few_pixels() -> None
     assert_close(found._asdict(), losses._asdict(), CLOSE)
     is_off = (slope - gradient).abs() > CLOSE * gradient.abs().max()
     assert float(is_off.float().mean()) < 0.02
+
+
+def test_nothing_waits_for_the_device() -> None:
+    for statistic in ("gram", "mean_std", "mean_covariance"):
+        objective = of_three(statistic=statistic)
+        content, image = draw((60, 70))
+        style = image_statistics_of(objective, (60, 70))
+        targets = objective.targets(content, style, 0.7, blob((60, 70)))
+        with NoWaiting():
+            tiled(objective, 40).evaluate(image, targets)
 
 
 def test_images_of_a_batch_are_what_they_are_alone() -> None:
