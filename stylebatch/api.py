@@ -304,7 +304,10 @@ def _solve(
             if not slots:
                 allowed = f"{runner.name} has no memory for {width}×{height} px"
                 raise StylizeError(
-                    items[0].where, "out of memory with one image", allowed, "lower size_px"
+                    items[0].where,
+                    "out of memory with one image",
+                    allowed,
+                    "lower size_px or history",
                 )
             waiting = list(reversed(left.values()))
             engine = runner.engine(settings, slots, width, height)

@@ -271,14 +271,15 @@ class Worker(PlainWorker):
         self._engine = None
         settings = self._spec.settings[self._kind[0].settings_id]
         room = self._slots.halve(settings, self._kind, tried)
+        device = self._spec.device
         if not room.slots:
-            reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
+            reason = f"out of memory on {device} with this image alone: lower size_px or history"
             # Somebody else may have had the memory.
             events.extend(self._failed(job, reason, is_transient=True) for job in jobs)
             return
         events.append(SlotsReduced(self._spec.worker, *self._kind, room.slots))
         self._waiting.put_back(jobs)
-        text = f"out of memory on {self._spec.device}: going on with {room}"
+        text = f"out of memory on {device}: going on with {room}"
         events.append(Notice(self._spec.worker, text))
 
     def _finish(self, result: Result, events: list[Event]) -> None:
