@@ -281,7 +281,7 @@ def _solve(
 ) -> Iterator[tuple[_Item, Result]]:
     """Optimise images of one size, refilling slots as images finish.
 
-    Out of memory the rest starts again in half as many slots.
+    Out of memory the rest starts again in half as many slots, a lone image in tiles.
     """
     width, height = items[0].width, items[0].height
     kind = (Shape(settings.id, width, height), items[0].content.mask is not None)
@@ -300,11 +300,14 @@ def _solve(
         report = within_memory(advance)
         if report is None:
             del engine
-            slots = memory.halve(kind, slots)
+            slots = memory.halve(settings, kind, slots).slots
             if not slots:
                 allowed = f"{runner.name} has no memory for {width}×{height} px"
                 raise StylizeError(
-                    items[0].where, "out of memory with one image", allowed, "lower size_px"
+                    items[0].where,
+                    "out of memory with one image",
+                    allowed,
+                    "lower size_px or history",
                 )
             waiting = list(reversed(left.values()))
             engine = runner.engine(settings, slots, width, height)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import objective_spec, solver_spec
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.extractors.weights import NORMALISATIONS
 from stylebatch.recipes import recipe_fields, recipe_on
 from stylebatch.transfer.engine import Engine

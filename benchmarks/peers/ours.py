@@ -9,7 +9,7 @@ from benchmarks.peers.watch import Watch
 from benchmarks.setting.networks import load_extractor
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import objective_spec, solver_spec
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.device.target_files import Statistics
 from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.weights import find_weights, layers_digest

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.setting.timing import time_by_turns
 from stylebatch.device.from_recipe import objective_spec
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import WeightSet, find_weights, load_tensors
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on

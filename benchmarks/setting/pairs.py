@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.setting.inputs import STYLES, photograph_paths, settings_of, square
 from benchmarks.setting.networks import load_extractor
 from stylebatch.device.from_recipe import objective_spec
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.device.target_files import Statistics
 from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.recipes import Settings

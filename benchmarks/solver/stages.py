@@ -28,7 +28,7 @@ from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.networks import Network, load_extractor, time_evaluations
 from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import objective_spec, solver_spec
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.device.tensors import to_tensor
 from stylebatch.extractors.weights import find_weights
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on

@@ -23,6 +23,8 @@ from stylebatch.transfer.extractor import Extractor
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem, SolverSpec
 from stylebatch.transfer.sizes import at_scale
+from stylebatch.transfer.tiled import TiledObjective
+from stylebatch.transfer.tiles import WHOLE_PIXELS, Tiling, auto_tile_px, smaller_tile_px
 
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
@@ -56,6 +58,8 @@ class Device:
         self.targets = StyleTargets(root, cache, tell)
         self._extractors: dict[tuple[object, ...], Extractor] = {}
         self._peaks: dict[tuple[object, ...], Peaks] = {}
+        # Of tiles, by settings, height and width, where memory has not sufficed for larger ones.
+        self._tile_px: dict[tuple[str, int, int], int] = {}
         self._is_cuda = name.startswith("cuda")
         if self._is_cuda:
             set_cuda_policy()
@@ -79,14 +83,15 @@ class Device:
         if not self._is_cuda:
             return CPU_PIXEL_BUDGET
         key = (settings.id, width, height, is_masked)
-        objective, spec = self.objective(settings), self._solver_spec(settings)
+        size = height, width
+        objective, spec = self.objective(settings, size), self._solver_spec(settings)
         try:
             if key not in self._peaks:
                 self._peaks[key] = measure_peaks(
-                    objective, spec.optimizer, (height, width), is_masked=is_masked
+                    objective, spec.optimizer, size, is_masked=is_masked
                 )
         except torch.OutOfMemoryError:
-            # One may fit all the same, and if not, it is for the image to fail.
+            # One may fit all the same, and if not, it may in tiles.
             return width * height
         free = free_bytes(objective.extractor.device)
         return max_images(free, self._peaks[key]) * width * height
@@ -99,13 +104,52 @@ class Device:
 
     def engine(self, settings: Settings, capacity: int, width: int, height: int) -> Engine:
         """Make an engine for images of one size."""
-        objective, spec = self.objective(settings), self._solver_spec(settings)
+        size = height, width
+        objective, spec = self.objective(settings, size), self._solver_spec(settings)
         return Engine(objective, spec, capacity, height, width)
 
-    def objective(self, settings: Settings) -> Objective:
-        """Return what settings ask to be optimised, in their precision."""
+    def objective(self, settings: Settings, size: tuple[int, int] | None = None) -> Objective:
+        """Return what settings ask to be optimised, in their precision.
+
+        Args:
+            size: (height, width) of the images, where memory may not have sufficed for theirs.
+        """
         extractor = self._extractor(settings, choose_precision(settings.precision, self.name))
-        return Objective(objective_spec(settings.recipe), extractor)
+        spec, tiling = objective_spec(settings.recipe), self._tiling(settings, extractor, size)
+        if tiling is None:
+            return Objective(spec, extractor)
+        return TiledObjective(spec, extractor, tiling)
+
+    def _tiling(
+        self, settings: Settings, extractor: Extractor, size: tuple[int, int] | None
+    ) -> Tiling | None:
+        """Return which images are cut into tiles; None: none is."""
+        asked = settings.recipe.tile_px
+        if size is not None and (known := self._tile_px.get((settings.id, *size))):
+            return Tiling(known, known**2)
+        if asked == "none" or (asked == "auto" and self._is_cuda):
+            return None
+        if asked == "auto":
+            edge = auto_tile_px(extractor.reach_of(layer) for layer in extractor.taps)
+            return Tiling(edge, WHOLE_PIXELS)
+        return Tiling(asked, asked**2)
+
+    def shrink_tiles(self, settings: Settings, width: int, height: int) -> int:
+        """Let images of one size be evaluated in smaller tiles, as memory has not sufficed.
+
+        Returns:
+            their edge; 0 where there are no smaller ones, or none are wanted.
+        """
+        if settings.recipe.tile_px == "none":
+            return 0
+        size = height, width
+        objective, tried = self.objective(settings, size), None
+        if isinstance(objective, TiledObjective) and objective.tiling.cuts(*size):
+            tried = objective.tiling.tile_px
+        edge = smaller_tile_px(tried, *size)
+        if edge:
+            self._tile_px[settings.id, *size] = edge
+        return edge
 
     def _solver_spec(self, settings: Settings) -> SolverSpec:
         constants = settings.weights.normalisation

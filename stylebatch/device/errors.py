@@ -12,6 +12,9 @@ OUT_OF_MEMORY = (
     "CUDA driver error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    # oneDNN's own buffers: that is all it says, and what it was asked for it can do.
+    "could not create a primitive",
+    "could not execute a primitive",
 )
 # What CUDA and its libraries say of anything else. The process can't use the device any more.
 DEVICE_ERRORS = (

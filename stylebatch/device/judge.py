@@ -84,7 +84,10 @@ class Judge:
             noise_seed=None,
             mask=mask,
         )
-        objective, statistics = self._device.objective(exact), problem.statistics[-1]
+        objective, statistics = (
+            self._device.objective(exact, (height, width)),
+            problem.statistics[-1],
+        )
         with torch.no_grad():
             targets = objective.targets(problem.content, statistics, strength, problem.mask)
             image = to_tensor(made).to(problem.content.device)

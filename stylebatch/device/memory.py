@@ -74,15 +74,12 @@ def run_once(
     """Do one step of a batch with all that it keeps; its numbers mean nothing."""
     extractor, spec_of_style = objective.extractor, objective.spec
     content = torch.full((1, 3, *size), 0.5, device=extractor.device)
-    with torch.no_grad():
-        maps = extractor(content, spec_of_style.style_layers)
     style = {}
     for layer in spec_of_style.style_layers:
-        channels = extractor.num_channels(layer, maps[layer])
+        channels = extractor.num_channels(layer)
         rows = num_rows(spec_of_style.statistic, channels)
         for scale in spec_of_style.style_scales_at(*size, extractor.smallest_edge_px):
             style[at_scale(layer, scale)] = content.new_ones(rows, channels)
-    del maps
     mask = content[:, :1] if is_masked else None
     targets = {
         name: value.repeat(images, *[1] * (value.dim() - 1))

@@ -19,7 +19,7 @@ from stylebatch.transfer.sizes import (
 )
 
 # Raised whenever the numbers in a cached file would change.
-FORMAT = 5
+FORMAT = 4
 
 # By level of the pyramid, by scale, by the style's sizes.
 Requests = list[list[list["TargetRequest"]]]

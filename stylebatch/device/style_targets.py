@@ -5,18 +5,18 @@ differ in their divisor share files.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.device.requests import TargetRequest, fit_style
+from stylebatch.device.requests import TargetRequest
 from stylebatch.device.style_images import StyleError, StyleImages, StylePicture
+from stylebatch.device.style_statistics import compute_statistics, for_each_position
 from stylebatch.device.target_files import Statistics, TargetFiles
-from stylebatch.device.tensors import mask_tensor, to_tensor
+from stylebatch.device.tensors import to_tensor
 from stylebatch.library.cached import FOLDER, Of, note_use, thumbnail_place, versions_of
 from stylebatch.library.errors import DamagedError
 from stylebatch.library.shelf import is_of_library, name_of
@@ -29,11 +29,6 @@ from stylebatch.records import Style, StyleImage
 from stylebatch.system.files import stat_file, write_atomic
 from stylebatch.system.object_stores import is_remote
 from stylebatch.transfer.extractor import Extractor
-from stylebatch.transfer.losses import mean_std
-from stylebatch.transfer.objective import ObjectiveSpec
-from stylebatch.transfer.reductions import sum_pixels
-from stylebatch.transfer.scales import halve
-from stylebatch.transfer.sizes import SMALLEST_EDGE_PX, at_scale
 
 # What is used last: as styles take turns, all of a night's have to fit. Of VGG-19 a style has
 # 2 to 7 MB at one size, of slim a tenth of that.
@@ -172,7 +167,7 @@ class StyleTargets:
                     self._keep_thumbnail(image, picture)
         if request.statistic != "gram":
             return {layer: stored[layer] for layer in request.layers}
-        return _for_each_position(stored, request.layers)
+        return for_each_position(stored, request.layers)
 
     def warm(
         self, image: StyleImage, request: TargetRequest, extractor: Callable[[], Extractor]
@@ -251,96 +246,3 @@ def _missing(image: StyleImage, request: TargetRequest, file: StyleFile) -> Styl
 
 def _size_of(statistics: Statistics) -> int:
     return sum(tensor.nbytes for tensor in statistics.values())
-
-
-def compute_statistics(
-    picture: StylePicture, request: TargetRequest, extractor: Extractor
-) -> Statistics:
-    """Return a style image's statistics by layer; of Gram matrices the positions summed over too.
-
-    Args:
-        picture: at the image's own size; brought to that of the request.
-    """
-    smallest = SMALLEST_EDGE_PX * (2 if request.padding == "reflect" else 1)
-    smallest = max(smallest, extractor.smallest_edge_px) * 2**request.halvings
-    fitted = fit_style(picture.pixels, request, smallest)
-    image, mask = to_tensor(fitted, request.input_stretch).to(extractor.device), None
-    if picture.visible is not None:
-        visible = fit_style(picture.visible, request, smallest)
-        mask = mask_tensor(visible).to(extractor.device)
-    for _ in range(request.halvings):
-        image = halve(image)
-        mask = None if mask is None else halve(mask)
-    return _stored(image, request.statistic, request.layers, extractor, mask)
-
-
-def image_statistics(image: Tensor, spec: ObjectiveSpec, extractor: Extractor) -> Statistics:
-    """Return a style's statistics by layer and scale, as an objective takes them, without files.
-
-    Args:
-        image: (1, 3, H, W) in [0, 1], sRGB, at the size at which the style is looked at; its scales
-            are those that a content of this size has.
-    """
-    layers, found = tuple(spec.style_layers), Statistics()
-    height, width = image.shape[-2:]
-    scales = spec.style_scales_at(height, width, extractor.smallest_edge_px)
-    for scale in range(max(scales) + 1):
-        if scale:
-            image = halve(image)
-        if scale not in scales:
-            continue
-        stored = _stored(image, spec.statistic, layers, extractor)
-        if spec.statistic == "gram":
-            stored = _for_each_position(stored, layers)
-        found |= {at_scale(layer, scale): stored[layer] for layer in layers}
-    return found
-
-
-def _stored(
-    image: Tensor,
-    statistic: str,
-    layers: Iterable[str],
-    extractor: Extractor,
-    mask: Tensor | None = None,
-) -> Statistics:
-    """Return what a cached file holds of an image (1, 3, H, W).
-
-    Args:
-        mask: (1, 1, H, W), how much each pixel counts; all the same without it.
-    """
-    layers = tuple(layers)
-    with torch.no_grad():
-        features = extractor(image, layers)
-        masks = {x: None if mask is None else _at(features[x], mask) for x in layers}
-        if statistic == "gram":
-            return _gram_sums(features, masks, extractor)
-        if statistic == "mean_std":
-            maps = {x: extractor.feature_maps(x, features[x]) for x in layers}
-            every = {x: mean_std(maps[x], masks[x]) for x in layers}
-        else:
-            every = {x: extractor.moments(x, features[x], masks[x]) for x in layers}
-    return {layer: one[0].cpu() for layer, one in every.items()}
-
-
-def _at(maps: Tensor, mask: Tensor) -> Tensor:
-    """Return a mask at the size of feature maps, as the objective brings a content's there."""
-    height, width = maps.shape[-2:]
-    return F.adaptive_avg_pool2d(mask, (height, width))
-
-
-def _gram_sums(
-    features: Mapping[str, Tensor], masks: Mapping[str, Tensor | None], extractor: Extractor
-) -> Statistics:
-    found: Statistics = {}
-    for layer, mask in masks.items():
-        gram, count = extractor.gram_matrix(layer, features[layer], mask)[0], features[layer][0, 0]
-        if mask is not None:
-            # As many positions as without a mask, each counted by its share.
-            gram = gram * (count.numel() / sum_pixels(mask).clamp_min(1e-6))
-        found[layer] = gram.cpu()
-        found[f"{layer}.positions"] = torch.tensor(count.numel())
-    return found
-
-
-def _for_each_position(sums: Statistics, layers: Iterable[str]) -> Statistics:
-    return {layer: sums[layer] / float(int(sums[f"{layer}.positions"])) for layer in layers}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from stylebatch.errors import UserError
-from stylebatch.extractors.layers import Convolution, Layer, Pooling
+from stylebatch.extractors.layers import Convolution, Layer, Pooling, Reach
 
 __all__ = [
     "ARCHITECTURES",
@@ -14,6 +14,7 @@ __all__ = [
     "Convolution",
     "Layer",
     "Pooling",
+    "Reach",
     "UnknownLayerError",
 ]
 
@@ -112,6 +113,22 @@ class Architecture:
         for layer in reversed(self.up_to(names)):
             edge = layer.edge_before(edge, padding)
         return edge
+
+    def edge_of(self, name: str, edge: int) -> int:
+        """Return the edge of a layer's maps of an input of this edge."""
+        for layer in self.up_to([name]):
+            edge = layer.edge_after(edge)
+        return edge
+
+    def reach_of(self, name: str) -> Reach:
+        """Return which pixels of the input decide a position of a layer's maps.
+
+        Padding that continues a border takes nothing from beyond them either.
+        """
+        found = Reach(1, 0, 0)
+        for layer in reversed(self.up_to([name])):
+            found = layer.reach_before(found)
+        return found
 
     def multiply_adds_per_pixel(self, names: Iterable[str]) -> float:
         """Multiply-adds of one forward pass to the named layers per pixel of the input image."""

@@ -1,6 +1,18 @@
 """Operations of a network: convolutions, poolings, and layers of them. No torch here."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Reach(NamedTuple):
+    """Which pixels of its input decide a position of a layer's maps, along one edge.
+
+    Of position p these are p·downscale - before … p·downscale + after, as far as they are there.
+    """
+
+    downscale: int
+    before: int
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,18 @@ class Convolution:
         # A reflection needs one pixel more than it adds.
         return max(needed, self.padding + 1 if padding == "reflect" else 1)
 
+    def edge_after(self, edge: int) -> int:
+        """Return the edge of its output of an input of this edge."""
+        return (edge + 2 * self.padding - self.kernel) // self.stride + 1
+
+    def reach_before(self, after: Reach) -> Reach:
+        """Return the reach from its input on of what has this one from its output on."""
+        return Reach(
+            after.downscale * self.stride,
+            after.before * self.stride + self.padding,
+            after.after * self.stride - self.padding + self.kernel - 1,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
@@ -50,6 +74,22 @@ class Pooling:
         """Return the smallest edge of an input that gives an output of this edge."""
         start = (edge - 1) * self.stride
         return start + max(1, self.kernel - (self.stride - 1 if self.ceil_mode else 0))
+
+    def edge_after(self, edge: int) -> int:
+        """Return the edge of its output of an input of this edge."""
+        if not self.ceil_mode:
+            return (edge - self.kernel) // self.stride + 1
+        found = -(-(edge - self.kernel) // self.stride) + 1
+        # A window has to begin within its input.
+        return found if (found - 1) * self.stride < edge else found - 1
+
+    def reach_before(self, after: Reach) -> Reach:
+        """Return the reach from its input on of what has this one from its output on."""
+        return Reach(
+            after.downscale * self.stride,
+            after.before * self.stride,
+            after.after * self.stride + self.kernel - 1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +122,19 @@ class Layer:
         if self.pooling:
             return self.pooling.edge_before(edge)
         return max((part.edge_before(edge, padding) for part in self.convolutions), default=edge)
+
+    def edge_after(self, edge: int) -> int:
+        """Return the edge of its output of an input of this edge."""
+        if self.pooling:
+            return self.pooling.edge_after(edge)
+        # Those side by side give maps of one size.
+        return self.convolutions[0].edge_after(edge) if self.convolutions else edge
+
+    def reach_before(self, after: Reach) -> Reach:
+        """Return the reach from its input on of what has this one from its output on."""
+        if self.pooling:
+            return self.pooling.reach_before(after)
+        if not self.convolutions:
+            return after
+        found = [part.reach_before(after) for part in self.convolutions]
+        return Reach(found[0].downscale, max(x.before for x in found), max(x.after for x in found))

@@ -9,7 +9,7 @@ from stylebatch.recipes import Settings
 from stylebatch.system.files import DIGEST_BYTES
 
 # Raised whenever the same inputs give other pixels than before: every image is then made again.
-ALGORITHM = 4
+ALGORITHM = 3
 # The same of photographs that are carried over, and of colour transfers.
 ORIGINALS = 1
 COLOR_TRANSFER = 1

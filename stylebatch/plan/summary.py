@@ -13,7 +13,7 @@ from stylebatch.system.listing import Walked
 from stylebatch.system.paths import below
 from stylebatch.system.words import counted
 
-# About 32 GB on a CPU: an image of these many pixels on its own.
+# About 9 GB with `balanced`, half of it L-BFGS's: an image of these many pixels on its own.
 MAX_USUAL_PIXELS = 2**24
 MAX_EXAMPLES = 3
 
@@ -35,7 +35,7 @@ class PairSummary:
         walked: what the content folder holds that is no image, or can't be reached.
         unreadable: images whose files are none, or can't be opened; the first of them by name.
         enlarged: images whose output is more than twice as large as they were worked on.
-        huge: images that are worked on at a size which hardly any memory holds.
+        huge: images that are worked on at a size which few memories hold, in tiles either.
         unmasked: images without a mask in a pair with masks.
         unknown_rows: rows of its table whose content isn't there, or is not stylised.
         selected: what its splits and filters have come to.

@@ -126,7 +126,7 @@ class _Prober:
         memory = Slots(self.device, self.spec.pixel_budget)
         slots = min(at_once, memory.count(settings, job.kind))
         while (timed := within_memory(partial(self._time, job, content, slots))) is None:
-            slots = memory.halve(job.kind, slots)
+            slots = memory.halve(settings, job.kind, slots).slots
             if not slots:
                 raise TooLargeError(job.content, f"out of memory on {self.spec.device}")
         seconds = timed

@@ -15,7 +15,8 @@ from stylebatch.extractors.weights import WeightSet
 from stylebatch.pictures.formats import PNG, FileFormat
 from stylebatch.pictures.levels import Levels
 from stylebatch.recipes.color_transfer import UnfitFieldsError, fields_of_no_use
-from stylebatch.recipes.recipe import LAYER_FIELDS, LAYER_WORDS, PROSE, Recipe, SecondPass
+from stylebatch.recipes.field_kinds import LAYER_FIELDS, LAYER_WORDS, PROSE
+from stylebatch.recipes.recipe import Recipe, SecondPass
 from stylebatch.recipes.words import (
     describe,
     describe_field,

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 from stylebatch.pictures.sizes import work_size
 from stylebatch.recipes.color_transfer import check_strength, complete, own_fields
+from stylebatch.recipes.field_kinds import ADDED, PROSE, SAME_TIME
 
 LayerWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
 Scales = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1, max_length=6)]
@@ -20,26 +21,6 @@ _LAYERS = (
     "layers by paper name, and their weights; default: the architecture's own; "
     "before_activation: what these rectify"
 )
-
-# What a reader is told and no pixel depends on: not part of a fingerprint.
-PROSE = ("title", "source", "notes")
-# Fields that may be one of these words: layers of the architecture's own, each with weight 1.
-LAYER_FIELDS = ("content_layers", "style_layers")
-LAYER_WORDS = ("default", "before_activation")
-# Fields that came when sets had been made already. Where they say what was before them, they leave
-# fingerprints as they were.
-ADDED = (
-    *("style_weight_px", "scales", "content_scales", "tv_divisor", "tv_border"),
-    *("strength_acts_on", "color_transfer"),
-)
-# What may differ while an evaluation of the same size takes as long.
-SAME_TIME = {
-    *PROSE,
-    *("content_weight", "style_weight", "style_weight_px", "tv_weight", "strength"),
-    *("start", "noise", "noise_scale", "size_px", "bucket_px", "steps", "tolerance", "window"),
-    *("max_content", "keep", "output_size", "output_resampling", "rounding", "side_by_side"),
-    *("brightness", "saturation", "sharpness", "learning_rate", "tolerated_rise"),
-}
 
 
 class SecondPass(BaseModel):
@@ -149,6 +130,13 @@ class Recipe(BaseModel):
         1.0,
         description="white less black in the source's pixel variable (1, 255; one number or red, "
         "green, blue): learning_rate, epsilon, noise_scale and total variation are stated in it",
+    )
+
+    tile_px: Literal["auto", "none"] | Annotated[int, Field(ge=64, le=16384)] = Field(
+        "auto",
+        description="edge of the tiles in which an image with more pixels is evaluated: the same "
+        "but for rounding, in less memory; auto: on a CPU above 2 megapixels, on a GPU where "
+        "memory does not suffice; none: never",
     )
 
     # --- start and sizes

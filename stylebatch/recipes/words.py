@@ -4,7 +4,8 @@ import json
 from functools import cache
 from typing import Any
 
-from stylebatch.recipes.recipe import LAYER_FIELDS, LAYER_WORDS, Recipe
+from stylebatch.recipes.field_kinds import LAYER_FIELDS, LAYER_WORDS
+from stylebatch.recipes.recipe import Recipe
 
 Schema = dict[str, Any]
 Loc = tuple[str | int, ...]

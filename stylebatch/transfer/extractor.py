@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylebatch.extractors.architectures import Architecture, Convolution, Layer, Pooling
+from stylebatch.extractors.architectures import Architecture, Convolution, Layer, Pooling, Reach
 from stylebatch.transfer import frozen
 from stylebatch.transfer.losses import both_sides, gram_matrix
 from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, triangle, twice
@@ -59,6 +59,8 @@ class Extractor:
         self.device, self.dtype = torch.device(device), dtype
         self.smallest_edge_px = architecture.smallest_edge_px(self.taps, padding)
         self._operations = architecture.up_to(self.taps)
+        self._architecture = architecture
+        self._sizes: dict[tuple[str, int, int], tuple[int, int]] = {}
         self._pooling = pooling
         # The mode of those that are named only: of zeros none is.
         self._mode = PADDING_MODES.get(padding, "constant")
@@ -159,9 +161,25 @@ class Extractor:
         Args:
             mask: (B, 1, h, w), how much each position counts; all the same without it.
         """
+        return self.gram_of(layer, self.sums(layer, maps, mask))
+
+    def sums(
+        self, layer: str, maps: Tensor, mask: Tensor | None = None, *, with_ones: bool = False
+    ) -> Tensor:
+        """Return what `gram_of` or `moments_of` takes of a layer's tapped maps: (B, n, n).
+
+        Those of parts of a map add up to those of the whole.
+
+        Args:
+            mask: (B, 1, h, w), how much each position counts; all the same without it.
+            with_ones: for `moments_of`.
+        """
+        return _weighted_gram(maps, mask, with_ones=with_ones or layer in self._heads)
+
+    def gram_of(self, layer: str, sums: Tensor) -> Tensor:
+        """Return the Gram matrices, undivided, of a layer's feature maps with these sums."""
         head = self._head_matrices.get(layer)
-        gram = _weighted_gram(maps, mask, with_ones=head is not None)
-        return gram if head is None else both_sides(head, gram)
+        return sums if head is None else both_sides(head, sums)
 
     def moments(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return means and second moments E[ffᵀ] of a layer's feature maps: (B, C + 1, C).
@@ -169,7 +187,10 @@ class Extractor:
         Args:
             mask: (B, 1, h, w), how much each position counts; all the same without it.
         """
-        sums = _weighted_gram(maps, mask, with_ones=True)
+        return self.moments_of(layer, self.sums(layer, maps, mask, with_ones=True))
+
+    def moments_of(self, layer: str, sums: Tensor) -> Tensor:
+        """Return the moments of a layer's feature maps with these sums, ones among them."""
         head = self._head_matrices.get(layer)
         if head is not None:
             last = head.new_zeros(1, head.shape[1])
@@ -179,9 +200,23 @@ class Extractor:
         count = sums[:, channels:, channels:].clamp_min(1e-6)
         return torch.cat([sums[:, channels:, :channels], sums[:, :channels, :channels]], 1) / count
 
-    def num_channels(self, layer: str, maps: Tensor) -> int:
+    def num_channels(self, layer: str) -> int:
         """Return C, of the layer's feature maps."""
-        return self._heads[layer].channels_out if layer in self._heads else maps.shape[1]
+        if layer in self._heads:
+            return self._heads[layer].channels_out
+        return next(each.channels_out for each in self._operations if each.name == layer)
+
+    def map_size(self, layer: str, height: int, width: int) -> tuple[int, int]:
+        """Return (h, w) of a layer's maps of images of a size."""
+        key = layer, height, width
+        if key not in self._sizes:
+            edges = (self._architecture.edge_of(layer, edge) for edge in (height, width))
+            self._sizes[key] = next(edges), next(edges)
+        return self._sizes[key]
+
+    def reach_of(self, layer: str) -> Reach:
+        """Return which pixels decide a position of a layer's maps."""
+        return self._architecture.reach_of(layer)
 
     def _apply(self, layer: Layer, x: Tensor, is_kept: bool) -> Tensor:
         if layer.convolutions:

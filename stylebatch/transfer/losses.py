@@ -78,8 +78,11 @@ class _Gram(torch.autograd.Function):
 
 def _gram_of(rows: Tensor, *, with_ones: bool = False) -> Tensor:
     channels, positions = rows.shape
-    # Of fewer than two chunks halves: a lone product would have to be made twice.
-    chunk = min(GRAM_CHUNK, max(1, positions // 2))
+    chunk = GRAM_CHUNK
+    if rows.dtype == torch.bfloat16:
+        # Of fewer than two chunks halves: a lone product would have to be made twice. In float32,
+        # whose bytes stay as they were, it is.
+        chunk = min(chunk, max(1, positions // 2))
     count = positions // chunk
     whole = rows[:, : count * chunk].view(channels, count, chunk).transpose(0, 1)
     # A CPU gives products of bfloat16 in bfloat16 only; a few chunks at a time take little memory.
@@ -230,10 +233,16 @@ def loss_scale(kind: str, target: Tensor) -> Tensor:
     relative: 1 / Σ target², so that the loss of x = 0 is 1 whatever the size, the layer and the
     image (our choice); mean: 1 / number of entries; sum: 1.
     """
+    is_relative = kind == "relative"
+    squares = sum_pixels(target.square()) if is_relative else target.new_zeros(target.shape[0])
+    return loss_scale_of(kind, squares, target[0].numel())
+
+
+def loss_scale_of(kind: str, squares: Tensor, entries: int) -> Tensor:
+    """Return the same of targets whose squares (B,) and numbers of entries are known."""
     if kind == "relative":
-        return 1 / sum_pixels(target.square()).clamp_min(1e-12)
-    entries = target[0].numel()
-    return target.new_full((target.shape[0],), 1 / entries if kind == "mean" else 1.0)
+        return 1 / squares.clamp_min(1e-12)
+    return torch.full_like(squares, 1 / entries if kind == "mean" else 1.0)
 
 
 def tv_divisor(kind: str, height: int, width: int) -> float:

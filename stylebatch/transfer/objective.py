@@ -23,11 +23,13 @@ from stylebatch.transfer.reductions import sum_pixels
 from stylebatch.transfer.scales import halve
 from stylebatch.transfer.sizes import FROM_MOMENTS, at_scale
 from stylebatch.transfer.terms import Look, Term, looks_at
+from stylebatch.transfer.tiles import Part
 
 # Per-image tensors by name, each (B, …): slots are admitted to and moved within it row by row.
 Targets = dict[str, Tensor]
 # Beyond 1, where strength acts on the statistics, the style term goes with this power of it.
 BEYOND_POWER = 3
+WHOLE: Part = slice(None), slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,23 @@ class Losses(NamedTuple):
 
 
 class Scaled(NamedTuple):
-    """Images on one scale, (B, 3, h, w), what they are looked at for, and their tapped maps."""
+    """Images on one scale, (B, 3, h, w), what they are looked at for, and sizes of maps there."""
 
     images: Tensor
     look: Look
-    maps: Mapping[str, Tensor]
+    sizes: Mapping[str, tuple[int, int]]
+
+
+class Seen(NamedTuple):
+    """What of a content's maps on one scale becomes targets, by layer.
+
+    Attributes:
+        content: as they are compared, (1, c, h, w), and what turns their distance into a loss.
+        own: its statistics, (1, rows, C), where targets lie between these and the style's.
+    """
+
+    content: Mapping[str, tuple[Tensor, Tensor]]
+    own: Mapping[str, Tensor]
 
 
 class Objective:
@@ -130,9 +144,18 @@ class Objective:
             found["mask"], found["mask_content"] = mask, content
         with torch.no_grad():
             for scaled in self._scales_of(content):
-                self._add_content(found, scaled)
-                for layer, weight in scaled.look.style.items():
-                    self._add_style(found, scaled, layer, weight, style, strength)
+                masks = {} if mask is None else self._style_masks(scaled, mask)
+                seen = self._see(scaled, masks)
+                for layer, weight in scaled.look.content.items():
+                    key = at_scale(layer, scaled.look.scale)
+                    found[f"content.{key}"], scale = seen.content[layer]
+                    found[f"content_factor.{key}"] = weight * scale
+                for layer in scaled.look.style:
+                    key = at_scale(layer, scaled.look.scale)
+                    given = style[key].to(content.device, torch.float32).unsqueeze(0)
+                    found |= self._style_targets(layer, given, scaled, seen, strength)
+                    if layer in masks:
+                        found[f"style_mask.{key}"] = masks[layer]
         if self._is_axis and self.spec.tv_weight:
             found["tv_factor"] = content.new_full((1,), min(1.0, strength))
         return found
@@ -141,39 +164,44 @@ class Objective:
     def _is_axis(self) -> bool:
         return self.spec.strength_acts_on == "statistics"
 
-    def _add_content(self, found: Targets, scaled: Scaled) -> None:
-        for layer, weight in scaled.look.content.items():
-            key = at_scale(layer, scaled.look.scale)
-            maps = scaled.maps[layer]
-            scale = loss_scale(self.spec.content_loss, self.extractor.feature_maps(layer, maps))
-            found[f"content.{key}"] = self.extractor.content_maps(layer, maps)
-            found[f"content_factor.{key}"] = weight * scale
+    def _style_masks(self, scaled: Scaled, mask: Tensor) -> dict[str, Tensor]:
+        """Return a mask at the size of each style layer's maps."""
+        return {
+            layer: F.adaptive_avg_pool2d(mask, scaled.sizes[layer]) for layer in scaled.look.style
+        }
 
-    def _add_style(
-        self,
-        found: Targets,
-        scaled: Scaled,
-        layer: str,
-        weight: float,
-        style: Mapping[str, Tensor],
-        strength: float,
-    ) -> None:
+    def _see(self, scaled: Scaled, masks: Mapping[str, Tensor]) -> Seen:
+        maps, look, extractor = self._maps_of(scaled), scaled.look, self.extractor
+        content = {}
+        for layer in look.content:
+            features = extractor.feature_maps(layer, maps[layer])
+            scale = loss_scale(self.spec.content_loss, features)
+            content[layer] = extractor.content_maps(layer, maps[layer]), scale
+        own = {}
+        if self._is_axis:
+            own = {
+                layer: self._statistic(layer, maps[layer], scaled, masks.get(layer))
+                for layer in look.style
+            }
+        return Seen(content, own)
+
+    def _maps_of(self, scaled: Scaled) -> dict[str, Tensor]:
+        return self.extractor(scaled.images, scaled.look.layers)
+
+    def _style_targets(
+        self, layer: str, given: Tensor, scaled: Scaled, seen: Seen, strength: float
+    ) -> Targets:
         spec, key = self.spec, at_scale(layer, scaled.look.scale)
-        maps = scaled.maps[layer]
-        given = style[key].to(maps.device, torch.float32).unsqueeze(0)
         values = self._of_style(layer, given, scaled)
         scales = statistics.scales_of(spec.statistic, spec.style_loss, values)
-        mask = found.get("mask")
-        if mask is not None:
-            height, width = maps.shape[-2:]
-            mask = found[f"style_mask.{key}"] = F.adaptive_avg_pool2d(mask, (height, width))
         if self._is_axis:
-            own = self._statistic(layer, scaled, mask)
             # At 0 and at 1 the one or the other, bit by bit.
-            values = torch.lerp(own, values, min(1.0, strength))
+            values = torch.lerp(seen.own[layer], values, min(1.0, strength))
             strength = max(1.0, strength) ** BEYOND_POWER
-        found[f"style.{key}"] = statistics.target_of(spec.statistic, values)
-        found[f"style_factor.{key}"] = strength * weight * scales
+        return {
+            f"style.{key}": statistics.target_of(spec.statistic, values),
+            f"style_factor.{key}": strength * scaled.look.style[layer] * scales,
+        }
 
     def _of_style(self, layer: str, given: Tensor, scaled: Scaled) -> Tensor:
         """Bring a style's statistics to what `_statistic` gives of the image."""
@@ -183,17 +211,19 @@ class Objective:
             return given
         # A style's matrices come for each of its positions, as blends and scales differ in their
         # number: here they get the content's, and then the recipe's divisor.
-        positions = scaled.maps[layer][0, 0].numel()
+        positions = math.prod(scaled.sizes[layer])
         return given * (positions / self._divisor(layer, scaled))
 
-    def _statistic(self, layer: str, scaled: Scaled, mask: Tensor | None) -> Tensor:
+    def _statistic(self, layer: str, maps: Tensor, scaled: Scaled, mask: Tensor | None) -> Tensor:
         """Return what of the images is matched: (B, rows, C)."""
-        maps, extractor = scaled.maps[layer], self.extractor
+        extractor = self.extractor
         if self.spec.statistic in FROM_MOMENTS:
             return statistics.centre(extractor.moments(layer, maps, mask))
         if self.spec.statistic == "mean_std":
             return mean_std(extractor.feature_maps(layer, maps), mask)
-        gram = extractor.gram_matrix(layer, maps, mask)
+        return self._divided(layer, extractor.gram_matrix(layer, maps, mask), scaled, mask)
+
+    def _divided(self, layer: str, gram: Tensor, scaled: Scaled, mask: Tensor | None) -> Tensor:
         if mask is not None:
             # As many positions as without a mask, each counted by its share.
             covered = sum_pixels(mask).clamp_min(1e-6).view(-1, 1, 1)
@@ -201,8 +231,7 @@ class Objective:
         return gram / self._divisor(layer, scaled)
 
     def _divisor(self, layer: str, scaled: Scaled) -> float:
-        maps = scaled.maps[layer]
-        channels, positions = self.extractor.num_channels(layer, maps), maps[0, 0].numel()
+        channels, positions = self.extractor.num_channels(layer), math.prod(scaled.sizes[layer])
         pixels = scaled.images[0, 0].numel()
         return gram_divisor(self.spec.gram_divisor, channels, positions, pixels)
 
@@ -213,7 +242,9 @@ class Objective:
             if look.scale:
                 images = halve(images)
             if look.layers:
-                yield Scaled(images, look, self.extractor(images, look.layers))
+                edges = images.shape[-2], images.shape[-1]
+                sizes = {layer: self.extractor.map_size(layer, *edges) for layer in look.layers}
+                yield Scaled(images, look, sizes)
 
     def evaluate(self, images: Tensor, targets: Targets) -> tuple[Losses, Tensor]:
         """Return the losses (B,) and the gradient of each image's total, (B, 3, H, W).
@@ -232,20 +263,35 @@ class Objective:
         images = compose(images, targets)
         content, style, tv = (images.new_zeros(images.shape[0]) for _ in range(3))
         for scaled in self._scales_of(images):
-            for layer in scaled.look.content:
-                key = at_scale(layer, scaled.look.scale)
-                maps = self.extractor.content_maps(layer, scaled.maps[layer])
-                distance = squared_distance(maps, targets[f"content.{key}"])
-                content = content + targets[f"content_factor.{key}"] * distance
-            for layer in scaled.look.style:
-                style = style + self._style_loss(layer, scaled, targets)
+            content, style = self._add_losses(scaled, targets, content, style)
         if self.spec.tv_weight:
             tv = self._total_variation(images, targets)
         return Losses(content + style + tv, content, style, tv)
 
-    def _style_loss(self, layer: str, scaled: Scaled, targets: Targets) -> Tensor:
+    def _add_losses(
+        self, scaled: Scaled, targets: Targets, content: Tensor, style: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return both terms with a scale's losses added to what those before it came to."""
+        maps = self._maps_of(scaled)
+        for layer in scaled.look.content:
+            content = content + self._content_loss(layer, maps[layer], scaled, targets)
+        for layer in scaled.look.style:
+            mask = targets.get(f"style_mask.{at_scale(layer, scaled.look.scale)}")
+            values = self._statistic(layer, maps[layer], scaled, mask)
+            style = style + self._style_loss(layer, values, scaled, targets)
+        return content, style
+
+    def _content_loss(
+        self, layer: str, maps: Tensor, scaled: Scaled, targets: Targets, place: Part = WHOLE
+    ) -> Tensor:
+        """Return the loss of a part of a layer's maps, which are given."""
+        key = at_scale(layer, scaled.look.scale)
+        wanted = targets[f"content.{key}"][..., *place]
+        distance = squared_distance(self.extractor.content_maps(layer, maps), wanted)
+        return targets[f"content_factor.{key}"] * distance
+
+    def _style_loss(self, layer: str, values: Tensor, scaled: Scaled, targets: Targets) -> Tensor:
         spec, key = self.spec, at_scale(layer, scaled.look.scale)
-        values = self._statistic(layer, scaled, targets.get(f"style_mask.{key}"))
         divisor = self._divisor(layer, scaled) if spec.statistic == "gram" else 1.0
         wanted, factor = targets[f"style.{key}"], targets[f"style_factor.{key}"]
         parts = statistics.distances(spec.statistic, values, wanted, spec.style_powers, divisor)

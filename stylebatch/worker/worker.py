@@ -27,7 +27,6 @@ from stylebatch.records import (
     WorkerLost,
 )
 from stylebatch.system.crash_points import reached
-from stylebatch.system.words import counted
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem, Result, Snapshot, Status, StepReport
 from stylebatch.transfer.suspended import StateError, Suspended
@@ -253,7 +252,7 @@ class Worker(PlainWorker):
             self._finish(result, events)
 
     def _halve_slots(self, events: list[Event], *admitting: Job) -> None:
-        """Start the running images again in half as many slots; alone, an image fails.
+        """Start the running images again in half as many slots, one in tiles; or it fails.
 
         Args:
             admitting: what was on its way into a slot.
@@ -270,17 +269,17 @@ class Worker(PlainWorker):
         self._again.clear()
         self._meter.forget_all()
         self._engine = None
-        slots = self._slots.halve(self._kind, tried)
-        if not slots:
-            reason = f"out of memory on {self._spec.device} with this image alone: lower size_px"
+        settings = self._spec.settings[self._kind[0].settings_id]
+        room = self._slots.halve(settings, self._kind, tried)
+        device = self._spec.device
+        if not room.slots:
+            reason = f"out of memory on {device} with this image alone: lower size_px or history"
             # Somebody else may have had the memory.
             events.extend(self._failed(job, reason, is_transient=True) for job in jobs)
             return
-        events.append(SlotsReduced(self._spec.worker, *self._kind, slots))
+        events.append(SlotsReduced(self._spec.worker, *self._kind, room.slots))
         self._waiting.put_back(jobs)
-        text = (
-            f"out of memory on {self._spec.device}: going on with {counted(slots, 'image')} at once"
-        )
+        text = f"out of memory on {device}: going on with {room}"
         events.append(Notice(self._spec.worker, text))
 
     def _finish(self, result: Result, events: list[Event]) -> None:

@@ -16,7 +16,7 @@ from stylebatch.device.choice import set_cuda_policy
 from stylebatch.device.device import Device
 from stylebatch.device.from_recipe import objective_spec
 from stylebatch.device.memory import free_bytes, max_images, measure_peaks, run_once
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import Recipe, recipe_fields, recipe_on
 from stylebatch.transfer.extractor import Extractor

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylebatch.device.from_recipe import objective_spec, solver_spec
 from stylebatch.device.memory import run_once
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights
 from stylebatch.recipes import Recipe, recipe_fields, recipe_names, recipe_on

@@ -14,7 +14,7 @@ from support.style_folders import Folder, assert_close, assert_equal, fitted, ne
 from torch import Tensor
 
 from stylebatch.device.requests import TargetRequest
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.device.tensors import to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.transfer.extractor import Extractor

@@ -20,7 +20,8 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from stylebatch.device.requests import TargetRequest
 from stylebatch.device.style_images import StyleError
-from stylebatch.device.style_targets import StyleTargets, image_statistics
+from stylebatch.device.style_statistics import image_statistics
+from stylebatch.device.style_targets import StyleTargets
 from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.extractors.weights import find_weights, load_tensors

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.recipes import PROSE, Recipe, needs_network, recipe_fields, recipe_names, recipe_on
-from stylebatch.recipes.recipe import ADDED
+from stylebatch.recipes.field_kinds import ADDED
 
 
 def recipe(name: str = "balanced", **fields: Any) -> Recipe:

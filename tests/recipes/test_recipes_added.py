@@ -13,7 +13,7 @@ from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.manifest import load_manifest
 from stylebatch.plan.fingerprint import fingerprint, fingerprint_prefix
 from stylebatch.recipes import LAYER_FIELDS, Recipe, recipe_fields, recipe_on
-from stylebatch.recipes.recipe import ADDED
+from stylebatch.recipes.field_kinds import ADDED
 
 # Of what decided before there were any of the fields `ADDED`, on vgg19.
 BEFORE = {
@@ -130,6 +130,7 @@ CHANGES: dict[str, Any] = {
     "tv_divisor": "edge",
     "tv_border": True,
     "strength_acts_on": "statistics",
+    "tile_px": 256,
 }
 
 
@@ -161,7 +162,8 @@ def test_another_statistic_decides(statistic: str) -> None:
     assert digest(recipe_on("vgg19", {**DEEP, "statistic": statistic})) != BEFORE["deep-2026-11"]
 
 
-@pytest.mark.parametrize("field", CHANGES)
+# Tiles are the device's: tests/device/test_tiling.py.
+@pytest.mark.parametrize("field", sorted(CHANGES.keys() - {"tile_px"}))
 def test_an_added_field_reaches_the_objective(field: str) -> None:
     recipe = recipe_on("vgg19", {**DEEP, field: CHANGES[field]})
     plain, changed = (objective_spec(x) for x in (recipe_on("vgg19", DEEP), recipe))

@@ -8,7 +8,7 @@ from support import naive, naive_scales
 from support.engines import run, solver
 from support.scaled import SPEC, make_objective
 
-from stylebatch.device.style_targets import image_statistics
+from stylebatch.device.style_statistics import image_statistics
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem

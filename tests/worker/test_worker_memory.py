@@ -182,6 +182,7 @@ def stylise(small: Small, contents: list[np.ndarray]) -> list[bytes]:
         ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
         ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
         ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.", True),
+        ("could not create a primitive", True),
         ("CUDA error: an illegal memory access was encountered", False),
         ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", False),
     ],

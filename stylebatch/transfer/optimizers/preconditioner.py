@@ -76,5 +76,6 @@ def _double(v: Tensor, dim: int) -> Tensor:
     at = ((torch.arange(2 * here, device=v.device) + 0.5) / 2 - 0.5).clamp_(0, here - 1)
     low = at.long()
     share = (at - low).view(-1, 1) if dim == -2 else at - low
-    high = v.index_select(dim, (low + 1).clamp_max_(here - 1))
-    return v.index_select(dim, low) * (1 - share) + high * share
+    # In place: of a huge image each copy counts.
+    high = v.index_select(dim, (low + 1).clamp_max_(here - 1)).mul_(share)
+    return v.index_select(dim, low).mul_(1 - share).add_(high)
