@@ -265,7 +265,8 @@ class Objective:
         for scaled in self._scales_of(images):
             content, style = self._add_losses(scaled, targets, content, style)
         if self.spec.tv_weight:
-            tv = self._total_variation(images, targets)
+            edges = images.shape[-2], images.shape[-1]
+            tv = self._total_variation(images, targets, edges)
         return Losses(content + style + tv, content, style, tv)
 
     def _add_losses(
@@ -297,14 +298,21 @@ class Objective:
         parts = statistics.distances(spec.statistic, values, wanted, spec.style_powers, divisor)
         return (factor * parts).sum(1)
 
-    def _total_variation(self, images: Tensor, targets: Targets) -> Tensor:
+    def _total_variation(
+        self, rows: Tensor, targets: Targets, size: tuple[int, int], *, is_end: bool = True
+    ) -> Tensor:
+        """Return the term of images (B, 3, H, W), or of some rows of theirs.
+
+        Args:
+            size: (H, W).
+            is_end: whether they go to the last row; else their own last counts as the next only.
+        """
         spec = self.spec
-        height, width = images.shape[-2:]
-        weight = spec.tv_weight / tv_divisor(spec.tv_divisor, height, width)
+        weight = spec.tv_weight / tv_divisor(spec.tv_divisor, *size)
         if spec.tv_border:
             # Free of it, the last row and the last column speckle.
-            images = F.pad(images, (0, 1, 0, 1), mode="replicate")
-        tv = weight * total_variation(images, spec.tv_power, spec.pixel_scale)
+            rows = F.pad(rows, (0, 1, 0, int(is_end)), mode="replicate")
+        tv = weight * total_variation(rows, spec.tv_power, spec.pixel_scale)
         return tv * targets["tv_factor"] if "tv_factor" in targets else tv
 
 

@@ -80,9 +80,9 @@ class TiledObjective(Objective):
             ends.append(scaled.images)
             slopes.append(slope)
         if self.spec.tv_weight:
-            tv = self._total_variation(composed, targets)
-            ends.append(tv)
-            slopes.append(torch.ones_like(tv))
+            tv, slope = self._differentiate_total_variation(composed.detach(), targets)
+            ends.append(composed)
+            slopes.append(slope)
         (gradient,) = torch.autograd.grad(ends, images, slopes)
         losses = Losses(content + style + tv, content, style, tv)
         return Losses(*(term.detach() for term in losses)), gradient.contiguous()
@@ -200,6 +200,24 @@ class TiledObjective(Objective):
             (found,) = torch.autograd.grad(ends, leaf, slopes)
             slope[..., *tile.part] += found
         return content, slope
+
+    def _differentiate_total_variation(
+        self, images: Tensor, targets: Targets
+    ) -> tuple[Tensor, Tensor]:
+        """Return the total variation (B,) and its slope by the images, some rows at a time."""
+        tv, slope = images.new_zeros(images.shape[0]), torch.zeros_like(images)
+        height, width = size_of(images)
+        count = self.tiling.tile_px
+        # Without its border the last row has no next one.
+        for first in range(0, max(1, height - 1), count):
+            is_end = first + count >= height - 1
+            part = slice(first, height if is_end else first + count + 1)
+            leaf = images[..., part, :].requires_grad_()
+            term = self._total_variation(leaf, targets, (height, width), is_end=is_end)
+            (found,) = torch.autograd.grad(term.sum(), leaf)
+            slope[..., part, :] += found
+            tv = tv + term.detach()
+        return tv, slope
 
     def _tiles(
         self, scaled: Scaled, layers: Iterable[str]

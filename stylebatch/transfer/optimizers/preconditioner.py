@@ -48,13 +48,15 @@ def precondition(v: Tensor, levels: int) -> Tensor:
         return v
     # Edges that can't be halved so often are filled up with zeros and cut again: so P stays one
     # with no direction uphill, which shorter blocks at an edge would take from it.
-    averages = [F.pad(v, (0, -width % 2**levels, 0, -height % 2**levels))]
+    missing = -width % 2**levels, -height % 2**levels
+    averages = [F.pad(v, (0, missing[0], 0, missing[1])) if any(missing) else v]
     for _ in range(levels):
         averages.append(F.avg_pool2d(averages[-1], 2))
     # Σ wₖ·(aₖ - aₖ₊₁) = w₀·a₀ + Σ (wₖ - wₖ₋₁)·aₖ, from the coarsest average up.
     total = _weigh(averages[levels], levels)
     for level in reversed(range(levels)):
-        total = _weigh(averages[level], level) + _double(_double(total, -2), -1)
+        # In place, here and below: of a huge image each copy counts.
+        total = _weigh(averages[level], level).add_(_double(_double(total, -2), -1))
     return total[..., :height, :width]
 
 
@@ -64,7 +66,7 @@ def _weigh(average: Tensor, level: int) -> Tensor:
         finer = BAND_WEIGHTS[level - 1]
         grey, colour = grey - finer.grey, colour - finer.colour
     mean = (average[:, :1] + average[:, 1:2] + average[:, 2:]) / 3
-    return colour * average + (grey - colour) * mean
+    return (colour * average).add_((grey - colour) * mean)
 
 
 def _double(v: Tensor, dim: int) -> Tensor:
@@ -76,6 +78,5 @@ def _double(v: Tensor, dim: int) -> Tensor:
     at = ((torch.arange(2 * here, device=v.device) + 0.5) / 2 - 0.5).clamp_(0, here - 1)
     low = at.long()
     share = (at - low).view(-1, 1) if dim == -2 else at - low
-    # In place: of a huge image each copy counts.
     high = v.index_select(dim, (low + 1).clamp_max_(here - 1)).mul_(share)
     return v.index_select(dim, low).mul_(1 - share).add_(high)
