@@ -1,5 +1,6 @@
 """One pair over the defaults → what it stands for, with everything about it checked."""
 
+import os
 from pathlib import Path
 
 from stylebatch.annotations.sources import FOLDERS, WHOLE, Annotations
@@ -252,7 +253,7 @@ class PairReader:
             self.findings.add(place, found, allowed, todo)
         for entry in entries:
             folder = self.root / entry
-            if not is_remote(entry) and folder.is_dir() and is_inside(self.root / output, folder):
+            if not is_remote(entry) and os.path.isdir(folder) and is_inside(self.root / output, folder):
                 found = f"'{output}' is inside the style folder '{entry}': results would be read"
                 self.findings.add(("output",), found, allowed, "choose another output")
 
