@@ -253,7 +253,11 @@ class PairReader:
             self.findings.add(place, found, allowed, todo)
         for entry in entries:
             folder = self.root / entry
-            if not is_remote(entry) and os.path.isdir(folder) and is_inside(self.root / output, folder):
+            if (
+                not is_remote(entry)
+                and os.path.isdir(folder)
+                and is_inside(self.root / output, folder)
+            ):
                 found = f"'{output}' is inside the style folder '{entry}': results would be read"
                 self.findings.add(("output",), found, allowed, "choose another output")
 
