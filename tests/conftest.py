@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pytest
 from support.paths import ROOT
 
 if TYPE_CHECKING:
+    from support.azurite import Azurite
     from support.runs import Small
     from support.stores import Store
 
@@ -132,13 +134,31 @@ def store(
     """An S3 of the test's own, behind a proxy, that this process and what it starts reach."""
     from support.stores import serve_store
 
+    with serve_store(moto_port) as served, _reached(served, monkeypatch):
+        yield served
+
+
+@pytest.fixture
+def azure(
+    local_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> "Iterator[Azurite]":
+    """Azure's emulator with an empty container, where it is installed."""
+    pytest.importorskip("obstore")
+    from support.azurite import serve_azurite
+
+    (tmp_path / "azure").mkdir()
+    with serve_azurite(tmp_path / "azure") as served, _reached(served, monkeypatch):
+        yield served
+
+
+@contextmanager
+def _reached(served: "Store | Azurite", monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from stylebatch.system import object_stores
 
-    with serve_store(moto_port) as served:
-        for name, value in served.environment.items():
-            monkeypatch.setenv(name, value)
-        object_stores.opened.cache_clear()
-        yield served
+    for name, value in served.environment.items():
+        monkeypatch.setenv(name, value)
+    object_stores.opened.cache_clear()
+    yield
     object_stores.opened.cache_clear()
 
 

@@ -1,30 +1,13 @@
 """A run from Azure's emulator, where it is installed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.azurite import CONTAINER, Azurite, serve_azurite
+from support.azurite import CONTAINER, Azurite
 from support.runs import small_project
-
-from stylebatch.system import object_stores
 
 URL = f"az://{CONTAINER}"
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
-
-
-@pytest.fixture
-def azure(
-    local_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Azurite]:
-    pytest.importorskip("obstore")
-    (tmp_path / "azure").mkdir()
-    with serve_azurite(tmp_path / "azure") as served:
-        for name, value in served.environment.items():
-            monkeypatch.setenv(name, value)
-        object_stores.opened.cache_clear()
-        yield served
-    object_stores.opened.cache_clear()
 
 
 def test_images_are_the_same_from_azure_and_made_once(azure: Azurite, tmp_path: Path) -> None:

@@ -1,30 +1,15 @@
 """A run into Azure's emulator, where it is installed: conditions and copies are its own there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.azurite import CONTAINER, Azurite, serve_azurite
+from support.azurite import CONTAINER, Azurite
 from support.runs import color_project, command, contents
 
 from stylebatch.system import object_stores, object_writes
 
 URL = f"az://{CONTAINER}/sets/one"
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
-
-
-@pytest.fixture
-def azure(
-    local_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Azurite]:
-    pytest.importorskip("obstore")
-    (tmp_path / "azure").mkdir()
-    with serve_azurite(tmp_path / "azure") as served:
-        for name, value in served.environment.items():
-            monkeypatch.setenv(name, value)
-        object_stores.opened.cache_clear()
-        yield served
-    object_stores.opened.cache_clear()
 
 
 def there() -> dict[str, bytes]:
