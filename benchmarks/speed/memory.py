@@ -8,20 +8,16 @@ Each line is a fresh process: the growth of its resident set over one evaluation
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
 from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.memory import peak_bytes, resident_bytes
 from benchmarks.setting.networks import Network, make_evaluation
 from stylebatch.device.choice import PRECISIONS
-
-# ru_maxrss is in KiB on Linux and in bytes on macOS.
-UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def main() -> None:
@@ -56,7 +52,7 @@ def measure(network: Network, dtype: torch.dtype, edge: int) -> tuple[float, flo
     evaluate = make_evaluation(network, edge, dtype)
     before = resident_bytes()
     evaluate()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT - before
+    grown = peak_bytes() - before
     kept: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -67,15 +63,6 @@ def measure(network: Network, dtype: torch.dtype, edge: int) -> tuple[float, flo
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         evaluate()
     return grown / edge**2, sum(kept.values()) / edge**2
-
-
-def resident_bytes() -> int:
-    """Return the resident set as it is now; its peak where the system tells no more."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
-    return pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

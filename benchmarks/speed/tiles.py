@@ -11,7 +11,6 @@ resident set of an image in its slot for so many evaluations, the optimiser and 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
 from benchmarks.setting.machine import describe_machine
+from benchmarks.setting.memory import peak_bytes, resident_bytes
 from benchmarks.setting.networks import Network, load_extractor
 from stylebatch.device.choice import PRECISIONS
 from stylebatch.device.from_recipe import objective_spec, solver_spec
@@ -35,9 +35,6 @@ from stylebatch.transfer.sizes import at_scale
 from stylebatch.transfer.statistics import num_rows
 from stylebatch.transfer.tiled import TiledObjective
 from stylebatch.transfer.tiles import Tiling
-
-# ru_maxrss is in KiB on Linux and in bytes on macOS.
-UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def main() -> None:
@@ -159,25 +156,6 @@ def measure_steps(
         "peak_mb": round(peak / 1e6),
         "bytes_per_pixel": round((peak - bare) / edge**2),
     }
-
-
-def resident_bytes() -> int:
-    """Return the resident set as it is now; its peak where the system tells no more."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return peak_bytes()
-    return pages * resource.getpagesize()
-
-
-def peak_bytes() -> int:
-    """Return the largest resident set of this process so far."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
-    # Not Linux's ru_maxrss: that of a parent counts there.
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":
