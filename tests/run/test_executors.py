@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pools import Work, has, held, poll_until, trackers
+from support.pools import Work, has, held, lasting, poll_until
 from support.runs import children_of, needs_proc, small_project
 
 from stylebatch.manifest import RunOptions
@@ -86,7 +86,7 @@ def test_inline_and_local_give_the_same_events_and_files(work: Work) -> None:
     work.dataset.make_folders()
     assert drive("local", work) == inline
     assert work.small.images() == images
-    assert children_of(os.getpid()) == trackers()
+    assert children_of(os.getpid()) == lasting()
 
 
 def test_jobs_that_are_in_no_slot_yet_can_be_dropped(work: Work) -> None:
@@ -110,7 +110,7 @@ def test_a_killed_process_is_told_and_can_be_replaced(work: Work) -> None:
     executor = EXECUTORS["local"]([work.spec], RunOptions())
     executor.start()
     poll_until(executor, has(WorkerJoined))
-    (worker,) = set(children_of(os.getpid())) - set(trackers())
+    (worker,) = set(children_of(os.getpid())) - set(lasting())
     os.kill(worker, signal.SIGKILL)
     (lost,) = poll_until(executor, has(WorkerLost))
     assert lost == WorkerLost(0, "its process has ended (killed by SIGKILL)", worker)
@@ -119,7 +119,7 @@ def test_a_killed_process_is_told_and_can_be_replaced(work: Work) -> None:
     executor.replace(0)
     assert isinstance(poll_until(executor, has(WorkerJoined))[0], WorkerJoined)
     executor.stop(at_once=True)
-    assert children_of(os.getpid()) == trackers()
+    assert children_of(os.getpid()) == lasting()
 
 
 def test_a_process_ends_by_itself_when_its_pipe_is_closed(work: Work) -> None:

@@ -12,7 +12,7 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
-from support.pools import Work, has, held, poll_until, trackers
+from support.pools import Work, has, held, lasting, poll_until
 from support.runs import Small, children_of, end, needs_proc, small_project, start, wait_until
 
 from stylebatch.records import JobDone, JobsDropped, Style, StyleImage, WorkerJoined, WorkerLost
@@ -57,7 +57,7 @@ def pool(work: Work) -> Iterator[LocalExecutor]:
 
 
 def worker_of_mine() -> int:
-    (pid,) = set(children_of(os.getpid())) - set(trackers())
+    (pid,) = set(children_of(os.getpid())) - set(lasting())
     return pid
 
 
@@ -153,7 +153,7 @@ def test_a_worker_that_does_not_stop_when_told_is_killed(
     poll_until(pool, has(WorkerJoined))
     stop_for_good(worker_of_mine())
     pool.stop(at_once=False)
-    assert children_of(os.getpid()) == trackers()
+    assert children_of(os.getpid()) == lasting()
 
 
 class Tracer:

@@ -55,10 +55,16 @@ def has(kind: type[Event]) -> Callable[[list[Event]], bool]:
     return lambda events: any(isinstance(event, kind) for event in events)
 
 
-def trackers() -> list[int]:
-    """Return multiprocessing's resource tracker, which stays while this process does."""
+_LASTING = (b"resource_tracker", b"moto.server")
+
+
+def lasting() -> list[int]:
+    """Return the children that stay while this process does.
+
+    They are multiprocessing's resource tracker, and the store that all tests share.
+    """
     return [
         pid
         for pid in children_of(os.getpid())
-        if b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if any(name in Path(f"/proc/{pid}/cmdline").read_bytes() for name in _LASTING)
     ]
