@@ -35,14 +35,14 @@ pytestmark = pytest.mark.slow
 
 # Weights of the style, before and after.
 OLD, NEW = 10.0, 20.0
-NUM_IMAGES = 48
+NUM_IMAGES = 80
 A = {"cats/a-s.png", "cats/a-t.png"}
 
 Versions = dict[float, Small]
 
 
 def project(root: Path) -> Small:
-    """Three batches, each of half a second or so: long enough to be interrupted."""
+    """Five batches, each of half a second or so: long enough to be interrupted."""
     small = small_project(root)
     for number in range(NUM_IMAGES // 2 - 2):
         small.photo(f"cats/{number:02}.png", 100 + number)
