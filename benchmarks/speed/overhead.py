@@ -39,10 +39,11 @@ from stylebatch.pictures.images import decode
 from stylebatch.pictures.sizes import resize
 from stylebatch.records import num_slots
 from stylebatch.run import RunRequest, StopRequest, make_plan, pipeline
+from stylebatch.system import inputs
 from stylebatch.system.cores import usable_cores
 from stylebatch.system.files import default_cache_folder
 from stylebatch.transfer.engine import Engine
-from stylebatch.worker import commit
+from stylebatch.worker import commit, placing
 
 # What is wrapped: label → (owner, name). A label's calls are never within another's.
 OPTIMISATION: dict[str, list[tuple[Any, str]]] = {
@@ -53,13 +54,13 @@ OPTIMISATION: dict[str, list[tuple[Any, str]]] = {
 }
 AROUND: dict[str, list[tuple[Any, str]]] = {
     "plan (list, stat, hash)": [(pipeline, "make_plan")],
-    "read and hash content": [(planned_file, "read_regular"), (planned_file, "digest_bytes")],
+    "read and hash content": [(inputs, "read"), (planned_file, "digest_bytes")],
     "decode": [(contents, "decode")],
     "resize": [(contents, "fit_pixels"), (commit, "finish")],
     "encode PNG": [(commit, "encode_png")],
     "loss log": [(commit, "encode_log")],
-    "write and fsync files": [(commit, "write_synced")],
-    "rename, fsync folders": [(commit, "rename"), (commit, "sync_folder")],
+    "write and fsync files": [(placing, "write_synced")],
+    "rename, fsync folders": [(placing, "rename"), (placing, "sync_folder")],
     "ledger": [(Ledger, "claim"), (Ledger, "record"), (Ledger, "remember_settings")],
     "metadata, run.json": [(pipeline, "write_records"), (pipeline, "write_summary")],
 }
