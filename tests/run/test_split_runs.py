@@ -153,7 +153,7 @@ def _to_version_4(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         for table in ("jobs", "successors", "aside"):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN split")
-        for name in ("ctime_ns", "inode"):
+        for name in ("ctime_ns", "inode", "etag"):
             connection.execute(f"ALTER TABLE files DROP COLUMN {name}")
         connection.execute("DROP TABLE annotations")
         connection.execute("PRAGMA user_version = 4")
