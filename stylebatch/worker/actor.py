@@ -9,12 +9,12 @@ import socket
 import threading
 import time
 import traceback
-from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from stylebatch.errors import UserError
 from stylebatch.extractors.weights import fetch, find_named_set, is_fetched
 from stylebatch.records import Event, RunFailed, WorkerJoined
+from stylebatch.system.files import default_cache_folder
 from stylebatch.worker.placing import check_place
 from stylebatch.worker.process import Inbox, Message, serve
 from stylebatch.worker.spec import WorkerSpec
@@ -57,9 +57,7 @@ class ActorWorker:
 
     def _serve(self, spec: WorkerSpec, folder: str) -> None:
         try:
-            with suppress(FileNotFoundError) if spec.is_apart else nullcontext():
-                os.chdir(folder)
-            placed = _placed(spec)
+            placed = _placed(_in_folder(spec, folder))
             check_place(spec.dataset, spec.run_id)
             _fetch_weights(placed)
             serve(placed, self._inbox, self._outbox.put, _tell_where)
@@ -75,6 +73,18 @@ class ActorWorker:
             self._outbox.put([RunFailed(spec.worker, traceback.format_exc(), is_ours=True)])
         finally:
             self._outbox.put(None)
+
+
+def _in_folder(spec: WorkerSpec, folder: str) -> WorkerSpec:
+    """Go where the driver is; a node without that folder may do where nothing of it is needed."""
+    try:
+        os.chdir(folder)
+    except FileNotFoundError:
+        if not spec.is_apart:
+            raise
+        if not spec.cache.is_absolute():
+            return replace(spec, cache=default_cache_folder())
+    return spec
 
 
 def _placed(spec: WorkerSpec) -> WorkerSpec:
