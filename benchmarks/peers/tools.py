@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from benchmarks.peers.watch import Watch, watched_by
 from benchmarks.setting.inputs import WEIGHTS
 from benchmarks.setting.judge import vgg19_features
+from stylebatch.device.tensors import to_pixels, to_tensor
 from stylebatch.pictures.images import Pixels
 
 # Of the shared weights: conv1_1 to conv3_4 with what stands between, to relu3_3.
@@ -141,10 +142,10 @@ class Tutorial(Peer):
             exec(compile(source, str(self.code), "exec"), {"__name__": "tutorial"})
 
     def to_image(self, pixels: Pixels) -> Tensor:
-        return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
+        return to_tensor(pixels)
 
     def to_pixels(self, image: Tensor) -> Pixels:
-        return _rounded(image[0] * 255)
+        return to_pixels(image)
 
 
 class NeuralStylePt(Peer):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylebatch.output.errors import LostOutputError, OutputHeldError, StoreRefusedError
+from stylebatch.output.json_lines import parse_mapping
 from stylebatch.output.layout import Dataset
 from stylebatch.output.store import LEASE_S, state_id
 from stylebatch.output.stored_tree import StoredTree
@@ -113,7 +114,7 @@ class Lease:
     def _look(self) -> tuple[StoredObject, dict[str, Any]]:
         """Return the object and what it says, in this order: who comes between is not replaced."""
         found = object_stores.head(self._url)
-        return found, _parsed(object_stores.read(self._url))
+        return found, parse_mapping(object_stores.read(self._url))
 
     def _encoded(self) -> bytes:
         return json.dumps(self._told | {"renewed": time.time()}).encode()
@@ -168,7 +169,7 @@ def check_not_elsewhere(tree: StoredTree, holder: Path) -> None:
         OSError: the store can't be asked.
     """
     try:
-        told = _parsed(tree.read(holder))
+        told = parse_mapping(tree.read(holder))
     except FileNotFoundError:
         return
     if told.get("state") != state_id(holder.parent):
@@ -192,17 +193,9 @@ def check_lease(tree: StoredTree, holder: Path, run_id: str) -> None:
         OSError: the store can't be asked.
     """
     try:
-        told = _parsed(tree.read(holder))
+        told = parse_mapping(tree.read(holder))
     except FileNotFoundError:
         told = {}
     if told.get("run_id") != run_id:
         found = "this run no longer holds the output"
         raise LostOutputError(tree.prefix, found, "", "run again")
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    try:
-        told = json.loads(data)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylebatch.errors import UserError
+from stylebatch.output.json_lines import read_mapping
 from stylebatch.output.layout import Dataset
 from stylebatch.output.lease import check_not_elsewhere
 from stylebatch.output.lock import putting_records
@@ -128,7 +129,8 @@ def fetch_records(dataset: Dataset) -> bool:
     tree = dataset.stored
     if tree is None:
         return False
-    before, known = _read(dataset), _read(dataset)
+    before = _read(dataset)
+    known = dict(before)
     there = {
         each.key.rpartition("/")[2]: each for each in object_stores.list_folder(tree.prefix)[0]
     }
@@ -239,10 +241,10 @@ def _told(path: Path, found: StoredObject, stat: tuple[int, int] | None = None) 
 
 
 def _read(dataset: Dataset) -> _Published:
+    told = read_mapping(dataset.published)
     try:
-        told = json.loads(files.read_bytes(dataset.published))
         return {path: each and _Known(*each) for path, each in told.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except TypeError:
         return {}
 
 

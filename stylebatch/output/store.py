@@ -1,6 +1,5 @@
 """An object store that an output is in, and the folder on this machine that goes with it."""
 
-import json
 import re
 import secrets
 from hashlib import blake2b
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylebatch.errors import UserError
+from stylebatch.output.json_lines import read_mapping
 from stylebatch.system import files
 
 # Beside the manifest, or where a command is called; below it a folder for each output.
@@ -85,9 +85,5 @@ def check_state(state: Path, store: Store) -> None:
 
 
 def _read(state: Path) -> dict[str, object]:
-    try:
-        told = json.loads(files.read_bytes(state / _NAME))
-    except (OSError, ValueError):
-        return {}
-    is_one = isinstance(told, dict) and isinstance(told.get("url"), str) and "lease_s" in told
-    return told if is_one else {}
+    told = read_mapping(state / _NAME)
+    return told if isinstance(told.get("url"), str) and "lease_s" in told else {}

@@ -148,18 +148,14 @@ def check(arch: str, recipe: Recipe, kind: tuple[torch.dtype, bool]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["float32", "masked-bfloat16"])
-@pytest.mark.parametrize("name", ["balanced", "matlab"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("balanced", "matlab") else pytest.mark.slow)
+        for name in RECIPES
+    ],
+)
 def test_a_recipe_s_whole_way_stays_on_the_device(
-    name: str, kind: tuple[torch.dtype, bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with fake_cuda(monkeypatch):
-        check("vgg19", recipe_on("vgg19", recipe_fields(name)), kind)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS, ids=["float32", "masked-bfloat16"])
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("balanced", "matlab")])
-def test_so_does_that_of_every_other(
     name: str, kind: tuple[torch.dtype, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with fake_cuda(monkeypatch):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from filelock import FileLock
+from support.old_ledgers import age
 from support.runs import (
     Ended,
     Small,
@@ -438,25 +439,6 @@ def test_a_pair_that_is_renamed_is_so_in_the_merged_metadata(small: Small) -> No
     assert {row["pair"] for row in small.metadata().values()} == {"renamed"}
 
 
-def _age(ledger: Path) -> None:
-    """Make a ledger one of the first version."""
-    assert len(MIGRATIONS) >= 2
-    # To use a connection in a `with` commits, and does not close it.
-    with closing(sqlite3.connect(ledger)) as connection, connection:
-        for (trigger,) in connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        ).fetchall():
-            connection.execute(f"DROP TRIGGER {trigger}")
-        for table in ("counts", "successors", "aside", "annotations"):
-            connection.execute(f"DROP TABLE {table}")
-        columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
-        for column in columns[columns.index("reason") + 1 :]:
-            connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        for column in ("ctime_ns", "inode", "etag"):
-            connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
-        connection.execute("PRAGMA user_version = 1")
-
-
 def _version(ledger: Path) -> int:
     with closing(sqlite3.connect(ledger)) as connection, connection:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -468,10 +450,10 @@ def test_ledgers_of_an_older_version_are_brought_up_to_date(
     small.run("--limit", "5")
     first = small.identities()
     whole, own = Dataset(small.out).ledger, Dataset(small.out, Shard(0, 2)).ledger
-    _age(whole)
+    age(whole, 1)
     small.run("--shard", "0/2")
     assert _version(whole) == len(MIGRATIONS)
-    _age(own)
+    age(own, 1)
     small.run("--shard", "1/2")
     merge(small)
     kept = small.identities()

@@ -1,17 +1,16 @@
 """Real runs with splits: what is made, where it stands, what is told of it, and what changes."""
 
 import shutil
-import sqlite3
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.old_ledgers import age
 from support.runs import Small, command, contents, copy_tree, lines, small_project
 from torchvision.datasets import ImageFolder
 
 from stylebatch.ledger.database import Database
-from stylebatch.ledger.schema import MIGRATIONS
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +129,9 @@ def test_a_set_from_before_keeps_its_train_images_and_is_told_otherwise(small: S
     assert small.run().code == 0
     before = small.images()
     assert {row["label"] for row in small.metadata().values()} == {"train", "val"}
-    _to_version_4(small.out / ".stylebatch/ledger.sqlite")
+    ledger = small.out / ".stylebatch/ledger.sqlite"
+    age(ledger, 4)
+    Database.open(ledger, read_only=True).close()
     copy_tree(small.root, small.root.with_name("kept"))
     del small.pair["split"]
     assert small.again() == set()
@@ -146,20 +147,6 @@ def test_a_set_from_before_keeps_its_train_images_and_is_told_otherwise(small: S
     assert old.images() == before
     assert old.stale() == set()
     assert {row["split"] for row in old.metadata().values()} == {None}
-
-
-def _to_version_4(path: Path) -> None:
-    """Take out of a ledger again what one of before has not."""
-    with sqlite3.connect(path) as connection:
-        for table in ("jobs", "successors", "aside"):
-            connection.execute(f"ALTER TABLE {table} DROP COLUMN split")
-        for name in ("ctime_ns", "inode", "etag"):
-            connection.execute(f"ALTER TABLE files DROP COLUMN {name}")
-        connection.execute("DROP TABLE annotations")
-        connection.execute("PRAGMA user_version = 4")
-    connection.close()
-    assert len(MIGRATIONS) > 4
-    Database.open(path, read_only=True).close()
 
 
 def test_no_image_of_a_validation_set_gets_in_whatever_the_pair_has(small: Small) -> None:
