@@ -91,9 +91,8 @@ class Judge:
         with torch.no_grad():
             targets = objective.targets(problem.content, statistics, strength, problem.mask)
             image = to_tensor(made).to(problem.content.device)
-            before, after = (
-                float(objective.losses(each, targets).style) for each in (problem.content, image)
-            )
+            before = float(targets["content_style"])
+            after = float(objective.losses(image, targets).style)
         closed = round_score(1 - after / before) if before > 0 else None
         return {"closed": closed, **pixel_scores(made, shown, chroma)}
 

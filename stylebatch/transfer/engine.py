@@ -91,20 +91,24 @@ class Engine:
         self._enter(entry, 0, self._budgets[0], start)
 
     def _enter(self, entry: Entry, level: int, budget: int, start: Tensor) -> None:
-        targets = self._targets(entry.problem, level)
+        targets = self._aim(entry, level)
         # Where the content stays nothing moves a pixel, and what it began as would be left there.
         start = compose(start, targets)
         batch = self._batch(level, entry.retried)
         entry.enter(level, budget)
         batch.admit(entry, start, targets)
 
-    def _targets(self, problem: Problem, level: int) -> Targets:
+    def _aim(self, entry: Entry, level: int) -> Targets:
+        """Return an image's targets on a level."""
+        problem = entry.problem
         size, device = self._sizes[level], self._objective.extractor.device
         content, mask = pyramid.shrink(problem.content.to(device), size), problem.mask
         if mask is not None:
             mask = pyramid.shrink(mask.to(device), size)
         statistics = problem.statistics[level]
-        return self._objective.targets(content, statistics, problem.strength, mask)
+        targets = self._objective.targets(content, statistics, problem.strength, mask)
+        entry.content_style = targets["content_style"]
+        return targets
 
     def progress(self) -> dict[Hashable, Underway]:
         """Return how far each image is, by key, as far as that has arrived."""
@@ -163,7 +167,7 @@ class Engine:
         assert self.running < self.capacity, "resume only where a slot is free"
         entry = entry_of(problem, suspended.numbers, len(self._sizes))
         batch = self._batch(entry.level, entry.retried)
-        batch.resume(entry, suspended.tensors, self._targets(problem, entry.level))
+        batch.resume(entry, suspended.tensors, self._aim(entry, entry.level))
 
     def _batch(self, level: int, is_retry: bool) -> Batch:
         if (level, is_retry) not in self._batches:
@@ -233,6 +237,7 @@ class Engine:
             self._between.append((entry, image))
         else:
             assert entry.kept is not None, "the first evaluation is kept if no other is"
+            assert entry.content_style is not None, "no image is in a slot without its targets"
             report.results.append(
                 Result(
                     entry.problem.key,
@@ -240,6 +245,7 @@ class Engine:
                     status,
                     entry.rows,
                     entry.kept,
+                    entry.content_style,
                     entry.restored,
                     entry.retried,
                 )

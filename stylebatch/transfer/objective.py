@@ -102,7 +102,7 @@ class Seen(NamedTuple):
 
     Attributes:
         content: as they are compared, (1, c, h, w), and what turns their distance into a loss.
-        own: its statistics, (1, rows, C), where targets lie between these and the style's.
+        own: its statistics, (1, rows, C).
     """
 
     content: Mapping[str, tuple[Tensor, Tensor]]
@@ -127,7 +127,7 @@ class Objective:
         strength: float,
         mask: Tensor | None = None,
     ) -> Targets:
-        """Return the targets of one image.
+        """Return the targets of one image, and as `content_style` the style loss of its content.
 
         Args:
             content: (1, 3, H, W) in [0, 1].
@@ -142,6 +142,7 @@ class Objective:
         found: Targets = {}
         if mask is not None:
             found["mask"], found["mask_content"] = mask, content
+        found["content_style"] = content.new_zeros(1)
         with torch.no_grad():
             for scaled in self._scales_of(content):
                 masks = {} if mask is None else self._style_masks(scaled, mask)
@@ -156,6 +157,8 @@ class Objective:
                     found |= self._style_targets(layer, given, scaled, seen, strength)
                     if layer in masks:
                         found[f"style_mask.{key}"] = masks[layer]
+                    lost = self._style_loss(layer, seen.own[layer], scaled, found)
+                    found["content_style"] = found["content_style"] + lost
         if self._is_axis and self.spec.tv_weight:
             found["tv_factor"] = content.new_full((1,), min(1.0, strength))
         return found
@@ -177,12 +180,10 @@ class Objective:
             features = extractor.feature_maps(layer, maps[layer])
             scale = loss_scale(self.spec.content_loss, features)
             content[layer] = extractor.content_maps(layer, maps[layer]), scale
-        own = {}
-        if self._is_axis:
-            own = {
-                layer: self._statistic(layer, maps[layer], scaled, masks.get(layer))
-                for layer in look.style
-            }
+        own = {
+            layer: self._statistic(layer, maps[layer], scaled, masks.get(layer))
+            for layer in look.style
+        }
         return Seen(content, own)
 
     def _maps_of(self, scaled: Scaled) -> dict[str, Tensor]:

@@ -101,6 +101,7 @@ class Result:
         rows: every evaluation, those of a first try that failed included.
         kept: the evaluation at which the image is the one given back; where the image after an
             update is kept, the one before that update.
+        content_style: the style loss of the content at the result's size, (1,), on its device.
         restored: whether it was ever sent back to its best point: for losses or gradients that were
             no numbers, a loss that climbed, or too many refused steps in a row.
         retried_with_adam: whether a first try failed.
@@ -111,6 +112,7 @@ class Result:
     status: Status
     rows: list[Row]
     kept: Row
+    content_style: Tensor
     restored: bool
     retried_with_adam: bool
 
@@ -123,6 +125,7 @@ class Entry:
         budget: evaluations on this level.
         started, done: of them, started by the host and arrived there.
         best, kept: the evaluations of this level's best point and of the one that is kept.
+        content_style: the content's style loss on this level, (1,), on its device.
         unspent: evaluations that the levels below have left.
     """
 
@@ -135,6 +138,7 @@ class Entry:
     rows: list[Row] = field(default_factory=list)
     best: Row | None = None
     kept: Row | None = None
+    content_style: Tensor | None = None
     unspent: int = 0
     restored: bool = False
     retried: bool = False

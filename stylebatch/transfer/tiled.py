@@ -119,7 +119,7 @@ class TiledObjective(Objective):
         if not self._is_cut(scaled.images):
             return super()._see(scaled, masks)
         kind, look, extractor = self.spec.content_loss, scaled.look, self.extractor
-        sums = self._no_sums(scaled, masks) if self._is_axis else {}
+        sums = self._no_sums(scaled, masks)
         maps_of_all, squares = dict[str, Tensor](), dict[str, Tensor]()
         for tile, maps in self._tiles(scaled, {*look.content, *sums}):
             for layer in look.content:

@@ -1,7 +1,5 @@
 """What a stylised image is worth: measured at work size, before it is committed."""
 
-from collections.abc import Sequence
-
 from stylebatch.device.canvas import Canvas, finish
 from stylebatch.device.content import Content
 from stylebatch.device.pixel_scores import pixel_scores
@@ -12,8 +10,8 @@ from stylebatch.transfer.problem import Row
 
 
 def score(
-    rows: Sequence[Row],
     kept: Row,
+    content_style: float,
     pixels: Pixels,
     content: Content,
     recipe: Recipe,
@@ -25,25 +23,13 @@ def score(
     size at which it was made.
 
     Args:
-        rows, kept: as in `Result`.
+        kept, content_style: as in `Result`.
         pixels: (h, w, 3), the result in 8 bits.
         style_chroma: the style's, as `Device.style_chroma` gives it.
     """
     height, width = pixels.shape[:2]
     canvas = Canvas(width, height, content.pixels, None, content.mask)
     made = finish(pixels, canvas, recipe)
-    is_from_content = dict(recipe.start_shares) == {"content": 1.0}
-    closed = closed_share(rows, kept, is_from_content=is_from_content)
+    # The share of the style distance that was closed; at strength 0 there is none.
+    closed = 1 - kept.style / content_style if content_style > 0 else None
     return {"closed": round_score(closed), **pixel_scores(made, content.pixels, style_chroma)}
-
-
-def closed_share(rows: Sequence[Row], kept: Row, *, is_from_content: bool) -> float | None:
-    """Return the share of the style distance that was closed: 1 - the result's / the photograph's.
-
-    None where the engine has not met the photograph at the result's size: it started from something
-    else, or at a coarser level; or where there was nothing to close.
-    """
-    first = rows[0]
-    if not is_from_content or first.level != kept.level or not first.style > 0:
-        return None
-    return 1 - kept.style / first.style

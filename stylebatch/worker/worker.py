@@ -295,7 +295,7 @@ class Worker(PlainWorker):
         reached("optimised")
         measure: Callable[[], Scores] = partial(
             score,
-            *(result.rows, result.kept, pixels, running.content, settings.recipe),
+            *(result.kept, float(result.content_style), pixels, running.content, settings.recipe),
             running.style_chroma,
         )
         acceptance = self._spec.acceptances.get(job.pair)

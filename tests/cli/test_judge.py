@@ -105,13 +105,16 @@ def test_a_cut_file_is_compared_with_that_part_of_the_photograph(small: Small) -
         assert 0 < float(row["closed"]) < 1
 
 
-def test_it_knows_what_was_closed_from_noise(small: Small) -> None:
-    small.pair["override"] |= {"start": "noise"}
+@pytest.mark.parametrize("start", [{"start": "noise"}, {"levels": 2}], ids=["noise", "coarse"])
+def test_what_was_closed_is_known_from_noise_and_from_a_coarser_level(
+    small: Small, start: dict[str, Any]
+) -> None:
+    small.pair["override"] |= start
     assert small.run().code == 0
     assert judge(small).code == 0
     for row in table(small).values():
-        assert row["closed_recorded"] == ""
         assert float(row["closed"]) < 1
+        assert float(row["closed_recorded"]) == pytest.approx(float(row["closed"]), abs=0.02)
 
 
 def test_the_table_tells_medians_and_the_worst_tenth_of_each_style(made: Small) -> None:

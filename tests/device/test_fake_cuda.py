@@ -136,7 +136,7 @@ def check(arch: str, recipe: Recipe, kind: tuple[torch.dtype, bool]) -> None:
     image = batch.retire(first)
     assert (image.device, image.dtype) == (torch.device(CUDA), torch.float32)
     assert batch.entries == [second]
-    batch.resume(first, state, started.engine._targets(first.problem, 0))
+    batch.resume(first, state, started.engine._aim(first, 0))
     batch.start()
     if len(started.engine.sizes) > 1:
         started.engine._promote(second, batch.retire(second))

@@ -1,6 +1,7 @@
 """The engine: slots, levels, budgets and outcomes; on a small real objective and on stubs."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -216,6 +217,20 @@ def test_an_engine_has_as_many_levels_as_the_longest_edge_asks_for(edge: int, wa
 
     assert len(sizes("noise", 128, edge)) == len(sizes("noise", edge, 128)) == wanted
     assert len(sizes("content", 128, edge)) == 1
+
+
+@pytest.mark.parametrize("start", ["content", "noise"])
+def test_the_content_s_style_loss_is_that_of_the_last_level(start: str) -> None:
+    objective = real_objective()
+    spec = solver(levels=2, steps=4, start=start)
+    given = real_problem(objective, 1, 2, (32, 32))
+    climb = Engine(objective, spec, 1, 32, 32)
+    result = run(climb, [given])[1]
+    # Where the first evaluation is of the content at that size.
+    single = Engine(objective, solver(levels=1, steps=1), 1, 32, 32)
+    at_once = run(single, [replace(given, statistics=given.statistics[1:])])[1]
+    assert float(result.content_style) == pytest.approx(at_once.rows[0].style, rel=1e-5)
+    assert float(at_once.content_style) == pytest.approx(at_once.rows[0].style, rel=1e-5)
 
 
 def test_a_coarse_level_that_changed_nothing_hands_the_content_on() -> None:

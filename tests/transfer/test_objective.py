@@ -197,6 +197,21 @@ def masked_terms(image: Tensor, mask: Tensor, spec: dict[str, Any]) -> dict[str,
     return {"total": content + style + tv, "content": content, "style": style, "tv": tv}
 
 
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("loss", ["relative", "mean"])
+def test_the_style_loss_of_the_content_is_that_of_the_formula(loss: str, is_masked: bool) -> None:
+    spec = {**SPEC, "style_loss": loss}
+    found = targets(spec, CONTENT, STYLE, 0.7, blob() if is_masked else None)["content_style"]
+    content = CONTENT.double()
+    wanted = (
+        masked_terms(content, blob(), spec)
+        if is_masked
+        else naive.terms(content, CONTENT, STYLE, spec, 0.7)
+    )
+    assert found.shape == (1,)
+    assert float(found) == pytest.approx(float(wanted["style"]), rel=1e-4)
+
+
 @pytest.mark.parametrize("loss", ["relative", "mean"])
 def test_under_a_mask_the_loss_and_its_slope_are_those_of_the_formula(loss: str) -> None:
     spec = {**SPEC, "style_loss": loss, "content_loss": loss}
