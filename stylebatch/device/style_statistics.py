@@ -106,7 +106,7 @@ def _stored_by_tiles(
     tile_px = auto_tile_px(extractor.reach_of(layer) for layer in layers)
     found: Statistics = {}
     with torch.no_grad():
-        sums = no_sums(extractor, statistic, layers, size, masks)
+        sums = no_sums(extractor, statistic, layers, size, masks, is_narrow=False)
         for tile, maps in run_tiles(extractor, image, layers, tile_px):
             add_tile(sums, tile, maps, masks)
         for layer, each in sums.items():

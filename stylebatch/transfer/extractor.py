@@ -10,7 +10,7 @@ from torch import Tensor
 from stylebatch.extractors.architectures import Architecture, Convolution, Layer, Pooling, Reach
 from stylebatch.transfer import frozen
 from stylebatch.transfer.losses import both_sides, gram_matrix
-from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, triangle, twice
+from stylebatch.transfer.reductions import MAX_NATIVE_CONVOLUTION, qr, twice
 
 PADDING_MODES = {"reflect": "reflect", "replicate": "replicate", "replicate_shallow": "replicate"}
 # Brings averages of rectified features back to about what the maximum gives (Crowson's
@@ -86,6 +86,7 @@ class Extractor:
             layer: head for layer, head in architecture.heads.items() if layer in self.taps
         }
         self._head_matrices: dict[str, Tensor] = {}
+        self._narrow_matrices: dict[str, tuple[Tensor, Tensor]] = {}
         self._narrow_heads: dict[str, Convolution] = {}
         for layer, head in self._heads.items():
             self._add_head(layer, head, *tensors[head.name])
@@ -94,8 +95,9 @@ class Extractor:
         # Of the layers' maps, which are float32.
         weight, bias = self._weights[head.name] = self._place(weight, bias, torch.float32)
         # (C, c + 1), the bias its last column.
-        self._head_matrices[layer] = torch.cat([weight.flatten(1), bias[:, None]], 1)
-        narrow = triangle(weight.flatten(1))[:, :, None, None]
+        matrix = self._head_matrices[layer] = torch.cat([weight.flatten(1), bias[:, None]], 1)
+        self._narrow_matrices[layer] = qr(matrix)
+        narrow = qr(weight.flatten(1))[1][:, :, None, None]
         part = replace(head, name=f"{head.name}.narrow", channels_out=len(narrow))
         self._narrow_heads[layer] = part
         self._weights[part.name] = self._place(narrow, bias.new_zeros(len(narrow)), torch.float32)
@@ -152,7 +154,9 @@ class Extractor:
         maps, part = maps.float(), self._narrow_heads.get(layer)
         return maps if part is None else self._convolve(part, maps)
 
-    def gram_matrix(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
+    def gram_matrix(
+        self, layer: str, maps: Tensor, mask: Tensor | None = None, *, is_narrow: bool = False
+    ) -> Tensor:
         """Return the Gram matrices, undivided, of a layer's feature maps: (B, c, h, w) → (B, C, C).
 
         Heads are linear: with F = H·f, f having a row of ones for the bias, F·Fᵀ is H·(f·fᵀ)·Hᵀ,
@@ -160,8 +164,9 @@ class Extractor:
 
         Args:
             mask: (B, 1, h, w), how much each position counts; all the same without it.
+            is_narrow: as `narrow_gram` would make them, (B, n, n).
         """
-        return self.gram_of(layer, self.sums(layer, maps, mask))
+        return self.gram_of(layer, self.sums(layer, maps, mask), is_narrow=is_narrow)
 
     def sums(
         self, layer: str, maps: Tensor, mask: Tensor | None = None, *, with_ones: bool = False
@@ -176,10 +181,21 @@ class Extractor:
         """
         return _weighted_gram(maps, mask, with_ones=with_ones or layer in self._heads)
 
-    def gram_of(self, layer: str, sums: Tensor) -> Tensor:
+    def gram_of(self, layer: str, sums: Tensor, *, is_narrow: bool = False) -> Tensor:
         """Return the Gram matrices, undivided, of a layer's feature maps with these sums."""
-        head = self._head_matrices.get(layer)
-        return sums if head is None else both_sides(head, sums)
+        if layer not in self._heads:
+            return sums
+        matrix = self._narrow_matrices[layer][1] if is_narrow else self._head_matrices[layer]
+        return both_sides(matrix, sums)
+
+    def narrow_gram(self, layer: str, gram: Tensor) -> Tensor:
+        """Return Gram matrices as far from each other as a layer's are: (B, C, C) → (B, n, n).
+
+        Of a head H = Q·R these are Qᵀ·G·Q: as G = H·S·Hᵀ, ‖G - A‖ = ‖R·S·Rᵀ - Qᵀ·A·Q‖ for any A
+        that is of maps of the same head, or of a mix of such.
+        """
+        found = self._narrow_matrices.get(layer)
+        return gram if found is None else both_sides(found[0].T.contiguous(), gram)
 
     def moments(self, layer: str, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return means and second moments E[ffᵀ] of a layer's feature maps: (B, C + 1, C).

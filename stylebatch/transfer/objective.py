@@ -167,6 +167,11 @@ class Objective:
     def _is_axis(self) -> bool:
         return self.spec.strength_acts_on == "statistics"
 
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether what is matched are matrices that may be turned: only their distances count."""
+        return self.spec.statistic == "gram" and self.spec.style_powers == (2,)
+
     def _style_masks(self, scaled: Scaled, mask: Tensor) -> dict[str, Tensor]:
         """Return a mask at the size of each style layer's maps."""
         return {
@@ -195,6 +200,8 @@ class Objective:
         spec, key = self.spec, at_scale(layer, scaled.look.scale)
         values = self._of_style(layer, given, scaled)
         scales = statistics.scales_of(spec.statistic, spec.style_loss, values)
+        if self._is_narrow:
+            values = self.extractor.narrow_gram(layer, values)
         if self._is_axis:
             # At 0 and at 1 the one or the other, bit by bit.
             values = torch.lerp(seen.own[layer], values, min(1.0, strength))
@@ -222,7 +229,8 @@ class Objective:
             return statistics.centre(extractor.moments(layer, maps, mask))
         if self.spec.statistic == "mean_std":
             return mean_std(extractor.feature_maps(layer, maps), mask)
-        return self._divided(layer, extractor.gram_matrix(layer, maps, mask), scaled, mask)
+        gram = extractor.gram_matrix(layer, maps, mask, is_narrow=self._is_narrow)
+        return self._divided(layer, gram, scaled, mask)
 
     def _divided(self, layer: str, gram: Tensor, scaled: Scaled, mask: Tensor | None) -> Tensor:
         if mask is not None:

@@ -100,14 +100,14 @@ def eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-def triangle(matrix: Tensor) -> Tensor:
-    """Return R of a matrix Q·R, the columns of Q orthonormal: (I, J) → (min(I, J), J).
+def qr(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Q and R of a matrix Q·R: (I, J) → (I, k), (k, J), k = min(I, J).
 
-    For all x, y: ‖M·x - M·y‖ = ‖R·x - R·y‖. By way of float64.
+    The columns of Q are orthonormal, so for all x, y: ‖M·x - M·y‖ = ‖R·x - R·y‖. By way of float64.
     """
     with _one_thread(matrix):
-        right: Tensor = torch.linalg.qr(matrix.double(), mode="r")[1]
-    return right.to(matrix)
+        columns, right = torch.linalg.qr(matrix.double())
+    return columns.to(matrix), right.to(matrix)
 
 
 @contextmanager

@@ -42,9 +42,11 @@ class TileSums(Protocol):
 class GramSums:
     """For Gram matrices, and for means and covariances."""
 
-    def __init__(self, extractor: Extractor, layer: str, statistic: str) -> None:
+    def __init__(
+        self, extractor: Extractor, layer: str, statistic: str, *, is_narrow: bool
+    ) -> None:
         self._extractor, self._layer = extractor, layer
-        self._is_of_moments = statistic in FROM_MOMENTS
+        self._is_of_moments, self._is_narrow = statistic in FROM_MOMENTS, is_narrow
         self._total: Tensor | None = None
 
     @property
@@ -62,7 +64,7 @@ class GramSums:
     def values(self, total: Tensor) -> Tensor:
         if self._is_of_moments:
             return statistics.centre(self._extractor.moments_of(self._layer, total))
-        return self._extractor.gram_of(self._layer, total)
+        return self._extractor.gram_of(self._layer, total, is_narrow=self._is_narrow)
 
 
 class SpreadSums:
@@ -131,14 +133,19 @@ def no_sums(
     layers: Iterable[str],
     size: tuple[int, int],
     masks: Mapping[str, Tensor],
+    *,
+    is_narrow: bool,
 ) -> dict[str, TileSums]:
     """Return what adds up layers of images of a size, before any tile is added.
 
     Args:
         masks: by layer, of the whole: (B, 1, h, w).
+        is_narrow: whether Gram matrices are to be narrow (`Extractor.narrow_gram`).
     """
     if statistic != "mean_std":
-        return {layer: GramSums(extractor, layer, statistic) for layer in layers}
+        return {
+            layer: GramSums(extractor, layer, statistic, is_narrow=is_narrow) for layer in layers
+        }
     found = dict[str, TileSums]()
     for layer in layers:
         positions = math.prod(extractor.map_size(layer, *size))

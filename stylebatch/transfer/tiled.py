@@ -228,7 +228,8 @@ class TiledObjective(Objective):
     def _no_sums(self, scaled: Scaled, masks: Mapping[str, Tensor]) -> dict[str, TileSums]:
         """Return the sums of a scale's style layers before any tile is added."""
         size, layers = size_of(scaled.images), scaled.look.style
-        return no_sums(self.extractor, self.spec.statistic, layers, size, masks)
+        kind, is_narrow = self.spec.statistic, self._is_narrow
+        return no_sums(self.extractor, kind, layers, size, masks, is_narrow=is_narrow)
 
     def _values(
         self, layer: str, sums: TileSums, total: Tensor, scaled: Scaled, mask: Tensor | None

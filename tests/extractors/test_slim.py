@@ -1,6 +1,7 @@
 """`slim` and the one before it: heads against wide maps, the shipped files, what they imitate."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ SPEC = ObjectiveSpec(
     content_weight=1.0,
     style_layers=dict.fromkeys(SLIM.style_layers, 1.0),
     style_loss="relative",
-    gram_divisor="cn",
+    gram_divisor="n",
     style_weight=10.0,
     layer_reduction="mean",
     tv_weight=0.0,
@@ -92,10 +93,30 @@ def test_content_maps_are_as_far_apart_as_the_wide_maps(arch: str) -> None:
         assert float((maps[0] - maps[1]).square().sum() / far) == pytest.approx(1, rel=1e-5)
 
 
-def test_an_objective_on_heads_is_the_formula_on_wide_maps() -> None:
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("arch", NAMES)
+def test_narrow_gram_matrices_are_as_far_apart_as_those_of_the_wide_maps(
+    arch: str, is_masked: bool
+) -> None:
+    images, network = naive.draw(2, 3, 37, 42), of(arch, LAYERS[arch])
+    maps, wide = network(images), wide_maps(images, arch)
+    for layer in LAYERS[arch]:
+        size = wide[layer].shape[-2:]
+        mask = naive.draw(2, 1, *size, seed=3) if is_masked else None
+        wanted = gram(wide[layer], mask)
+        found = network.gram_matrix(layer, maps[layer], mask, is_narrow=True)
+        assert found.shape[1] < wanted.shape[1]
+        assert relative_error(network.narrow_gram(layer, wanted.float()), found) < 1e-5
+        assert relative_error(found.norm(dim=(1, 2)), wanted.norm(dim=(1, 2))) < 1e-5
+        assert relative_error((found[0] - found[1]).norm(), (wanted[0] - wanted[1]).norm()) < 1e-4
+
+
+# Of fourth powers the entries themselves count.
+@pytest.mark.parametrize(("style_loss", "power"), [("relative", 2), ("mean", 2), ("mean", 4)])
+def test_an_objective_on_heads_is_the_formula_on_wide_maps(style_loss: str, power: int) -> None:
     image, content, style = naive.draw(3, 3, 24, 40).unsqueeze(1)
     network = of("slim", LAYERS["slim"])
-    objective = Objective(SPEC, network)
+    objective = Objective(replace(SPEC, style_loss=style_loss, style_powers=(power,)), network)
     targets = {layer: gram(wide_maps(style)[layer])[0] / (24 * 40) for layer in SLIM.style_layers}
     # For each position of its layer.
     for layer, scale in zip(SLIM.style_layers, (1, 4, 16), strict=True):
@@ -109,8 +130,11 @@ def test_an_objective_on_heads_is_the_formula_on_wide_maps() -> None:
     for layer in SLIM.style_layers:
         target = targets[layer].double()
         positions = found[layer][0, 0].numel()
-        distance = (gram(found[layer])[0] / positions - target).square().sum()
-        expected = expected + 10 / 3 * distance / target.square().sum()
+        distance = (gram(found[layer])[0] / positions - target).pow(power).sum()
+        # A fourth power times the square of what the matrices are divided by.
+        distance = distance * float(positions) ** (power - 2)
+        size = target.square().sum() if style_loss == "relative" else target.numel()
+        expected = expected + 10 / 3 * distance / size
     assert float(losses.total) == pytest.approx(float(expected.detach()), rel=1e-4)
     assert relative_error(gradient, torch.autograd.grad(expected, x)[0]) < 1e-4
 

@@ -20,8 +20,8 @@ from stylebatch.transfer.reductions import (
     dots_by_product,
     dots_pixels,
     max_abs_pixels,
+    qr,
     sum_pixels,
-    triangle,
 )
 
 pytestmark = pytest.mark.slow
@@ -172,11 +172,16 @@ def test_what_comes_through_heads_has_the_same_bits_in_any_batch(dtype: torch.dt
         maps = extractor(images)
         return torch.cat([extractor.gram_matrix(each, maps[each]).flatten(1) for each in maps], 1)
 
+    def narrow_grams(images: Tensor) -> Tensor:
+        maps = extractor(images)
+        found = [extractor.gram_matrix(each, maps[each], is_narrow=True) for each in maps]
+        return torch.cat([gram.flatten(1) for gram in found], 1)
+
     def contents(images: Tensor) -> Tensor:
         maps = extractor(images)
         return torch.cat([extractor.content_maps(each, maps[each]).flatten(1) for each in maps], 1)
 
-    for operation in (grams, contents):
+    for operation in (grams, narrow_grams, contents):
         assert_same_bits(with_gradient(operation), draw(5, 3, 32, 64), batches=(1, 2, 5))
 
 
@@ -250,17 +255,19 @@ def test_a_squared_distance_and_its_gradient_have_the_same_bits_in_any_batch(
     assert_same_bits(with_gradient(distance), draw(8, 48, 33, 50), batches=(1, 2, 3, 5, 8))
 
 
-def test_a_triangle_has_the_same_bits_with_any_threads_and_keeps_distances() -> None:
-    matrix, (x, y) = draw(256, 96), draw(2, 96)
-    found = []
+@pytest.mark.parametrize("shape", [(256, 96), (64, 97)], ids=str)
+def test_q_and_r_have_the_same_bits_with_any_threads(shape: tuple[int, int]) -> None:
+    matrix, found = draw(*shape), []
     for threads in THREADS:
         torch.set_num_threads(threads)
-        found.append(triangle(matrix))
+        found.append(qr(matrix))
         assert torch.get_num_threads() == threads
-    assert torch.equal(*found)
-    assert found[0].shape == (96, 96)
-    near, far = (each.double() @ (x - y).double() for each in (found[0], matrix))
-    assert float(near.norm()) == pytest.approx(float(far.norm()), rel=1e-6)
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    columns, right = (each.double() for each in found[0])
+    assert right.shape == (min(shape), shape[1])
+    assert torch.allclose(columns @ right, matrix.double(), atol=1e-6)
+    assert torch.allclose(columns.T @ columns, torch.eye(min(shape)).double(), atol=1e-6)
 
 
 def test_total_variation_and_its_gradient_have_the_same_bits_in_any_batch() -> None:
