@@ -50,7 +50,12 @@ def main() -> None:
             pixels, style = square(path, options.size), style_of(shared, name)
             for history in options.history:
                 settings = settings_of(
-                    shared, size_px=options.size, steps=steps, tolerance=0, history=history
+                    shared,
+                    size_px=options.size,
+                    steps=steps,
+                    tolerance=0,
+                    levels=1,
+                    history=history,
                 )
                 settings = replace(settings, precision=options.precision)
                 losses = descend(device, settings, pixels, style)

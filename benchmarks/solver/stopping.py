@@ -6,6 +6,7 @@
 Each photograph (styles by turns, `balanced` on VGG-19 to conv3_3) runs its whole budget once. Where
 a tolerance would have stopped it is told by the package's own bookkeeping over the same losses;
 what it would have handed back then is judged as it would be saved, in float32, like the end's.
+Counted are the evaluations at full size.
 """
 
 import argparse
@@ -32,9 +33,14 @@ TOLERANCES = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02)
 
 
 class Stop(NamedTuple):
-    """Where one image stopped: evaluations, and its judged loss over the full budget's."""
+    """Where one image stopped: its judged loss over the full budget's.
+
+    Attributes:
+        evaluations, most: at full size, made and possible.
+    """
 
     evaluations: int
+    most: int
     loss_ratio: float
 
 
@@ -66,7 +72,7 @@ def main() -> None:
                 if evaluation not in losses:
                     losses[evaluation] = judged(pair, images[evaluation - 1])
             ratio = losses[stop] / losses[len(rows)]
-            stops.setdefault(tolerance, []).append(Stop(stop, ratio))
+            stops.setdefault(tolerance, []).append(Stop(stop, len(rows), ratio))
     report(options.size, spec, stops)
 
 
@@ -82,28 +88,30 @@ def spec_of(pair: Pair) -> SolverSpec:
 def run_whole(
     pair: Pair, spec: SolverSpec, precision: torch.dtype
 ) -> tuple[list[Row], list[Tensor]]:
-    """Return the rows of a whole budget, and what would be handed back after each."""
+    """Return a whole budget's rows at full size, and what would be handed back after each."""
     objective = objective_in(pair.settings, precision)
     engine = Engine(objective, replace(spec, tolerance=0.0), 1, pair.edge, pair.edge)
-    engine.admit(Problem(pair.name, pair.content, (pair.statistics,)))
+    statistics = tuple(pair.statistics_at(edge) for edge, _ in engine.sizes)
+    engine.admit(Problem(pair.name, pair.content, statistics))
     rows: list[Row] = []
     images: list[Tensor] = []
     while engine.running:
         report = engine.step()
         rows.extend(row for _, row in report.rows)
         images.extend(snapshot.image for snapshot in report.snapshots)
-    return rows, images
+    first = sum(engine.budgets[:-1])
+    return rows[first:], images[first:]
 
 
 def find_stop(spec: SolverSpec, rows: Sequence[Row]) -> int:
-    """Return the evaluation after which the package stops at these losses."""
+    """Return after how many of these evaluations the package stops."""
     book = Bookkeeping(spec, len(rows), len(rows), 1, torch.zeros(0))
     book.admit(0, len(rows))
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         accepted = torch.tensor([row.accepted])
         verdict = book.note(torch.tensor([row.total]), accepted, torch.ones_like(accepted))
         if STATUSES[int(verdict.status)] is not None:
-            return row.evaluation
+            return number
     return len(rows)
 
 
@@ -117,7 +125,8 @@ def judged(pair: Pair, image: Tensor) -> float:
 def report(size: int, spec: SolverSpec, stops: dict[float, list[Stop]]) -> None:
     """Print what each tolerance saves and costs."""
     count = len(next(iter(stops.values())))
-    print(f"\n{count} photographs at {size} px, window {spec.window}, {spec.steps} at most")
+    most = next(iter(stops.values()))[0].most
+    print(f"\n{count} photographs at {size} px, window {spec.window}, {most} at most")
     print(
         f"{'tolerance':>10}{'mean':>7}{'saved':>7}{'median loss':>13}{'95 of 100':>11}{'worst':>8}"
     )
@@ -126,7 +135,7 @@ def report(size: int, spec: SolverSpec, stops: dict[float, list[Stop]]) -> None:
         excess = [100 * (stop.loss_ratio - 1) for stop in found]
         mark = "  balanced's" if tolerance == spec.tolerance else ""
         print(
-            f"{tolerance:>10}{mean:>7.1f}{100 * (1 - mean / spec.steps):>6.0f}%"
+            f"{tolerance:>10}{mean:>7.1f}{100 * (1 - mean / most):>6.0f}%"
             f"{np.median(excess):>+12.2f}%{np.percentile(excess, 95):>+10.2f}%"
             f"{max(excess):>+7.2f}%{mark}"
         )

@@ -77,9 +77,7 @@ class Extractor:
             for layer in self._operations
             for part in layer.convolutions
         }
-        self._branches = {
-            layer: part for layer, part in architecture.branches.items() if layer in self.taps
-        }
+        self._branches = {x: part for x, part in architecture.branches.items() if x in self.taps}
         for part in self._branches.values():
             self._weights[part.name] = self._place(*tensors[part.name], dtype)
         self._heads = {

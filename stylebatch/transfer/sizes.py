@@ -4,11 +4,18 @@ from collections.abc import Sequence
 
 # Statistics that are made of means and second moments, which are what is cached, blended, averaged.
 FROM_MOMENTS = frozenset({"mean_covariance", "wasserstein"})
-# From here on a coarser level first pays, but only where the start is not the content: measured at
-# 192 px from noise, at 128 and 512 px from the content (docs/lab/solver.md).
+# From here on a coarser level first pays where the style is matched on one scale, but only where
+# the start is not the content: measured at 192 px from noise, at 128 and 512 px from the content
+# (docs/lab/solver.md).
 AUTO_TWO_LEVELS_FROM_PX = 192
 # Of all evaluations, what each coarse level gets.
 COARSE_SHARE = 1 / 8
+# Where all levels are used: the longest edge of the coarsest, and of all evaluations what a level
+# of half the size gets, one of a quarter, and each below; all together no more than a third, and
+# none so few that nothing moves.
+ALL_LEVELS_TO_PX = 32
+ALL_SHARES = (0.04, 0.08, 0.15)
+FEWEST_EVALUATIONS = 3
 SMALLEST_EDGE_PX = 16
 
 
@@ -23,9 +30,11 @@ def num_levels(
     """Return how many levels an image of this size gets; the coarsest keeps 16 px an edge.
 
     `auto`: one from the content; else two from 192 px at the longest edge, and one more for each
-    doubling from there.
+    doubling from there. `all`: the longest edge of the coarsest keeps 32 px.
     """
-    if asked != "auto":
+    if asked == "all":
+        wanted = max(1, (max(height, width) // ALL_LEVELS_TO_PX).bit_length())
+    elif asked != "auto":
         wanted = int(asked)
     elif is_from_content:
         wanted = 1
@@ -42,13 +51,30 @@ def level_sizes(levels: int, height: int, width: int) -> list[tuple[int, int]]:
     return [(round(height / scale), round(width / scale)) for scale in scales]
 
 
-def level_budgets(levels: int, steps: int) -> list[int]:
-    """Share the evaluations out: an eighth to each coarse level, the rest to the finest.
+def level_budgets(asked: str | int, levels: int, steps: int) -> list[int]:
+    """Share the evaluations out, coarsest first: what the coarse levels don't get is the finest's.
 
-    A level that stops early leaves its rest to the finest (`Engine`).
+    An eighth to each coarse level; of `all` fewer to those that cost more, and with too few
+    evaluations for all of them the coarsest are left out. A level that stops early leaves its rest
+    to the finest (`Engine`).
     """
-    coarse = max(1, min(steps // levels, round(COARSE_SHARE * steps)))
-    return [coarse] * (levels - 1) + [steps - coarse * (levels - 1)]
+    if asked != "all":
+        coarse = [max(1, min(steps // levels, round(COARSE_SHARE * steps)))] * (levels - 1)
+    else:
+        coarse = _shares_of_all(levels - 1, steps)
+    return [*coarse, steps - sum(coarse)]
+
+
+def _shares_of_all(most: int, steps: int) -> list[int]:
+    """Return the evaluations of so many coarse levels at most, coarsest first."""
+    shares = [*ALL_SHARES, *[ALL_SHARES[-1]] * most][:most]
+    found: list[int] = []
+    for share in shares:
+        budget = max(FEWEST_EVALUATIONS, round(share * steps))
+        if 3 * (sum(found) + budget) > steps:
+            break
+        found.insert(0, budget)
+    return found
 
 
 def first_pass_size(
@@ -91,8 +117,8 @@ def levels_of(
         # An image too small for a second size: it gets what it would without.
         return [(height, width)], [steps]
     wanted = num_levels(asked, height, width, smallest_px, is_from_content=is_from_content)
-    levels = min(wanted, steps)
-    return level_sizes(levels, height, width), level_budgets(levels, steps)
+    budgets = level_budgets(asked, min(wanted, steps), steps)
+    return level_sizes(len(budgets), height, width), budgets
 
 
 def at_scale(layer: str, scale: int) -> str:

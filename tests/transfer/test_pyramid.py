@@ -22,6 +22,18 @@ def test_auto_has_one_level_where_the_start_is_the_content() -> None:
     assert num_levels(3, 2048, 2048, is_from_content=True) == 3
 
 
+@pytest.mark.parametrize("is_from_content", [False, True])
+@pytest.mark.parametrize(
+    ("edge", "wanted"), [(31, 1), (63, 1), (64, 2), (127, 2), (128, 3), (256, 4), (1024, 6)]
+)
+def test_all_levels_go_down_to_32_px_at_the_longest_edge(
+    edge: int, wanted: int, is_from_content: bool
+) -> None:
+    assert num_levels("all", edge, edge, is_from_content=is_from_content) == wanted
+    # At the shortest no less than 16.
+    assert num_levels("all", edge, 31, is_from_content=is_from_content) == 1
+
+
 def test_as_many_levels_as_asked_for_but_the_coarsest_keeps_16_px() -> None:
     assert num_levels(3, 64, 200) == 3
     assert num_levels(4, 64, 200) == 3
@@ -30,9 +42,9 @@ def test_as_many_levels_as_asked_for_but_the_coarsest_keeps_16_px() -> None:
 
 
 def test_a_coarse_level_gets_an_eighth_of_the_evaluations() -> None:
-    assert level_budgets(1, 100) == [100]
-    assert level_budgets(3, 80) == [10, 10, 60]
-    assert level_budgets(2, 3) == [1, 2]
+    assert level_budgets("auto", 1, 100) == [100]
+    assert level_budgets(3, 3, 80) == [10, 10, 60]
+    assert level_budgets(2, 2, 3) == [1, 2]
 
 
 def test_each_level_is_half_the_next_and_the_last_is_the_image_itself() -> None:
@@ -41,10 +53,34 @@ def test_each_level_is_half_the_next_and_the_last_is_the_image_itself() -> None:
     assert level_sizes(1, 45, 33) == [(45, 33)]
 
 
+@pytest.mark.parametrize(
+    ("levels", "steps", "wanted"),
+    [
+        (1, 100, [100]),
+        (2, 100, [4, 96]),
+        (4, 100, [15, 8, 4, 73]),
+        # No more than a third, and at least three on each: the coarsest are left out.
+        (5, 100, [15, 8, 4, 73]),
+        (4, 30, [4, 3, 3, 20]),
+        (4, 12, [3, 9]),
+        (4, 9, [3, 6]),
+        (4, 8, [8]),
+        (3, 1, [1]),
+    ],
+)
+def test_of_all_levels_each_gets_fewer_evaluations_than_the_cheaper_one_below(
+    levels: int, steps: int, wanted: list[int]
+) -> None:
+    assert level_budgets("all", levels, steps) == wanted
+
+
+@pytest.mark.parametrize("asked", ["auto", "all"])
 @pytest.mark.parametrize(("levels", "steps"), [(1, 7), (2, 7), (3, 20), (3, 3), (4, 101)])
-def test_budgets_add_up_to_the_steps_and_the_finest_has_the_most(levels: int, steps: int) -> None:
-    budgets = level_budgets(levels, steps)
-    assert len(budgets) == levels
+def test_budgets_add_up_to_the_steps_and_the_finest_has_the_most(
+    levels: int, steps: int, asked: str
+) -> None:
+    budgets = level_budgets(asked, levels, steps)
+    assert len(budgets) == levels or (asked == "all" and len(budgets) < levels)
     assert sum(budgets) == steps
     assert min(budgets) >= 1
     assert budgets[-1] == max(budgets)
