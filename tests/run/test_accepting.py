@@ -112,14 +112,20 @@ def test_closed_is_what_the_loss_log_says(plain: Small) -> None:
         assert row["closed"] == pytest.approx(wanted, abs=1e-4)
 
 
-def test_from_noise_nothing_is_known_of_what_was_closed(small: Small) -> None:
+def test_what_was_closed_from_noise_counts_as_well(small: Small) -> None:
     small.pair["override"] |= {"start": "noise"}
+    assert small.run().code == 0
+    for row in small.metadata().values():
+        assert row["closed"] is not None
+        assert row["closed"] < 0.99
+        assert row["accepted"] is True
+        assert row["ssim"] is not None
     accept(small, closed=[0.99, None])
-    assert small.run("--limit", "1").code == 0
-    (row,) = small.metadata().values()
-    assert row["closed"] is None
-    assert row["accepted"] is True
-    assert row["ssim"] is not None
+    small.out = small.root / "second"
+    small.document["output"] = "second"
+    small.run("--limit", "1")
+    assert small.summary()["rejected"] == 1
+    assert small.metadata() == {}
 
 
 def test_a_score_is_of_the_picture_as_its_file_is(small: Small) -> None:
