@@ -11,7 +11,7 @@ from stylebatch.device.device import Device
 from stylebatch.device.pixel_scores import pixel_scores
 from stylebatch.device.planned_file import read_planned
 from stylebatch.device.tensors import to_tensor
-from stylebatch.output.acceptance import Scores, round_score
+from stylebatch.output.acceptance import Scores, closed_share
 from stylebatch.pictures.images import Pixels, decode, upright_size
 from stylebatch.pictures.sizes import cut_centre, resize
 from stylebatch.recipes import Settings
@@ -93,8 +93,7 @@ class Judge:
             image = to_tensor(made).to(problem.content.device)
             before = float(targets["content_style"])
             after = float(objective.losses(image, targets).style)
-        closed = round_score(1 - after / before) if before > 0 else None
-        return {"closed": closed, **pixel_scores(made, shown, chroma)}
+        return {"closed": closed_share(before, after), **pixel_scores(made, shown, chroma)}
 
     def _score_recolored(self, made: Pixels, job: Job, settings: Settings) -> Scores:
         """Return the scores of a colour transfer, which is as large as its file."""

@@ -124,6 +124,15 @@ def tries_of(reason: str) -> list[Try]:
     ]
 
 
+def closed_share(before: float, after: float) -> float | None:
+    """Return the share of a style distance that was closed; None where there was none to close.
+
+    Args:
+        before, after: style losses of the photograph and of its image.
+    """
+    return round_score(1 - after / before) if before > 0 else None
+
+
 def round_score(score: float | None) -> float | None:
     """Return a score as it is recorded."""
     return None if score is None else round(score, DECIMALS)

@@ -3,7 +3,7 @@
 from stylebatch.device.canvas import Canvas, finish
 from stylebatch.device.content import Content
 from stylebatch.device.pixel_scores import pixel_scores
-from stylebatch.output.acceptance import Scores, round_score
+from stylebatch.output.acceptance import Scores, closed_share
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Recipe
 from stylebatch.transfer.problem import Row
@@ -30,6 +30,5 @@ def score(
     height, width = pixels.shape[:2]
     canvas = Canvas(width, height, content.pixels, None, content.mask)
     made = finish(pixels, canvas, recipe)
-    # The share of the style distance that was closed; at strength 0 there is none.
-    closed = 1 - kept.style / content_style if content_style > 0 else None
-    return {"closed": round_score(closed), **pixel_scores(made, content.pixels, style_chroma)}
+    closed = closed_share(content_style, kept.style)
+    return {"closed": closed, **pixel_scores(made, content.pixels, style_chroma)}
