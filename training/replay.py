@@ -33,7 +33,8 @@ class Replay:
         self._student, self._rng, self._count = student, rng, count
         self._photographs, self._paintings = photographs, paintings
         self.images: list[Tensor] = []
-        changes = {"steps": SNAPSHOTS[-1], "tolerance": 0, "progress_at": SNAPSHOTS}
+        # One level: what is looked at lies on the way of the size that is shown to the student.
+        changes = {"steps": SNAPSHOTS[-1], "levels": 1, "tolerance": 0, "progress_at": SNAPSHOTS}
         self._recipe = recipe_on(SLIM.name, {**recipe_fields("balanced"), **changes})
 
     def make(self) -> None:
