@@ -12,6 +12,8 @@ LOCKS ?= locks
 TORCH := torch==2.14.1 torchvision==0.29.1
 # The tests that take a minute or two.
 QUICK := -m "not slow and not long"
+# A process for each core, but each takes up to 3 GB; the tests of one file stay together.
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml Makefile tools/install.py $(if $(LOCKS),$(wildcard $(LOCKS)/*.txt))
@@ -31,14 +33,14 @@ demo: $(VENV)/.installed ## photographs, styles and a manifest to try, in demo/
 	@$(BIN)/stylebatch demo demo
 
 test: $(VENV)/.installed-dev ## every test: what CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 # Minutes, as clusters start and end: without Ray `make test` skips these.
 test-ray: $(VENV)/.installed-ray ## the tests on real Ray clusters of this machine
 	$(BIN)/python -m pytest tests/run/test_ray.py tests/run/test_ray_autoscaler.py
 
 quick: lint ## check a change: lint and every test that is not slow
-	$(BIN)/python -m pytest $(QUICK)
+	$(BIN)/python -m pytest $(QUICK) $(TOGETHER)
 
 # Hundreds of killed processes, full disks, jumping clocks: minutes. `make test` runs a sample.
 fault-test: $(VENV)/.installed-dev ## many killed runs and full disks
@@ -79,7 +81,7 @@ test-lowest: $(VENV)-uv/bin/uv ## the quick tests in the oldest versions that ar
 	@echo "installing torch and the rest: a few minutes, some GB"
 	@$(LOWEST)/bin/pip install -qq --disable-pip-version-check -r $(LOWEST)/lowest.txt
 	@$(LOWEST)/bin/pip install -qq --no-deps --no-build-isolation --editable .
-	$(LOWEST)/bin/python -m pytest $(QUICK)
+	$(LOWEST)/bin/python -m pytest $(QUICK) $(TOGETHER)
 	rm -rf $(LOWEST)
 
 # Locks the newest versions. A requirements file with hashes and not uv's own lock: pip, which every

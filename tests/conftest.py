@@ -31,10 +31,15 @@ _scratch = Path(tempfile.mkdtemp(prefix="stylebatch-tests-"))
 
 def pytest_configure() -> None:
     """Set the environment before any test module, and what it imports, can read it."""
+    _take_own_cores()
     home = _scratch / "the-home-directory-is-off-limits-in-tests"
     home.touch()  # a file: whatever is looked for or made below it raises
     os.environ["HOME"] = str(home)
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "TORCH_HOME"):
+        os.environ.pop(name, None)
+    # Whoever starts tests, or starts several processes of them, may set a terminal's size here:
+    # those that tests open have their own.
+    for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
     os.environ.update(_OFFLINE)
     os.environ.update({name: str(_scratch / name.lower()) for name in _FOLDERS})
@@ -45,6 +50,18 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("any")
     socket.socket.__init__ = _init_local_socket  # type: ignore[assignment, method-assign]
     socket.getaddrinfo = _refuse
+
+
+def _take_own_cores() -> None:
+    """Of several processes that test at once, keep to cores that no other one uses.
+
+    Threads of two that share cores wait for each other, and several times as long.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[int(worker[2:]) :: count] or cores)
 
 
 def _let_ctrl_c_reach_what_is_started() -> None:
