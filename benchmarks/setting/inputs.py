@@ -49,10 +49,12 @@ def check_shared(shared: Path) -> Path:
     return shared
 
 
-def settings_of(shared: Path, **changes: Any) -> Settings:
-    """Return `balanced` with other fields, on the real weights."""
-    recipe = recipe_on("vgg19", {**recipe_fields("balanced"), **changes})
-    weights = find_weights("vgg19", str(shared / WEIGHTS), shared)
+def settings_of(
+    shared: Path, name: str = "balanced", arch: str = "vgg19", **changes: Any
+) -> Settings:
+    """Return a recipe with other fields, on the real VGG-19 or on weights that are shipped."""
+    recipe = recipe_on(arch, {**recipe_fields(name), **changes})
+    weights = find_weights(arch, str(shared / WEIGHTS) if arch == "vgg19" else None, shared)
     digest = layers_digest(weights, recipe.layers)
     return make_settings(recipe, weights, digest, "auto")
 
@@ -97,6 +99,20 @@ def problems_of(
         )
         for key, pixels in enumerate(images)
     ]
+
+
+def full_engine(
+    settings: Settings, shared: Path, cache: Path, edge: int, images: int, warm_up: int
+) -> Engine:
+    """Return an engine on the CPU with squares in all its slots, past its first evaluations."""
+    device = Device("cpu", shared, cache)
+    engine = device.engine(settings, images, edge, edge)
+    squares = [square(path, edge) for path in photograph_paths(shared, images)]
+    for problem in problems_of(device, settings, engine, squares, style_of(shared, STYLE)):
+        engine.admit(problem)
+    for _ in range(warm_up):
+        engine.step()
+    return engine
 
 
 def style_pixels(path: Path, edge: int) -> Pixels:

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.solver.ways import Way
 
 TEXTBOOK, SCIPY = "textbook", "SciPy L-BFGS-B"
-OURS, OURS_FLOAT32 = "ours", "ours, float32"
+OURS, OURS_FLOAT32, ONE_LEVEL = "ours", "ours, float32", "ours, one level"
 TEXTBOOK_BUDGET, SCIPY_BUDGET = 300, 100
 
 

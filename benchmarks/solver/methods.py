@@ -142,14 +142,23 @@ def run_ours(pair: Pair, budget: int, watch: Watch) -> None:
     _run_engine(pair, budget, watch, choose_precision("auto", "cpu"))
 
 
+def run_ours_on_one_level(pair: Pair, budget: int, watch: Watch) -> None:
+    """The same without its coarser levels."""
+    _run_engine(pair, budget, watch, choose_precision("auto", "cpu"), levels=1)
+
+
 def run_ours_float32(pair: Pair, budget: int, watch: Watch) -> None:
     """The same in float32: the gain that is not bfloat16's."""
     _run_engine(pair, budget, watch, torch.float32)
 
 
-def _run_engine(pair: Pair, budget: int, watch: Watch, precision: torch.dtype) -> None:
+def _run_engine(
+    pair: Pair, budget: int, watch: Watch, precision: torch.dtype, **changes: object
+) -> None:
     settings = pair.settings
-    recipe = settings.recipe.model_copy(update={"steps": budget, "progress_every": 1})
+    recipe = settings.recipe.model_copy(
+        update={"steps": budget, "progress_every": 1} | changes,
+    )
     spec = solver_spec(recipe, settings.weights.normalisation)
     engine = Engine(objective_in(settings, precision), spec, 1, pair.edge, pair.edge)
     seed = 0 if pair.start_name == "noise" else None
@@ -168,5 +177,6 @@ METHODS: dict[str, tuple[Callable[[Pair, int, Watch], None], int]] = {
     "Adam": (run_adam, 100),
     # As far as the textbook loop gets at its best.
     "ours": (run_ours, 150),
+    "ours, one level": (run_ours_on_one_level, 150),
     "ours, float32": (run_ours_float32, 150),
 }

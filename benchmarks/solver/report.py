@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.solver.figures import (
+    ONE_LEVEL,
     OURS,
     OURS_FLOAT32,
     SCIPY,
@@ -25,6 +26,8 @@ from benchmarks.solver.methods import METHODS
 from benchmarks.solver.ways import Way
 
 AT = (10, 15, 25, 35, 50, 75, 100, 150, 200, 300)
+# Where ours is held against itself on one level.
+LEVELS_AT = (10, 15, 20, 30, 50, 75, 100)
 STARTS = {"content": "from the content image", "noise": "from noise"}
 PARTS: dict[str, Callable[[Gain], float | None]] = {
     "× less time": lambda gain: gain.time,
@@ -47,6 +50,7 @@ def print_report(ways: list[Way], plots: Path | None) -> None:
         print_stops(of_setting)
         print_losses(of_setting)
         print_gains(of_setting)
+        print_gains_of_levels(of_setting)
         if plots:
             # Only plots need matplotlib.
             from benchmarks.solver.plots import plot_setting
@@ -163,7 +167,7 @@ def print_goal(title: str, goals: dict[str, Goal], theirs: Pairs, ways: Ways) ->
             for pair, way in ways[method].items()
             if pair in goals
         ]
-        for method in (OURS, OURS_FLOAT32)
+        for method in (OURS, ONE_LEVEL, OURS_FLOAT32)
         if method in ways
     }
     columns = {method: gains for method, gains in columns.items() if gains}
@@ -179,6 +183,28 @@ def print_goal(title: str, goals: dict[str, Goal], theirs: Pairs, ways: Ways) ->
     reached = [sum(gain.evaluations > 0 for gain in gains) for gains in columns.values()]
     cells = [f"{n} of {len(each)}" for n, each in zip(reached, columns.values(), strict=True)]
     print_quotients("pairs that get there", cells)
+
+
+def print_gains_of_levels(ways: Ways) -> None:
+    """Print how much sooner ours is, with its coarser levels, where it gets without."""
+    ours, without = ways.get(OURS, {}), ways.get(ONE_LEVEL, {})
+    pairs = [pair for pair in without if pair in ours]
+    if not pairs:
+        return
+    print(
+        "\n× less time with coarser levels than on one, until its loss after so many evaluations:"
+    )
+    print(f"median (lowest–highest) of {len(pairs)} pairs; a pair that never gets there is 0\n")
+    budget = budget_of(list(without.values()))
+    for evaluation in LEVELS_AT:
+        times = []
+        for pair in pairs:
+            loss = loss_at(without[pair], evaluation, budget)
+            if loss is not None:
+                goal = Goal(loss, evaluation)
+                times.append(gain_of(goal, without[pair], ours[pair], None).time)
+        if cell := describe_part(times):
+            print_quotients(f"after {evaluation}", [cell])
 
 
 def print_quotients(name: str, cells: Iterable[str]) -> None:

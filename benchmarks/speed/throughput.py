@@ -18,20 +18,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.setting.inputs import (
-    STYLE,
-    add_shared_option,
-    check_shared,
-    photograph_paths,
-    problems_of,
-    settings_of,
-    square,
-    style_of,
-)
+from benchmarks.setting.inputs import add_shared_option, check_shared, full_engine, settings_of
 from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.timing import describe_repeats, time_by_turns
 from stylebatch.device.choice import choose_precision
-from stylebatch.device.device import Device
 from stylebatch.system.cores import usable_cores
 from stylebatch.transfer.engine import Engine
 
@@ -62,8 +52,11 @@ def main() -> None:
 def print_batches(shared: Path, clock: Callable[[], float], repeats: int, evaluations: int) -> None:
     """Print a line a shape and batch size: ms per evaluation of one image."""
     cases = [(edge, size) for edge, sizes in BATCHES.items() for size in sizes]
+    settings = settings_of(shared, steps=100_000, tolerance=0.0, levels=1)
     with tempfile.TemporaryDirectory(prefix="stylebatch-throughput-") as cache:
-        engines = {case: full_engine(shared, Path(cache), *case) for case in cases}
+        engines = {
+            case: full_engine(settings, shared, Path(cache), *case, WARM_UP) for case in cases
+        }
     acts = {case: steps_of(engine, evaluations) for case, engine in engines.items()}
     times = time_by_turns(acts, repeats, clock=clock)
     print(f"\n{'shape':<10}{'images':>7}{'pixels':>9}   ms per evaluation and image")
@@ -71,19 +64,6 @@ def print_batches(shared: Path, clock: Callable[[], float], repeats: int, evalua
         each_ms = [1000 * one / evaluations / size for one in seconds]
         figure = describe_repeats(each_ms, 1)
         print(f"{f'{edge}x{edge}':<10}{size:>7}{edge * edge * size:>9}   {figure}", flush=True)
-
-
-def full_engine(shared: Path, cache: Path, edge: int, size: int) -> Engine:
-    """Return an engine of `balanced` with all its slots in use, past its first evaluations."""
-    settings = settings_of(shared, steps=100_000, tolerance=0.0, levels=1)
-    device = Device("cpu", shared, cache)
-    engine = device.engine(settings, size, edge, edge)
-    images = [square(path, edge) for path in photograph_paths(shared, size)]
-    for problem in problems_of(device, settings, engine, images, style_of(shared, STYLE)):
-        engine.admit(problem)
-    for _ in range(WARM_UP):
-        engine.step()
-    return engine
 
 
 def steps_of(engine: Engine, evaluations: int) -> Callable[[], None]:

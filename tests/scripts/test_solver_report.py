@@ -6,6 +6,7 @@ from benchmarks.solver.report import print_report
 from benchmarks.solver.ways import Way
 
 EACH_S = {"textbook": 0.4, "SciPy L-BFGS-B": 0.5, "ours": 0.2, "ours, float32": 0.3}
+EACH_S["ours, one level"] = 0.25
 
 
 def made(pair: str, method: str, *judged: tuple[int, float], timed: bool = True) -> Way:
@@ -45,6 +46,26 @@ def test_the_summary_splits_the_gain_and_counts_who_never_gets_there(
     assert found["bfloat16's part"] == "1.50 (1.50–1.50) of 1 1.00 (1.00–1.00)"
     assert found["the rest"] == "1.33 (1.33–1.33) of 1 1.33 (1.33–1.33)"
     assert found["pairs that get there"] == "1 of 2 2 of 2"
+
+
+def test_coarser_levels_are_held_against_one_level_at_its_own_losses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ways = [
+        made("a", "ours", (10, 3.0), (20, 1.0)),
+        made("a", "ours, one level", (10, 4.0), (20, 3.0), (50, 1.0)),
+        made("b", "ours", (10, 4.0), (20, 4.0)),
+        made("b", "ours, one level", (10, 4.0), (20, 3.0), (50, 1.0)),
+        made("c", "ours, one level", (10, 4.0)),
+    ]
+    found = printed(ways, capsys)
+    assert "of 2 pairs" in " ".join(found)
+    # a: 10 · .25 s over 10 · .2, 20 · .25 over 10 · .2, 50 · .25 over 20 · .2. b: 1.25, then never.
+    assert found["after 10"] == "1.25 (1.25–1.25)"
+    assert found["after 20"] == "1.25 (0.00–2.50)"
+    assert found["after 50"] == "1.56 (0.00–3.12)"
+    assert "after 15" not in found
+    assert "after 100" not in found
 
 
 def test_losses_are_told_as_they_are_and_in_units_of_the_textbooks_best(
