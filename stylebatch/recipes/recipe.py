@@ -210,9 +210,10 @@ class Recipe(BaseModel):
     keep: Literal["best", "last", "after_best", "after_last"] = Field(
         description="the iterate that is kept; after_: the one that its update led to"
     )
-    levels: Literal["auto", "all"] | Annotated[int, Field(ge=1, le=8)] = Field(
+    levels: Literal["auto", "quarters"] | Annotated[int, Field(ge=1, le=8)] = Field(
         description="pyramid levels, each half the next; auto: 1 where the start is the content, "
-        "else 2 from 192 px, 3 from 384 px, …; all: down to 32 px, with few evaluations on each"
+        "else 2 from 192 px, 3 from 384 px, …; quarters: each a quarter of the next, 2 from "
+        "192 px, 3 from 512 px, …, with few evaluations on each"
     )
     history: int = Field(ge=1, le=100, description="L-BFGS: curvature pairs")
     preconditioner_levels: int = Field(
@@ -248,7 +249,7 @@ class Recipe(BaseModel):
         if self.second_pass is not None:
             if self.second_pass.size_px < self.size_px:
                 raise ValueError("second_pass: its size_px has to be size_px or above")
-            if self.levels not in ("auto", "all", 1):
+            if self.levels not in ("auto", "quarters", 1):
                 raise ValueError("second_pass needs levels: 1")
         return self
 

@@ -10,12 +10,12 @@ FROM_MOMENTS = frozenset({"mean_covariance", "wasserstein"})
 AUTO_TWO_LEVELS_FROM_PX = 192
 # Of all evaluations, what each coarse level gets.
 COARSE_SHARE = 1 / 8
-# Where all levels are used: the longest edge of the coarsest, and of all evaluations what a level
-# of half the size gets, one of a quarter, and each below; all together no more than a third, and
-# none so few that nothing moves.
-ALL_LEVELS_TO_PX = 32
-ALL_SHARES = (0.04, 0.08, 0.15)
-FEWEST_EVALUATIONS = 3
+# Of levels each a quarter of the next: from which longest edge there are some, that of the
+# coarsest, and of all evaluations what each gets; all together no more than a third, and none so
+# few that nothing moves. Measured in time, in which small evaluations cost more than their pixels
+# say (docs/lab/solver.md).
+QUARTERS_FROM_PX, QUARTERS_TO_PX = 192, 32
+QUARTER_SHARE, FEWEST_EVALUATIONS = 0.08, 3
 SMALLEST_EDGE_PX = 16
 
 
@@ -30,51 +30,52 @@ def num_levels(
     """Return how many levels an image of this size gets; the coarsest keeps 16 px an edge.
 
     `auto`: one from the content; else two from 192 px at the longest edge, and one more for each
-    doubling from there. `all`: the longest edge of the coarsest keeps 32 px.
+    doubling from there. `quarters`: two from 192 px, and one more for each quadrupling from 512 px,
+    where the longest edge of the coarsest keeps 32 px.
     """
-    if asked == "all":
-        wanted = max(1, (max(height, width) // ALL_LEVELS_TO_PX).bit_length())
+    longest = max(height, width)
+    if asked == "quarters":
+        wanted = 1
+        while longest >= QUARTERS_FROM_PX and longest // 4**wanted >= QUARTERS_TO_PX:
+            wanted += 1
     elif asked != "auto":
         wanted = int(asked)
     elif is_from_content:
         wanted = 1
     else:
-        wanted = 1 + (max(height, width) // AUTO_TWO_LEVELS_FROM_PX).bit_length()
-    while wanted > 1 and min(height, width) >> (wanted - 1) < smallest_px:
+        wanted = 1 + (longest // AUTO_TWO_LEVELS_FROM_PX).bit_length()
+    while wanted > 1 and min(height, width) // _times(asked) ** (wanted - 1) < smallest_px:
         wanted -= 1
     return wanted
 
 
-def level_sizes(levels: int, height: int, width: int) -> list[tuple[int, int]]:
-    """Return (height, width) of each level, coarsest first, the last the image's own."""
-    scales = [2 ** (levels - 1 - level) for level in range(levels)]
+def _times(asked: str | int) -> int:
+    """Return how many times as long as a level's edge the next one's is."""
+    return 4 if asked == "quarters" else 2
+
+
+def level_sizes(levels: int, height: int, width: int, times: int = 2) -> list[tuple[int, int]]:
+    """Return (height, width) of each level, coarsest first, the last the image's own.
+
+    Args:
+        times: as long as a level's edge the next one's is.
+    """
+    scales = [times ** (levels - 1 - level) for level in range(levels)]
     return [(round(height / scale), round(width / scale)) for scale in scales]
 
 
 def level_budgets(asked: str | int, levels: int, steps: int) -> list[int]:
     """Share the evaluations out, coarsest first: what the coarse levels don't get is the finest's.
 
-    An eighth to each coarse level; of `all` fewer to those that cost more, and with too few
-    evaluations for all of them the coarsest are left out. A level that stops early leaves its rest
-    to the finest (`Engine`).
+    An eighth to each coarse level; of `quarters` less, and with too few evaluations for all of them
+    the coarsest are left out. A level that stops early leaves its rest to the finest (`Engine`).
     """
-    if asked != "all":
-        coarse = [max(1, min(steps // levels, round(COARSE_SHARE * steps)))] * (levels - 1)
+    if asked == "quarters":
+        budget = max(FEWEST_EVALUATIONS, round(QUARTER_SHARE * steps))
+        coarse = [budget] * min(levels - 1, steps // (3 * budget))
     else:
-        coarse = _shares_of_all(levels - 1, steps)
+        coarse = [max(1, min(steps // levels, round(COARSE_SHARE * steps)))] * (levels - 1)
     return [*coarse, steps - sum(coarse)]
-
-
-def _shares_of_all(most: int, steps: int) -> list[int]:
-    """Return the evaluations of so many coarse levels at most, coarsest first."""
-    shares = [*ALL_SHARES, *[ALL_SHARES[-1]] * most][:most]
-    found: list[int] = []
-    for share in shares:
-        budget = max(FEWEST_EVALUATIONS, round(share * steps))
-        if 3 * (sum(found) + budget) > steps:
-            break
-        found.insert(0, budget)
-    return found
 
 
 def first_pass_size(
@@ -118,7 +119,7 @@ def levels_of(
         return [(height, width)], [steps]
     wanted = num_levels(asked, height, width, smallest_px, is_from_content=is_from_content)
     budgets = level_budgets(asked, min(wanted, steps), steps)
-    return level_sizes(len(budgets), height, width), budgets
+    return level_sizes(len(budgets), height, width, _times(asked)), budgets
 
 
 def at_scale(layer: str, scale: int) -> str:

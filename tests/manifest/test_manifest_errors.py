@@ -215,8 +215,8 @@ SHAPE_ERRORS = [
     (
         "size_px: 128",
         "override: {levels: many}",
-        "12: pairs[0].override.levels: found 'many'; allowed is one of auto, all or a whole number "
-        "from 1 to 8; change it",
+        "12: pairs[0].override.levels: found 'many'; allowed is one of auto, quarters or a whole "
+        "number from 1 to 8; change it",
     ),
     (
         "[styles/a.png]",

@@ -24,14 +24,15 @@ def test_auto_has_one_level_where_the_start_is_the_content() -> None:
 
 @pytest.mark.parametrize("is_from_content", [False, True])
 @pytest.mark.parametrize(
-    ("edge", "wanted"), [(31, 1), (63, 1), (64, 2), (127, 2), (128, 3), (256, 4), (1024, 6)]
+    ("edge", "wanted"), [(128, 1), (191, 1), (192, 2), (511, 2), (512, 3), (2047, 3), (2048, 4)]
 )
-def test_all_levels_go_down_to_32_px_at_the_longest_edge(
+def test_quarters_go_down_to_32_px_at_the_longest_edge_from_192_px_on(
     edge: int, wanted: int, is_from_content: bool
 ) -> None:
-    assert num_levels("all", edge, edge, is_from_content=is_from_content) == wanted
+    assert num_levels("quarters", edge, edge, is_from_content=is_from_content) == wanted
     # At the shortest no less than 16.
-    assert num_levels("all", edge, 31, is_from_content=is_from_content) == 1
+    assert num_levels("quarters", edge, 63, is_from_content=is_from_content) == 1
+    assert num_levels("quarters", 64, edge, is_from_content=is_from_content) == min(2, wanted)
 
 
 def test_as_many_levels_as_asked_for_but_the_coarsest_keeps_16_px() -> None:
@@ -53,34 +54,35 @@ def test_each_level_is_half_the_next_and_the_last_is_the_image_itself() -> None:
     assert level_sizes(1, 45, 33) == [(45, 33)]
 
 
+def test_quarters_are_a_quarter_of_the_next() -> None:
+    assert level_sizes(3, 512, 384, times=4) == [(32, 24), (128, 96), (512, 384)]
+
+
 @pytest.mark.parametrize(
     ("levels", "steps", "wanted"),
     [
         (1, 100, [100]),
-        (2, 100, [4, 96]),
-        (4, 100, [15, 8, 4, 73]),
+        (2, 100, [8, 92]),
+        (4, 100, [8, 8, 8, 76]),
+        (3, 40, [3, 3, 34]),
         # No more than a third, and at least three on each: the coarsest are left out.
-        (5, 100, [15, 8, 4, 73]),
-        (4, 30, [4, 3, 3, 20]),
-        (4, 12, [3, 9]),
-        (4, 9, [3, 6]),
-        (4, 8, [8]),
+        (3, 12, [3, 9]),
+        (2, 9, [3, 6]),
+        (2, 8, [8]),
         (3, 1, [1]),
     ],
 )
-def test_of_all_levels_each_gets_fewer_evaluations_than_the_cheaper_one_below(
-    levels: int, steps: int, wanted: list[int]
-) -> None:
-    assert level_budgets("all", levels, steps) == wanted
+def test_each_quarter_gets_few_evaluations(levels: int, steps: int, wanted: list[int]) -> None:
+    assert level_budgets("quarters", levels, steps) == wanted
 
 
-@pytest.mark.parametrize("asked", ["auto", "all"])
+@pytest.mark.parametrize("asked", ["auto", "quarters"])
 @pytest.mark.parametrize(("levels", "steps"), [(1, 7), (2, 7), (3, 20), (3, 3), (4, 101)])
 def test_budgets_add_up_to_the_steps_and_the_finest_has_the_most(
     levels: int, steps: int, asked: str
 ) -> None:
     budgets = level_budgets(asked, levels, steps)
-    assert len(budgets) == levels or (asked == "all" and len(budgets) < levels)
+    assert len(budgets) == levels or (asked == "quarters" and len(budgets) < levels)
     assert sum(budgets) == steps
     assert min(budgets) >= 1
     assert budgets[-1] == max(budgets)
