@@ -16,7 +16,7 @@ import torch
 from benchmarks.setting.inputs import WEIGHTS, add_shared_option, check_shared
 from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.networks import Network, time_evaluations
-from stylebatch.device.device import CPU_PIXEL_BUDGET
+from stylebatch.device.cpu_memory import CPU_PIXEL_BUDGET
 
 
 def main() -> None:

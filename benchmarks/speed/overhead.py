@@ -32,7 +32,8 @@ from benchmarks.setting.timing import describe_repeats
 from stylebatch.device import content as contents
 from stylebatch.device import planned_file
 from stylebatch.device.choice import choose_precision
-from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
+from stylebatch.device.cpu_memory import CPU_PIXEL_BUDGET
+from stylebatch.device.device import Device
 from stylebatch.ledger import Ledger
 from stylebatch.manifest import load_manifest
 from stylebatch.pictures.images import decode

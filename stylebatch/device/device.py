@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stylebatch.device.choice import choose_precision, set_cuda_policy
+from stylebatch.device.cpu_memory import CPU_PIXEL_BUDGET
 from stylebatch.device.from_recipe import input_constants, objective_spec, solver_spec
 from stylebatch.device.memory import Peaks, free_bytes, max_images, measure_peaks
 from stylebatch.device.requests import Requests, TargetRequest, requests_at
@@ -26,9 +27,6 @@ from stylebatch.transfer.sizes import at_scale
 from stylebatch.transfer.tiled import TiledObjective
 from stylebatch.transfer.tiles import WHOLE_PIXELS, Tiling, auto_tile_px, smaller_tile_px
 
-# Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
-# and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
-CPU_PIXEL_BUDGET = 2**16
 # No extractor needs less (`slim` in bfloat16: docs/lab/benchmarks.md). What fits is measured for
 # each shape; this only bounds how many jobs the scheduler keeps at hand for a GPU.
 GPU_LEAST_BYTES_PER_PIXEL = 512

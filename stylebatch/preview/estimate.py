@@ -16,7 +16,7 @@ from stylebatch.preview.probed import Probe
 from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Style, device_kind
-from stylebatch.run import Pace, cost_of, worker_specs
+from stylebatch.run import Pace, Work, cost_of, worker_specs
 from stylebatch.worker.spec import WorkerSpec
 
 # Images of each settings that are tried, to see when they end.
@@ -178,22 +178,24 @@ class _Clock:
         self._manifest, self._planned, self._groups = manifest, planned, groups
         self._evaluations = evaluations
         started = time.monotonic()
-        self.specs = worker_specs(manifest, styles, manifest.dataset(), "estimate")
+        work = Work.of_groups(groups)
+        self.specs = worker_specs(manifest, styles, manifest.dataset(), "estimate", work)
         # Which brings torch, as it does in a run, and there in each worker's process as well.
         import_s = time.monotonic() - started
         self._set_up_s = import_s * (1 if manifest.run.executor == "inline" else 2)
         self._kinds = Counter(device_kind(spec.device) for spec in self.specs)
+        self._keys = {device_kind(spec.device): spec.pace_key for spec in self.specs}
         self._paces: dict[str, tuple[Pace, Pace]] = {}
         self.num_probed, self.trouble = 0, ""
 
     def take_earlier(self, paces: Mapping[str, Pace]) -> bool:
         """Go by earlier runs if they had all of these settings on all of these devices."""
         wanted = {group.settings_id for group in self._groups}
-        for kind in self._kinds:
-            known = {row[0] for row in paces[kind].to_json() if row[3]} if kind in paces else set()
+        for key in self._keys.values():
+            known = {row[0] for row in paces[key].to_json() if row[3]} if key in paces else set()
             if not wanted <= known:
                 return False
-        self._paces = {kind: (paces[kind], paces[kind]) for kind in self._kinds}
+        self._paces = {kind: (paces[key], paces[key]) for kind, key in self._keys.items()}
         return True
 
     def lacks_weights(self) -> bool:

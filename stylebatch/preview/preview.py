@@ -22,6 +22,7 @@ from stylebatch.run import (
     Scheduler,
     StopRequest,
     Watcher,
+    Work,
     make_executor,
     make_plan,
     new_run_id,
@@ -140,7 +141,8 @@ def _make(
     dataset.make_folders()
     book = _NoBook(watcher)
     with OutputLock(dataset, run_id):
-        specs = worker_specs(manifest, styles, dataset, run_id)
+        work = Work(len(jobs), max((job.width * job.height for job in jobs), default=0))
+        specs = worker_specs(manifest, styles, dataset, run_id, work)
         # What is not worth enough is to be seen as well.
         specs = [replace(spec, acceptances={}) for spec in specs]
         executor = make_executor(manifest, specs)

@@ -21,14 +21,13 @@ from stylebatch.run.progress import Finishing, Stop, StopRequest, Tally
 from stylebatch.run.restore import Restored, clean_output, list_aside, restore_output
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, hold, last_summary, new_run_id, output_errors
+from stylebatch.run.specs import Work, make_executor, worker_specs
 from stylebatch.run.start import (
     check_output,
     check_start,
     describe_download,
-    make_executor,
     prepare_all_weights,
     prepare_weights,
-    worker_specs,
 )
 from stylebatch.run.stopping import Stopping
 from stylebatch.run.style_files import (
@@ -58,6 +57,7 @@ __all__ = [
     "Stopping",
     "Tally",
     "Watcher",
+    "Work",
     "WorkerError",
     "adopt_output",
     "annotation_failures",

@@ -182,3 +182,20 @@ class Pace:
             )
             pace._take(Shape(settings_id, width, height), before)
         return pace
+
+
+def read_paces(known: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Pace]:
+    """Return what a ledger knows of paces, by kind of device.
+
+    What is known only of workers with another share of the cores is taken for these: that is
+    nearer than nothing, and the first measurements put it right.
+
+    Args:
+        known: `Pace.to_json` by `WorkerSpec.pace_key`.
+        keys: of this run, by kind. What else is known is kept under its own name.
+    """
+    names = {key: key for key in known}
+    for kind, key in keys.items():
+        others = [each for each in known if each.partition("/")[0] == kind]
+        names[kind] = key if key in known or not others else others[0]
+    return {kind: Pace.from_json(known[key]) for kind, key in names.items() if key in known}

@@ -16,7 +16,7 @@ from stylebatch.output.publishing import check_still_there, fetch_records
 from stylebatch.output.shard import Shard
 from stylebatch.output.store import check_state
 from stylebatch.plan import PlanSummary
-from stylebatch.records import Job, Notice, WorkerJoined
+from stylebatch.records import Job, Notice, WorkerJoined, device_kind
 from stylebatch.run.activity import Activity
 from stylebatch.run.adopt import adopt_lost, note_behind
 from stylebatch.run.annotations import annotate, note_sources
@@ -28,20 +28,14 @@ from stylebatch.run.logged import Logged
 from stylebatch.run.loop import Loop
 from stylebatch.run.manifests import note_manifest
 from stylebatch.run.metadata import Refresher, describe_settings, write_records
-from stylebatch.run.pace import Pace
+from stylebatch.run.pace import read_paces
 from stylebatch.run.planning import make_plan
 from stylebatch.run.progress import Stop, StopRequest, Tally
 from stylebatch.run.saved import find_begun, remove_saved
 from stylebatch.run.scheduler import Scheduler, cost_of
 from stylebatch.run.session import RunSummary, new_summary, reading_output, write_summary, writing
-from stylebatch.run.start import (
-    check_one_disk,
-    check_output,
-    make_executor,
-    passed_over_options,
-    prepare_all_weights,
-    worker_specs,
-)
+from stylebatch.run.specs import Work, make_executor, passed_over_options, worker_specs
+from stylebatch.run.start import check_one_disk, check_output, prepare_all_weights
 from stylebatch.run.watcher import Watcher
 from stylebatch.system import files
 from stylebatch.system.crash_points import reached
@@ -159,7 +153,8 @@ class _Run:
             self._doing("loading weights")
             waiting = {group.settings_id for group in planned.groups()}
             prepare_all_weights(self.manifest, self._note_download, waiting)
-            specs = worker_specs(self.manifest, styles, self.dataset, run_id)
+            work = Work.of_groups(planned.groups(), self.request.limit)
+            specs = worker_specs(self.manifest, styles, self.dataset, run_id, work)
         reached("planned")
         note_thresholds(self.ledger, self.manifest)
         note_manifest(self.manifest, self.ledger)
@@ -249,7 +244,7 @@ class _Run:
             num_workers=len(specs),
             begun=begun,
         )
-        known = self.ledger.get("pace") or {}
+        keys = {device_kind(spec.device): spec.pace_key for spec in specs}
         loop = Loop(
             make_executor(self.manifest, specs),
             scheduler,
@@ -257,7 +252,7 @@ class _Run:
             logged := Logged(self.watcher, self.activity),
             stop=self.stop,
             limits=self._limits(scheduler.left),
-            paces={kind: Pace.from_json(rows) for kind, rows in known.items()},
+            paces=read_paces(self.ledger.get("pace") or {}, keys),
             check=self._look,
         )
         self._loop = loop
@@ -268,8 +263,8 @@ class _Run:
             self.summary.first_pages = logged.as_read.of_pages
             self._warn(logged.as_read.warnings())
             with suppress(RunError):
-                measured = {kind: pace.to_json() for kind, pace in loop.paces.items()}
-                self.ledger.put("pace", measured)
+                measured = loop.paces.items()
+                self.ledger.put("pace", {keys.get(k, k): pace.to_json() for k, pace in measured})
 
     def _look(self) -> None:
         """Look after the output, about every second: whose it is, and what its records tell."""

@@ -1,14 +1,12 @@
-"""What a run starts its workers with: weights that are there, devices, settings, styles."""
+"""What has to be there before a run starts its workers: an output, weights, devices."""
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from stylebatch.errors import UserError, raise_all
 from stylebatch.extractors.weights import (
-    SHIPPED_WEIGHTS,
     DownloadError,
     NamedWeights,
     WeightsError,
@@ -19,14 +17,13 @@ from stylebatch.extractors.weights import (
     is_fetched,
     load_tensors,
 )
-from stylebatch.manifest import Manifest, RunOptions
+from stylebatch.manifest import Manifest
 from stylebatch.output.layout import Dataset
 from stylebatch.output.loss_table import check_parquet
-from stylebatch.records import Notice, Style
+from stylebatch.records import Notice
 from stylebatch.run.elsewhere import ask_elsewhere
-from stylebatch.run.executors import EXECUTORS, Executor, check_executor
+from stylebatch.run.executors import check_executor
 from stylebatch.system import listing
-from stylebatch.system.cores import allowed_cores, share_cores, usable_cores
 from stylebatch.system.files import (
     make_folders_below,
     may_write,
@@ -34,13 +31,9 @@ from stylebatch.system.files import (
     why_not_renamed,
     why_unwritable,
 )
-from stylebatch.system.object_stores import is_remote
 from stylebatch.system.processes import may_have_gpu
 from stylebatch.system.words import size_text
-from stylebatch.worker.spec import SAVE_AFTER_S, WorkerSpec
 
-# Without a network `cpu_workers: auto` is one a core, up to what one run can feed and disks take.
-MOST_PLAIN_WORKERS = 8
 T = TypeVar("T")
 
 
@@ -214,88 +207,3 @@ def _where_torch_is(manifest: Manifest, function: Callable[..., T], *arguments: 
     """Call what brings torch: in a process of its own, unless this one is a worker itself."""
     is_here = manifest.run.executor == "inline" or "torch" in sys.modules
     return function(*arguments) if is_here else ask_elsewhere(function, *arguments)
-
-
-def worker_specs(
-    manifest: Manifest,
-    styles: Mapping[str, Style],
-    dataset: Dataset,
-    run_id: str,
-) -> list[WorkerSpec]:
-    """Return what each worker is started with: one a device, or shares of the CPU.
-
-    Where nothing needs a network the CPU does it all, whatever devices are named.
-
-    Raises:
-        DeviceError: a device that is not there.
-    """
-    options = manifest.run
-    names, workers = ["cpu"], min(usable_cores(), MOST_PLAIN_WORKERS)
-    if options.executor == "ray":
-        # Each finds its own where it comes to be.
-        names, workers = ["auto" if manifest.needs_network else "cpu"], 1
-    elif manifest.needs_network:
-        # A network keeps all cores busy from one process.
-        names, workers = find_devices(manifest), 1
-    if options.cpu_workers != "auto" and options.executor != "ray":
-        workers = options.cpu_workers
-    devices = [name for name in names for _ in range(workers if name == "cpu" else 1)]
-    if options.executor == "inline":
-        devices = devices[:1]
-    shares = devices.count("cpu")
-    threads = max(1, usable_cores() // max(1, shares))
-    first = WorkerSpec(
-        worker=0,
-        device=devices[0],
-        run_id=run_id,
-        root=manifest.root,
-        output=dataset.root,
-        store=dataset.store,
-        is_apart=dataset.store is not None and reads_stores_only(manifest),
-        shard=dataset.shard,
-        settings=manifest.all_settings() | manifest.carrying_settings(),
-        provenance={pair.name: pair.recipe for pair in manifest.pairs if pair.provenance},
-        styles=dict(styles),
-        acceptances=manifest.acceptances(),
-        losses=manifest.run.losses,
-        cache=manifest.cache,
-        threads=threads,
-        save_after_s=SAVE_AFTER_S,
-    )
-    cores = iter(share_cores(allowed_cores(), shares) if shares > 1 else [])
-    return [
-        replace(first, worker=n, device=device, cores=next(cores, ()) if device == "cpu" else ())
-        for n, device in enumerate(devices)
-    ]
-
-
-def passed_over_options(options: RunOptions) -> list[str]:
-    """Return what is said of options that the executor does not heed."""
-    named = {"run.devices": options.devices, "run.cpu_workers": options.cpu_workers}
-    found = [name for name, value in named.items() if value != "auto"]
-    if options.executor != "ray" or not found:
-        return []
-    # What a node has this machine can't know.
-    instead = "run.ray.workers, cpus and gpus tell what each worker gets of the cluster"
-    return [f"{' and '.join(found)}: passed over with executor ray: {instead}"]
-
-
-def reads_stores_only(manifest: Manifest) -> bool:
-    """Whether whoever makes a manifest's images needs none of this machine's files for it."""
-    paths = [path for pair in manifest.pairs for path in (pair.content, pair.masks) if path]
-    for pair in manifest.pairs:
-        paths += [path for style in pair.styles for path, _ in style.images]
-    networks = (settings.network for settings in manifest.all_settings().values())
-    has_files = any(each and each.path and not _is_everywhere(each) for each in networks)
-    return all(map(is_remote, paths)) and not has_files
-
-
-def _is_everywhere(weights: WeightSet) -> bool:
-    """Whether weights come with the package, or are fetched by whoever lacks them."""
-    is_shipped = (weights.arch, weights.source) in SHIPPED_WEIGHTS
-    return is_shipped or find_named_set(weights) is not None
-
-
-def make_executor(manifest: Manifest, specs: list[WorkerSpec]) -> Executor:
-    """Make the executor that a manifest asks for; it has started nothing yet."""
-    return EXECUTORS[manifest.run.executor](specs, manifest.run)

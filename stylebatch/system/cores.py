@@ -1,12 +1,13 @@
 """Which processor cores this process may use: its affinity, and its control group's quota."""
 
 import os
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
 
-PROC = Path("/proc/self/cgroup")
-CGROUPS = Path("/sys/fs/cgroup")
+from stylebatch.system.control_groups import control_groups, words_of
+
+TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def let_threads_sleep() -> None:
@@ -31,52 +32,49 @@ def allowed_cores() -> list[int]:
 def usable_cores() -> int:
     """Return how many cores' time this process may use, at least one."""
     cores = len(allowed_cores()) or os.cpu_count() or 1
-    quotas = list(_quotas(PROC, CGROUPS))
-    return max(1, min([cores, *(int(quota) for quota in quotas)]))
+    return max(1, min([cores, *(int(quota) for quota in _quotas())]))
 
 
-def share_cores(cores: list[int], count: int) -> list[tuple[int, ...]]:
-    """Deal cores out in runs of neighbours, as evenly as it goes; () where there are too few."""
-    if len(cores) < count:
+def computing_cores() -> int:
+    """Return how many usable cores compute at once: threads of one core share what multiplies."""
+    return min(usable_cores(), len(_by_core(allowed_cores())) or usable_cores())
+
+
+def share_cores(cores: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """Deal cores out in runs of neighbours, as evenly as it goes; () where there are too few.
+
+    What the system counts as several but is one core stays together, where there are as many cores
+    as shares.
+    """
+    whole = _by_core(cores)
+    if len(whole) < count:
+        whole = [(core,) for core in cores]
+    if len(whole) < count:
         return [()] * count
-    bounds = [len(cores) * number // count for number in range(count + 1)]
-    return [tuple(cores[start:end]) for start, end in pairwise(bounds)]
+    bounds = [len(whole) * number // count for number in range(count + 1)]
+    return [tuple(chain.from_iterable(whole[start:end])) for start, end in pairwise(bounds)]
 
 
-def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
+def _by_core(cores: Sequence[int]) -> list[tuple[int, ...]]:
+    """Put together what the system counts as several and is one core (hyper-threads), in order."""
+    found: dict[str, list[int]] = {}
+    for core in cores:
+        told = words_of(TOPOLOGY / f"cpu{core}/topology/thread_siblings_list")
+        found.setdefault(" ".join(told) or f"only {core}", []).append(core)
+    return [tuple(together) for together in found.values()]
+
+
+def _quotas() -> Iterator[float]:
     """Yield the quota, in cores, of each control group that this process is in, parents too.
 
     Version 2 (`cpu.max`: quota and period, or max) and version 1 (`cpu.cfs_quota_us`, -1: none).
-    In a container the groups' names may be the host's: then the mount's own root counts.
     """
-    try:
-        lines = proc.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            for folder in _upwards(cgroups, path):
-                yield from _quota(*_words(folder / "cpu.max"))
-        elif "cpu" in controllers.split(","):
-            for folder in _upwards(cgroups / controllers, path):
-                quota, period = _words(folder / "cpu.cfs_quota_us"), folder / "cpu.cfs_period_us"
-                yield from _quota(*quota, *_words(period))
-
-
-def _upwards(root: Path, path: str) -> Iterator[Path]:
-    folder = root / path.strip("/")
-    yield folder
-    while folder != root:
-        folder = folder.parent
-        yield folder
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return []
+    for group in control_groups("cpu"):
+        if group.version == 2:
+            yield from _quota(*words_of(group.folder / "cpu.max"))
+        else:
+            quota = words_of(group.folder / "cpu.cfs_quota_us")
+            yield from _quota(*quota, *words_of(group.folder / "cpu.cfs_period_us"))
 
 
 def _quota(*words: str) -> Iterator[float]:

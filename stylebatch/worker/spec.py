@@ -9,7 +9,7 @@ from stylebatch.output.layout import Dataset
 from stylebatch.output.shard import Shard
 from stylebatch.output.store import Store
 from stylebatch.recipes import Settings
-from stylebatch.records import Kind, Losses, SlotsReduced, Style
+from stylebatch.records import Kind, Losses, SlotsReduced, Style, device_kind
 
 # What an image takes less time than is made anew rather than saved: a file of some dozen times its
 # pixels. A run that is stopped lasts so much longer at most.
@@ -76,6 +76,12 @@ class WorkerSpec:
         """Let whoever replaces a worker know what its device's memory suffices for."""
         known = {**self.max_slots, (event.shape, event.is_masked): event.slots}
         return replace(self, max_slots=known)
+
+    @property
+    def pace_key(self) -> str:
+        """What its measured speed is remembered by: a CPU's goes by its threads as well."""
+        kind = device_kind(self.device)
+        return f"{kind}/{self.threads}" if kind == "cpu" and self.threads else kind
 
     @property
     def needs_network(self) -> bool:

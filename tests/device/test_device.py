@@ -21,7 +21,8 @@ from stylebatch.device.choice import (
     choose_devices,
     choose_precision,
 )
-from stylebatch.device.device import CPU_PIXEL_BUDGET, Device
+from stylebatch.device.cpu_memory import CPU_PIXEL_BUDGET
+from stylebatch.device.device import Device
 from stylebatch.device.requests import TargetRequest
 from stylebatch.pictures.images import Pixels
 from stylebatch.recipes import Settings

@@ -151,7 +151,7 @@ def test_what_is_there_for_a_while_is_told_as_well(tmp_path: Path) -> None:
 
 
 def test_half_made_images_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylebatch.run.start.SAVE_AFTER_S", 0.0)
+    monkeypatch.setattr("stylebatch.run.specs.SAVE_AFTER_S", 0.0)
     small = small_project(tmp_path)
     small.pair["steps"] = 100_000
     assert small.run("--deadline", "4s").code == 4

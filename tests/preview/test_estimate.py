@@ -28,6 +28,7 @@ from stylebatch.preview.estimate import Estimate, estimate, expected_evaluations
 from stylebatch.preview.samples import spread
 from stylebatch.records import Group, Shape
 from stylebatch.run import Pace, make_plan, worker_specs
+from stylebatch.system.cores import computing_cores
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_one_core")]
 
@@ -54,8 +55,10 @@ def estimated(small: Small, **options: Any) -> Estimate:
 
 
 def remember(small: Small, kind: str, pace: Pace) -> None:
+    """Let earlier runs have had a pace; on a CPU with one thread, and with all cores."""
+    keys = ["cpu/1", f"cpu/{computing_cores()}"] if kind == "cpu" else [kind]
     with Ledger.open(small.out / ".stylebatch/ledger.sqlite") as ledger:
-        ledger.put("pace", {kind: pace.to_json()})
+        ledger.put("pace", dict.fromkeys(keys, pace.to_json()))
 
 
 def settings_id(small: Small) -> str:
@@ -165,6 +168,15 @@ def test_the_time_of_earlier_runs_is_told_without_a_probe(small: Small) -> None:
     assert told.seconds == both(one_worker / 3)
     # One of each shape, and two images keep no more than two workers busy.
     assert estimated(small, limit=2).seconds == both((4 * 2000.0 + 4 * 5000.0) / 2)
+
+
+def test_what_workers_had_with_another_share_of_the_cores_does_not_do(small: Small) -> None:
+    pace = Pace()
+    pace.add(Shape(settings_id(small), *SMALL), 10, 1e9)
+    pace.add(Shape(settings_id(small), *WIDE), 10, 1e9)
+    with Ledger.open(small.out / ".stylebatch/ledger.sqlite") as ledger:
+        ledger.put("pace", {"cpu/63": pace.to_json()})
+    assert estimated(small).num_probed == 2
 
 
 def test_what_earlier_runs_had_of_other_settings_or_devices_does_not_do(small: Small) -> None:

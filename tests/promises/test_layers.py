@@ -120,8 +120,8 @@ BUT = {
     *("stylebatch.device", "stylebatch.transfer"),
     *(f"stylebatch.device.{name}" for name in ("canvas", "content", "originals", "planned_file")),
     *(f"stylebatch.device.{name}" for name in ("pixel_scores", "recolor", "style_images")),
-    *(f"stylebatch.device.{name}" for name in ("requests", "style_export")),
-    *("stylebatch.transfer.sizes", "stylebatch.transfer.terms"),
+    *(f"stylebatch.device.{name}" for name in ("cpu_memory", "requests", "style_export")),
+    *(f"stylebatch.transfer.{name}" for name in ("sizes", "terms", "tiles")),
 }
 MAY_IMPORT_TORCH = {"api", "data", "device", "preview", "transfer", "worker"}
 MAY_IMPORT_TORCH_LATE = {"cli", "extractors"}

@@ -17,7 +17,7 @@ from support.runs import Small, command, contents, copy_tree, end, start, wait_u
 
 from stylebatch.device import device
 from stylebatch.pictures.sizes import work_size
-from stylebatch.run import start as run_start
+from stylebatch.run import specs as run_specs
 
 pytestmark = pytest.mark.slow
 
@@ -155,7 +155,7 @@ def alone(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def _run_here(small: Small, threads: int, pixel_budget: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_start, "usable_cores", lambda: threads)
+        patch.setattr(run_specs, "computing_cores", lambda: threads)
         patch.setattr(device, "CPU_PIXEL_BUDGET", pixel_budget)
         ended = command("run", str(small.manifest), "--quiet")
     assert ended.code == 0, ended

@@ -189,17 +189,6 @@ def test_nothing_is_moved_aside_before_the_device_is_known_to_be_there(small: Sm
     assert small.images() == before
 
 
-def test_cpu_workers_share_the_cores_and_inline_has_one(small: Small) -> None:
-    small.document["run"] |= {"executor": "local", "cpu_workers": 3}
-    manifest = load_manifest(small.write())
-    specs = worker_specs(manifest, {}, Dataset(small.out), "run")
-    assert [(spec.worker, spec.device, spec.threads) for spec in specs] == [
-        (number, "cpu", 1) for number in range(3)
-    ]
-    inline = replace(manifest, run=replace(manifest.run, executor="inline"))
-    assert len(worker_specs(inline, {}, Dataset(small.out), "run")) == 1
-
-
 def test_the_cache_is_the_manifests_else_the_environments_else_the_platforms(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,22 @@
+"""What images take of memory on a CPU: how many are optimised at once, and what a worker needs."""
+
+from stylebatch.transfer.tiles import WHOLE_PIXELS
+
+# Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
+# and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
+CPU_PIXEL_BUDGET = 2**16
+# torch with what it loads; for each pixel of a batch, or of one image that is taken as a whole; and
+# for each beyond those, which come in tiles: what L-BFGS keeps of it. Measured (docs/lab, "Several
+# processes"), and rounded up.
+_WORKER_BYTES, _PIXEL_BYTES, _TILED_PIXEL_BYTES = 600_000_000, 2_000, 600
+
+
+def worker_bytes(most_pixels: int) -> int:
+    """Return about how many bytes a worker takes at its peak, VGG-19 to conv3_3.
+
+    Args:
+        most_pixels: of the largest of its images.
+    """
+    whole = min(max(most_pixels, CPU_PIXEL_BUDGET), WHOLE_PIXELS)
+    tiled = max(0, most_pixels - WHOLE_PIXELS)
+    return _WORKER_BYTES + _PIXEL_BYTES * whole + _TILED_PIXEL_BYTES * tiled
