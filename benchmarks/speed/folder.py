@@ -107,7 +107,12 @@ def cpu_seconds(
         "output": name,
         "extractor": {"arch": "slim"},
         "pairs": [pair],
-        "run": {"cache": f"cache-{name}", "executor": "local", "devices": ["cpu"]},
+        "run": {
+            "cache": f"cache-{name}",
+            "executor": "local",
+            "devices": ["cpu"],
+            "cpu_workers": 1,
+        },
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(manifest), encoding="utf-8")

@@ -151,6 +151,7 @@ def measure(shared: Path, options: argparse.Namespace) -> dict[str, list[Measure
                     steps=options.evaluations,
                     override={"output_size": "work" if "work" in name else "content"},
                     executor="local" if "local" in name else "inline",
+                    cpu_workers=1,
                 )
                 found[name].append(variant(path))
                 print(f"  {name}: {found[name][-1].seconds:.1f} s", flush=True)
