@@ -178,7 +178,7 @@ class _Clock:
         self._manifest, self._planned, self._groups = manifest, planned, groups
         self._evaluations = evaluations
         started = time.monotonic()
-        work = Work.of_groups(groups)
+        work = Work.of_groups(groups, manifest.all_settings())
         self.specs = worker_specs(manifest, styles, manifest.dataset(), "estimate", work)
         # Which brings torch, as it does in a run, and there in each worker's process as well.
         import_s = time.monotonic() - started

@@ -153,7 +153,9 @@ class _Run:
             self._doing("loading weights")
             waiting = {group.settings_id for group in planned.groups()}
             prepare_all_weights(self.manifest, self._note_download, waiting)
-            work = Work.of_groups(planned.groups(), self.request.limit)
+            work = Work.of_groups(
+                planned.groups(), self.manifest.all_settings(), self.request.limit
+            )
             specs = worker_specs(self.manifest, styles, self.dataset, run_id, work)
         reached("planned")
         note_thresholds(self.ledger, self.manifest)

@@ -8,6 +8,7 @@ from stylebatch.device.cpu_memory import worker_bytes
 from stylebatch.extractors.weights import SHIPPED_WEIGHTS, WeightSet, find_named_set
 from stylebatch.manifest import Manifest, RunOptions
 from stylebatch.output.layout import Dataset
+from stylebatch.recipes import Settings
 from stylebatch.records import Group, Style
 from stylebatch.run.executors import EXECUTORS, Executor
 from stylebatch.run.start import find_devices
@@ -23,18 +24,25 @@ MEMORY_SHARE = 0.7
 
 
 class Work(NamedTuple):
-    """How much there is to make: so many images, the largest of so many pixels at work."""
+    """How many images there are to make, and the pixels of the largest that needs a network."""
 
     images: int
     most_pixels: int
 
     @classmethod
-    def of_groups(cls, groups: Iterable[Group], limit: int | None = None) -> "Work":
-        """Sum up what groups have, of which no more than `limit` images are made."""
+    def of_groups(
+        cls, groups: Iterable[Group], settings: Mapping[str, Settings], limit: int | None = None
+    ) -> "Work":
+        """Sum up what groups have, of which no more than `limit` images are made.
+
+        Args:
+            settings: the manifest's own; photographs that are carried over have others.
+        """
         groups = list(groups)
         images = sum(group.num_jobs for group in groups)
-        most = max((group.width * group.height for group in groups), default=0)
-        return cls(images if limit is None else min(images, limit), most)
+        needy = {key for key, each in settings.items() if each.needs_network}
+        sizes = (group.width * group.height for group in groups if group.settings_id in needy)
+        return cls(images if limit is None else min(images, limit), max(sizes, default=0))
 
 
 PLENTY = Work(images=2**20, most_pixels=0)
@@ -97,7 +105,7 @@ def _devices_of(manifest: Manifest, work: Work) -> list[str]:
     workers = options.cpu_workers
     if workers == "auto":
         # Beside a GPU the CPU has to feed it, and is no match for it.
-        workers = _auto_workers(manifest, work) if set(names) == {"cpu"} else 1
+        workers = _auto_workers(manifest, work) if names == ["cpu"] else 1
     return [name for name in names for _ in range(workers if name == "cpu" else 1)]
 
 

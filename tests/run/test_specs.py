@@ -98,11 +98,15 @@ def test_beside_a_gpu_the_cpu_has_one(manifest: Manifest, monkeypatch: pytest.Mo
     assert [each.device for each in made(manifest)] == ["cuda:0", "cpu"]
 
 
-def test_work_is_the_sum_of_groups_up_to_a_limit() -> None:
-    groups = [Group("a", 64, 32, 5), Group("b", 16, 512, 2), Group("a", 10, 10, 1)]
-    assert Work.of_groups(groups) == Work(8, 16 * 512)
-    assert Work.of_groups(groups, limit=3).images == 3
-    assert Work.of_groups([]) == Work(0, 0)
+def test_work_is_the_sum_of_groups_up_to_a_limit_and_the_largest_that_needs_a_network(
+    manifest: Manifest,
+) -> None:
+    settings = manifest.all_settings()
+    (key,) = settings
+    groups = [Group(key, 64, 32, 5), Group(key, 16, 512, 2), Group("carried over", 9000, 9000, 1)]
+    assert Work.of_groups(groups, settings) == Work(8, 16 * 512)
+    assert Work.of_groups(groups, settings, limit=3).images == 3
+    assert Work.of_groups([], settings) == Work(0, 0)
 
 
 def test_speed_is_remembered_by_what_a_worker_has(manifest: Manifest) -> None:
