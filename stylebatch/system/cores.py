@@ -37,7 +37,8 @@ def usable_cores() -> int:
 
 def computing_cores() -> int:
     """Return how many usable cores compute at once: threads of one core share what multiplies."""
-    return min(usable_cores(), len(_by_core(allowed_cores())) or usable_cores())
+    usable, whole = usable_cores(), len(_by_core(allowed_cores()))
+    return min(usable, whole) if whole else usable
 
 
 def share_cores(cores: Sequence[int], count: int) -> list[tuple[int, ...]]:
