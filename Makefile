@@ -62,6 +62,7 @@ bench: $(VENV)/.installed-dev ## the figures of docs/lab: hours
 	$(BIN)/python -m benchmarks.solver --size 128 --pairs 2
 	$(BIN)/python -m benchmarks.speed.limit
 	$(BIN)/python -m benchmarks.speed.batching
+	$(BIN)/python -m benchmarks.speed.processes
 	$(BIN)/python -m benchmarks.speed.overhead
 	$(BIN)/python -m benchmarks.speed.plan --jobs 10000 100000
 	$(BIN)/python -m benchmarks.pictures.slim
