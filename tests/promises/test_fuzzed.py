@@ -127,14 +127,18 @@ def places_in(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+# Not the root of all files: to walk it takes hours, as /proc leads from each process to it again.
+SHORT = st.text(max_size=8).filter(lambda text: not text.startswith("/"))
 ODD = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**70), 2**70),
     st.floats(),
-    st.text(max_size=8),
-    st.sampled_from(["..", "/", "~", "a/../../b", "\0", "*", "[", "a" * 300, "8h", "-5%", "{}"]),
-    st.lists(st.one_of(st.none(), st.integers(), st.text(max_size=3)), max_size=3),
+    SHORT,
+    st.sampled_from(
+        ["..", "/dev/null", "~", "a/../../b", "\0", "*", "[", "a" * 300, "8h", "-5%", "{}"]
+    ),
+    st.lists(st.one_of(st.none(), st.integers(), SHORT), max_size=3),
     st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.floats()), max_size=2),
 )
 
