@@ -22,7 +22,7 @@ from support.runs import (
 )
 from support.stopping import begin
 
-from stylebatch.run import limits, start
+from stylebatch.run import limits, specs
 
 pytestmark = [pytest.mark.slow, needs_proc]
 
@@ -58,7 +58,7 @@ def small(undisturbed: Small, tmp_path: Path) -> Small:
 @pytest.fixture
 def short_nights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever has begun is saved, and begun however little of a night is left."""
-    monkeypatch.setattr(start, "SAVE_AFTER_S", 0.0)
+    monkeypatch.setattr(specs, "SAVE_AFTER_S", 0.0)
     monkeypatch.setattr(limits, "WORTH_BEGINNING_S", 0.0)
     monkeypatch.setattr(limits, "COMMIT_S", 0.0)
 
@@ -185,7 +185,7 @@ def test_shards_go_on_with_their_own(small: Small, undisturbed: Small) -> None:
 
 def stopped(small: Small, monkeypatch: pytest.MonkeyPatch) -> Ended:
     """Run, and stop with some images half-made."""
-    monkeypatch.setattr(start, "SAVE_AFTER_S", 0.0)
+    monkeypatch.setattr(specs, "SAVE_AFTER_S", 0.0)
     for _ in range(50):
         with monkeypatch.context() as patch:
             patch.setattr(limits, "WORTH_BEGINNING_S", 0.0)

@@ -12,9 +12,9 @@ from support.runs import Small, end, one_core, wait_until
 # is is written at once.
 CODE = """
 import sys
-from stylebatch.run import activity, limits, start
+from stylebatch.run import activity, limits, specs
 activity.EVERY_S = 0.0
-start.SAVE_AFTER_S = limits.WORTH_BEGINNING_S = float(sys.argv.pop(1))
+specs.SAVE_AFTER_S = limits.WORTH_BEGINNING_S = float(sys.argv.pop(1))
 from stylebatch.cli import main
 main()
 """
