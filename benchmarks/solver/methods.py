@@ -156,9 +156,7 @@ def _run_engine(
     pair: Pair, budget: int, watch: Watch, precision: torch.dtype, **changes: object
 ) -> None:
     settings = pair.settings
-    recipe = settings.recipe.model_copy(
-        update={"steps": budget, "progress_every": 1} | changes,
-    )
+    recipe = settings.recipe.model_copy(update={"steps": budget, "progress_every": 1} | changes)
     spec = solver_spec(recipe, settings.weights.normalisation)
     engine = Engine(objective_in(settings, precision), spec, 1, pair.edge, pair.edge)
     seed = 0 if pair.start_name == "noise" else None

@@ -30,7 +30,7 @@ from benchmarks.setting.inputs import add_shared_option, check_shared, full_engi
 from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.timing import describe_repeats
 from stylebatch.device.choice import choose_precision
-from stylebatch.system.cores import allowed_cores, share_cores
+from stylebatch.system.cores import allowed_cores, let_threads_sleep, share_cores
 
 # Recipe, architecture, edge, images at once: as many as a worker takes on a CPU.
 Setting = tuple[str, str, int, int]
@@ -170,7 +170,8 @@ def run_together(tasks: Sequence[tuple[list[str], Sequence[int]]], seconds: floa
     Args:
         tasks: what a child is told, and its cores.
     """
-    environment = {"GOMP_SPINCOUNT": "3000"} | {
+    let_threads_sleep()
+    environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "MKL_"))
     }
     children = []
