@@ -17,7 +17,7 @@ from stylebatch.preview.samples import candidates
 from stylebatch.recipes import Settings
 from stylebatch.records import Group, Job, Style, device_kind
 from stylebatch.run import Pace, Work, cost_of, worker_specs
-from stylebatch.worker.spec import WorkerSpec
+from stylebatch.worker.spec import WorkerSpec, pace_keys
 
 # Images of each settings that are tried, to see when they end.
 MOST_REHEARSED = 8
@@ -184,7 +184,7 @@ class _Clock:
         import_s = time.monotonic() - started
         self._set_up_s = import_s * (1 if manifest.run.executor == "inline" else 2)
         self._kinds = Counter(device_kind(spec.device) for spec in self.specs)
-        self._keys = {device_kind(spec.device): spec.pace_key for spec in self.specs}
+        self._keys = pace_keys(self.specs)
         self._paces: dict[str, tuple[Pace, Pace]] = {}
         self.num_probed, self.trouble = 0, ""
 

@@ -16,7 +16,7 @@ from stylebatch.output.publishing import check_still_there, fetch_records
 from stylebatch.output.shard import Shard
 from stylebatch.output.store import check_state
 from stylebatch.plan import PlanSummary
-from stylebatch.records import Job, Notice, WorkerJoined, device_kind
+from stylebatch.records import Job, Notice, WorkerJoined
 from stylebatch.run.activity import Activity
 from stylebatch.run.adopt import adopt_lost, note_behind
 from stylebatch.run.annotations import annotate, note_sources
@@ -41,7 +41,7 @@ from stylebatch.system import files
 from stylebatch.system.crash_points import reached
 from stylebatch.system.log import logger
 from stylebatch.system.words import counted
-from stylebatch.worker.spec import WorkerSpec
+from stylebatch.worker.spec import WorkerSpec, pace_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class _Run:
             num_workers=len(specs),
             begun=begun,
         )
-        keys = {device_kind(spec.device): spec.pace_key for spec in specs}
+        keys = pace_keys(specs)
         loop = Loop(
             make_executor(self.manifest, specs),
             scheduler,

@@ -1,6 +1,6 @@
 """What a worker is started with; no torch, so that whoever starts one needs none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -87,3 +87,8 @@ class WorkerSpec:
     def needs_network(self) -> bool:
         """Whether any of its jobs may need a network and a device."""
         return any(settings.needs_network for settings in self.settings.values())
+
+
+def pace_keys(specs: Iterable[WorkerSpec]) -> dict[str, str]:
+    """Return what workers' measured speeds are remembered by, by kind of device."""
+    return {device_kind(spec.device): spec.pace_key for spec in specs}
