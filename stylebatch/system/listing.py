@@ -4,7 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -16,6 +16,8 @@ from stylebatch.system.read_ahead import is_transient
 SYSTEM_FOLDERS = frozenset(
     {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"}
 )
+# Where the system tells of itself: links in there lead to every other folder, from each process.
+_PSEUDO_FILE_SYSTEMS = ("/dev", "/proc", "/sys")
 _T = TypeVar("_T")
 
 # Why a link can't be followed that leads nowhere.
@@ -76,8 +78,9 @@ def walk_files(
     """Yield each folder below `root` (POSIX, "" for `root`) with its files, sorted by name.
 
     Streams: one folder's files are held at a time. Links are followed, except into a folder that
-    is already being walked. Names that start with a dot are passed over, and `SYSTEM_FOLDERS`; of
-    a name that is not UTF-8 `escaped` writes the rest.
+    is already being walked. Names that start with a dot are passed over, `SYSTEM_FOLDERS`, and
+    below `root` the system's own `/dev`, `/proc` and `/sys`; of a name that is not UTF-8 `escaped`
+    writes the rest.
     What can't be reached stops nothing: a file has -1 for its numbers, a folder is noted.
 
     Args:
@@ -88,8 +91,11 @@ def walk_files(
         OSError: `root` itself can't be listed.
     """
     walked, root = walked or Walked(), on_disk(root)
-    above = _identity(asked(lambda: root.stat()))
-    yield from _walk(root, "", suffixes, walked, frozenset({above}))
+    above = {_identity(asked(lambda: root.stat()))}
+    for place in _PSEUDO_FILE_SYSTEMS:
+        with suppress(OSError):
+            above.add(_identity(os.stat(place)))
+    yield from _walk(root, "", suffixes, walked, frozenset(above))
 
 
 def _walk(

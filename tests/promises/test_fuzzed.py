@@ -127,7 +127,7 @@ def places_in(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-# Not the root of all files: to walk it takes hours, as /proc leads from each process to it again.
+# Not the root of all files: a machine may have a million pictures there, which would be planned.
 SHORT = st.text(max_size=8).filter(lambda text: not text.startswith("/"))
 ODD = st.one_of(
     st.none(),

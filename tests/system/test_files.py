@@ -205,6 +205,15 @@ def test_a_folder_where_something_else_is_says_so(tmp_path: Path, taken: str) ->
         files.make_folder(path)
 
 
+def test_links_to_where_the_system_tells_of_itself_are_not_followed(tree: Path) -> None:
+    before = list(listing.walk_files(tree, frozenset({""})))
+    for place in ("/dev", "/proc", "/sys"):
+        (tree / place[1:]).symlink_to(place)
+    assert list(listing.walk_files(tree, frozenset({""}))) == before
+    _, inside = next(listing.walk_files(Path("/proc/self"), frozenset({""})))
+    assert "status" in {found.path for found in inside}
+
+
 @pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "lost+found", "#recycle"])
 def test_folders_of_other_programs_are_passed_over(tree: Path, name: str) -> None:
     before, folders_before = list(listing.walk_files(tree, PNG)), listing.list_folders(tree)
