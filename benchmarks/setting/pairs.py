@@ -29,7 +29,7 @@ class Pair:
 
     def __init__(self, shared: Path, photograph: Path, style: str, edge: int, start: str) -> None:
         self.edge, self.start_name = edge, start
-        self.name = f"{photograph.stem} × {style}"
+        self.name = pair_name(photograph, style)
         self.settings = settings_of(shared, tolerance=0.0, start=start)
         self.content = to_tensor(square(photograph, edge))
         self.start = draw_noise(0, (edge, edge)) if start == "noise" else self.content
@@ -64,10 +64,21 @@ class Pair:
 
 
 def make_pairs(shared: Path, edge: int, start: str, count: int = NUM_PAIRS) -> Iterator[Pair]:
-    """Yield pairs: the first photograph of each class, the styles by turns."""
+    """Yield pairs: those of `choose_pairs`."""
+    for photograph, style in choose_pairs(shared, count):
+        yield Pair(shared, photograph, style, edge, start)
+
+
+def pair_name(photograph: Path, style: str) -> str:
+    """Return what a pair is called."""
+    return f"{photograph.stem} × {style}"
+
+
+def choose_pairs(shared: Path, count: int = NUM_PAIRS) -> list[tuple[Path, str]]:
+    """Return photographs, the first of each class, each with a style's name, styles by turns."""
     styles = sorted(path.stem for path in (shared / STYLES).iterdir())
-    for index, photograph in enumerate(photograph_paths(shared, count)):
-        yield Pair(shared, photograph, styles[index % len(styles)], edge, start)
+    photographs = photograph_paths(shared, count)
+    return [(path, styles[index % len(styles)]) for index, path in enumerate(photographs)]
 
 
 _made: dict[tuple[str, torch.dtype], Extractor] = {}

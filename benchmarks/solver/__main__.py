@@ -8,6 +8,7 @@ One objective (`balanced` on VGG-19 to conv3_3), eight pairs of photograph and s
 time. Every method's image is judged as it would be saved: 8 bits, in float32. Ways are appended to
 `--paths` as they are done, and a way that is there is not run again.
 
+Ours run in a process of their own, which keeps freed memory as workers do; the others in another.
 Losses do not depend on what else the machine does, seconds do: with `--threads 1` they are CPU
 time, which depends on it little. With `--untimed` only losses are noted; where a method has timed
 ways, the median of those gives the others' seconds.
@@ -15,17 +16,18 @@ ways, the median of those gives the others' seconds.
 
 import argparse
 import tempfile
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import torch
 
 from benchmarks.setting.inputs import add_shared_option, check_shared
-from benchmarks.setting.machine import describe_machine
-from benchmarks.setting.pairs import NUM_PAIRS, make_pairs
-from benchmarks.solver.methods import METHODS, Watch
+from benchmarks.setting.pairs import NUM_PAIRS, choose_pairs, pair_name
+from benchmarks.solver.methods import METHODS
+from benchmarks.solver.processes import Processes, Task
 from benchmarks.solver.report import print_report
-from benchmarks.solver.ways import Way, append_way, read_ways
-from stylebatch.device.choice import choose_precision
+from benchmarks.solver.ways import append_way, read_ways
 from stylebatch.system.cores import usable_cores
 
 
@@ -76,20 +78,14 @@ def run_missing(shared: Path, options: argparse.Namespace) -> None:
     """Run every way asked for that the file does not have."""
     options.paths.parent.mkdir(parents=True, exist_ok=True)
     done = {} if options.again else {way.key: way for way in read_ways(options.paths)}
-    machine = describe_machine(choose_precision("auto", "cpu"))
-    for size in options.size:
-        for start in options.start:
-            for pair in make_pairs(shared, size, start, options.pairs):
-                for method in options.method:
-                    known = done.get((size, start, pair.name, method))
-                    if known and (known.seconds or options.untimed):
-                        continue
-                    run, budget = METHODS[method]
-                    watch = Watch(pair.judge)
-                    run(pair, options.budget or budget, watch)
-                    seconds = [] if options.untimed else watch.seconds
-                    way = Way(size, start, pair.name, method, machine, watch.judged, seconds)
-                    append_way(options.paths, way)
+    with Processes(torch.get_num_threads()) as processes:
+        for size, start in product(options.size, options.start):
+            for chosen, method in product(choose_pairs(shared, options.pairs), options.method):
+                known = done.get((size, start, pair_name(*chosen), method))
+                if known and (known.seconds or options.untimed):
+                    continue
+                way = processes.run(Task(shared, *chosen, size, start, method, options.budget))
+                append_way(options.paths, replace(way, seconds=[]) if options.untimed else way)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.recipes import needs_network, recipe_names
 from stylebatch.system.files import write_atomic
+from stylebatch.system.heap import keep_freed_memory
 from stylebatch.system.words import counted
 
 RecipeName = Annotated[
@@ -81,6 +82,7 @@ def stylize(
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.api import stylize as stylize_images
 
+    keep_freed_memory()
     if needs_network(recipe):
         fetch_weights(arch, weights)
     made = stylize_images(

@@ -23,6 +23,7 @@ from stylebatch.preview.probed import Probe, Probed
 from stylebatch.recipes import Recipe, Settings
 from stylebatch.records import Job, Shape
 from stylebatch.run import Stopping
+from stylebatch.system.heap import keep_freed_memory
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
 from stylebatch.worker.spec import WorkerSpec
@@ -33,6 +34,14 @@ ENOUGH_S = 1.5
 # After so long no other shape is begun: what is known goes by pixels for the rest.
 LONGEST_S = 60.0
 REHEARSAL_PX = 96
+
+
+def _settle(spec: WorkerSpec) -> None:
+    """Make this process what a worker's is."""
+    if spec.device == "cpu":
+        keep_freed_memory()
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
 
 
 def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Probe:
@@ -46,8 +55,7 @@ def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Prob
         UserError: weights that can't be used, a precision or device that is not there.
     """
     started, ready_s, trouble = time.monotonic(), 0.0, ""
-    if spec.threads and spec.device == "cpu":
-        torch.set_num_threads(spec.threads)
+    _settle(spec)
     shapes: list[Probed] = []
     with TemporaryDirectory(prefix="stylebatch-probe-") as cache:
         prober = _Prober(spec, Device(spec.device, spec.root, Path(cache)))
@@ -80,8 +88,7 @@ def rehearse(spec: WorkerSpec, jobs: Iterable[Job]) -> dict[str, Stopping]:
         UserError: weights that can't be used, a device that is not there.
     """
     started, batches = time.monotonic(), dict[Shape, list[Job]]()
-    if spec.threads and spec.device == "cpu":
-        torch.set_num_threads(spec.threads)
+    _settle(spec)
     for job in map(partial(_smaller, spec), jobs):
         batches.setdefault(job.shape, []).append(job)
     ended: dict[str, Counter[int]] = {}

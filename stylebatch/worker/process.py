@@ -11,6 +11,7 @@ from typing import Literal
 from stylebatch.errors import UserError
 from stylebatch.records import Event, Job, RunFailed, WorkerJoined, WorkerLost
 from stylebatch.system.crash_points import reached
+from stylebatch.system.heap import keep_freed_memory
 from stylebatch.system.processes import end_with_parent
 from stylebatch.worker.plain import PlainWorker
 from stylebatch.worker.spec import WorkerSpec
@@ -56,6 +57,8 @@ def serve(
     Args:
         welcome: makes of the first event what is to be told of where it is.
     """
+    if spec.needs_network and spec.device == "cpu":
+        keep_freed_memory()
     worker = _start_worker(spec, send)
     if worker is None:
         return
