@@ -17,7 +17,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from PIL import Image
 
 from benchmarks.setting.inputs import (
     STYLES,
+    WEIGHTS,
     add_shared_option,
     check_shared,
     photograph_paths,
@@ -36,6 +39,28 @@ from stylebatch.device.choice import choose_precision
 from stylebatch.pictures.sizes import resize
 
 HEAD = "{:>5} {:>8} {:>14} {:>16} {:>16} {:>14}"
+
+
+class Work(NamedTuple):
+    """What a folder is made to, on which cores; `cpu_workers` as a manifest has it."""
+
+    recipe: str
+    arch: str
+    size: int
+    cores: list[int]
+    cpu_workers: int | str
+
+    @property
+    def given(self) -> bool:
+        """Whether the weights are those of the shared folder, and not shipped."""
+        return self.arch != "slim"
+
+
+class Taken(NamedTuple):
+    """What a run took: CPU seconds of all its processes, and seconds by the clock."""
+
+    cpu_s: float
+    wall_s: float
 
 
 def main() -> None:
@@ -64,11 +89,13 @@ def print_size(shared: Path, folder: Path, size: int, options: argparse.Namespac
     """Run one image, and all, by turns; print medians."""
     write_squares(shared, folder / "one", size, 1)
     write_squares(shared, folder / "all", size, options.images)
-    startups, wholes = [], []
+    cores = sorted(os.sched_getaffinity(0))[: options.threads]
+    work = Work(options.recipe, "slim", size, cores, 1)
+    taken: dict[str, list[float]] = {"one": [], "all": []}
     for number in range(options.repeats):
-        startups.append(cpu_seconds(shared, folder, "one", number, size, options))
-        wholes.append(cpu_seconds(shared, folder, "all", number, size, options))
-    startup, whole = statistics.median(startups), statistics.median(wholes)
+        for content, found in taken.items():
+            found.append(run_folder(shared, folder, content, f"{content}-{number}", work).cpu_s)
+    startup, whole = (statistics.median(found) for found in taken.values())
     each = (whole - startup) / (options.images - 1)
     rates = f"{60 / each:.0f}", f"{60 * options.images / whole:.0f}"
     print(HEAD.format(size, options.images, f"{startup:.1f}", f"{each:.3f}", *rates), flush=True)
@@ -89,41 +116,39 @@ def write_squares(shared: Path, folder: Path, size: int, count: int) -> None:
         Image.fromarray(pixels[top : top + size, left : left + size]).save(where, quality=95)
 
 
-def cpu_seconds(
-    shared: Path, folder: Path, content: str, number: int, size: int, options: argparse.Namespace
-) -> float:
-    """Return the CPU seconds of a whole run, its worker's included."""
-    name = f"out-{content}-{number}"
+def run_folder(shared: Path, folder: Path, content: str, name: str, work: Work) -> Taken:
+    """Run `stylebatch` on a folder of squares, to its end, each with one of all the paintings.
+
+    Args:
+        folder: has the folder `content`, and gets `out-NAME` and a cache of its own.
+    """
     styles = sorted(str(path) for path in (shared / STYLES).iterdir())
-    pair: dict[str, object] = {
+    extractor = {"arch": work.arch} | ({"weights": str(shared / WEIGHTS)} if work.given else {})
+    pair = {
         "name": "all",
         "content": content,
         "styles": styles,
         "assign": {"sample": 1},
+        "recipe": work.recipe,
+        "size_px": work.size,
     }
-    pair |= {"recipe": options.recipe, "size_px": size}
+    run = {"executor": "local", "devices": ["cpu"], "cpu_workers": work.cpu_workers}
     manifest = {
         "version": 1,
-        "output": name,
-        "extractor": {"arch": "slim"},
+        "output": f"out-{name}",
+        "extractor": extractor,
         "pairs": [pair],
-        "run": {
-            "cache": f"cache-{name}",
-            "executor": "local",
-            "devices": ["cpu"],
-            "cpu_workers": 1,
-        },
+        "run": {**run, "cache": f"cache-{name}"},
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
-    cores = sorted(os.sched_getaffinity(0))[: options.threads]
-    before = _children_s()
+    before, began = _children_s(), time.monotonic()
     subprocess.run(
         [sys.executable, "-m", "stylebatch", "run", "--quiet", str(path)],
         check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        preexec_fn=lambda: os.sched_setaffinity(0, work.cores),
     )
-    return _children_s() - before
+    return Taken(_children_s() - before, time.monotonic() - began)
 
 
 def _children_s() -> float:

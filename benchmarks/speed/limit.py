@@ -22,6 +22,7 @@ from stylebatch.device.choice import choose_precision
 from stylebatch.device.from_recipe import solver_spec
 from stylebatch.extractors.architectures import ARCHITECTURES
 from stylebatch.system.cores import usable_cores
+from stylebatch.system.heap import keep_freed_memory
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.problem import Problem
 
@@ -38,6 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     shared = check_shared(options.shared)
     torch.set_num_threads(usable_cores())
+    keep_freed_memory()
     print(describe_machine(choose_precision("auto", "cpu")))
     report_limit(shared, 1 if options.quick else options.repeats)
 

@@ -5,7 +5,9 @@
 
 Each way is so many processes, each pinned to its share of the usable cores with a thread for each,
 that take the steps of a full batch at the same time, for some seconds; their rates are added up.
-Ways take turns. Beside it one process on one core, alone and while every other core copies memory.
+Ways take turns. Beside it one process on one core, alone and while every other core copies memory;
+and whole runs of a folder by the clock, start and end included, with one worker and as many as
+`auto` takes.
 
 What more cores would give is told from these by Amdahl's law for the threads of one process, and
 by what one process loses for each that is added: a model, and marked so. On a machine with the
@@ -29,8 +31,10 @@ import torch
 from benchmarks.setting.inputs import add_shared_option, check_shared, full_engine, settings_of
 from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.timing import describe_repeats
+from benchmarks.speed.folder import Work, run_folder, write_squares
 from stylebatch.device.choice import choose_precision
 from stylebatch.system.cores import allowed_cores, let_threads_sleep, share_cores
+from stylebatch.system.heap import keep_freed_memory
 
 # Recipe, architecture, edge, images at once: as many as a worker takes on a CPU.
 Setting = tuple[str, str, int, int]
@@ -40,6 +44,14 @@ SETTINGS: tuple[Setting, ...] = (
     ("balanced", "slim", 256, 1),
     ("balanced", "vgg19", 256, 1),
 )
+# The same of whole runs, and how many images there are.
+Run = tuple[str, str, int, int]
+RUNS: tuple[Run, ...] = (
+    ("augment", "slim", 64, 240),
+    ("balanced", "vgg19", 256, 8),
+    ("augment", "slim", 64, 8),
+)
+QUICK_RUNS: tuple[Run, ...] = (("augment", "slim", 32, 4),)
 PREDICTED_CORES = (4, 8, 16)
 COPIED_BYTES = 2**27
 COPY = "copy"
@@ -76,6 +88,7 @@ def main() -> None:
     for setting in settings:
         report_setting(setting, shared, cores, options.seconds, options.repeats)
     report_memory(settings, shared, cores, options.seconds, options.repeats)
+    report_runs(shared, cores, QUICK_RUNS if options.quick else RUNS, options.repeats)
 
 
 def ways_of(cores: int) -> list[Way]:
@@ -164,6 +177,24 @@ def report_memory(
         print(f"  {setting[0]} on {setting[1]}, {setting[2]} px: {describe_repeats(found)}")
 
 
+def report_runs(shared: Path, cores: list[int], runs: Sequence[Run], repeats: int) -> None:
+    """Print the seconds of whole runs, with one worker and with `cpu_workers: auto`, by turns."""
+    print("\nwhole runs, seconds by the clock")
+    for recipe, arch, edge, images in runs:
+        taken: dict[int | str, list[float]] = {1: [], "auto": []}
+        with tempfile.TemporaryDirectory(prefix="stylebatch-processes-") as name:
+            folder = Path(name)
+            write_squares(shared, folder / "photos", edge, images)
+            for number in range(repeats):
+                for workers, found in taken.items():
+                    work = Work(recipe, arch, edge, cores, workers)
+                    turn = f"{workers}-{number}"
+                    found.append(run_folder(shared, folder, "photos", turn, work).wall_s)
+        what = f"{images} of {edge} px, {recipe} on {arch}"
+        one, several = (describe_repeats(found, 1) for found in taken.values())
+        print(f"  {what:<36} one worker {one:<20} auto {several}", flush=True)
+
+
 def run_together(tasks: Sequence[tuple[list[str], Sequence[int]]], seconds: float) -> list[float]:
     """Return the rate of each task, all begun when the last is ready.
 
@@ -238,6 +269,7 @@ def _step(
 ) -> tuple[Callable[[], object], float]:
     """Return what evaluates a full batch once, and how many images that is."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     root = Path(shared)
     settings = settings_of(root, recipe, arch, steps=100_000, tolerance=0.0, levels=1)
     with tempfile.TemporaryDirectory(prefix="stylebatch-processes-") as cache:

@@ -4,10 +4,8 @@
     python -m benchmarks.speed.throughput --quick            # a smoke test
 
 Milliseconds per evaluation of one image, by batch size; batch sizes take turns. Whole runs, with
-slots that are refilled and with several workers, are in `benchmarks.speed.batching`. How glibc
-hands memory out matters:
-
-    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 python -m benchmarks.speed.throughput
+slots that are refilled and with several workers, are in `benchmarks.speed.batching`. Freed memory
+is kept, as workers do; any `MALLOC_…` of glibc's in the environment switches that off.
 """
 
 import argparse
@@ -23,6 +21,7 @@ from benchmarks.setting.machine import describe_machine
 from benchmarks.setting.timing import describe_repeats, time_by_turns
 from stylebatch.device.choice import choose_precision
 from stylebatch.system.cores import usable_cores
+from stylebatch.system.heap import keep_freed_memory
 from stylebatch.transfer.engine import Engine
 
 BATCHES = {128: (1, 2, 4, 8, 16), 256: (1, 2, 4), 512: (1,)}
@@ -44,6 +43,7 @@ def main() -> None:
     if options.quick:
         options.repeats, options.evaluations = 1, 1
     torch.set_num_threads(1 if options.cpu_time else usable_cores())
+    keep_freed_memory()
     clock = time.thread_time if options.cpu_time else time.perf_counter
     print(describe_machine(choose_precision("auto", "cpu")))
     print_batches(shared, clock, options.repeats, options.evaluations)

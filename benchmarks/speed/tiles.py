@@ -28,6 +28,7 @@ from stylebatch.device.choice import PRECISIONS
 from stylebatch.device.from_recipe import objective_spec, solver_spec
 from stylebatch.extractors.weights import find_weights
 from stylebatch.recipes import recipe_fields, recipe_on
+from stylebatch.system.heap import keep_freed_memory
 from stylebatch.transfer.engine import Engine
 from stylebatch.transfer.objective import Objective
 from stylebatch.transfer.problem import Problem
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
+        keep_freed_memory()  # as workers do
         arch, weights, precision, edge, tile = options.one
         dtype, sizes = PRECISIONS[precision], (int(edge), int(tile))
         if options.steps:
