@@ -6,13 +6,15 @@ from stylebatch.transfer.tiles import WHOLE_PIXELS
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
 CPU_PIXEL_BUDGET = 2**16
 # torch with what it loads; for each pixel of a batch, or of one image that is taken as a whole; and
-# for each beyond those, which come in tiles: what L-BFGS keeps of it. Measured (docs/lab, "Several
-# processes"), and rounded up.
-_WORKER_BYTES, _PIXEL_BYTES, _TILED_PIXEL_BYTES = 600_000_000, 2_000, 600
+# for each beyond those, which come in tiles: what L-BFGS keeps of it. Rounded up from what
+# `benchmarks.speed.memory --workers` prints.
+_WORKER_BYTES, _PIXEL_BYTES, _TILED_PIXEL_BYTES = 600_000_000, 2_600, 600
 
 
 def worker_bytes(most_pixels: int) -> int:
-    """Return about how many bytes a worker takes at its peak, VGG-19 to conv3_3.
+    """Return about how many bytes a worker that keeps what it frees takes at its peak.
+
+    VGG-19 to conv3_3; one that gives it back takes up to a third less.
 
     Args:
         most_pixels: of the largest of its images.

@@ -38,10 +38,10 @@ REHEARSAL_PX = 96
 
 def _settle(spec: WorkerSpec) -> None:
     """Make this process what a worker's is."""
-    if spec.device == "cpu":
+    if spec.keeps_memory:
         keep_freed_memory()
-        if spec.threads:
-            torch.set_num_threads(spec.threads)
+    if spec.threads and spec.device == "cpu":
+        torch.set_num_threads(spec.threads)
 
 
 def probe(spec: WorkerSpec, candidates: Iterable[tuple[list[Job], int]]) -> Probe:

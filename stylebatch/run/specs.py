@@ -87,8 +87,15 @@ def worker_specs(
         save_after_s=SAVE_AFTER_S,
     )
     cores = iter(share_cores(allowed_cores(), shares) if shares > 1 else [])
+    is_room = manifest.needs_network and _is_room(max(1, shares), work)
     return [
-        replace(first, worker=n, device=device, cores=next(cores, ()) if device == "cpu" else ())
+        replace(
+            first,
+            worker=n,
+            device=device,
+            cores=next(cores, ()) if device == "cpu" else (),
+            keeps_memory=is_room and device in ("cpu", "auto"),
+        )
         for n, device in enumerate(devices)
     ]
 
@@ -121,6 +128,12 @@ def _auto_workers(manifest: Manifest, work: Work) -> int:
     if (free := available_bytes()) is not None:
         most.append(int(MEMORY_SHARE * free) // worker_bytes(work.most_pixels))
     return max(1, min(most))
+
+
+def _is_room(workers: int, work: Work) -> bool:
+    """Whether memory suffices for workers on the CPU that keep what they free; unknown: it does."""
+    free = available_bytes()
+    return free is None or workers * worker_bytes(work.most_pixels) <= MEMORY_SHARE * free
 
 
 def passed_over_options(options: RunOptions) -> list[str]:

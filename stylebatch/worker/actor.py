@@ -99,7 +99,8 @@ def _placed(spec: WorkerSpec) -> WorkerSpec:
     device = spec.device
     if device == "auto":
         device = "cuda:0" if gpus else "cpu"
-    return replace(spec, device=device, threads=max(1, int(cores)))
+    is_kept = spec.keeps_memory and device == "cpu"
+    return replace(spec, device=device, threads=max(1, int(cores)), keeps_memory=is_kept)
 
 
 def _fetch_weights(spec: WorkerSpec) -> None:

@@ -57,7 +57,7 @@ def serve(
     Args:
         welcome: makes of the first event what is to be told of where it is.
     """
-    if spec.needs_network and spec.device == "cpu":
+    if spec.keeps_memory:
         keep_freed_memory()
     worker = _start_worker(spec, send)
     if worker is None:

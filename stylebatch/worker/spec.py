@@ -42,6 +42,7 @@ class WorkerSpec:
         report_every_s: how often it tells of its progress.
         is_apart: whether nothing that it reads, and nothing of the output, is in a folder that it
             would have to share with the run's own process.
+        keeps_memory: whether a process of its own may keep what it frees, which takes more of it.
         save_after_s: from when on an image is saved if the run is stopped.
     """
 
@@ -66,6 +67,7 @@ class WorkerSpec:
     save_after_s: float = SAVE_AFTER_S
     store: Store | None = None
     is_apart: bool = False
+    keeps_memory: bool = False
 
     @property
     def dataset(self) -> Dataset:

@@ -63,13 +63,31 @@ def test_there_are_no_more_of_them_than_images(
 def test_there_are_no_more_of_them_than_memory_has_room_for(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Of 10 GB 7; a worker of small images takes .73, of 1,024 px 2.7, of 4,096 px 13.6.
+    # Of 10 GB 7; a worker of small images takes .77, of 1,024 px 3.3, of 4,096 px 14.9.
     machine(monkeypatch, cores=16, free=10 * GB)
     assert counts(manifest, Work(1000, 64**2)) == (9, 1)
     assert counts(manifest, Work(1000, 1024**2)) == (2, 8)
     assert counts(manifest, Work(1000, 4096**2)) == (1, 16)
     machine(monkeypatch, cores=16, free=None)
     assert counts(manifest, Work(1000, 1024**2)) == (16, 1)
+
+
+def test_freed_memory_is_kept_where_there_is_room(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keeps(*, edge: int) -> bool:
+        (told,) = {each.keeps_memory for each in made(manifest, Work(1000, edge**2))}
+        return told
+
+    machine(monkeypatch, cores=2, free=2 * GB)
+    assert keeps(edge=256)
+    assert not keeps(edge=1024)
+    machine(monkeypatch, cores=2, free=None)
+    assert keeps(edge=1024)
+    # A number of workers that somebody asks for is not lowered.
+    manifest = replace(manifest, run=replace(manifest.run, cpu_workers=2))
+    machine(monkeypatch, cores=2, free=2 * GB)
+    assert not keeps(edge=256)
 
 
 def test_what_a_worker_takes_grows_with_its_largest_image_but_for_small_ones() -> None:
@@ -95,7 +113,8 @@ def test_a_number_is_taken_as_it_is_and_inline_has_one(manifest: Manifest) -> No
 
 def test_beside_a_gpu_the_cpu_has_one(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(specs, "find_devices", lambda manifest: ["cuda:0", "cpu"])
-    assert [each.device for each in made(manifest)] == ["cuda:0", "cpu"]
+    found = [(each.device, each.keeps_memory) for each in made(manifest)]
+    assert found == [("cuda:0", False), ("cpu", True)]
 
 
 def test_work_is_the_sum_of_groups_up_to_a_limit_and_the_largest_that_needs_a_network(
