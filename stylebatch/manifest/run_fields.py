@@ -53,7 +53,7 @@ class Run(Section):
     cpu_workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = key(4, "auto")
     """so many processes share the CPU's usable cores (affinity and control group's quota), each
     pinned to its own; auto: one for each core, but no more than images, than fit into free memory
-    (.7 GB each, more for images above 256 px) and than 32 (8 where nothing needs a network), and
+    (.8 GB each, more for images above 256 px) and than 32 (8 where nothing needs a network), and
     one beside a GPU; not with `executor: ray`"""
     precision: Literal["auto", "float32", "bfloat16"] = key("float32", "auto")
     """of the convolutions; all else is float32; auto: bfloat16 where a device multiplies it"""
