@@ -1,11 +1,13 @@
 """A worker by itself: jobs in, events out, one evaluation at a time; no run around it."""
 
+import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.followed import follow
+from support.page_faults import check_kept, faults_after, needs_glibc
 from support.projects import Project, project_of_three
 from support.runs import SHALLOW, wait_until
 
@@ -196,3 +198,21 @@ def test_slots_known_from_another_worker_are_kept_to(spec: WorkerSpec, jobs: lis
     worker.submit(jobs)
     most = max(event.running for event in follow(worker) if isinstance(event, Progress))
     assert most <= 2
+
+
+SERVE = """
+import pickle, sys
+from stylebatch.worker.process import Inbox, serve
+inbox = Inbox()
+inbox.put("stop")
+serve(pickle.load(sys.stdin.buffer), inbox, lambda events: None)
+"""
+
+
+@needs_glibc
+def test_a_process_that_is_told_so_keeps_the_memory_it_frees(spec: WorkerSpec) -> None:
+    kept, given_back = (
+        faults_after(SERVE, pickle.dumps(replace(spec, keeps_memory=is_kept)))[1]
+        for is_kept in (True, False)
+    )
+    check_kept(kept, given_back)
