@@ -20,12 +20,15 @@ from stylebatch.cli.arguments import (
 )
 from stylebatch.cli.tables import first_few
 from stylebatch.demo import write_demo
+from stylebatch.device.cpu_memory import count_room
 from stylebatch.errors import RunError
 from stylebatch.extractors.architectures import DEFAULT_ARCHITECTURE
 from stylebatch.recipes import needs_network, recipe_names
 from stylebatch.system.files import write_atomic
 from stylebatch.system.heap import keep_freed_memory
+from stylebatch.system.memory import available_bytes
 from stylebatch.system.words import counted
+from stylebatch.transfer.tiles import WHOLE_PIXELS
 
 RecipeName = Annotated[
     str, typer.Option(help="See `stylebatch recipes`.", autocompletion=one_of(recipe_names()))
@@ -82,7 +85,7 @@ def stylize(
     # Here and not above: it brings torch, and `--help` should not wait for that.
     from stylebatch.api import stylize as stylize_images
 
-    keep_freed_memory()
+    _keep_memory()
     if needs_network(recipe):
         fetch_weights(arch, weights)
     made = stylize_images(
@@ -104,6 +107,13 @@ def stylize(
     for target, image in zip(targets, made, strict=True):
         _save(image, target)
         typer.echo(str(target))
+
+
+def _keep_memory() -> None:
+    """Keep what evaluations free, where there is room for any image that is taken as a whole."""
+    free = available_bytes()
+    if free is None or count_room(WHOLE_PIXELS, free):
+        keep_freed_memory()
 
 
 def _targets(contents: list[Path], style: Path, output: Path) -> list[Path]:

@@ -5,6 +5,8 @@ from stylebatch.transfer.tiles import WHOLE_PIXELS
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
 # and only use memory (about 2 KB per pixel to conv3_3): benchmarks/speed/throughput.py.
 CPU_PIXEL_BUDGET = 2**16
+# Of the memory that is free: the rest is for files, photographs that are decoded, and others.
+MEMORY_SHARE = 0.7
 # torch with what it loads; for each pixel of a batch, or of one image that is taken as a whole; and
 # for each beyond those, which come in tiles: what L-BFGS keeps of it. Rounded up from what
 # `benchmarks.speed.memory --workers` prints.
@@ -22,3 +24,12 @@ def worker_bytes(most_pixels: int) -> int:
     whole = min(max(most_pixels, CPU_PIXEL_BUDGET), WHOLE_PIXELS)
     tiled = max(0, most_pixels - WHOLE_PIXELS)
     return _WORKER_BYTES + _PIXEL_BYTES * whole + _TILED_PIXEL_BYTES * tiled
+
+
+def count_room(most_pixels: int, free: int) -> int:
+    """Return how many such workers so many free bytes have room for, beside what else comes.
+
+    Args:
+        most_pixels: of the largest of their images.
+    """
+    return int(MEMORY_SHARE * free) // worker_bytes(most_pixels)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from stylebatch.device.cpu_memory import worker_bytes
+from stylebatch.device.cpu_memory import count_room
 from stylebatch.extractors.weights import SHIPPED_WEIGHTS, WeightSet, find_named_set
 from stylebatch.manifest import Manifest, RunOptions
 from stylebatch.output.layout import Dataset
@@ -19,8 +19,6 @@ from stylebatch.worker.spec import SAVE_AFTER_S, WorkerSpec
 
 # What one run can feed; without a network, what disks take.
 MOST_WORKERS, MOST_PLAIN_WORKERS = 32, 8
-# Of the memory that is free: the rest is for files, photographs that are decoded, and others.
-MEMORY_SHARE = 0.7
 
 
 class Work(NamedTuple):
@@ -45,7 +43,8 @@ class Work(NamedTuple):
         return cls(images if limit is None else min(images, limit), max(sizes, default=0))
 
 
-PLENTY = Work(images=2**20, most_pixels=0)
+MANY = 2**20
+PLENTY = Work(images=MANY, most_pixels=0)
 
 
 def worker_specs(
@@ -66,7 +65,10 @@ def worker_specs(
         DeviceError: a device that is not there.
     """
     options = manifest.run
-    devices = _devices_of(manifest, work)
+    free = available_bytes()
+    # How many have room; where nothing tells, any number.
+    room = MANY if free is None else count_room(work.most_pixels, free)
+    devices = _devices_of(manifest, work, room)
     shares = devices.count("cpu")
     first = WorkerSpec(
         worker=0,
@@ -87,20 +89,20 @@ def worker_specs(
         save_after_s=SAVE_AFTER_S,
     )
     cores = iter(share_cores(allowed_cores(), shares) if shares > 1 else [])
-    is_room = manifest.needs_network and _is_room(max(1, shares), work)
+    is_kept = manifest.needs_network and max(1, shares) <= room
     return [
         replace(
             first,
             worker=n,
             device=device,
             cores=next(cores, ()) if device == "cpu" else (),
-            keeps_memory=is_room and device in ("cpu", "auto"),
+            keeps_memory=is_kept and device in ("cpu", "auto"),
         )
         for n, device in enumerate(devices)
     ]
 
 
-def _devices_of(manifest: Manifest, work: Work) -> list[str]:
+def _devices_of(manifest: Manifest, work: Work, room: int) -> list[str]:
     """Return the device of each worker."""
     options = manifest.run
     if options.executor == "ray":
@@ -112,11 +114,11 @@ def _devices_of(manifest: Manifest, work: Work) -> list[str]:
     workers = options.cpu_workers
     if workers == "auto":
         # Beside a GPU the CPU has to feed it, and is no match for it.
-        workers = _auto_workers(manifest, work) if names == ["cpu"] else 1
+        workers = _auto_workers(manifest, work, room) if names == ["cpu"] else 1
     return [name for name in names for _ in range(workers if name == "cpu" else 1)]
 
 
-def _auto_workers(manifest: Manifest, work: Work) -> int:
+def _auto_workers(manifest: Manifest, work: Work, room: int) -> int:
     """Return how many processes share the CPU: as many as it has cores, if there is room and work.
 
     One process with all cores leaves them waiting for each other: of what it does between
@@ -124,16 +126,7 @@ def _auto_workers(manifest: Manifest, work: Work) -> int:
     """
     if not manifest.needs_network:
         return max(1, min(usable_cores(), MOST_PLAIN_WORKERS))
-    most = [computing_cores(), MOST_WORKERS, work.images]
-    if (free := available_bytes()) is not None:
-        most.append(int(MEMORY_SHARE * free) // worker_bytes(work.most_pixels))
-    return max(1, min(most))
-
-
-def _is_room(workers: int, work: Work) -> bool:
-    """Whether memory suffices for workers on the CPU that keep what they free; unknown: it does."""
-    free = available_bytes()
-    return free is None or workers * worker_bytes(work.most_pixels) <= MEMORY_SHARE * free
+    return max(1, min(computing_cores(), MOST_WORKERS, work.images, room))
 
 
 def passed_over_options(options: RunOptions) -> list[str]:
