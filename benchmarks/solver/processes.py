@@ -34,15 +34,14 @@ class Processes(ExitStack):
 
     def __init__(self, threads: int) -> None:
         super().__init__()
-        self._threads = threads
-        self._ours, self._others = self._process(is_ours=True), self._process(is_ours=False)
+        context = multiprocessing.get_context("spawn")
+        self._ours, self._others = (
+            self.enter_context(ProcessPoolExecutor(1, context, _settle, (threads, is_ours)))
+            for is_ours in (True, False)
+        )
 
     def __enter__(self) -> Self:
         return self
-
-    def _process(self, *, is_ours: bool) -> ProcessPoolExecutor:
-        context, arguments = multiprocessing.get_context("spawn"), (self._threads, is_ours)
-        return self.enter_context(ProcessPoolExecutor(1, context, _settle, arguments))
 
     def run(self, task: Task) -> Way:
         """Wait for a task's way."""

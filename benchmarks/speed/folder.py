@@ -50,11 +50,6 @@ class Work(NamedTuple):
     cores: list[int]
     cpu_workers: int | str
 
-    @property
-    def given(self) -> bool:
-        """Whether the weights are those of the shared folder, and not shipped."""
-        return self.arch != "slim"
-
 
 class Taken(NamedTuple):
     """What a run took: CPU seconds of all its processes, and seconds by the clock."""
@@ -123,7 +118,7 @@ def run_folder(shared: Path, folder: Path, content: str, name: str, work: Work) 
         folder: has the folder `content`, and gets `out-NAME` and a cache of its own.
     """
     styles = sorted(str(path) for path in (shared / STYLES).iterdir())
-    extractor = {"arch": work.arch} | ({"weights": str(shared / WEIGHTS)} if work.given else {})
+    weights = "shipped" if work.arch == "slim" else str(shared / WEIGHTS)
     pair = {
         "name": "all",
         "content": content,
@@ -136,7 +131,7 @@ def run_folder(shared: Path, folder: Path, content: str, name: str, work: Work) 
     manifest = {
         "version": 1,
         "output": f"out-{name}",
-        "extractor": extractor,
+        "extractor": {"arch": work.arch, "weights": weights},
         "pairs": [pair],
         "run": {**run, "cache": f"cache-{name}"},
     }

@@ -111,8 +111,7 @@ def stylize(
 
 def _keep_memory() -> None:
     """Keep what evaluations free, where there is room for any image that is taken as a whole."""
-    free = available_bytes()
-    if free is None or count_room(WHOLE_PIXELS, free):
+    if count_room(WHOLE_PIXELS, available_bytes()):
         keep_freed_memory()
 
 

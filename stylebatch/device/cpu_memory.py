@@ -1,5 +1,7 @@
 """What images take of memory on a CPU: how many are optimised at once, and what a worker needs."""
 
+import sys
+
 from stylebatch.transfer.tiles import WHOLE_PIXELS
 
 # Images of these many pixels together are optimised at once. On a CPU larger batches gain nothing
@@ -26,10 +28,13 @@ def worker_bytes(most_pixels: int) -> int:
     return _WORKER_BYTES + _PIXEL_BYTES * whole + _TILED_PIXEL_BYTES * tiled
 
 
-def count_room(most_pixels: int, free: int) -> int:
+def count_room(most_pixels: int, free: int | None) -> int:
     """Return how many such workers so many free bytes have room for, beside what else comes.
 
     Args:
         most_pixels: of the largest of their images.
+        free: None where nothing tells; then there is room for any number.
     """
+    if free is None:
+        return sys.maxsize
     return int(MEMORY_SHARE * free) // worker_bytes(most_pixels)

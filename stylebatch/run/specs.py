@@ -43,8 +43,7 @@ class Work(NamedTuple):
         return cls(images if limit is None else min(images, limit), max(sizes, default=0))
 
 
-MANY = 2**20
-PLENTY = Work(images=MANY, most_pixels=0)
+PLENTY = Work(images=2**20, most_pixels=0)
 
 
 def worker_specs(
@@ -65,9 +64,7 @@ def worker_specs(
         DeviceError: a device that is not there.
     """
     options = manifest.run
-    free = available_bytes()
-    # How many have room; where nothing tells, any number.
-    room = MANY if free is None else count_room(work.most_pixels, free)
+    room = count_room(work.most_pixels, available_bytes())
     devices = _devices_of(manifest, work, room)
     shares = devices.count("cpu")
     first = WorkerSpec(

@@ -12,9 +12,10 @@ def keep_freed_memory() -> bool:
     """Let glibc keep what this process frees for what it takes next; return whether it does.
 
     Of itself it gives large blocks back at once, and the system clears each new one page by page
-    when it is touched: with feature maps that come and go in every evaluation that is a tenth to a
-    third of the time (docs/lab/benchmarks.md). The process then stays as large as it was at its
-    largest. An environment that says what glibc does is left alone, and so is any other C library.
+    when it is touched: with feature maps that come and go in every evaluation that is a twentieth
+    to a third of the time (docs/lab/benchmarks.md). The process then stays as large as it was at
+    its largest. An environment that says what glibc does is left alone, and so is any other C
+    library.
     """
     told = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if told or any(name.startswith("MALLOC_") for name in os.environ):
